@@ -1,0 +1,46 @@
+"""Time as it is handed to everything that decides: two readings, never confused.
+
+``monotonic`` drives every timer and age, ``wall`` only stamps what people read. Passing a clock in is
+what lets the simulation run production code in virtual time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What a component may ask of time."""
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary point; never goes back, comparable within one boot only."""
+
+    def wall(self) -> int:
+        """Nanoseconds since 1970-01-01 UTC, as this host believes; may jump either way."""
+
+
+class SystemClock:
+    """The clock of the host."""
+
+    def monotonic(self) -> float:
+        """Seconds of the kernel's monotonic clock."""
+        return time.monotonic()
+
+    def wall(self) -> int:
+        """Nanoseconds since 1970-01-01 UTC by the kernel's real-time clock."""
+        return time.time_ns()
+
+
+def boot_id() -> str:
+    """A word that changes with every boot, so that a monotonic reading kept on disk is not misread.
+
+    Linux says it itself; elsewhere it is made of the time of boot.
+    """
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        import psutil  # costs milliseconds, and only systems without the file need it
+
+        return f"booted-{int(psutil.boot_time())}"

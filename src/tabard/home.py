@@ -1,0 +1,144 @@
+"""The home directory: everything Tabard keeps lies below it, so two homes are two Tabards.
+
+=================  ==========================================================
+``tabard.toml``    the settings
+``run/``           locks and unix sockets, for this user only (mode 0700)
+``journal/``       what the agent accepted and has not yet handed on
+``store/``         the databases of a recorder
+``log/``           what a role wrote while no agent listened
+=================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from tabard.errors import HomeError
+
+ENVIRONMENT: Final = "TABARD_HOME"
+_SOCKET_PATH_LIMIT: Final = 107
+"""Bytes of a unix socket's path, without the closing NUL (``sun_path`` holds 108 on Linux)."""
+_SOCKET_NAME_LIMIT: Final = 40
+
+
+def default_home(env: Mapping[str, str]) -> str:
+    """The home when no option names one: ``TABARD_HOME``, else ``~/.tabard``."""
+    return env.get(ENVIRONMENT) or os.path.expanduser("~/.tabard")
+
+
+class Home:
+    """One home directory, by path. Reading the properties touches nothing; ``ensure`` makes it."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path: Final = Path(os.path.abspath(os.path.expanduser(path)))
+
+    def __repr__(self) -> str:
+        return f"Home({str(self.path)!r})"
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @property
+    def settings_file(self) -> Path:
+        """``tabard.toml``; need not exist."""
+        return self.path / "tabard.toml"
+
+    @property
+    def run(self) -> Path:
+        """Locks and sockets (mode 0700)."""
+        return self.path / "run"
+
+    @property
+    def journal(self) -> Path:
+        """The agent's journal."""
+        return self.path / "journal"
+
+    @property
+    def store(self) -> Path:
+        """The databases, unless ``store.path`` says otherwise."""
+        return self.path / "store"
+
+    @property
+    def log(self) -> Path:
+        """Log files of roles that found no agent to speak to."""
+        return self.path / "log"
+
+    @property
+    def sockets(self) -> Path:
+        """Where unix sockets live: ``run/``, or a short directory in ``/tmp`` when that path is too long.
+
+        Sockets in a deep home would not bind: their path is limited to 107 bytes. The short directory is
+        named by a hash of the home alone, never by ``XDG_RUNTIME_DIR`` or ``TMPDIR``: a role started by
+        cron and a command typed by hand have different environments and must meet in the same place.
+        """
+        if len(os.fsencode(self.run)) + 1 + _SOCKET_NAME_LIMIT <= _SOCKET_PATH_LIMIT:
+            return self.run
+        digest = hashlib.blake2s(os.fsencode(self.path), digest_size=10).hexdigest()
+        return Path("/tmp") / f"tabard-{digest}"
+
+    def socket(self, name: str) -> Path:
+        """The path of the unix socket ``name`` (at most 40 bytes), short enough to bind.
+
+        Raises HomeError when the name is too long.
+        """
+        if len(os.fsencode(name)) > _SOCKET_NAME_LIMIT:
+            raise HomeError(
+                "socket name too long",
+                expected=f"at most {_SOCKET_NAME_LIMIT} bytes",
+                found=repr(name),
+                where=str(self.path),
+                hint="Choose a shorter name for the broker or role it belongs to",
+            )
+        return self.sockets / name
+
+    def lock(self, role: str) -> Path:
+        """The lock file of a role."""
+        return self.run / f"{role}.lock"
+
+    def ensure(self) -> Home:
+        """Make the directory and its rooms, private to this user, and return itself.
+
+        Raises HomeError when one cannot be made, is not a directory, or is another user's.
+        """
+        for room in (self.path, self.run, self.journal, self.store, self.log):
+            _make(room)
+        _make_private(self.run)
+        if self.sockets != self.run:
+            _make(self.sockets)
+            _make_private(self.sockets)
+        return self
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        if path.is_dir():  # a read-only mount that has it already
+            return
+        raise HomeError(
+            "cannot make the directory",
+            expected="a directory this user may write to",
+            found=error.strerror or str(error),
+            where=str(path),
+            hint="Choose another with --home or TABARD_HOME",
+        ) from error
+
+
+def _make_private(path: Path) -> None:
+    """Refuse what another user could have planted (a symbolic link, a foreign owner), close the rest."""
+    state = path.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+        raise HomeError(
+            "not safe for sockets",
+            expected=f"a directory owned by uid {os.geteuid()}",
+            found=f"{stat.filemode(state.st_mode)} owned by uid {state.st_uid}",
+            where=str(path),
+            hint="Remove it, or choose another --home",
+        )
+    if stat.S_IMODE(state.st_mode) & 0o077:
+        path.chmod(0o700)

@@ -1,0 +1,115 @@
+"""One running instance per role and home, by an advisory lock that dies with its holder.
+
+The kernel drops a ``flock`` however the process ends, so no stale lock file can keep a role from
+starting. The file holds the owner's process id for the message only; the lock is the truth. This module
+imports next to nothing, because a cron line asks it every minute on every host.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from tabard.errors import AlreadyRunning, HomeError
+
+_TRIES: Final = 5
+_PAUSE: Final = 0.004
+
+
+def held(path: str | os.PathLike[str]) -> int | None:
+    """The process id that holds the lock, 0 when held by one that could not write it, None when free.
+
+    Never creates the file. Raises HomeError when the file exists and cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
+        # A shared lock: two askers never see each other, and an asker holds it for microseconds only.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _owner(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+@contextmanager
+def hold(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold the lock while the body runs; the directory must exist.
+
+    A child made by ``fork`` without ``exec`` shares the lock. On a read-only mount an existing file is
+    locked without writing the process id. Raises AlreadyRunning when another process holds it, HomeError
+    when the file cannot be opened.
+    """
+    descriptor = _opened(path)
+    try:
+        _lock(descriptor, path)
+        _write_owner(descriptor, b"%d\n" % os.getpid())
+        try:
+            yield
+        finally:
+            _write_owner(descriptor, b"")
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: str | os.PathLike[str]) -> None:
+    for attempt in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            # held() in another process takes the lock for an instant: ask again before believing it.
+            if attempt + 1 < _TRIES:
+                time.sleep(_PAUSE)
+    pid = _owner(descriptor)
+    role = os.path.basename(os.fspath(path)).removesuffix(".lock")
+    by = f" as process {pid}" if pid else ""
+    raise AlreadyRunning(
+        f"{role} is already running{by}",
+        pid=pid,
+        where=os.fspath(path),
+        hint="Stop that process first, or give this one another --home",
+    )
+
+
+def _opened(path: str | os.PathLike[str]) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        try:
+            return os.open(path, os.O_RDONLY)
+        except OSError:
+            raise _unusable(path, error) from error
+
+
+def _owner(descriptor: int) -> int:
+    digits = os.pread(descriptor, 20, 0).strip()
+    return int(digits) if digits.isdigit() else 0
+
+
+def _write_owner(descriptor: int, text: bytes) -> None:
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text, 0)
+    except OSError:
+        # Read-only mount or full disk: the lock itself holds, only its owner stays unnamed.
+        return
+
+
+def _unusable(path: str | os.PathLike[str], error: OSError) -> HomeError:
+    return HomeError(
+        "cannot use the lock file",
+        expected="a file this user can read and write",
+        found=error.strerror or str(error),
+        where=os.fspath(path),
+        hint="Check who owns the home directory",
+    )
