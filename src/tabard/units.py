@@ -81,7 +81,9 @@ def _scaled(text: str, scales: dict[str, int], what: str, form: str) -> int:
         raise TabardError(f"not {what}", expected=form, found=repr(text))
     whole, fraction, unit = match.groups()
     fraction = fraction or ""
-    amount, rest = divmod(int(whole + fraction) * scales[unit], 10 ** len(fraction))
+    parts: int = 10 ** len(fraction)
+    amount, rest = divmod(int(whole + fraction) * scales[unit], parts)
     if rest:
-        raise TabardError(f"not {what}", expected=f"{form}; nothing finer than the smallest unit", found=repr(text))
+        finest = f"{form}, and nothing finer than the smallest unit"
+        raise TabardError(f"not {what}", expected=finest, found=repr(text))
     return amount

@@ -1,0 +1,25 @@
+"""The system clock and the identity of a boot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from tabard.clock import Clock, SystemClock, boot_id
+
+
+def test_the_system_clock_reads_seconds_and_nanoseconds() -> None:
+    """Monotonic agrees with the kernel's clock, wall with UTC."""
+    clock: Clock = SystemClock()
+    before = time.monotonic()
+    assert before <= clock.monotonic() <= time.monotonic()
+    assert abs(clock.wall() - time.time_ns()) < 60_000_000_000
+
+
+def test_the_boot_id_is_the_same_in_every_process() -> None:
+    """A reading kept by one process is understood by the next."""
+    command = [sys.executable, "-c", "from tabard.clock import boot_id; print(boot_id())"]
+    assert (
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == boot_id() != ""
+    )

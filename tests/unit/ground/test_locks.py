@@ -1,0 +1,98 @@
+"""Single instance by lock: who holds it is said, and it dies with its holder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tabard.errors import AlreadyRunning, HomeError
+from tabard.locks import held, hold
+
+HOLDER = """
+import sys, signal
+from tabard.locks import hold
+with hold(sys.argv[1]):
+    print("held", flush=True)
+    signal.pause()
+"""
+
+
+def start_holder(path: Path) -> subprocess.Popen[str]:
+    """A process that holds the lock until it is killed."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_holder_is_told_the_first_ones_pid(tmp_path: Path) -> None:
+    """AlreadyRunning carries the pid and the path, and held() agrees."""
+    path = tmp_path / "agent.lock"
+    with start_holder(path) as process:
+        try:
+            assert held(path) == process.pid
+            with (
+                pytest.raises(AlreadyRunning, match="agent is already running as process") as caught,
+                hold(path),
+            ):
+                pass
+            assert caught.value.pid == process.pid
+        finally:
+            process.kill()
+
+
+def test_a_killed_holder_leaves_the_lock_free(tmp_path: Path) -> None:
+    """A kill -9 leaves the file but not the lock."""
+    path = tmp_path / "agent.lock"
+    with start_holder(path) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert path.exists()
+    assert held(path) is None
+    with hold(path):
+        assert held(path) == os.getpid()
+    assert held(path) is None
+
+
+def test_asking_makes_no_file(tmp_path: Path) -> None:
+    """A free lock that was never held stays without a file."""
+    assert held(tmp_path / "agent.lock") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_file_without_a_pid_still_counts(tmp_path: Path) -> None:
+    """Content that is no pid is an unknown owner (0), not a crash."""
+    path = tmp_path / "agent.lock"
+    with hold(path):
+        path.write_text("garbage")
+        assert held(path) == 0
+
+
+def test_a_missing_directory_is_a_clear_error(tmp_path: Path) -> None:
+    """The error names the file."""
+    with pytest.raises(HomeError, match=r"agent\.lock"), hold(tmp_path / "none" / "agent.lock"):
+        pass
+
+
+def test_a_lock_is_held_through_a_file_opened_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a read-only mount an existing lock file still guards; a mount needs root, so open() is refused instead."""
+    path = tmp_path / "agent.lock"
+    path.write_text("")
+    real_open = os.open
+
+    def read_only(name: str, flags: int, mode: int = 0o777) -> int:
+        if flags & (os.O_RDWR | os.O_WRONLY):
+            raise OSError(30, "Read-only file system")
+        return real_open(name, flags, mode)
+
+    monkeypatch.setattr("tabard.locks.os.open", read_only)
+    with hold(path):
+        assert held(path) == 0
+    assert held(path) is None
