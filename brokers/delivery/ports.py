@@ -1,0 +1,184 @@
+"""What the delivery core asks of the store and of the journal.
+
+The core is pure; these are its only ways to the outside. Each has production implementations
+(`consumers.store`, `agents.journal`), and the simulation drives those same classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from tabard.brokers.delivery.ranges import Ranges
+from tabard.brokers.wire.batch import Batch
+
+# --- the sink's side ---------------------------------------------------------------------------
+
+
+class CursorConflict(Exception):
+    """Raised when a cursor in the store is not the one the work was based on.
+
+    Nothing was written. The caller drops what it holds, reads the cursors again and opens a new session.
+    """
+
+
+class StoreUnavailable(Exception):
+    """Raised when the store cannot be written now (locked, full, read-only, away).
+
+    Nothing was written, or it cannot be known: the caller reads the cursors again before it goes on.
+    """
+
+
+class NodeKey(NamedTuple):
+    """Whose records: a node's name is a label within its zone path."""
+
+    node: str
+    zone: str
+
+
+@dataclass(slots=True)
+class EpochCursor:
+    """What a sink has stored of one epoch of one stream of one node."""
+
+    epoch: bytes
+    version: int
+    """Counts the commits of this cursor, for compare-and-set; 0 = not in the store yet."""
+    ranges: Ranges
+    previous: bytes | None = None
+    """The epoch before it, None when its first record is not stored yet or names none."""
+    previous_last: int = 0
+    opened: bool = False
+    """Whether its first record (OPEN) is stored, so that `previous` is known."""
+    ended: int | None = None
+    """The last sequence number it will ever have; None while that is not known."""
+
+
+class Gap(NamedTuple):
+    """A loss, or what cannot be decided, stored where the records would stand."""
+
+    epoch: bytes | None
+    first: int
+    last: int | None
+    """None: the end is unknown."""
+    count: int
+    at_least: bool
+    kind: str
+    """``gap`` (records are lost) or ``doubt`` (one side was rolled back; `detail` says what is undecided)."""
+    reason: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One batch to store. `groups` is None when it is quarantined for `poison`, or carries no rows."""
+
+    batch: Batch
+    groups: Sequence[Any] | None = None
+    """Decoded body groups ``(source, mark, origin, records)``."""
+    poison: str | None = None
+
+
+@dataclass(slots=True)
+class EpochWork:
+    """All that one commit changes for one epoch; `cursor.version` is the version it is based on."""
+
+    key: NodeKey
+    stream: int
+    cursor: EpochCursor
+    """The state to be written (its `ranges` are those after the commit)."""
+    entries: list[Entry] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+
+
+class Presence(NamedTuple):
+    """What a beacon says, for the nodes page; coalesced, never part of the delivery guarantee."""
+
+    key: NodeKey
+    heard: int
+    """Wall clock of the sink, nanoseconds."""
+    wall: int
+    """Wall clock of the node, nanoseconds."""
+    interval: float
+    """Seconds between beacons."""
+    state: Mapping[str, Any]
+    """Per stream name: last, oldest, stored (records), for the lag."""
+    facts: Mapping[str, Any]
+
+
+class SinkStore(Protocol):
+    """A sink's database, as the delivery core needs it. One stream belongs to one file or partition."""
+
+    def load(self, key: NodeKey, stream: int, epochs: Sequence[bytes]) -> dict[bytes, EpochCursor]:
+        """The cursors of those `epochs` that the store knows. Raises StoreUnavailable."""
+        ...
+
+    def unfinished(self, key: NodeKey, stream: int) -> list[EpochCursor]:
+        """The cursors whose end is unknown or not reached, oldest first. Raises StoreUnavailable."""
+        ...
+
+    def newest(self, key: NodeKey, stream: int) -> EpochCursor | None:
+        """The cursor of the epoch opened last. Raises StoreUnavailable."""
+        ...
+
+    def digest(self, key: NodeKey, stream: int, epoch: bytes, first: int) -> bytes | None:
+        """The digest of the stored batch that starts at `first`, None when there is none. Raises StoreUnavailable."""
+        ...
+
+    def commit(self, work: Sequence[EpochWork], arrived: int) -> None:
+        """Write rows, batch headers, gaps, quarantine and cursors in one durable transaction.
+
+        Each cursor is compared and set by its version; on success every ``cursor.version`` is one higher.
+        Streams that live in different files are committed in separate transactions, each with its own
+        cursors; a failure of one leaves the versions of its cursors untouched and raises after the
+        others are done. Rows that the database refuses are normalised, then bisected, then quarantined.
+
+        Raises:
+            CursorConflict: a cursor was changed by somebody else.
+            StoreUnavailable: try again later, after reading the cursors.
+        """
+        ...
+
+    def presence(self, beacons: Sequence[Presence]) -> None:
+        """Note who was heard. Losing this loses no record. Raises StoreUnavailable."""
+        ...
+
+
+# --- the node's side ---------------------------------------------------------------------------
+
+
+class EpochSpan(NamedTuple):
+    """What a journal keeps of one epoch."""
+
+    epoch: bytes
+    oldest: int
+    """The first sequence number still kept (as a record or inside a gap frame)."""
+    last: int
+    digest: bytes
+    """Digest of the last batch."""
+
+
+class StreamJournal(Protocol):
+    """One stream's journal, as the publisher needs it."""
+
+    stream: int
+
+    def spans(self) -> Sequence[EpochSpan]:
+        """The epochs kept, oldest first; the last one is the epoch being written."""
+        ...
+
+    def read(self, epoch: bytes, seq: int) -> Batch | None:
+        """The batch that holds `seq`, None when it is not kept (any more) or cannot be read."""
+        ...
+
+    def read_from(self, epoch: bytes, seq: int) -> Iterator[Batch]:
+        """The batches of `epoch` from the one that holds `seq` on."""
+        ...
+
+    def release(self, cursors: Mapping[bytes, Ranges]) -> None:
+        """Every required sink has stored these ranges: they may be dropped, oldest first."""
+        ...
+
+    def fork(self, epoch: bytes, seq: int, detail: str) -> None:
+        """`epoch` was rolled back: end it before `seq`, open a new epoch, and carry what is kept from `seq` on into it."""
+        ...
