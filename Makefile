@@ -1,0 +1,65 @@
+# `make up` runs Tabard on this machine, `make test` tests it. Both need Python >= 3.11, git and make, and set up
+# what they need in .venv. `make help` names the rest.
+
+HOME_DIR ?= .tabard
+UP_ARGS ?=
+TEST_ARGS ?=
+SEEDS ?= 20000
+bin := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev up test long check lint types contract docs-test format bench dist lock clean
+
+help: ## name the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name what; do \
+		printf '  make %-11s %s\n' "$$name" "$$what"; done
+
+setup: ## make .venv with the command line tool at .venv/bin/tabard
+	@sh requirements/install.sh run
+
+setup-dev: ## that, and what tests and checks need
+	@sh requirements/install.sh dev
+
+up: setup ## run every role on this machine; herald at http://127.0.0.1:8024; Ctrl-C ends all
+	@exec $(bin)/tabard up --home $(HOME_DIR) $(UP_ARGS)
+
+test: setup-dev ## run the tests (TEST_ARGS are handed to pytest)
+	@$(bin)/python -m pytest -n 2 --dist loadgroup $(TEST_ARGS)
+
+long: setup-dev ## run the tests that take minutes: more seeds, long chaos, a million fuzzed frames
+	@TABARD_TEST_SEEDS=$(SEEDS) $(bin)/python -m pytest -m long --timeout 3600 $(TEST_ARGS)
+
+check: lint types contract docs-test ## ruff, mypy --strict, the import contract, the tests about the documentation
+
+lint: setup-dev
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+
+types: setup-dev
+	@$(bin)/mypy
+	@$(bin)/mypy --no-namespace-packages tests
+
+contract: setup-dev
+	@$(bin)/lint-imports --no-logo
+
+docs-test: setup-dev
+	@$(bin)/python -m pytest -q tests/unit/house
+
+format: setup-dev ## let ruff put the code in order
+	@$(bin)/ruff check --fix .
+	@$(bin)/ruff format .
+
+bench: setup ## measure: records a second, delay, CPU and memory (BENCH_ARGS name one, as in BENCH_ARGS=agent)
+	@$(bin)/tabard bench $(BENCH_ARGS)
+
+dist: setup-dev ## build the source distribution and the wheel into dist/
+	@rm -rf build dist
+	@$(bin)/python -c 'from setuptools import build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")' >dist.log 2>&1 \
+		|| { cat dist.log; exit 1; }
+	@rm -rf build dist.log && ls dist
+
+lock: ## pin and hash the requirements anew from pyproject.toml (UPGRADE=1 takes the newest)
+	@sh requirements/lock.sh
+
+clean: ## remove what was built and cached; keeps .venv and .tabard
+	@rm -rf build dist src/tabard.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,85 @@
+"""What every test may ask for: outside tools that are there or said to be missing, and a clean environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+# Rooms whose tests start real processes. One worker at a time runs them, so that they do not starve each other.
+PROCESS_ROOMS: Final = ("integration", "chaos", "browser")
+# Debian keeps mount, ip and the like outside a plain user's PATH.
+_SEARCH: Final = os.pathsep.join(
+    [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"]
+)
+
+# No test asserts a time, so no example has a deadline; a failure prints what reproduces it.
+settings.register_profile(
+    "tabard", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tabard")
+
+
+class Need:
+    """States what a test needs from the machine.
+
+    What is missing is a skip on a laptop, with its reason in pytest's summary, and a failure where ``CI=true``:
+    there, a test that cannot run is a test that was lost.
+    """
+
+    def __init__(self, *, strict: bool) -> None:
+        self._strict = strict
+
+    def __call__(self, *names: str) -> str:
+        """The path of the first of ``names`` that is a program on this machine."""
+        for name in names:
+            if path := shutil.which(name, path=_SEARCH):
+                return path
+        self.that(False, f"the program {' or '.join(names)}")
+        raise AssertionError
+
+    def that(self, holds: bool, what: str) -> None:
+        """Go on only when ``holds``; ``what`` names the need, as in "the right to mount a tmpfs"."""
+        if holds:
+            return
+        if self._strict:
+            pytest.fail(
+                f"this test needs {what}, which is missing; in CI that is an error: .ci/run installs it"
+            )
+        pytest.skip(f"NOT TESTED: needs {what}")
+
+
+@pytest.fixture(scope="session")
+def need() -> Need:
+    """``need("chromium")`` gives the program's path, or skips (laptop) or fails (CI) the test."""
+    return Need(strict=os.environ.get("CI") == "true")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top of the repository."""
+    return ROOT
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Forget the developer's own Tabard settings; variables named TABARD_TEST_* steer tests and stay."""
+    for name in list(os.environ):
+        if name == "DEV_STAGE" or (name.startswith("TABARD_") and not name.startswith("TABARD_TEST_")):
+            del os.environ[name]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests by their room: ``tests/chaos`` is chaos, ``tests/browser`` is browser."""
+    for item in items:
+        room = (
+            item.path.relative_to(ROOT / "tests").parts[0] if item.path.is_relative_to(ROOT / "tests") else ""
+        )
+        if room in {"chaos", "browser"}:
+            item.add_marker(room)
+        if room in PROCESS_ROOMS:
+            item.add_marker(pytest.mark.xdist_group("processes"))
