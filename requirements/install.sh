@@ -43,7 +43,7 @@ pip() {
     # A user's pip configuration may name a mirror, a proxy or a certificate, and is obeyed in that. What would
     # send packages elsewhere or change the pinned versions is switched off for these calls.
     PIP_CONSTRAINT=/dev/null PIP_USER=0 PIP_REQUIRE_HASHES=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
-        PIP_ROOT_USER_ACTION=ignore "$venv/bin/python" -m pip --quiet "$@"
+        PIP_ROOT_USER_ACTION=ignore "$venv/bin/python" -m pip -qq "$@"
 }
 
 case $group in
