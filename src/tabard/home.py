@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Mapping
@@ -78,6 +77,8 @@ class Home:
         """
         if len(os.fsencode(self.run)) + 1 + _SOCKET_NAME_LIMIT <= _SOCKET_PATH_LIMIT:
             return self.run
+        import hashlib  # loads OpenSSL, which a home of ordinary length does not need
+
         digest = hashlib.blake2s(os.fsencode(self.path), digest_size=10).hexdigest()
         return Path("/tmp") / f"tabard-{digest}"  # noqa: S108 -- ensure() checks who owns it
 

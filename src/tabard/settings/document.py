@@ -1,0 +1,71 @@
+"""Reading ``tabard.toml``: its content, where each key stands, and errors that point there."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Final, NamedTuple
+
+from tabard.errors import SettingsError
+from tabard.settings.lines import KeyPath, key_lines, line_of
+
+MAX_FILE: Final = 1_048_576
+"""Bytes; a settings file is written by hand."""
+_AT_LINE: Final = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+class Document(NamedTuple):
+    """A settings file that TOML accepts."""
+
+    file: str
+    content: dict[str, Any]
+    lines: dict[KeyPath, int]
+
+    def line(self, path: KeyPath) -> int | None:
+        """The line of a key, or of what holds it."""
+        return line_of(self.lines, path)
+
+
+def read_document(path: str | os.PathLike[str]) -> Document:
+    """The settings file; an absent one is empty. Raises SettingsError when it cannot be read as TOML."""
+    file = os.fspath(path)
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_FILE + 1)
+    except FileNotFoundError:
+        return Document(file, {}, {})
+    except OSError as error:
+        raise SettingsError(
+            "cannot be read",
+            file=file,
+            expected="a file this user can read",
+            found=error.strerror or str(error),
+            hint="Check the path and who may read it",
+        ) from error
+    if len(data) > MAX_FILE:
+        raise SettingsError("too large", file=file, expected=f"at most {MAX_FILE} bytes of TOML")
+    return parse_document(file, data)
+
+
+def parse_document(file: str, data: bytes) -> Document:
+    """The content of a settings file. Raises SettingsError with the line where TOML breaks."""
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        bad_line = data.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{data[error.start]:02x}"
+        raise SettingsError("not text", file=file, line=bad_line, expected="UTF-8", found=found) from error
+    import tomllib  # costs milliseconds, and a plain host may have no settings file
+
+    try:
+        return Document(file, tomllib.loads(text), key_lines(text))
+    except RecursionError:
+        raise SettingsError("nested too deeply", file=file, expected="two or three levels") from None
+    except ValueError as error:  # TOMLDecodeError, and numbers of thousands of digits
+        match = _AT_LINE.search(str(error))
+        line = int(match[1]) if match and match[1] else text.count("\n") + 1 if match else None
+        said = _AT_LINE.sub("", str(error))
+        hint = 'Text and durations are quoted, as in linger = "10ms"' if "value" in said.lower() else None
+        raise SettingsError(
+            f"not valid TOML: {said}", file=file, line=line, expected="TOML 1.0", hint=hint
+        ) from error

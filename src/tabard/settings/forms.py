@@ -1,0 +1,101 @@
+"""Text kinds with a form of their own: names, addresses, paths, expressions."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from tabard import names
+from tabard.errors import TabardError
+from tabard.records import SEVERITIES
+from tabard.settings.kinds import Text
+
+_HOST: Final = r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}"
+_PORT_PLACE: Final = r"(\*|[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):([0-9]{1,5})"
+_SOCKET_PATH_LIMIT: Final = 107
+
+
+def _endpoint(text: str) -> str:
+    path = text.removeprefix("ipc://")
+    if text.startswith("tcp://"):
+        _host_port(text.removeprefix("tcp://"))
+        return text
+    if path != text and path.startswith("/") and len(path.encode()) <= _SOCKET_PATH_LIMIT:
+        return text
+    raise TabardError("not an endpoint")
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(_HOST, text):
+        raise TabardError("not a host")
+    return text
+
+
+def _host_port(text: str) -> str:
+    match = re.fullmatch(_PORT_PLACE, text)
+    if not match or not 0 < int(match[2]) < 65536:
+        raise TabardError("not a host and port")
+    return text
+
+
+def _path(text: str) -> str:
+    if not text.startswith(("/", "~/")):
+        raise TabardError("not an absolute path")
+    return text
+
+
+def _expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise TabardError("not a regular expression") from error
+    return text
+
+
+def _timezone(text: str) -> str:
+    if text in {"local", "UTC"}:
+        return text
+    import zoneinfo  # needed by few settings files, and the agent loads this module
+
+    try:
+        zoneinfo.ZoneInfo(text)
+    except (KeyError, ValueError, OSError) as error:
+        raise TabardError("not a time zone") from error
+    return text
+
+
+def _level(text: str) -> str:
+    if text not in SEVERITIES:
+        raise TabardError("not a level")
+    return text
+
+
+NODE: Final = Text(names.NAME_FORM, check=names.check_node, name="node")
+SINK: Final = Text(names.NAME_FORM, check=names.check_sink, name="sink")
+STAGE: Final = Text(names.NAME_FORM, check=names.check_node, empty=True, name="stage")
+BROKER: Final = Text(names.NAME_FORM, check=names.check_node, name="broker")
+PARENT: Final = Text(names.NAME_FORM, check=names.check_node, empty=True, name="broker")
+ZONE: Final = Text(names.ZONE_FORM, check=names.check_zone, name="zone", limit=1024)
+LABEL: Final = Text("one line of at most 128 characters", empty=True, limit=128)
+ENDPOINT: Final = Text(
+    'an endpoint "tcp://HOST:PORT" or "ipc:///PATH" (at most 107 bytes of path)',
+    check=_endpoint,
+    empty=True,
+    name="endpoint",
+)
+PEER_ENDPOINT: Final = Text(
+    'an endpoint "tcp://HOST:PORT" or "ipc:///PATH" (at most 107 bytes of path)',
+    check=_endpoint,
+    name="endpoint",
+)
+HOST: Final = Text("a host name or IP address", check=_host, name="host")
+HOST_PORT: Final = Text('"HOST:PORT", an IPv6 host in brackets', check=_host_port, empty=True, name="address")
+PATH: Final = Text('an absolute path (or one below "~/")', check=_path, empty=True, limit=4096, name="path")
+PATTERN: Final = Text(
+    "an absolute path, with * ? [] where it is a pattern", check=_path, limit=4096, name="path"
+)
+EXPRESSION: Final = Text(
+    "a regular expression of Python's re", check=_expression, empty=True, limit=1000, name="expression"
+)
+TIMEZONE: Final = Text('"local", "UTC" or a name such as "Europe/Zurich"', check=_timezone, name="time zone")
+LEVEL: Final = Text("one of " + ", ".join(SEVERITIES), check=_level, empty=True, name="level")

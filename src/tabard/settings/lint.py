@@ -1,0 +1,222 @@
+"""Contradictions between settings that are each right by themselves.
+
+An error keeps a role from starting, because something would be lost, doubled or never arrive. A warning
+is shown by ``tabard check`` and by a starting role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tabard.errors import SettingsError
+from tabard.settings.schema import Broker
+from tabard.settings.values import Settings
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong, or looks wrong."""
+
+    error: SettingsError
+    warning: bool = False
+
+
+def lint(settings: Settings) -> tuple[Finding, ...]:
+    """Every contradiction found."""
+    rules = (_brokers, _parents, _binds, _exposed, _lanes, _journal, _credit, _names, _tails)
+    return tuple(finding for rule in rules for finding in rule(settings))
+
+
+def _against(settings: Settings, key: str, what: str, hint: str, *, warning: bool = False) -> Finding:
+    """A finding about a setting, placed where its value came from."""
+    origin = settings.origin(key)
+    error = SettingsError(what, file=origin.place or "default", key=key, line=origin.line, hint=hint)
+    return Finding(error, warning)
+
+
+def _in_file(settings: Settings, key: str, what: str, hint: str, *, warning: bool = False) -> Finding:
+    return Finding(SettingsError(what, file=str(settings.home.settings_file), key=key, hint=hint), warning)
+
+
+def _brokers(settings: Settings) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for broker in settings.brokers:
+        if broker.name in seen:
+            yield _in_file(
+                settings, "broker", f"two brokers are named {broker.name!r}", "Give each its own name"
+            )
+        seen.add(broker.name)
+        if bool(broker.parent_up) != bool(broker.parent_down):
+            yield _in_file(
+                settings,
+                f"broker {broker.name}",
+                "only one of parent_up and parent_down is given",
+                "A parent has both lanes: give both endpoints, or neither",
+            )
+
+
+def _parents(settings: Settings) -> Iterator[Finding]:
+    by_name = {broker.name: broker for broker in settings.brokers}
+    for broker in settings.brokers:
+        key = f"broker {broker.name}"
+        parent = by_name.get(broker.parent)
+        if broker.parent and parent is None and not broker.parent_up:
+            known = ", ".join(name for name in by_name if name != broker.name) or "none"
+            yield _in_file(
+                settings,
+                key,
+                f"its parent {broker.parent!r} is not in this file (others here: {known})",
+                "Describe that broker, or give parent_up and parent_down",
+            )
+        elif parent is not None and not _inside(broker.zone, parent.zone):
+            yield _in_file(
+                settings,
+                key,
+                f"its zone {broker.zone!r} is not in the zone {parent.zone!r} of its parent {parent.name!r}",
+                "A parent forwards for its own zone and those below it",
+            )
+        if _loops(broker, by_name):
+            yield _in_file(
+                settings,
+                key,
+                "it is its own parent, directly or through others",
+                'Leave parent = "" at the top of the chain',
+            )
+
+
+def _inside(zone: str, outer: str) -> bool:
+    return zone == outer or zone.startswith(outer + "/")
+
+
+def _loops(broker: Broker, by_name: dict[str, Broker]) -> bool:
+    parent = by_name.get(broker.parent)
+    for _ in by_name:
+        if parent is None:
+            return False
+        if parent.name == broker.name:
+            return True
+        parent = by_name.get(parent.parent)
+    return False
+
+
+def _endpoints(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Every address this home binds, as (who, endpoint)."""
+    for broker in settings.brokers:
+        for field in ("up_in", "up_out", "down_in", "down_out"):
+            endpoint = broker._asdict()[field]
+            if endpoint:
+                yield f"broker {broker.name}.{field}", endpoint
+    if settings["intake.tcp"]:
+        yield "intake.tcp", f"tcp://{settings['intake.tcp']}"
+    host = settings.str("herald.host")
+    bracketed = f"[{host}]" if ":" in host else host
+    yield "herald.port", f"tcp://{bracketed}:{settings['herald.port']}"
+
+
+def _binds(settings: Settings) -> Iterator[Finding]:
+    seen: dict[str, tuple[str, str]] = {}
+    for who, endpoint in _endpoints(settings):
+        scheme, _, rest = endpoint.partition("://")
+        host, _, port = rest.rpartition(":")
+        # Two addresses of one host may share a port; a wildcard shares with nobody.
+        place = port if scheme == "tcp" else rest
+        other, other_host = seen.setdefault(place, (who, host))
+        if other != who and (scheme != "tcp" or host == other_host or _WILDCARDS & {host, other_host}):
+            yield _in_file(
+                settings, who, f"{endpoint} is also bound by {other}", "Give each its own port or path"
+            )
+
+
+_WILDCARDS = frozenset({"*", "0.0.0.0", "[::]"})  # noqa: S104 -- recognised here, never bound
+_LOOPBACK = ("127.", "localhost", "[::1]", "::1")
+
+
+def _exposed(settings: Settings) -> Iterator[Finding]:
+    for who, endpoint in _endpoints(settings):
+        scheme, _, rest = endpoint.partition("://")
+        if scheme == "tcp" and not rest.startswith(_LOOPBACK):
+            yield _in_file(
+                settings,
+                who,
+                f"{endpoint} can be reached from other hosts, and nobody is asked who they are",
+                "Use a loopback address behind an ssh tunnel",
+                warning=True,
+            )
+
+
+def _lanes(settings: Settings) -> Iterator[Finding]:
+    for role in ("agent", "recorder"):
+        up, down = settings.str(f"{role}.up"), settings.str(f"{role}.down")
+        if bool(up) != bool(down):
+            missing = f"{role}.down" if up else f"{role}.up"
+            yield _against(
+                settings,
+                missing,
+                "only one lane has an endpoint",
+                f"Give both {role}.up and {role}.down, or neither for the broker of this home",
+            )
+    if settings["recorder.sink"] not in settings.strings("agent.sinks"):
+        yield _against(
+            settings,
+            "recorder.sink",
+            f"the agent of this home does not send to {settings['recorder.sink']!r}",
+            "Add it to agent.sinks if this host's own records should be stored there",
+            warning=True,
+        )
+
+
+def _journal(settings: Settings) -> Iterator[Finding]:
+    for stream in ("logs", "samples"):
+        name = f"journal.{stream}_bytes"
+        if settings.bytes("journal.segment") * 2 > settings.bytes(name):
+            yield _against(
+                settings,
+                "journal.segment",
+                f"{name} holds fewer than two segments, so making room would drop nearly everything",
+                f"Make segments at most half of {name}",
+            )
+    if settings.bytes("journal.keep_acked") > settings.bytes("journal.logs_bytes") // 2:
+        yield _against(
+            settings,
+            "journal.keep_acked",
+            "more than half of journal.logs_bytes would hold what every sink already has",
+            "Lower it",
+            warning=True,
+        )
+    if settings.seconds("journal.fsync") > 1:
+        yield _against(
+            settings,
+            "journal.fsync",
+            "a power cut may take more than a second of acknowledged records",
+            "100ms costs little",
+            warning=True,
+        )
+
+
+def _credit(settings: Settings) -> Iterator[Finding]:
+    if settings.int("recorder.credit_batches") * 2 > settings.int("brokers.hwm"):
+        yield _against(
+            settings,
+            "recorder.credit_batches",
+            "more than half of brokers.hwm, so backlogged nodes could overrun a broker's queue",
+            "Keep it at or below half of the smallest brokers.hwm on the path",
+        )
+
+
+def _names(settings: Settings) -> Iterator[Finding]:
+    if settings["node.name"].split(".")[0] in {"localhost", "node"}:
+        yield _against(
+            settings,
+            "node.name",
+            f"{settings['node.name']!r} does not tell this node from others",
+            "Set node.name",
+            warning=True,
+        )
+
+
+def _tails(settings: Settings) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for tail in settings.tails:
+        if tail.path in seen:
+            yield _in_file(settings, "intake.tail", f"{tail.path} is described twice", "Remove one of them")
+        seen.add(tail.path)

@@ -1,0 +1,103 @@
+"""What a row of the table of settings says, and the shapes of the tables that may repeat."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from tabard.settings.kinds import Kind
+
+
+class Setting(NamedTuple):
+    """One setting: everything the loader, the documentation and the command line know about it."""
+
+    name: str
+    """``section.key``, or the bare key inside a table that may repeat."""
+    kind: Kind
+    default: object
+    """As it would stand in the file; a function that makes it; None where the setting must be given."""
+    help: str
+    reload: bool = False
+    """Whether a running role takes a new value on SIGHUP; the others need a restart."""
+    secret: bool = False
+    """Whether the value must never be shown."""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that overrides it."""
+        return "TABARD_" + self.name.upper().replace(".", "_")
+
+    def default_value(self) -> Any:
+        """The default, read as if it had been written."""
+        return self.kind.read(self.default() if callable(self.default) else self.default)
+
+    def show(self, value: Any) -> str:
+        """``value`` as a person may see it: masked when it is a secret."""
+        return "********" if self.secret and value else self.kind.show(value)
+
+
+class Link(NamedTuple):
+    """A ``[[broker.link]]``: a child broker that is joined on purpose, because it cannot dial by itself."""
+
+    peer: str
+    dials: str
+    up: str
+    down: str
+
+
+class Broker(NamedTuple):
+    """A ``[[broker]]``: one forwarder of this home. Endpoints are "" where the home's own sockets serve."""
+
+    name: str
+    zone: str
+    up_in: str
+    up_out: str
+    down_in: str
+    down_out: str
+    parent: str
+    parent_up: str
+    parent_down: str
+    link: tuple[Link, ...]
+
+
+class Tail(NamedTuple):
+    """An ``[[intake.tail]]``: files whose lines become log records."""
+
+    path: str
+    format: str
+    multiline: str
+    service: str
+    level: str
+
+
+class Table(NamedTuple):
+    """A table that may repeat: its rows, what one of them becomes, and the tables it may hold itself."""
+
+    name: str
+    make: Callable[..., Any]
+    rows: tuple[Setting, ...]
+    help: str
+    inner: tuple[Table, ...] = ()
+    reload: bool = False
+
+
+class Schema(NamedTuple):
+    """All settings there are."""
+
+    sections: Mapping[str, str]
+    settings: tuple[Setting, ...]
+    tables: tuple[Table, ...]
+    moved: Mapping[str, str]
+    """Names that are not settings, and the one that is meant instead."""
+
+    def by_name(self) -> dict[str, Setting]:
+        """The settings by their dotted name."""
+        return {setting.name: setting for setting in self.settings}
+
+
+def hostname() -> str:
+    """The host's name in the form of a node name, the default of ``node.name``."""
+    from tabard.names import clean_node
+
+    return clean_node(os.uname().nodename)

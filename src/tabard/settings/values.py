@@ -1,0 +1,130 @@
+"""The settings as a role reads them: typed, with the origin of every value, secrets masked when shown."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeVar
+
+from tabard.errors import SettingsError
+from tabard.home import Home
+from tabard.settings.schema import Broker, Schema, Tail
+
+_T = TypeVar("_T")
+
+
+class Origin(NamedTuple):
+    """Where a value came from: ``source`` is default, file, stage, environment or argument."""
+
+    source: str
+    place: str = ""
+    """The file and line, the variable or the option; empty for a default."""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.place}, line {self.line}" if self.line else self.place
+        return f"{self.source}: {place}" if place else self.source
+
+
+class Shown(NamedTuple):
+    """One setting as a person may see it."""
+
+    name: str
+    value: str
+    origin: Origin
+    reload: bool
+
+
+class Settings:
+    """All settings of one home, after every layer was applied. Immutable.
+
+    ``settings["agent.linger"]`` is the value; the methods named after types also tell a type checker what
+    it is, and raise SettingsError when a caller asks for a name or a type that the table does not have.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        schema: Schema,
+        values: Mapping[str, tuple[Any, Origin]],
+        tables: Mapping[str, tuple[Any, ...]],
+    ) -> None:
+        self.home = home
+        self.schema = schema
+        self.values: Final = MappingProxyType(dict(values))
+        self.tables: Final = MappingProxyType(dict(tables))
+
+    def __getitem__(self, name: str) -> Any:
+        return self._found(name)[0]
+
+    def str(self, name: builtins.str) -> builtins.str:
+        """The value of a text setting."""
+        return self._typed(name, builtins.str)
+
+    def int(self, name: builtins.str) -> builtins.int:
+        """The value of a number setting."""
+        return self._typed(name, builtins.int)
+
+    def seconds(self, name: builtins.str) -> float:
+        """The value of a duration setting, in seconds."""
+        return self._typed(name, float)
+
+    def bytes(self, name: builtins.str) -> builtins.int:
+        """The value of a size setting, in bytes."""
+        return self._typed(name, builtins.int)
+
+    def flag(self, name: builtins.str) -> bool:
+        """The value of a flag setting."""
+        return self._typed(name, bool)
+
+    def strings(self, name: builtins.str) -> tuple[builtins.str, ...]:
+        """The value of a list setting."""
+        return self._typed(name, tuple)
+
+    @property
+    def brokers(self) -> tuple[Broker, ...]:
+        """The ``[[broker]]`` tables, in the order of the file; empty when none is described."""
+        return self.tables["broker"]
+
+    @property
+    def tails(self) -> tuple[Tail, ...]:
+        """The ``[[intake.tail]]`` tables, in the order of the file."""
+        return self.tables["intake.tail"]
+
+    def origin(self, name: builtins.str) -> Origin:
+        """Where the value of ``name`` came from."""
+        return self._found(name)[1]
+
+    def masked(self) -> tuple[Shown, ...]:
+        """Every setting in the table's order, as it may be shown to people."""
+        return tuple(
+            Shown(setting.name, setting.show(value), origin, setting.reload)
+            for setting in self.schema.settings
+            for value, origin in (self.values[setting.name],)
+        )
+
+    def changed(self, newer: Settings) -> tuple[builtins.str, ...]:
+        """The names, of settings and of tables, whose value differs in ``newer``."""
+        names = [name for name, (value, _) in self.values.items() if newer.values[name][0] != value]
+        return (*names, *(name for name, rows in self.tables.items() if newer.tables[name] != rows))
+
+    def keeping(self, older: Settings, names: tuple[builtins.str, ...]) -> Settings:
+        """These settings with the values of ``older`` for ``names``."""
+        values = {name: (older if name in names else self).values[name] for name in self.values}
+        tables = {name: (older if name in names else self).tables[name] for name in self.tables}
+        return Settings(self.home, self.schema, values, tables)
+
+    def _found(self, name: builtins.str) -> tuple[Any, Origin]:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise SettingsError(
+                "no such setting", key=name, hint="The table in the reference lists all"
+            ) from None
+
+    def _typed(self, name: builtins.str, expected: type[_T]) -> _T:
+        value: object = self[name]
+        if not isinstance(value, expected):
+            raise SettingsError("asked for as another type", key=name, expected=expected.__name__)
+        return value
