@@ -1,0 +1,72 @@
+"""Where a store lies and what its parts are called: the few facts that every other module here shares."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
+from tabard.errors import StoreError
+
+OLDEST_SQLITE: Final = (3, 37, 0)
+"""The first version with STRICT tables."""
+
+
+class FileKind(NamedTuple):
+    """One of the two databases of a store."""
+
+    name: str
+    """Of its migrations; the file is ``<name>.db``."""
+    version: str
+    """The schema this program reads and writes: the head of those migrations."""
+    streams: frozenset[int]
+
+    def path(self, store: Path) -> Path:
+        """The file below the store's directory."""
+        return store / f"{self.name}.db"
+
+
+RECORDS: Final = FileKind("records", "0001", frozenset({LOGS, SAMPLES}))
+STATE: Final = FileKind("state", "0001", frozenset({CONTROL}))
+FILES: Final = (RECORDS, STATE)
+
+ROW_TABLES: Final = {CONTROL: "control", LOGS: "log", SAMPLES: "sample"}
+"""The table that holds a stream's records."""
+
+
+def check_library() -> None:
+    """Raise StoreError when the SQLite library is too old for this schema."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(
+            "the SQLite library is too old",
+            expected=".".join(map(str, OLDEST_SQLITE)) + " or newer",
+            found=sqlite3.sqlite_version,
+            hint="Use a newer Python or system SQLite",
+        )
+
+
+def schema_version(connection: sqlite3.Connection) -> str | None:
+    """The schema version that the file says it has, None when it has none."""
+    found = connection.execute(
+        "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+    ).fetchone()
+    if not found[0]:
+        return None
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return None if row is None else str(row[0])
+
+
+def check_version(connection: sqlite3.Connection, kind: FileKind, where: str) -> None:
+    """Raise StoreError when the file's schema is not the one of this program."""
+    found = schema_version(connection)
+    if found == kind.version:
+        return
+    newer = found is not None and found > kind.version
+    raise StoreError(
+        f"the schema of the {kind.name} file is {'newer' if newer else 'older'} than this program",
+        expected=f"version {kind.version}",
+        found=f"version {found}" if found else "no version",
+        where=where,
+        hint="Install the Tabard that wrote it, or a newer one" if newer else "Run `tabard store upgrade`",
+    )

@@ -1,0 +1,206 @@
+"""The tables, as SQLAlchemy Core describes them: one description for every engine.
+
+Two databases, never written in one transaction: `RECORDS` holds logs and samples, `STATE` the control stream.
+Both carry the same delivery tables, because a cursor is committed together with its rows. Migrations create
+the tables; a test compares what they create with this description.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from tabard.records import INT_FIELDS, LOG_FIELDS, REQUIRED_FIELDS, TIME_MAX, TIME_MIN
+
+# STRICT tables of SQLite know one word for whole numbers.
+Int64: Final = BigInteger().with_variant(Integer(), "sqlite")
+Int16: Final = SmallInteger().with_variant(Integer(), "sqlite")
+
+RECORDS: Final = MetaData()
+STATE: Final = MetaData()
+
+_HEAD: Final = ("node_id", "epoch_id", "seq", "arrived", "origin")
+LOG_COLUMNS: Final = (*_HEAD, *LOG_FIELDS)
+"""Columns of `log` in the order in which rows are written; the id is the store's own."""
+
+
+def _table(name: str, metadata: MetaData, *items: Any, with_rowid: bool = True) -> Table:
+    return Table(name, metadata, *items, sqlite_strict=True, sqlite_with_rowid=with_rowid)
+
+
+def _int(name: str, *, null: bool = False) -> Column[int]:
+    return Column(name, Int64, nullable=null)
+
+
+def _text(name: str, *, null: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null)
+
+
+def _blob(name: str, *, null: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=null)
+
+
+def _id() -> Column[int]:
+    return Column("id", Int64, primary_key=True)
+
+
+def _add_delivery_tables(metadata: MetaData) -> None:
+    _table(
+        "node",
+        metadata,
+        _id(),
+        _text("zone"),
+        _text("name"),
+        _int("first_seen"),
+        UniqueConstraint("zone", "name"),
+    )
+    _table(
+        "epoch",
+        metadata,
+        _id(),
+        _int("node_id"),
+        Column("stream", Int16, nullable=False),
+        _blob("uid"),
+        _int("version"),
+        _blob("ranges"),
+        _blob("previous", null=True),
+        _int("previous_last"),
+        Column("opened", Int16, nullable=False),
+        _int("ended", null=True),
+        Column("finished", Int16, nullable=False),
+        _int("created"),
+        UniqueConstraint("node_id", "stream", "uid"),
+    )
+    _table(
+        "batch",
+        metadata,
+        Column("epoch_id", Int64, primary_key=True),
+        Column("first", Int64, primary_key=True),
+        _int("count"),
+        Column("stream", Int16, nullable=False),
+        Column("kind", Int16, nullable=False),
+        _blob("header"),
+        _blob("signature"),
+        _int("arrived"),
+        Index("batch_by_age", "stream", "arrived"),
+        with_rowid=False,
+    )
+    _table(
+        "gap",
+        metadata,
+        _id(),
+        _int("node_id"),
+        Column("stream", Int16, nullable=False),
+        _int("epoch_id", null=True),
+        _int("first"),
+        _int("last", null=True),
+        _int("count"),
+        Column("at_least", Int16, nullable=False),
+        _text("kind"),
+        _text("reason"),
+        _text("detail"),
+        _int("time"),
+        _int("arrived"),
+        Index("gap_by_time", "stream", "time"),
+        Index("gap_by_age", "stream", "arrived"),
+    )
+    _table(
+        "quarantine",
+        metadata,
+        _id(),
+        _int("node_id"),
+        Column("stream", Int16, nullable=False),
+        _int("epoch_id"),
+        _int("first"),
+        _int("count"),
+        _text("reason"),
+        _blob("header"),
+        _blob("signature"),
+        _blob("body"),
+        _int("arrived"),
+        Index("quarantine_by_age", "stream", "arrived"),
+    )
+    _table(
+        "usage",
+        metadata,
+        Column("stream", Int16, primary_key=True, autoincrement=False),
+        _int("rows"),
+        _int("bytes"),
+    )
+
+
+def _log_column(name: str) -> Column[Any]:
+    kind = Int64 if name in INT_FIELDS else Text()
+    return Column(name, kind, nullable=name not in REQUIRED_FIELDS)
+
+
+def _add_rows_of_maps(name: str, metadata: MetaData, *indexes: Index) -> None:
+    _table(
+        name,
+        metadata,
+        _id(),
+        _int("node_id"),
+        _int("epoch_id"),
+        _int("seq"),
+        _int("arrived"),
+        _int("time"),
+        _text("kind"),
+        _blob("data"),
+        UniqueConstraint("epoch_id", "seq"),
+        *indexes,
+    )
+
+
+_add_delivery_tables(RECORDS)
+_add_delivery_tables(STATE)
+
+_table(
+    "log",
+    RECORDS,
+    _id(),
+    _int("node_id"),
+    _int("epoch_id"),
+    _int("seq"),
+    _int("arrived"),
+    _text("origin", null=True),
+    *(_log_column(name) for name in LOG_FIELDS),
+    UniqueConstraint("epoch_id", "seq"),
+    # An absurd event time would stay on the first page for ever; the check makes the writer normalise it.
+    CheckConstraint(f"time BETWEEN {TIME_MIN + 1} AND {TIME_MAX}", name="log_time"),
+    # SQLite ends every index with the row's id, which makes these (time, id) and (node_id, time, id).
+    Index("log_by_time", "time"),
+    Index("log_by_node", "node_id", "time"),
+)
+_add_rows_of_maps("sample", RECORDS, Index("sample_by_node", "node_id", "kind", "time"))
+_table(
+    "presence",
+    RECORDS,
+    Column("node_id", Int64, primary_key=True, autoincrement=False),
+    _int("beacon"),
+    _int("wall"),
+    _int("interval"),
+    _text("state"),
+    _text("facts"),
+)
+_table(
+    "heartbeat",
+    RECORDS,
+    Column("node_id", Int64, primary_key=True, autoincrement=False),
+    Column("minute", Int64, primary_key=True, autoincrement=False),
+    _int("beacons"),
+    with_rowid=False,
+)
+_add_rows_of_maps("control", STATE)

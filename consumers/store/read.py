@@ -1,0 +1,164 @@
+"""What herald and the command line ask of the store.
+
+`Reader` needs the standard library only: a listing must not pay for the import of SQLAlchemy. Another engine
+comes as another class with these methods; the values of `results` are the contract.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Final
+
+from tabard.consumers.store import fleet, pages
+from tabard.consumers.store.readonly import Connections
+from tabard.consumers.store.results import (
+    FACET_FIELDS,
+    MAX_LIMIT,
+    GapRow,
+    Key,
+    LogPage,
+    LogQuery,
+    LogRow,
+    NodeRow,
+    Process,
+    ProcessTable,
+    Stats,
+    StreamStats,
+)
+
+__all__ = [
+    "FACET_FIELDS",
+    "MAX_LIMIT",
+    "GapRow",
+    "Key",
+    "LogPage",
+    "LogQuery",
+    "LogRow",
+    "NodeRow",
+    "Process",
+    "ProcessTable",
+    "Reader",
+    "Stats",
+    "StreamStats",
+]
+
+BUDGET: Final = 1.0
+"""Seconds that a search may take before it hands back what it has."""
+
+
+class Reader:
+    """Read-only access to one store. Safe to share between threads; each gets its own connection.
+
+    Every method raises StoreError when the store is missing, unreadable, or of another schema version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """`path` is the store's directory; it is opened at the first question."""
+        self._connections = Connections(path)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        self._connections.close()
+
+    def logs(self, query: LogQuery, budget: float = BUDGET) -> LogPage:
+        """One page of records and gaps, searched for at most about `budget` seconds."""
+        with self._connections.use() as connection:
+            return pages.page(connection, query, budget)
+
+    def tail(self, query: LogQuery, after_id: int, budget: float = BUDGET) -> tuple[list[LogRow], int]:
+        """Records stored after `after_id` that fit the filters, in the order they were stored.
+
+        The second value is the id to go on from, also when nothing fitted. Order, keys and times of the
+        query are ignored; at most `query.limit` records are returned.
+        """
+        with self._connections.use() as connection:
+            return pages.tail(connection, query, after_id, budget)
+
+    def last_id(self) -> int:
+        """The id of the record stored last, 0 when there is none: where a tail begins."""
+        with self._connections.use() as connection:
+            return pages.last_id(connection)
+
+    def log(self, row_id: int) -> LogRow | None:
+        """The record with that id."""
+        with self._connections.use() as connection:
+            return pages.one(connection, row_id)
+
+    def context(self, row_id: int, count: int = 20) -> list[LogRow]:
+        """The record with that id and up to `count` before and after it in its own stream and epoch."""
+        with self._connections.use() as connection:
+            return pages.context(connection, row_id, count)
+
+    def facets(
+        self, query: LogQuery, field: str, limit: int = 20, budget: float = BUDGET
+    ) -> list[tuple[str | int | None, int]]:
+        """The most frequent values of `field` among the newest matching records, with their counts.
+
+        When the time box ends first, only the records searched so far are counted. Raises ValueError for a
+        field that is not in `FACET_FIELDS`.
+        """
+        with self._connections.use() as connection:
+            return pages.facets(connection, query, field, limit, budget)
+
+    def gaps(
+        self,
+        node: str | None = None,
+        *,
+        zone: str | None = None,
+        stream: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        limit: int = 100,
+    ) -> list[GapRow]:
+        """Gaps and doubts, newest first by event time; of all streams unless one is named."""
+        with self._connections.use() as connection:
+            return fleet.gaps(connection, node, zone, stream, since, until, limit)
+
+    def nodes(self, now: int) -> list[NodeRow]:
+        """Every node that ever spoke, by zone and name; `now` is the wall clock."""
+        with self._connections.use() as connection:
+            return fleet.nodes(connection, now)
+
+    def node(self, name: str, now: int, zone: str | None = None) -> NodeRow | None:
+        """One node; of several with that name in different zones the one heard last, unless `zone` is given."""
+        with self._connections.use() as connection:
+            return fleet.node(connection, name, now, zone)
+
+    def heartbeats(
+        self, name: str, since: int, until: int, zone: str | None = None
+    ) -> list[tuple[int, int]]:
+        """Minutes in which beacons were heard, oldest first, each with how many."""
+        with self._connections.use() as connection:
+            return fleet.heartbeats(connection, name, since, until, zone)
+
+    def host_series(
+        self, name: str, since: int, until: int, points: int = 300, zone: str | None = None
+    ) -> Mapping[str, Sequence[tuple[int, float]]]:
+        """Series of the host samples between two event times, thinned to about `points` each.
+
+        Keys: ``cpu`` (percent), ``load``, ``mem_used``, ``mem_total``, ``swap_used`` (bytes), ``procs``;
+        rates in bytes per second ``disk_read``, ``disk_write``, ``net_rx``, ``net_tx`` (all devices together);
+        ``disk:<mount>`` (percent used).
+        """
+        with self._connections.use() as connection:
+            return fleet.host_series(connection, name, since, until, points, zone)
+
+    def processes(self, name: str, at: int | None = None, zone: str | None = None) -> ProcessTable:
+        """The processes of a node as of event time `at` (default: now), by CPU, then memory."""
+        with self._connections.use() as connection:
+            return fleet.processes(connection, name, at, zone)
+
+    def stats(self) -> Stats:
+        """The store in numbers."""
+        with self._connections.use() as connection:
+            return fleet.stats(connection, self._connections.store)

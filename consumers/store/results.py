@@ -1,0 +1,256 @@
+"""What is asked of the store and what it answers: plain values, the same for every engine.
+
+All times are integers, nanoseconds since 1970-01-01 UTC. A `Key` is a place in the order of the log by event
+time; gaps take part in it with a negative id, so that every record and every gap has one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+Key = tuple[int, int]
+"""Event time and id of a record; of a gap its time and its negated id."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """Which log records are wanted, in which order, and from where on. None asks for nothing.
+
+    Raises ValueError for an order or a limit that does not exist.
+    """
+
+    node: str | None = None
+    zone: str | None = None
+    """A zone path; its sub-zones are included."""
+    service: str | None = None
+    product: str | None = None
+    system: str | None = None
+    subsystem: str | None = None
+    subsubsystem: str | None = None
+    user1: str | None = None
+    user2: str | None = None
+    package: str | None = None
+    version: str | None = None
+    logger: str | None = None
+    module: str | None = None
+    function: str | None = None
+    level: str | None = None
+    """The source's own word, compared without regard to case."""
+    min_severity: int = 0
+    """OpenTelemetry severity number; 0 asks for nothing, records that say no severity then count too."""
+    text: str | None = None
+    """A substring of message, function or module; ASCII letters are compared without regard to case."""
+    since: int | None = None
+    """Event time, inclusive."""
+    until: int | None = None
+    """Event time, exclusive."""
+    order: str = "new"
+    """``new``: newest first; ``old``: oldest first."""
+    limit: int = 100
+    before: Key | None = None
+    """Only what is older than this place."""
+    after: Key | None = None
+    """Only what is newer than this place; without `before` the page that adjoins it."""
+
+    def __post_init__(self) -> None:
+        if self.order not in {"new", "old"}:
+            raise ValueError(f"order is 'new' or 'old', not {self.order!r}")
+        if not 1 <= self.limit <= MAX_LIMIT:
+            raise ValueError(f"limit is 1 to {MAX_LIMIT}, not {self.limit!r}")
+
+
+MAX_LIMIT = 10_000
+"""Records on one page."""
+
+EQUAL_FIELDS = (
+    "service",
+    "product",
+    "system",
+    "subsystem",
+    "subsubsystem",
+    "user1",
+    "user2",
+    "package",
+    "version",
+    "logger",
+    "module",
+    "function",
+)
+"""Fields of a `LogQuery` that are compared for equality with the column of the same name."""
+
+FACET_FIELDS = ("node", "zone", "level", "severity", *EQUAL_FIELDS)
+"""What `Reader.facets` counts by."""
+
+
+class LogRow(NamedTuple):
+    """One stored log record, with the node it came from."""
+
+    id: int
+    node: str
+    zone: str
+    epoch_id: int
+    seq: int
+    arrived: int
+    origin: str | None
+    """What the intake knows about the source: ``uid 1000``, ``file /var/log/syslog``."""
+    time: int
+    severity: int
+    level: str | None
+    service: str | None
+    product: str | None
+    system: str | None
+    subsystem: str | None
+    subsubsystem: str | None
+    user1: str | None
+    user2: str | None
+    package: str | None
+    version: str | None
+    logger: str | None
+    module: str | None
+    function: str | None
+    line: int | None
+    process: int | None
+    thread: str | None
+    message: str
+    exception: str | None
+    stack: str | None
+    trace_id: str | None
+    span_id: str | None
+    attributes: str | None
+    """A JSON object of everything else."""
+
+    @property
+    def is_gap(self) -> bool:
+        """False: this is a record."""
+        return False
+
+    @property
+    def key(self) -> Key:
+        """Its place in the order by event time."""
+        return (self.time, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class GapRow:
+    """A loss, or what cannot be decided, where the records would stand."""
+
+    id: int
+    node: str
+    zone: str
+    stream: str
+    epoch: str | None
+    """Hexadecimal; None when the epoch is not known."""
+    first: int
+    last: int | None
+    count: int
+    at_least: bool
+    kind: str
+    """``gap`` or ``doubt``."""
+    reason: str
+    detail: str
+    time: int
+    """Event time of the record before it."""
+    arrived: int
+
+    @property
+    def is_gap(self) -> bool:
+        """True: this stands for records that are not there."""
+        return True
+
+    @property
+    def key(self) -> Key:
+        """Its place in the order by event time: just before the records of the same time."""
+        return (self.time, -self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """One page of the log, in the order asked for."""
+
+    rows: Sequence[LogRow | GapRow]
+    older: Key | None
+    """Ask with ``before=older`` for the page of older rows; None when there are none."""
+    newer: Key | None
+    """Ask with ``after=newer`` for the page of newer rows; None when there are none."""
+    partial: bool = False
+    """The search was stopped by its time box: the page is right, but not full, and goes on at `reached`."""
+    reached: int | None = None
+    """Event time up to which was searched, when `partial`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """One node, as its last beacon and its cursors show it."""
+
+    name: str
+    zone: str
+    state: str
+    """``up``, ``late`` (more than one and a half intervals), ``silent`` (more than three), ``never`` (no beacon)."""
+    last_beacon: int | None
+    """Wall clock of the sink when it was heard."""
+    interval: float | None
+    """Seconds between beacons."""
+    clock: int | None
+    """Nanoseconds by which the node's clock was ahead of the sink's at the last beacon."""
+    version: str | None
+    lag: Mapping[str, int]
+    """Per stream: records that the node has and the store has not, by the last beacon."""
+    gaps: int
+    """Gaps and doubts of all streams that are kept."""
+    facts: Mapping[str, Any]
+    """What the node says of itself (host, system, versions)."""
+
+
+class Process(NamedTuple):
+    """One process at the time of its table."""
+
+    pid: int
+    started: int
+    parent: int
+    user: str
+    name: str
+    command: str
+    state: str
+    cpu: float
+    """Percent of one core since the scan before."""
+    memory: int
+    """Resident bytes."""
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessTable:
+    """The processes of a node at one time."""
+
+    time: int | None
+    """Event time of the last sample in it; None: there is no full scan to start from."""
+    rows: Sequence[Process]
+
+
+class StreamStats(NamedTuple):
+    """How much of one stream is stored."""
+
+    rows: int
+    oldest: int | None
+    """Arrival time of the oldest row."""
+    newest: int | None
+    """Arrival time of the newest row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The store in numbers."""
+
+    streams: Mapping[str, StreamStats]
+    nodes: int
+    gaps: int
+    quarantined: int
+    """Batches in quarantine."""
+    bytes: int
+    """Size of the files, write-ahead logs included."""
+    free: int
+    """Bytes of it that deleted rows left and new ones will use."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Schema version per file."""
