@@ -6,7 +6,7 @@ The core is pure; these are its only ways to the outside. Each has production im
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -61,7 +61,7 @@ class Gap(NamedTuple):
     first: int
     last: int | None
     """None: the end is unknown."""
-    count: int
+    count: int  # type: ignore[assignment]  # the field, not tuple.count
     at_least: bool
     kind: str
     """``gap`` (records are lost) or ``doubt`` (one side was rolled back; `detail` says what is undecided)."""
@@ -164,15 +164,15 @@ class StreamJournal(Protocol):
     stream: int
 
     def spans(self) -> Sequence[EpochSpan]:
-        """The epochs kept, oldest first; the last one is the epoch being written."""
+        """The epochs kept, oldest first; the last one is the epoch being written, as of the last sync.
+
+        Only what a power cut would leave is named here, and only that is published: a sink never holds
+        what its node can lose. Cheap: called for every batch sent.
+        """
         ...
 
     def read(self, epoch: bytes, seq: int) -> Batch | None:
         """The batch that holds `seq`, None when it is not kept (any more) or cannot be read."""
-        ...
-
-    def read_from(self, epoch: bytes, seq: int) -> Iterator[Batch]:
-        """The batches of `epoch` from the one that holds `seq` on."""
         ...
 
     def release(self, cursors: Mapping[bytes, Ranges]) -> None:

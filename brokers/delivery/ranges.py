@@ -127,6 +127,18 @@ class Ranges:
             raise TooManyRanges
         items[start:end] = [joined]
 
+    def common(self, other: Ranges) -> Ranges:
+        """What is stored in both. Digests at a cut are unknown."""
+        found: list[Range] = []
+        for a in self.items:
+            for b in other.items:
+                lo, hi = max(a.lo, b.lo), min(a.hi, b.hi)
+                if lo <= hi:
+                    before = a.before if lo == a.lo else UNKNOWN
+                    after = a.after if hi == a.hi else UNKNOWN
+                    found.append(Range(lo, hi, before, after))
+        return Ranges(found)
+
     def encode(self) -> bytes:
         """The stored form."""
         return pack([tuple(item) for item in self.items])
@@ -149,13 +161,15 @@ def ranges_from(value: Any) -> Ranges:
         WireError: not at most eight rising, separate, closed ranges.
     """
     if not isinstance(value, tuple) or len(value) > MAX_RANGES:
-        raise WireError("a cursor with wrong ranges", expected=f"at most {MAX_RANGES} ranges", found=repr(value)[:80])
+        raise WireError(
+            "a cursor with wrong ranges", expected=f"at most {MAX_RANGES} ranges", found=repr(value)[:80]
+        )
     ranges = Ranges()
     high = 0
     for item in value:
         fits = (
             isinstance(item, tuple)
-            and len(item) == 4  # noqa: PLR2004 - the width of Range
+            and len(item) == 4
             and type(item[0]) is int
             and type(item[1]) is int
             and isinstance(item[2], bytes)
@@ -163,7 +177,11 @@ def ranges_from(value: Any) -> Ranges:
             and high < item[0] <= item[1]
         )
         if not fits:
-            raise WireError("a cursor with a wrong range", expected="[lo, hi, before, after], rising", found=repr(item)[:80])
+            raise WireError(
+                "a cursor with a wrong range",
+                expected="[lo, hi, before, after], rising",
+                found=repr(item)[:80],
+            )
         ranges.items.append(Range(*item))
         high = item[1]
     return ranges

@@ -37,7 +37,7 @@ class Header(NamedTuple):
     epoch: bytes
     key_id: bytes
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # the field, not tuple.count
     body_digest: bytes
     previous: bytes
 
@@ -82,7 +82,9 @@ def decode_header(head: bytes) -> Header:
         raise WireError("a batch header is not a list", expected="a list", found=type(value).__name__)
     if value[0] != BATCH_VERSION:
         raise WireError(
-            "a batch header of an unknown version", expected=f"version {BATCH_VERSION}", found=repr(value[0])[:40]
+            "a batch header of an unknown version",
+            expected=f"version {BATCH_VERSION}",
+            found=repr(value[0])[:40],
         )
     if len(value) != _FIELDS:
         raise WireError(
@@ -101,12 +103,20 @@ def _check(header: Header) -> None:
     if stream not in STREAM_NAMES or kind not in KINDS:
         raise WireError("a batch of an unknown stream or kind", expected="1 to 3", found=f"{stream}, {kind}")
     if not (1 <= first <= MAX_SEQ and 1 <= count <= MAX_SEQ):
-        raise WireError("a batch with a range out of bounds", expected="1 or more", found=f"{first} + {count}")
+        raise WireError(
+            "a batch with a range out of bounds", expected="1 or more", found=f"{first} + {count}"
+        )
     blobs = ((epoch, EPOCH_BYTES), (body_digest, DIGEST_BYTES), (previous, DIGEST_BYTES))
     if not all(isinstance(blob, bytes) and len(blob) == size for blob, size in blobs):
-        raise WireError("a batch header with a digest or epoch of a wrong size", expected="16, 32, 32 bytes", found="other")
+        raise WireError(
+            "a batch header with a digest or epoch of a wrong size",
+            expected="16, 32, 32 bytes",
+            found="other",
+        )
     if not isinstance(key_id, bytes) or len(key_id) > DIGEST_BYTES:
-        raise WireError("a batch header with a wrong key id", expected="up to 32 bytes", found=repr(key_id)[:40])
+        raise WireError(
+            "a batch header with a wrong key id", expected="up to 32 bytes", found=repr(key_id)[:40]
+        )
 
 
 def seal_batch(header: Header, body: bytes, sign: Any) -> Batch:
@@ -128,7 +138,11 @@ def check_batch(head: bytes, signature: bytes, body: bytes) -> Batch:
     """
     header = decode_header(head)
     if len(body) > MAX_BODY:
-        raise WireError("a batch body is too large", expected=f"at most {MAX_BODY} bytes", found=f"{len(body)} bytes")
+        raise WireError(
+            "a batch body is too large", expected=f"at most {MAX_BODY} bytes", found=f"{len(body)} bytes"
+        )
     if sha256(body).digest() != header.body_digest:
-        raise WireError("a batch body that its header does not name", expected="the digest in the header", found="another")
+        raise WireError(
+            "a batch body that its header does not name", expected="the digest in the header", found="another"
+        )
     return Batch(header, head, signature, body)

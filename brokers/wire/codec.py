@@ -63,4 +63,6 @@ def unpack(data: bytes, *, limit: int = MAX_HEAD, items: int = MAX_ITEMS, maps: 
     except WireError:
         raise
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise WireError("bytes are not valid msgpack", expected="one msgpack value", found=str(error)) from error
+        raise WireError(
+            "bytes are not valid msgpack", expected="one msgpack value", found=str(error)
+        ) from error

@@ -1,0 +1,123 @@
+"""Credit: one budget per sink, lent to streams in windows, each with a lease.
+
+The sum of what is out stays below the budget, which is itself below half the smallest high-water mark
+on the path: whatever all nodes send at once, nothing is dropped. With many backlogged streams each
+window shrinks to two batches, and the rest wait for their turn.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+LEASE = 15.0
+"""Seconds for which credit holds on the node: longer than the pause between two beacons, each of which renews it."""
+LEASE_GRACE = 5.0
+"""Seconds beyond the lease before the budget gets unused credit back (the node heard it later)."""
+WINDOW_MOST = 128
+WINDOW_LEAST = 2
+WINDOW_IDLE = 2
+"""Batches that an idle stream may send at once, while at most half of the budget is out."""
+BYTES_A_BATCH = 131_072
+"""Byte credit that goes with a batch of credit; a stream of larger batches is renewed more often."""
+ACTIVE_FOR = 10.0
+"""Seconds after its last demand for which a stream counts as active."""
+
+
+@dataclass(eq=False)
+class Account:
+    """One stream's credit."""
+
+    granted: int = 0
+    granted_bytes: int = 0
+    used: int = 0
+    """Batches that the node says it has sent in this session (received or lost)."""
+    used_bytes: int = 0
+    expires: float = 0.0
+    demanded: float = float("-inf")
+    waiting: bool = False
+
+    @property
+    def out(self) -> int:
+        """Batches granted and not yet seen."""
+        return max(0, self.granted - self.used)
+
+
+@dataclass
+class Budget:
+    """What all accounts of a sink share, in batches."""
+
+    total: int
+    out: int = 0
+    accounts: set[Account] = field(default_factory=set)
+    queue: deque[Account] = field(default_factory=deque)
+    active: int = 1
+    _counted: float = float("-inf")
+
+    def open(self) -> Account:
+        """A new account without credit."""
+        account = Account()
+        self.accounts.add(account)
+        return account
+
+    def close(self, account: Account) -> None:
+        """The session ended: what was out comes back."""
+        if account in self.accounts:
+            self.accounts.discard(account)
+            self.out -= account.out
+        account.waiting = False
+
+    def use(self, account: Account, sent: int, sent_bytes: int) -> None:
+        """The node says that it has sent `sent` batches in all."""
+        before = account.out
+        account.used = max(account.used, sent)
+        account.used_bytes = max(account.used_bytes, sent_bytes)
+        self.out -= before - account.out
+
+    def window(self, now: float) -> int:
+        """Batches that one active stream may have out."""
+        if now - self._counted >= 1.0:
+            self._counted = now
+            self.active = max(1, sum(now - account.demanded < ACTIVE_FOR for account in self.accounts))
+        return min(WINDOW_MOST, max(WINDOW_LEAST, self.total // (2 * self.active)))
+
+    def grant(self, account: Account, now: float, *, demand: bool) -> bool:
+        """Raise the account's limit as far as the budget allows; True when it has credit now."""
+        if demand:
+            account.demanded = now
+            want = self.window(now)
+        else:
+            want = WINDOW_IDLE if self.out < self.total // 2 else 0
+        raise_by = min(want - account.out, self.total - self.out)
+        if raise_by > 0:
+            account.granted += raise_by
+            self.out += raise_by
+        account.granted_bytes = max(account.granted_bytes, account.used_bytes + account.out * BYTES_A_BATCH)
+        if account.out:
+            account.expires = now + LEASE + LEASE_GRACE
+        if demand and not account.out and not account.waiting:
+            account.waiting = True
+            self.queue.append(account)
+        return account.out > 0
+
+    def low(self, account: Account, now: float) -> bool:
+        """Whether an active account has used half of its window."""
+        return account.out * 2 <= self.window(now)
+
+    def expire(self, now: float) -> None:
+        """Take back credit whose lease is over on the node."""
+        for account in self.accounts:
+            if account.out and account.expires <= now:
+                self.out -= account.out
+                account.granted = account.used
+
+    def turns(self) -> list[Account]:
+        """The waiting accounts that the free budget can serve now, in their order."""
+        found: list[Account] = []
+        free = (self.total - self.out) // WINDOW_LEAST
+        while self.queue and len(found) < free:
+            account = self.queue.popleft()
+            if account.waiting and account in self.accounts:
+                account.waiting = False
+                found.append(account)
+        return found

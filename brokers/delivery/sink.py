@@ -1,0 +1,349 @@
+"""The sink's side of the up lane: what is stored, what is asked for, what may be sent.
+
+A `Sink` is what a recorder drives. It takes messages in (`receive`), commits what is pending in one
+transaction (`flush`) and returns the cursor messages that are due (`outgoing`). A cursor is sent only
+after a durable commit; whatever a failed commit held is dropped and asked for again.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from tabard.brokers.delivery.book import EpochBook, NodeBook, StreamBook
+from tabard.brokers.delivery.credit import Budget
+from tabard.brokers.delivery.intake import Intake
+from tabard.brokers.delivery.ports import (
+    CursorConflict,
+    EpochWork,
+    NodeKey,
+    Presence,
+    SinkStore,
+    StoreUnavailable,
+)
+from tabard.brokers.delivery.reply import Reply
+from tabard.brokers.delivery.seal import Seal
+from tabard.brokers.wire import topics
+from tabard.brokers.wire.batch import check_batch
+from tabard.brokers.wire.messages import (
+    SESSION_BYTES,
+    Beacon,
+    BeaconStream,
+    Envelope,
+    Hello,
+    Message,
+    decode_beacon,
+    decode_envelope,
+    encode_hello,
+)
+from tabard.brokers.wire.streams import STREAM_IDS, STREAM_NAMES
+from tabard.errors import WireError
+
+ACK_DELAY = 1.0
+"""Seconds after which stored batches are acknowledged at the latest."""
+CONFIRM_DELAY = 1.0
+"""Seconds after which the first cursor message of a session is sent again."""
+CONFIRM_TRIES = 10
+CALL_EVERY = 1.0
+"""Seconds between two calls to a node that sends in a session nobody knows."""
+
+
+class Sink:
+    """Delivery decisions of one sink over one store."""
+
+    def __init__(
+        self,
+        name: str,
+        store: SinkStore,
+        seal: Seal,
+        entropy: Callable[[int], bytes],
+        *,
+        budget: int = 1500,
+        linger_rate: float = 3000.0,
+    ) -> None:
+        self.name = name
+        self.counters: Counter[str] = Counter()
+        self.fault: str | None = None
+        """Why the store could not be written, None while it can."""
+        self._store = store
+        self._seal = seal
+        self._entropy = entropy
+        self._budget = Budget(budget)
+        self._intake = Intake(store, self.counters)
+        self._reply = Reply(name, seal, self._budget, linger_rate)
+        self._nodes: dict[NodeKey, NodeBook] = {}
+        self._dirty: dict[NodeBook, None] = {}
+        self._due: list[tuple[float, int, NodeBook]] = []
+        self._order = count()
+        self._called: dict[NodeKey, float] = {}
+        self._out: list[Message] = []
+        self._presence: dict[NodeKey, Presence] = {}
+        self._expire_at = 0.0
+        self.pending_records = 0
+        self.session = entropy(SESSION_BYTES)
+
+    # --- what comes in ---------------------------------------------------------------------
+
+    def receive(self, now: float, wall: int, message: Message) -> None:
+        """Take in a message of the up lane; what breaks the protocol is counted and changes nothing."""
+        try:
+            topic = topics.parse_up(message.topic)
+            if topic.sink != self.name:
+                self.counters["for another sink"] += 1
+            elif topic.what == topics.BEACON:
+                self._beacon(now, wall, topic, message)
+            else:
+                self._batch(now, topic, message)
+        except WireError as error:
+            self.counters["malformed message"] += 1
+            self.counters[f"malformed: {error.what}"] += 1
+        except StoreUnavailable as error:
+            self._store_failed(error)
+
+    def _batch(self, now: float, topic: topics.UpTopic, message: Message) -> None:
+        batch = check_batch(message.head, message.signature, message.body)
+        if STREAM_IDS[topic.what] != batch.header.stream:
+            raise WireError(
+                "a batch on another stream's topic", expected=topic.what, found=str(batch.header.stream)
+            )
+        if not self._seal.verify(batch.head, batch.signature, topic.node):
+            self.counters["forged batch"] += 1
+            return
+        envelope = decode_envelope(message.envelope)
+        key = NodeKey(topic.node, topic.zone)
+        node = self._nodes.get(key)
+        if node is None or envelope.session != node.session:
+            self.counters["batch of another session"] += 1
+            if node is None:
+                self._call(now, key)
+            return
+        stream = node.streams[batch.header.stream]
+        if envelope.sent <= stream.account.used:
+            self._rolled_back(now, node, "a batch was numbered as one before it")
+            return
+        self._account(node, stream, envelope, received=1)
+        records, answer = self._intake.take(key, stream, batch)
+        self.pending_records += records
+        self._dirty[node] = None
+        if answer:
+            self._schedule(node, now)
+
+    def _beacon(self, now: float, wall: int, topic: topics.UpTopic, message: Message) -> None:
+        if not self._seal.verify(message.head, message.signature, topic.node):
+            self.counters["forged beacon"] += 1
+            return
+        beacon = decode_beacon(message.head)
+        if (beacon.node, beacon.zone) != (topic.node, topic.zone):
+            raise WireError("a beacon under another node's topic", expected=topic.node, found=beacon.node)
+        key = NodeKey(beacon.node, beacon.zone)
+        node = self._nodes.get(key)
+        if node is None or self._restarted(node, beacon):
+            node = self._attach(now, key, beacon)
+        node.beacon = beacon
+        node.heard = now
+        node.tries = 0
+        for part in beacon.streams:
+            stream = node.streams.get(part.stream)
+            if stream is None:
+                stream = node.streams[part.stream] = StreamBook(part.stream, self._budget.open())
+            envelope = part.envelope
+            if envelope.session == node.session:
+                if envelope.sent < stream.account.used:
+                    self._rolled_back(now, node, "a beacon counts less than was received")
+                    return
+                self._account(node, stream, envelope, received=0)
+            self._intake.spans(node.key, stream, part, exact=envelope.session == node.session)
+            if stream.dirty():
+                self._dirty[node] = None
+        self._note(wall, node, beacon)
+        self._schedule(node, now)
+
+    @staticmethod
+    def _restarted(node: NodeBook, beacon: Beacon) -> bool:
+        """Whether a node that used this session does not any more: its process is another one."""
+        return node.confirmed and any(part.envelope.session != node.session for part in beacon.streams)
+
+    def _account(self, node: NodeBook, stream: StreamBook, envelope: Envelope, *, received: int) -> None:
+        lost = envelope.sent - stream.account.used - received
+        if lost > 0:
+            self.counters["batches lost on the way"] += lost
+        self._budget.use(stream.account, envelope.sent, envelope.sent_bytes)
+        node.confirmed = True
+        stream.heard = envelope.heard
+        stream.wants_left = envelope.wants
+        if not envelope.wants and stream.asked:
+            stream.asked = {want: number for want, number in stream.asked.items() if number > envelope.heard}
+
+    # --- sessions --------------------------------------------------------------------------
+
+    def hello(self) -> Message:
+        """The call to all nodes; to be published when the sink starts and after it lost its store."""
+        head = encode_hello(Hello(self.name, self.session))
+        return Message(topics.all_topic(self.name), b"", head, self._seal.sign(head), b"", b"")
+
+    def _call(self, now: float, key: NodeKey) -> None:
+        """Ask one node for a beacon."""
+        if now - self._called.get(key, float("-inf")) < CALL_EVERY:
+            return
+        self._called[key] = now
+        head = encode_hello(Hello(self.name, self._entropy(SESSION_BYTES)))
+        self._out.append(
+            Message(topics.down_topic(key.zone, key.node), b"", head, self._seal.sign(head), b"", b"")
+        )
+
+    def _attach(self, now: float, key: NodeKey, beacon: Beacon) -> NodeBook:
+        self._drop(key)
+        node = NodeBook(key, self._entropy(SESSION_BYTES), beacon, now)
+        for number in STREAM_NAMES:
+            stream = StreamBook(number, self._budget.open())
+            node.streams[number] = stream
+            for cursor in self._store.unfinished(key, number):
+                stream.epochs[cursor.epoch] = EpochBook.of(cursor)
+        self._nodes[key] = node
+        self.counters["sessions"] += 1
+        return node
+
+    def _drop(self, key: NodeKey) -> None:
+        node = self._nodes.pop(key, None)
+        if node is None:
+            return
+        self._dirty.pop(node, None)
+        node.due = float("inf")
+        for stream in node.streams.values():
+            self._budget.close(stream.account)
+            for book in stream.epochs.values():
+                self.pending_records -= sum(entry.batch.header.count for entry in book.entries)
+
+    def _rolled_back(self, now: float, node: NodeBook, why: str) -> None:
+        """The node went back in time within a session: forget the session, begin anew from the store."""
+        self.counters[f"rolled back: {why}"] += 1
+        self._drop(node.key)
+        self._call(now, node.key)
+
+    # --- committing ------------------------------------------------------------------------
+
+    def flush(self, now: float, wall: int) -> bool:
+        """Commit all that is pending, in one transaction a file; True when the store took it."""
+        nodes = list(self._dirty)
+        self._dirty.clear()
+        works: list[tuple[NodeBook, StreamBook, EpochBook, EpochWork]] = [
+            (node, stream, book, book.work(node.key, stream.stream))
+            for node in nodes
+            for stream in node.streams.values()
+            for book in stream.dirty()
+        ]
+        self.pending_records = 0
+        if not works:
+            return True
+        try:
+            self._store.commit([work for _, _, _, work in works], wall)
+        except CursorConflict:
+            self.counters["cursor conflicts"] += 1
+            self._forget(nodes)
+            return False
+        except StoreUnavailable as error:
+            self._forget(nodes)
+            self._store_failed(error)
+            return False
+        self.fault = None
+        for node, stream, book, work in works:
+            stream.unacked += len(work.entries)
+            self.counters["batches stored"] += len(work.entries)
+            book.committed(work)
+            if book.finished and book.epoch != stream.newest and book.epoch not in stream.listed:
+                del stream.epochs[book.epoch]
+            self._after_commit(now, node, stream)
+        return True
+
+    def _after_commit(self, now: float, node: NodeBook, stream: StreamBook) -> None:
+        if self._budget.low(stream.account, now) or stream.unacked * 2 >= self._budget.window(now):
+            self._schedule(node, now)
+        elif stream.unacked:
+            self._schedule(node, now + ACK_DELAY)
+
+    def _forget(self, nodes: list[NodeBook]) -> None:
+        """What these nodes sent is not stored, or it is not known: begin new sessions with them."""
+        for node in nodes:
+            self._drop(node.key)
+        self._renew()
+
+    def _store_failed(self, error: StoreUnavailable) -> None:
+        self.fault = str(error)
+        self.counters["store unavailable"] += 1
+        for key in list(self._nodes):
+            self._drop(key)
+        self._renew()
+
+    def _renew(self) -> None:
+        self.session = self._entropy(SESSION_BYTES)
+        self._out.append(self.hello())
+
+    # --- what goes out ---------------------------------------------------------------------
+
+    def outgoing(self, now: float) -> list[Message]:
+        """The messages that are due now."""
+        if now >= self._expire_at:
+            self._budget.expire(now)
+            self._expire_at = now + 1.0
+            self._serve_waiting(now)
+        while self._due and self._due[0][0] <= now:
+            due, _, node = heapq.heappop(self._due)
+            if node.due == due and self._nodes.get(node.key) is node:
+                node.due = float("inf")
+                self._answer(now, node)
+        messages, self._out = self._out, []
+        return messages
+
+    def deadline(self) -> float:
+        """When `outgoing` must be called again at the latest, without anything coming in."""
+        return min(self._due[0][0] if self._due else float("inf"), self._expire_at)
+
+    def presence(self) -> list[Presence]:
+        """The beacons heard since the last call, one a node."""
+        heard = list(self._presence.values())
+        self._presence.clear()
+        return heard
+
+    def _serve_waiting(self, now: float) -> None:
+        turns = set(self._budget.turns())
+        if not turns:
+            return
+        for node in self._nodes.values():
+            if any(stream.account in turns for stream in node.streams.values()):
+                self._schedule(node, now)
+
+    def _answer(self, now: float, node: NodeBook) -> None:
+        self._out.append(self._reply.cursor(now, node))
+        node.tries += 1
+        if not node.confirmed and node.tries < CONFIRM_TRIES:
+            self._schedule(node, now + CONFIRM_DELAY)
+
+    def _schedule(self, node: NodeBook, when: float) -> None:
+        if when < node.due:
+            node.due = when
+            heapq.heappush(self._due, (when, next(self._order), node))
+
+    def _note(self, wall: int, node: NodeBook, beacon: Beacon) -> None:
+        state: dict[str, Any] = {}
+        for part in beacon.streams:
+            state[STREAM_NAMES[part.stream]] = self._lag(node.streams[part.stream], part)
+        self._presence[node.key] = Presence(node.key, wall, beacon.wall, beacon.interval, state, beacon.facts)
+
+    @staticmethod
+    def _lag(stream: StreamBook, part: BeaconStream) -> dict[str, int]:
+        """Records that the node keeps and the store has not, over all epochs named."""
+        behind = 0
+        for epoch, oldest, last, _ in part.spans:
+            book = stream.epochs.get(epoch)
+            holes = book.cursor.ranges.holes(last, oldest) if book else [(oldest, last)]
+            behind += sum(hi - lo + 1 for lo, hi in holes)
+        last_span = part.spans[-1] if part.spans else None
+        return {
+            "oldest": last_span[1] if last_span else 0,
+            "last": last_span[2] if last_span else 0,
+            "behind": behind,
+            "epochs": len(part.spans) + part.more,
+        }

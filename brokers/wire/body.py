@@ -1,0 +1,137 @@
+"""The three bodies a batch can have: an epoch's opening, groups of records, a gap.
+
+All decode under limits: a body comes from another zone, and a megabyte of it must stay a megabyte.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from tabard.brokers.wire.batch import DIGEST_BYTES, EPOCH_BYTES
+from tabard.brokers.wire.codec import pack, unpack
+from tabard.brokers.wire.streams import LOGS
+from tabard.errors import WireError
+from tabard.records import MAX_BODY, MAX_RECORDS
+
+_GROUP_WIDTH: Final = 4
+MAX_DEPTH_ITEMS: Final = 65_536
+"""Elements of one array or map inside a sample or control record."""
+
+
+class Open(NamedTuple):
+    """The first record of an epoch: where it stands in the chain, and what its start found."""
+
+    previous: bytes | None
+    """The epoch before it, None for a journal that began with this one."""
+    previous_last: int
+    """The last sequence number kept of that epoch."""
+    previous_digest: bytes
+    """The digest of its last batch, zeros when it is not known."""
+    reason: str
+    """``start``, ``fork`` (rolled back) or ``replaced`` (the files changed underneath)."""
+    clean: bool
+    """Whether the epoch before it was closed in order."""
+    power: bool
+    """Whether power may have been cut: what was accepted and not yet synced cannot be known."""
+    lost: int
+    """Records at least lost at an unreadable end of the epoch before it."""
+    doubt: str
+    """What cannot be decided, empty when nothing."""
+    node: str
+    zone: str
+    boot: str
+    version: str
+    time: int
+    """Nanoseconds since 1970-01-01 UTC by the node's clock."""
+
+
+class GapInfo(NamedTuple):
+    """What stands in place of dropped records; the range is the header's."""
+
+    reason: str
+    count: int  # type: ignore[assignment]  # the field, not tuple.count
+    at_least: bool
+    last_digest: bytes
+    """The digest of the last batch dropped, empty when it could not be read."""
+
+
+def encode_open(info: Open) -> bytes:
+    """The body of an OPEN batch."""
+    return pack(info._asdict())
+
+
+def decode_open(body: bytes) -> Open:
+    """Decode and check. Raises WireError."""
+    value = unpack(body, limit=8192, items=64)
+    if not isinstance(value, dict):
+        raise WireError("an opening that is no map", expected="a map", found=type(value).__name__)
+    previous = value.get("previous")
+    if previous is not None and not (isinstance(previous, bytes) and len(previous) == EPOCH_BYTES):
+        raise WireError(
+            "an opening with a wrong epoch", expected="16 bytes or nil", found=repr(previous)[:60]
+        )
+    checked: dict[str, Any] = {"previous": previous}
+    for name, kind in Open.__annotations__.items():
+        if name == "previous":
+            continue
+        wanted = {"int": int, "bool": bool, "str": str, "bytes": bytes}[str(kind)]
+        found = value.get(name)
+        if type(found) is not wanted:
+            raise WireError(
+                f"an opening with a wrong {name}", expected=wanted.__name__, found=repr(found)[:60]
+            )
+        checked[name] = found
+    if checked["previous_last"] < 0 or checked["lost"] < 0:
+        raise WireError("an opening with a negative number", expected="0 or more", found="less")
+    return Open(**checked)
+
+
+def encode_gap(info: GapInfo) -> bytes:
+    """The body of a GAP batch."""
+    return pack(tuple(info))
+
+
+def decode_gap(body: bytes) -> GapInfo:
+    """Decode and check. Raises WireError."""
+    value = unpack(body, limit=1024, items=8, maps=False)
+    fits = (
+        isinstance(value, tuple)
+        and len(value) == 4
+        and isinstance(value[0], str)
+        and type(value[1]) is int
+        and isinstance(value[2], bool)
+        and isinstance(value[3], bytes)
+        and len(value[3]) in (0, DIGEST_BYTES)
+    )
+    if not fits:
+        raise WireError(
+            "a gap with wrong fields", expected="[reason, count, at_least, digest]", found=repr(value)[:80]
+        )
+    return GapInfo(*value)
+
+
+def decode_groups(stream: int, body: bytes, count: int) -> tuple[Any, ...]:
+    """The groups ``(source, mark, origin, records)`` of a DATA batch.
+
+    Only the frame is checked here: that the records are lists and as many as the header says. Their
+    fields are the store's to check, which normalises or quarantines.
+
+    Raises:
+        WireError: not groups, or another number of records.
+    """
+    items = MAX_RECORDS if stream == LOGS else MAX_DEPTH_ITEMS
+    value = unpack(body, limit=MAX_BODY, items=items, maps=stream != LOGS)
+    if not isinstance(value, tuple):
+        raise WireError("a body that is no list of groups", expected="a list", found=type(value).__name__)
+    found = 0
+    for group in value:
+        if not (isinstance(group, tuple) and len(group) == _GROUP_WIDTH and isinstance(group[3], tuple)):
+            raise WireError(
+                "a body with a wrong group",
+                expected="[source, mark, origin, records]",
+                found=repr(group)[:60],
+            )
+        found += len(group[3])
+    if found != count:
+        raise WireError("a body with another number of records", expected=str(count), found=str(found))
+    return value
