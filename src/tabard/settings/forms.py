@@ -92,7 +92,7 @@ HOST: Final = Text("a host name or IP address", check=_host, name="host")
 HOST_PORT: Final = Text('"HOST:PORT", an IPv6 host in brackets', check=_host_port, empty=True, name="address")
 PATH: Final = Text('an absolute path (or one below "~/")', check=_path, empty=True, limit=4096, name="path")
 PATTERN: Final = Text(
-    "an absolute path, with * ? [] where it is a pattern", check=_path, limit=4096, name="path"
+    "an absolute path, with * ? [] where it is a pattern", check=_path, limit=4096, name="pattern"
 )
 EXPRESSION: Final = Text(
     "a regular expression of Python's re", check=_expression, empty=True, limit=1000, name="expression"

@@ -19,10 +19,11 @@ _FLAG_WORDS: Final = {
 
 
 class Kind:
-    """One kind of value. ``form`` completes the sentence "expected ..."."""
+    """One kind of value. ``form`` completes the sentence "expected ..."; ``reach`` is its bounds or words."""
 
     name = "text"
     form = "text"
+    reach = ""
 
     def read(self, raw: object) -> Any:
         """The value of a decoded TOML value; raises TabardError with what was expected."""
@@ -86,8 +87,11 @@ class Text(Kind):
 class Choice(Kind):
     """One of a few words."""
 
+    name = "one of"
+
     def __init__(self, *words: str) -> None:
-        self.form = "one of " + ", ".join(words)
+        self.reach = ", ".join(words)
+        self.form = f"one of {self.reach}"
         self._words = words
 
     def read(self, raw: object) -> str:
@@ -131,7 +135,8 @@ class Integer(Kind):
     name = "number"
 
     def __init__(self, low: int, high: int) -> None:
-        self.form = f"a whole number from {low} to {high}"
+        self.reach = f"{low} to {high}"
+        self.form = f"a whole number from {self.reach}"
         self._low = low
         self._high = high
 
@@ -159,7 +164,8 @@ class Duration(Kind):
     name = "duration"
 
     def __init__(self, low: str, high: str) -> None:
-        self.form = f"{units.DURATION_FORM}, from {low} to {high}"
+        self.reach = f"{low} to {high}"
+        self.form = f"{units.DURATION_FORM}, from {self.reach}"
         self._low = units.parse_duration(low)
         self._high = units.parse_duration(high)
 
@@ -186,7 +192,8 @@ class Size(Kind):
     name = "size"
 
     def __init__(self, low: str, high: str) -> None:
-        self.form = f"{units.SIZE_FORM}, from {low} to {high}"
+        self.reach = f"{low} to {high}"
+        self.form = f"{units.SIZE_FORM}, from {self.reach}"
         self._low = units.parse_size(low)
         self._high = units.parse_size(high)
 
@@ -210,9 +217,10 @@ class Size(Kind):
 class Words(Kind):
     """A list of 1 to 64 different texts of one kind; comma-separated outside the settings file."""
 
-    name = "list"
+    name = "list of"
 
     def __init__(self, item: Text) -> None:
+        self.reach = item.name
         self.form = f"a list of 1 to 64 different items, each {item.form}"
         self._item = item
 

@@ -1,0 +1,83 @@
+"""Contradictions between settings that are each right by themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tabard.errors import SettingsError
+from tabard.settings import examine, load
+
+
+def broker(name: str, zone: str = "hq", **keys: str) -> str:
+    """One broker table."""
+    rows = {"name": name, "zone": zone, **keys}
+    return "[[broker]]\n" + "".join(f'{key} = "{value}"\n' for key, value in rows.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (broker("a") + broker("a"), "two brokers are named 'a'"),
+        (broker("a", parent="b"), "its parent 'b' is not in this file"),
+        (broker("a", parent="a"), "it is its own parent"),
+        (broker("a", parent="b") + broker("b", parent="c") + broker("c", parent="a"), "it is its own parent"),
+        (broker("a", "hq") + broker("b", "plant", parent="a"), "is not in the zone 'hq' of its parent"),
+        (broker("a", "hq") + broker("b", "hqx", parent="a"), "is not in the zone 'hq' of its parent"),
+        (broker("a", parent_up="tcp://x:1"), "only one of parent_up and parent_down"),
+        (broker("a", up_in="tcp://127.0.0.1:8024"), "is also bound by broker a.up_in"),
+        (broker("a", up_in="tcp://*:9000", up_out="tcp://127.0.0.1:9000"), "is also bound by broker a.up_in"),
+        (broker("a", up_in="ipc:///x", up_out="ipc:///x"), "ipc:///x is also bound by"),
+        ('[agent]\nup = "tcp://127.0.0.1:1"\n', "only one lane has an endpoint"),
+        ('[recorder]\ndown = "tcp://127.0.0.1:1"\n', "only one lane has an endpoint"),
+        ('[journal]\nsegment = "1GiB"\n', "holds fewer than two segments"),
+        ("[recorder]\ncredit_batches = 2001\n", "more than half of brokers.hwm"),
+        ('[[intake.tail]]\npath="/a"\n[[intake.tail]]\npath="/a"\n', "/a is described twice"),
+    ],
+)
+def test_a_contradiction_keeps_a_role_from_starting(tmp_path: Path, text: str, says: str) -> None:
+    """Something would be lost, doubled or never arrive: the role refuses and says what to change."""
+    (tmp_path / "tabard.toml").write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, env={"TABARD_NODE_NAME": "web1"})
+    assert says in str(caught.value)
+    assert caught.value.hint
+    assert caught.value.file == str(tmp_path / "tabard.toml") or caught.value.file == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[intake]\ntcp = "0.0.0.0:9000"\n', "can be reached from other hosts"),
+        ('[herald]\nhost = "::"\n', "can be reached from other hosts"),
+        (broker("a", up_in="tcp://*:9000"), "can be reached from other hosts"),
+        ('[journal]\nfsync = "2s"\n', "a power cut may take more than a second"),
+        ('[journal]\nkeep_acked = "600MiB"\n', "more than half of journal.logs_bytes"),
+        ('[recorder]\nsink = "archive"\n', "does not send to 'archive'"),
+        ('[node]\nname = "localhost.localdomain"\n', "does not tell this node from others"),
+    ],
+)
+def test_what_only_looks_wrong_is_a_warning(tmp_path: Path, text: str, says: str) -> None:
+    """The settings hold, and exactly this is found."""
+    (tmp_path / "tabard.toml").write_text(text)
+    env = {} if "[node]" in text else {"TABARD_NODE_NAME": "web1"}
+    examination = examine(tmp_path, env=env)
+    assert examination.settings is not None
+    assert [finding.warning for finding in examination.findings] == [True]
+    assert says in str(examination.findings[0].error)
+
+
+def test_a_sound_chain_of_brokers_is_clean(tmp_path: Path) -> None:
+    """Loopback addresses of their own, zones below one another, a parent elsewhere: nothing to say."""
+    (tmp_path / "tabard.toml").write_text(
+        broker(
+            "hq", "hq", parent="world", parent_up="tcp://127.0.0.1:7001", parent_down="tcp://127.0.0.1:7002"
+        )
+        + broker("dmz", "hq/dmz", parent="hq", up_in="tcp://127.0.0.1:9001", up_out="tcp://127.0.0.1:9002")
+        + broker(
+            "web", "hq/dmz/web", parent="dmz", down_in="tcp://[::1]:9003", down_out="tcp://127.0.0.2:9003"
+        )
+    )
+    examination = examine(tmp_path, env={"TABARD_NODE_NAME": "web1"})
+    assert examination.findings == ()
