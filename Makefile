@@ -27,7 +27,7 @@ test: setup-dev ## run the tests (TEST_ARGS are handed to pytest)
 	@$(bin)/python -m pytest -n 2 --dist loadgroup $(TEST_ARGS)
 
 long: setup-dev ## run the tests that take minutes: more seeds, long chaos, a million fuzzed frames
-	@TABARD_TEST_SEEDS=$(SEEDS) $(bin)/python -m pytest -m long --timeout 3600 $(TEST_ARGS)
+	@SEEDS=$(SEEDS) $(bin)/python -m pytest -m long --timeout 3600 $(TEST_ARGS)
 
 check: lint types contract docs-test ## ruff, mypy --strict, the import contract, the tests about the documentation
 

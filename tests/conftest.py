@@ -67,9 +67,9 @@ def root() -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Forget the developer's own Tabard settings; variables named TABARD_TEST_* steer tests and stay."""
+    """Forget the developer's own Tabard: no test reads its settings or finds its home."""
     for name in list(os.environ):
-        if name == "DEV_STAGE" or (name.startswith("TABARD_") and not name.startswith("TABARD_TEST_")):
+        if name == "DEV_STAGE" or name.startswith("TABARD_"):
             del os.environ[name]
 
 

@@ -31,7 +31,7 @@ _TEXT: Final = {
 def tracked(root: Path) -> list[Path]:
     """Every file of the repository, relative to its top: tracked, or new and not ignored."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root,
         check=True,
         capture_output=True,

@@ -1,0 +1,65 @@
+"""docs/protocol.md describes what is on the wire: every message, every field, every limit that the code has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tabard import records
+from tabard.brokers.wire import batch, messages, streams, topics
+
+MESSAGES: Final[tuple[Any, ...]] = (
+    batch.Header,
+    messages.Beacon,
+    messages.BeaconStream,
+    messages.Conflict,
+    messages.Cursor,
+    messages.CursorStream,
+    messages.Envelope,
+    messages.Hello,
+    messages.Message,
+    messages.Want,
+)
+
+
+@pytest.fixture(scope="module")
+def page(root: Path) -> str:
+    return (root / "docs/protocol.md").read_text(encoding="utf-8")
+
+
+def _says(page: str, word: str) -> bool:
+    return re.search(rf"`[^`\n]*\b{re.escape(word)}\b[^`\n]*`|\*\*{re.escape(word)}\*\*", page) is not None
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.__name__)
+def test_every_field_of_a_message_is_described(page: str, message: Any) -> None:
+    """Each field stands on the page, marked as code: whoever writes another end needs no source."""
+    assert [field for field in message._fields if not _says(page, field)] == []
+
+
+def test_no_message_is_left_out() -> None:
+    """A message type that is added to the wire has to be added to this test, and so to the page."""
+    found = {
+        value
+        for module in (batch, messages)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, tuple) and value.__module__ == module.__name__
+    }
+    assert found - {batch.Batch} == set(MESSAGES)
+
+
+def test_the_layouts_of_records_are_described(page: str) -> None:
+    """Positions have names on the page: the fields of a log record and of a sample."""
+    assert [name for name in (*records.LOG_FIELDS, *records.SAMPLE_FIELDS) if not _says(page, name)] == []
+
+
+def test_streams_versions_and_limits_are_the_codes(page: str) -> None:
+    """The page names the streams and states the limits that the code enforces, as numbers."""
+    assert [name for name in streams.STREAM_NAMES.values() if not _says(page, name)] == []
+    plain = page.replace(",", "").replace("_", "")
+    limits = (records.MAX_RECORD, records.MAX_RECORDS, records.MAX_BODY, topics.SHARDS, messages.MAX_EPOCHS)
+    assert [limit for limit in limits if not re.search(rf"\b{limit}\b", plain)] == []
+    assert re.search(rf"[Vv]ersion:? {messages.MESSAGE_VERSION}\b", page)
