@@ -101,7 +101,9 @@ class _Layers:
         self.values: dict[str, tuple[Any, Origin]] = {
             row.name: (row.default_value(), Origin("default")) for row in schema.settings
         }
-        self.tables: dict[str, tuple[Any, ...]] = {table.name: () for table in schema.tables}
+        self.tables: dict[str, tuple[tuple[Any, ...], Origin]] = {
+            table.name: ((), Origin("default")) for table in schema.tables
+        }
 
     def apply_document(self, document: Document) -> None:
         """The file's own tables; the ``[stage.*]`` tables are left to ``apply_stage``."""
@@ -217,14 +219,14 @@ class _DocumentReader:
         self._prefix = prefix
         self._source = source
         self._tables = {table.name: table for table in layers.schema.tables}
-        self.repeated: dict[str, tuple[Any, ...]] = {}
+        self.repeated: dict[str, tuple[tuple[Any, ...], Origin]] = {}
 
     def sections(self, content: Mapping[str, Any]) -> dict[str, tuple[Any, Origin]]:
         """The values of all sections; the tables that repeat go to ``repeated``."""
         values: dict[str, tuple[Any, Origin]] = {}
         for section, keys in content.items():
             if section in self._tables:
-                self.repeated[section] = self._list(self._tables[section], keys, (section,))
+                self._repeat(section, keys, (section,))
             elif section not in self._layers.schema.sections:
                 self._unknown_section(section)
             elif not isinstance(keys, dict):
@@ -240,7 +242,7 @@ class _DocumentReader:
             path = (section, key)
             row = self._layers.rows.get(name)
             if name in self._tables:
-                self.repeated[name] = self._list(self._tables[name], raw, path)
+                self._repeat(name, raw, path)
             elif row is None:
                 known = [*self._layers.rows, *self._tables]
                 self._fail(path, "no such setting", hint=self._layers.meant(name, known))
@@ -249,6 +251,10 @@ class _DocumentReader:
                 if value is not None:
                     values[name] = (value, Origin(self._source, self._document.file, self._line(path)))
         return values
+
+    def _repeat(self, name: str, raw: object, path: KeyPath) -> None:
+        origin = Origin(self._source, self._document.file, self._line(path))
+        self.repeated[name] = (self._list(self._tables[name], raw, path), origin)
 
     def _list(self, table: Table, raw: object, path: KeyPath) -> tuple[Any, ...]:
         if not isinstance(raw, list) or not all(isinstance(item, dict) for item in raw):

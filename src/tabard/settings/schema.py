@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tabard.settings.kinds import Kind
@@ -80,6 +80,15 @@ class Table(NamedTuple):
     help: str
     inner: tuple[Table, ...] = ()
     reload: bool = False
+
+    def shown(self, path: str, made: tuple[Any, ...]) -> Iterator[tuple[str, str]]:
+        """Every value of the tables ``made`` from this one, as (``broker[1].zone``, text)."""
+        for number, item in enumerate(made, 1):
+            values = item._asdict()
+            for row in self.rows:
+                yield f"{path}[{number}].{row.name}", row.show(values[row.name])
+            for table in self.inner:
+                yield from table.shown(f"{path}[{number}].{table.name}", values[table.name])
 
 
 class Schema(NamedTuple):

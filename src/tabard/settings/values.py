@@ -48,7 +48,7 @@ class Settings:
         home: Home,
         schema: Schema,
         values: Mapping[str, tuple[Any, Origin]],
-        tables: Mapping[str, tuple[Any, ...]],
+        tables: Mapping[str, tuple[tuple[Any, ...], Origin]],
     ) -> None:
         self.home = home
         self.schema = schema
@@ -85,29 +85,34 @@ class Settings:
     @property
     def brokers(self) -> tuple[Broker, ...]:
         """The ``[[broker]]`` tables, in the order of the file; empty when none is described."""
-        return self.tables["broker"]
+        return self.tables["broker"][0]
 
     @property
     def tails(self) -> tuple[Tail, ...]:
         """The ``[[intake.tail]]`` tables, in the order of the file."""
-        return self.tables["intake.tail"]
+        return self.tables["intake.tail"][0]
 
     def origin(self, name: builtins.str) -> Origin:
         """Where the value of ``name`` came from."""
         return self._found(name)[1]
 
     def masked(self) -> tuple[Shown, ...]:
-        """Every setting in the table's order, as it may be shown to people."""
-        return tuple(
+        """Every setting in the table's order, then the rows of repeated tables, as people may see them."""
+        shown = [
             Shown(setting.name, setting.show(value), origin, setting.reload)
             for setting in self.schema.settings
             for value, origin in (self.values[setting.name],)
-        )
+        ]
+        for table in self.schema.tables:
+            rows, origin = self.tables[table.name]
+            for name, text in table.shown(table.name, rows):
+                shown.append(Shown(name, text, origin, table.reload))
+        return tuple(shown)
 
     def changed(self, newer: Settings) -> tuple[builtins.str, ...]:
         """The names, of settings and of tables, whose value differs in ``newer``."""
         names = [name for name, (value, _) in self.values.items() if newer.values[name][0] != value]
-        return (*names, *(name for name, rows in self.tables.items() if newer.tables[name] != rows))
+        return (*names, *(name for name, (rows, _) in self.tables.items() if newer.tables[name][0] != rows))
 
     def keeping(self, older: Settings, names: tuple[builtins.str, ...]) -> Settings:
         """These settings with the values of ``older`` for ``names``."""

@@ -192,7 +192,9 @@ SCALARS = st.sampled_from(
 @given(st.lists(st.tuples(st.booleans(), KEYS, st.dictionaries(KEYS, SCALARS, max_size=4)), max_size=5))
 def test_lines_are_those_of_the_keys(tables: list[tuple[bool, str, dict[str, str]]]) -> None:
     """Through comments, multi-line strings, arrays and repeated tables, a key's line is where it is written."""
-    text, expected, seen = "", {}, {}
+    text = ""
+    expected: dict[tuple[str | int, ...], int] = {}
+    seen: dict[str, int] = {}
     for number, (repeated, name, keys) in enumerate(tables):
         table = f"{name}{0 if repeated else number}{'r' if repeated else ''}"
         text += f"[[{table}]]\n" if repeated else f"# comment\n[{table}] # [[x]]\n"

@@ -32,7 +32,8 @@ def test_without_a_file_every_default_holds(tmp_path: Path) -> None:
     assert settings.flag("intake.socket") is True
     assert settings.strings("agent.sinks") == ("main",)
     assert settings.str("herald.host") == settings["herald.host"] == "127.0.0.1"
-    assert settings.brokers == settings.tails == ()
+    assert settings.brokers == ()
+    assert settings.tails == ()
     assert str(settings.origin("agent.linger")) == "default"
 
 
