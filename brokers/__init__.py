@@ -1,1 +1,1 @@
-"""placeholder"""
+"""What every role that touches the wire shares: format, delivery core, sockets, event loop, forwarder."""

@@ -76,10 +76,7 @@ def parse_up(topic: bytes) -> UpTopic:
     Raises:
         WireError: not an up topic, a wrong shard, or a part that is no name.
     """
-    try:
-        parts = topic.decode("ascii").split("/")
-    except UnicodeDecodeError:
-        parts = []
+    parts = _parts(topic)
     # u, sink, shard, zone 1 to 8 parts, node, what, ""
     if not (7 <= len(parts) <= 6 + MAX_ZONE_DEPTH and parts[0] == "u" and parts[-1] == ""):
         raise WireError("not an up topic", expected="u/SINK/SHARD/ZONE/NODE/STREAM/", found=repr(topic[:80]))
@@ -96,16 +93,20 @@ def parse_up(topic: bytes) -> UpTopic:
     return UpTopic(parts[1], int(parts[2]), "/".join(parts[3:-3]), node, what)
 
 
+def _parts(topic: bytes) -> list[str]:
+    """The parts of a topic, none of one that is too long or not ASCII."""
+    if len(topic) > MAX_TOPIC or not topic.isascii():
+        return []
+    return topic.decode("ascii").split("/")
+
+
 def parse_down(topic: bytes) -> tuple[str, str] | None:
     """Zone and node of a down topic, None for a topic to all nodes.
 
     Raises:
         WireError: neither.
     """
-    try:
-        parts = topic.decode("ascii").split("/")
-    except UnicodeDecodeError:
-        parts = []
+    parts = _parts(topic)
     named = len(parts) >= 3 and parts[-1] == "" and all(NAME.fullmatch(part) for part in parts[1:-1])
     if named and parts[0] == "a" and len(parts) == 3:
         return None

@@ -1,0 +1,140 @@
+"""The broker process: four sockets, two lanes, one loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import zmq
+
+from tabard import failpoints
+from tabard.brokers import sockets
+from tabard.brokers.forwarder import Forwarder
+from tabard.brokers.running import role
+from tabard.brokers.topology import Plan
+from tabard.brokers.wire import topics
+from tabard.home import Home
+
+BURST: Final = 256
+"""Messages of one lane that are handed on before the other lane has its turn."""
+
+BEFORE_FORWARD = failpoints.declare(
+    "broker.before_forward", "a broker received a message and has not sent it on"
+)
+AFTER_FORWARD = failpoints.declare("broker.after_forward", "a broker sent a message on")
+
+_log = logging.getLogger(__name__)
+
+
+class Broker:
+    """A forwarder between its four sockets."""
+
+    def __init__(self, plan: Plan, made: sockets.Sockets) -> None:
+        self.plan = plan
+        self.forwarder = Forwarder(plan.name, plan.zone)
+        self.up_in = made.forward_in()
+        self.up_out = made.forward_out()
+        self.down_in = made.forward_in()
+        self.down_out = made.forward_out()
+        named = {
+            "up_in": self.up_in,
+            "up_out": self.up_out,
+            "down_in": self.down_in,
+            "down_out": self.down_out,
+        }
+        for lane, sock in named.items():
+            sockets.bind(sock, plan._asdict()[lane])
+        for lane, endpoint in plan.dials:
+            sockets.connect(named[lane], endpoint)
+        # Upward a broker asks for its own zone only; the subscriptions of nodes end here.
+        for prefix in (topics.zone_subscription(plan.zone), topics.ALL_PREFIX):
+            self.down_in.send(b"\x01" + prefix)
+
+    def forward_up(self) -> None:
+        """Hand on what came from below."""
+        self._forward(self.up_in, self.up_out, self.forwarder.up)
+
+    def forward_down(self) -> None:
+        """Hand on what came from above."""
+        self._forward(self.down_in, self.down_out, self.forwarder.down)
+
+    def subscriptions(self) -> None:
+        """Pass recorders' subscriptions on to those below."""
+        for _ in range(BURST):
+            frames = sockets.receive(self.up_out)
+            if frames is None:
+                return
+            if (
+                len(frames) == 1
+                and frames[0][:1] in (b"\0", b"\1")
+                and frames[0][1:].startswith(topics.UP_PREFIX)
+            ):
+                self.up_in.send(frames[0])
+            else:
+                self.forwarder.counters["subscriptions refused"] += 1
+
+    def node_subscriptions(self) -> None:
+        """Take note of nodes' subscriptions; they end here."""
+        for _ in range(BURST):
+            frames = sockets.receive(self.down_out)
+            if frames is None:
+                return
+            self.forwarder.counters["node subscriptions"] += 1
+
+    @staticmethod
+    def _forward(
+        source: zmq.Socket[bytes],
+        target: zmq.Socket[bytes],
+        check: Callable[[list[bytes]], list[bytes] | None],
+    ) -> None:
+        for _ in range(BURST):
+            frames = sockets.receive(source)
+            if frames is None:
+                return
+            failpoints.hit(BEFORE_FORWARD)
+            passed = check(frames)
+            if passed is not None:
+                sockets.send(target, passed)
+                failpoints.hit(AFTER_FORWARD)
+
+    def status(self) -> dict[str, Any]:
+        """For the status file: endpoints and counters."""
+        plan = self.plan
+        return {
+            "name": plan.name,
+            "zone": plan.zone,
+            "endpoints": {
+                "up_in": plan.up_in,
+                "up_out": plan.up_out,
+                "down_in": plan.down_in,
+                "down_out": plan.down_out,
+            },
+            "dials": [list(dial) for dial in plan.dials],
+            "counters": dict(self.forwarder.counters),
+        }
+
+
+def run(
+    home: Home, plan: Plan, *, hwm: int, max_frame: int, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Run one broker until it is told to end.
+
+    Raises:
+        AlreadyRunning: it runs already in this home.
+        TabardError: an address cannot be bound.
+    """
+    with role(f"broker.{plan.name}", home) as process:
+        made = sockets.Sockets(hwm=hwm, max_frame=max_frame)
+        try:
+            broker = Broker(plan, made)
+            process.loop.add_socket(broker.up_in, broker.forward_up)
+            process.loop.add_socket(broker.down_in, broker.forward_down)
+            process.loop.add_socket(broker.up_out, broker.subscriptions)
+            process.loop.add_socket(broker.down_out, broker.node_subscriptions)
+            process.report(broker.status)
+            _log.info("broker %s of zone %s is forwarding", plan.name, plan.zone)
+            ready()
+            process.loop.run()
+        finally:
+            made.close()
