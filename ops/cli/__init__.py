@@ -1,0 +1,64 @@
+"""The command line. ``COMMANDS`` is its table; a command's module is imported when the command is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from tabard import __version__, exits
+from tabard.ops.cli.base import Entry, ReaderGone, Root, home_option
+
+COMMANDS: Final = {
+    "check": Entry("tabard.ops.cli.check:check", "Validate the settings and look for contradictions."),
+    "settings": Entry("tabard.ops.cli.settings:settings", "Show every setting and where its value comes from."),
+    "completion": Entry("tabard.ops.cli.completion:completion", "Print the completion script of a shell."),
+}  # fmt: skip
+"""Every command: where it is, and its help in one sentence (so that ``tabard --help`` imports none)."""
+
+
+def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"tabard {__version__}")
+        ctx.exit()
+
+
+root: Final = Root(
+    name="tabard",
+    table=COMMANDS,
+    help="One operations plane for hosts that can only be reached over ssh.",
+    params=[
+        home_option(),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_version,
+            help="Show the version and exit.",
+        ),
+    ],
+    examples=[
+        ("tabard check", "Are the settings right?"),
+        ("tabard --home /srv/tabard settings 'agent.*'", "What does the agent of that home go by?"),
+    ],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; TabardErrors pass through."""
+    try:
+        code = root.main(args=list(arguments), prog_name="tabard", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return exits.WRONG_USE
+    except click.ClickException as error:
+        error.show()
+        return exits.FAILED
+    except click.Abort:
+        return exits.INTERRUPTED
+    except ReaderGone:
+        return exits.DONE
+    return code if isinstance(code, int) else exits.DONE

@@ -1,0 +1,71 @@
+"""``tabard check``: is what the settings say right, and does it fit together?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from tabard import exits
+from tabard.home import Home
+from tabard.ops.cli.base import command
+from tabard.ops.cli.options import output_option, settings_options
+from tabard.ops.output import emit
+from tabard.settings import Finding, examine
+
+_COLUMNS = ("severity", "file", "line", "key", "what", "expected", "found", "hint")
+
+
+@command(
+    "check",
+    examples=[
+        ("tabard check", "Look at the settings of this user's home"),
+        ("tabard check --stage test", "Would they hold in the stage test?"),
+        (
+            "tabard check --set herald.port=9000 -o json",
+            "Would this value be accepted? For a program to read",
+        ),
+    ],
+)
+@settings_options
+@output_option
+def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], output: str) -> int:
+    """Validate the settings and look for contradictions.
+
+    Reads every layer, including stages that are not chosen, and shows all that is wrong at once. An error keeps
+    roles from starting; a warning does not. Exit code 0 means clean, 3 warnings only, 1 errors.
+
+    In JSON a finding has severity, file, line, key, what, expected, found and hint.
+    """
+    examination = examine(home, stage, args=dict(overrides))
+    if output != "table":
+        emit((_row(finding) for finding in examination.findings), _COLUMNS, output)
+    elif examination.findings:
+        for finding in examination.findings:
+            click.echo(f"{_severity(finding)}: {finding.error}")
+    else:
+        read = (
+            home.settings_file if home.settings_file.exists() else f"no {home.settings_file}: defaults hold"
+        )
+        click.echo(f"clean ({read})")
+    if examination.settings is None:
+        return exits.FAILED
+    return exits.PARTLY if examination.findings else exits.DONE
+
+
+def _severity(finding: Finding) -> str:
+    return "warning" if finding.warning else "error"
+
+
+def _row(finding: Finding) -> dict[str, object]:
+    error = finding.error
+    return {
+        "severity": _severity(finding),
+        "file": error.file,
+        "line": error.line,
+        "key": error.key,
+        "what": error.what,
+        "expected": error.expected,
+        "found": error.found,
+        "hint": error.hint,
+    }

@@ -1,0 +1,82 @@
+"""Options several commands share, so that they are spelled and explained the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from tabard.ops.output import FORMATS
+from tabard.settings.table import SCHEMA
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _Override(click.ParamType[tuple[str, str]]):
+    """``NAME=VALUE`` for one setting."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = value.partition("=")
+        if not equals:
+            self.fail(f"expected NAME=VALUE such as agent.linger=20ms, found {value!r}", param, ctx)
+        return name, text
+
+
+def output_option(function: _F) -> _F:
+    """``-o``: passes ``output``, one of ``tabard.ops.output.FORMATS``."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(FORMATS),
+        default="table",
+        show_default=True,
+        help="Form of the list.",
+    )(function)
+
+
+def settings_options(function: _F) -> _F:
+    """``--stage`` and ``--set``: passes ``stage`` (or None) and ``overrides``, pairs of name and text.
+
+    Hand them on as ``load(home, stage, args=dict(overrides))``.
+    """
+    chosen = click.option(
+        "--set",
+        "overrides",
+        type=_Override(),
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Override one setting.",
+    )
+    staged = click.option(
+        "--stage", metavar="NAME", help="Stage to apply.  [default: DEV_STAGE, else node.stage]"
+    )
+    return staged(chosen(function))
+
+
+def setting_option(name: str, flag: str) -> Callable[[_F], _F]:
+    """An option for one setting under a short name; passes text or None under the flag's own name.
+
+    Its help and default come from the table of settings; its value belongs into ``args`` of ``load``.
+    """
+    row = SCHEMA.by_name()[name]
+    shown = "" if callable(row.default) else f"  [default: {row.show(row.default_value())}]"
+    return click.option(flag, metavar=row.kind.name.upper(), help=f"{row.help}{shown}")
+
+
+def cron_option(function: _F) -> _F:
+    """``--cron``: passes ``cron``; the guard in ``tabard.ops.cron`` has already looked before click was loaded."""
+    return click.option("--cron", is_flag=True, help="Do nothing, with exit code 0, when it runs already.")(
+        function
+    )
+
+
+def once_option(function: _F) -> _F:
+    """``--once``: passes ``once``."""
+    return click.option("--once", is_flag=True, help="Do what there is to do now, then end.")(function)

@@ -1,0 +1,38 @@
+"""The entry point of ``tabard``: the cron guard first, then the command line, and one place for errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from tabard import exits
+from tabard.errors import TabardError
+from tabard.ops import cron
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (the process's own unless given) and return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        if cron.running(arguments, os.environ) is not None:
+            return exits.DONE
+        from tabard.ops.cli import run  # imports click, which costs more than the whole guard
+
+        return run(arguments)
+    except TabardError as error:
+        _say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except OSError as error:
+        _say(f"the system refused: {error}")
+        return exits.FAILED
+
+
+def _say(sentence: str) -> None:
+    print(f"tabard: {sentence}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
