@@ -19,7 +19,7 @@ PAGES: Final = {path: text for path, text in texts(ROOT) if path.suffix == ".md"
 # `tabard ...` at the start of a line, after a prompt, a pipe, an assignment or a cron line's stars, up to what ends
 # it for the shell; and the same as inline code.
 _TYPED: Final = re.compile(r"(?:^|[|&;] *|\S=\S+ |\* +)(?:\S*/)?(tabard(?: [^|&;>#\n)─]*|$))", re.MULTILINE)
-_INLINE: Final = re.compile(r"`(tabard [^`]+)`")
+_INLINE: Final = re.compile(r"`(tabard [^`|&;>]+)[^`]*`")
 _FENCE: Final = re.compile(r"^```(?:sh|shell|console)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
