@@ -36,7 +36,12 @@ A reader that leaves early (`tabard logs | head`) is no failure.
 
 def reference() -> str:
     """The whole page, in Markdown. Imports every command."""
-    top = click.Context(root, info_name="tabard", terminal_width=_WIDTH, **_settings(root))
+    top = click.Context(
+        root,
+        info_name="tabard",
+        terminal_width=_WIDTH,
+        help_option_names=root.context_settings["help_option_names"],
+    )
     parts = [_INTRODUCTION, _help("tabard", root, top)]
     for name in root.list_commands(top):
         command = root.get_command(top, name)
@@ -48,9 +53,7 @@ def reference() -> str:
 
 def _pages(path: str, name: str, command: click.Command, parent: click.Context) -> list[str]:
     """A command and, below it, those of its own."""
-    context = click.Context(
-        command, info_name=name, parent=parent, terminal_width=_WIDTH, **_settings(command)
-    )
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=_WIDTH)
     pages = [_help(path, command, context)]
     if isinstance(command, click.Group):
         for inner in command.list_commands(context):
@@ -58,11 +61,6 @@ def _pages(path: str, name: str, command: click.Command, parent: click.Context) 
             if found is not None:
                 pages.extend(_pages(f"{path} {inner}", inner, found, context))
     return pages
-
-
-def _settings(command: click.Command) -> dict[str, list[str]]:
-    names = command.context_settings.get("help_option_names")
-    return {"help_option_names": names} if names else {}
 
 
 def _help(path: str, command: click.Command, context: click.Context) -> str:
