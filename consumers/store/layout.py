@@ -9,6 +9,9 @@ from typing import Final, NamedTuple
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
 from tabard.errors import StoreError
 
+VERSION: Final = "0001"
+"""The schema this program reads and writes: the head of the migrations, the same for both files."""
+
 OLDEST_SQLITE: Final = (3, 37, 0)
 """The first version with STRICT tables."""
 
@@ -17,18 +20,15 @@ class FileKind(NamedTuple):
     """One of the two databases of a store."""
 
     name: str
-    """Of its migrations; the file is ``<name>.db``."""
-    version: str
-    """The schema this program reads and writes: the head of those migrations."""
     streams: frozenset[int]
 
     def path(self, store: Path) -> Path:
-        """The file below the store's directory."""
+        """``<name>.db`` below the store's directory."""
         return store / f"{self.name}.db"
 
 
-RECORDS: Final = FileKind("records", "0001", frozenset({LOGS, SAMPLES}))
-STATE: Final = FileKind("state", "0001", frozenset({CONTROL}))
+RECORDS: Final = FileKind("records", frozenset({LOGS, SAMPLES}))
+STATE: Final = FileKind("state", frozenset({CONTROL}))
 FILES: Final = (RECORDS, STATE)
 
 ROW_TABLES: Final = {CONTROL: "control", LOGS: "log", SAMPLES: "sample"}
@@ -60,12 +60,12 @@ def schema_version(connection: sqlite3.Connection) -> str | None:
 def check_version(connection: sqlite3.Connection, kind: FileKind, where: str) -> None:
     """Raise StoreError when the file's schema is not the one of this program."""
     found = schema_version(connection)
-    if found == kind.version:
+    if found == VERSION:
         return
-    newer = found is not None and found > kind.version
+    newer = found is not None and found > VERSION
     raise StoreError(
         f"the schema of the {kind.name} file is {'newer' if newer else 'older'} than this program",
-        expected=f"version {kind.version}",
+        expected=f"version {VERSION}",
         found=f"version {found}" if found else "no version",
         where=where,
         hint="Install the Tabard that wrote it, or a newer one" if newer else "Run `tabard store upgrade`",

@@ -132,6 +132,7 @@ def _add_delivery_tables(metadata: MetaData) -> None:
         _blob("body"),
         _int("arrived"),
         Index("quarantine_by_age", "stream", "arrived"),
+        Index("quarantine_by_place", "epoch_id", "first"),
     )
     _table(
         "usage",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from tabard.consumers.store import fleet, pages
 from tabard.consumers.store.readonly import Connections
@@ -58,7 +58,7 @@ class Reader:
         """`path` is the store's directory; it is opened at the first question."""
         self._connections = Connections(path)
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -134,9 +134,7 @@ class Reader:
         with self._connections.use() as connection:
             return fleet.node(connection, name, now, zone)
 
-    def heartbeats(
-        self, name: str, since: int, until: int, zone: str | None = None
-    ) -> list[tuple[int, int]]:
+    def heartbeats(self, name: str, since: int, until: int, zone: str | None = None) -> list[tuple[int, int]]:
         """Minutes in which beacons were heard, oldest first, each with how many."""
         with self._connections.use() as connection:
             return fleet.heartbeats(connection, name, since, until, zone)

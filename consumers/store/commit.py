@@ -1,0 +1,306 @@
+"""One transaction: cursors compared and set, rows, batch headers, gaps, quarantine. All or nothing.
+
+Cursors come first, so that a conflict costs nothing. Rows go in one statement for the whole commit; only when
+the database refuses that is it done again carefully: records normalised, then batches halved down to the one
+that is refused, which is quarantined while all others are stored.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tabard import failpoints
+from tabard.brokers.delivery.ports import CursorConflict, Entry, EpochWork, Gap, NodeKey
+from tabard.brokers.wire.streams import LOGS
+from tabard.consumers.store.cursors import state_of
+from tabard.consumers.store.database import REFUSALS, Database
+from tabard.consumers.store.rows import Builder, Malformed, Row, builder
+from tabard.consumers.store.statements import Statements
+
+BEFORE_CURSOR: Final = failpoints.declare(
+    "store.before_cursor", "about to set cursors, in an open transaction"
+)
+BEFORE_ROWS: Final = failpoints.declare("store.before_rows", "about to write rows, cursors already set")
+BEFORE_COMMIT: Final = failpoints.declare("store.before_commit", "about to commit rows and cursors")
+AFTER_COMMIT: Final = failpoints.declare(
+    "store.after_commit", "just past the commit, the cursor not yet sent"
+)
+
+
+class Refused(Exception):
+    """Raised when the database, or the shape of a record, refuses the rows of a commit."""
+
+
+class Ids:
+    """The store's numbers for nodes and epochs, remembered until a transaction fails."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[NodeKey, int] = {}
+        self.epochs: dict[tuple[NodeKey, int, bytes], int] = {}
+
+    def forget(self) -> None:
+        """Drop everything: what a failed transaction numbered is not there."""
+        self.nodes.clear()
+        self.epochs.clear()
+
+
+@dataclass(slots=True)
+class _Unit:
+    """One batch on its way to the tables; `rows` is filled when they are built."""
+
+    entry: Entry
+    work: EpochWork
+    node_id: int
+    epoch_id: int
+    rows: list[Row] = field(default_factory=list)
+
+
+class Commit:
+    """Writes `work` into one file. Used once."""
+
+    def __init__(self, database: Database, statements: Statements, ids: Ids, arrived: int) -> None:
+        self._database = database
+        self._connection = database.connection
+        self._statements = statements
+        self._ids = ids
+        self._arrived = arrived
+
+    def run(self, work: Sequence[EpochWork]) -> int:
+        """One durable transaction; returns how many rows it wrote.
+
+        Raises:
+            CursorConflict: a cursor is not the one the work was based on.
+            sqlite3.Error, OSError: the database failed.
+
+        After any error the caller ends the transaction and forgets the numbers given in it.
+        """
+        try:
+            rows = self._attempt(work, careful=False)
+        except Refused:
+            self._database.rollback()
+            self._ids.forget()
+            rows = self._attempt(work, careful=True)
+        failpoints.hit(AFTER_COMMIT)
+        return rows
+
+    def _attempt(self, work: Sequence[EpochWork], *, careful: bool) -> int:
+        self._connection.execute("BEGIN IMMEDIATE")
+        failpoints.hit(BEFORE_CURSOR)
+        nodes = [self.node_id(item.key) for item in work]
+        self._set_cursors(work, nodes)
+        epochs = [self._known_epoch(item, node_id) for item, node_id in zip(work, nodes, strict=True)]
+        failpoints.hit(BEFORE_ROWS)
+        units = [
+            _Unit(entry, item, node_id, epoch_id)
+            for item, node_id, epoch_id in zip(work, nodes, epochs, strict=True)
+            for entry in item.entries
+        ]
+        rows = 0
+        for stream in sorted({item.stream for item in work}):
+            rows += self._store_stream(
+                stream, [unit for unit in units if unit.work.stream == stream], careful=careful
+            )
+        for item, node_id in zip(work, nodes, strict=True):
+            for gap in item.gaps:
+                self._add_gap(item, node_id, gap)
+        failpoints.hit(BEFORE_COMMIT)
+        self._connection.execute("COMMIT")
+        return rows
+
+    # --- nodes, epochs, cursors ---------------------------------------------------------------------
+
+    def node_id(self, key: NodeKey) -> int:
+        """The number of a node, given now if it has none yet."""
+        found = self._ids.nodes.get(key)
+        if found is None:
+            row = self._connection.execute(self._statements.find_node, (key.zone, key.node)).fetchone()
+            if row is None:
+                cursor = self._connection.execute(
+                    self._statements.add_node, (key.zone, key.node, self._arrived)
+                )
+                found = int(cursor.lastrowid or 0)
+            else:
+                found = int(row[0])
+            self._ids.nodes[key] = found
+        return found
+
+    def _set_cursors(self, work: Sequence[EpochWork], nodes: Sequence[int]) -> None:
+        changed = []
+        for item, node_id in zip(work, nodes, strict=True):
+            cursor = item.cursor
+            state = state_of(cursor, cursor.version + 1)
+            if cursor.version == 0:
+                self._add_epoch(item, node_id, state)
+                continue
+            epoch_id = self._known_epoch(item, node_id)
+            changed.append((*state, epoch_id, cursor.version))
+        if changed:
+            done = self._connection.executemany(self._statements.set_epoch, changed).rowcount
+            if done != len(changed):
+                raise CursorConflict(
+                    f"{len(changed) - done} of {len(changed)} cursors were changed by another recorder"
+                )
+
+    def _add_epoch(self, item: EpochWork, node_id: int, state: tuple[Any, ...]) -> None:
+        epoch = item.cursor.epoch
+        try:
+            cursor = self._connection.execute(
+                self._statements.add_epoch, (node_id, item.stream, epoch, *state, self._arrived)
+            )
+        except sqlite3.IntegrityError as error:
+            raise CursorConflict(f"epoch {epoch.hex()} of {item.key.node} is known already") from error
+        self._ids.epochs[item.key, item.stream, epoch] = int(cursor.lastrowid or 0)
+
+    def _known_epoch(self, item: EpochWork, node_id: int) -> int:
+        found = self._epoch_id(item.key, item.stream, item.cursor.epoch, node_id)
+        if found is None:
+            raise CursorConflict(f"epoch {item.cursor.epoch.hex()} of {item.key.node} is not in the store")
+        return found
+
+    def _epoch_id(self, key: NodeKey, stream: int, epoch: bytes, node_id: int) -> int | None:
+        found = self._ids.epochs.get((key, stream, epoch))
+        if found is None:
+            row = self._connection.execute(self._statements.find_epoch, (node_id, stream, epoch)).fetchone()
+            if row is None:
+                return None
+            found = self._ids.epochs[key, stream, epoch] = int(row[0])
+        return found
+
+    # --- rows ---------------------------------------------------------------------------------------
+
+    def _store_stream(self, stream: int, units: Sequence[_Unit], *, careful: bool) -> int:
+        build = builder(stream, careful=careful)
+        stored = []
+        for unit in units:
+            reason = unit.entry.poison or self._build(unit, build, careful=careful)
+            if reason is None:
+                stored.append(unit)
+            else:
+                self._quarantine(unit, reason)
+        if careful:
+            stored = self._bisect(stream, stored)
+        else:
+            try:
+                self._insert(stream, stored)
+            except REFUSALS as error:
+                raise Refused from error
+        return self._count(stream, stored)
+
+    def _build(self, unit: _Unit, build: Builder, *, careful: bool) -> str | None:
+        """Fill the unit's rows, or say why the batch cannot become rows."""
+        try:
+            unit.rows = build(unit.entry, unit.node_id, unit.epoch_id, self._arrived)
+        except Malformed as error:
+            return str(error)
+        except REFUSALS as error:
+            if careful:
+                return f"{type(error).__name__}: {error}"
+            raise Refused from error
+        return None
+
+    def _insert(self, stream: int, units: Sequence[_Unit]) -> None:
+        rows: Iterable[Row] = (
+            units[0].rows if len(units) == 1 else [row for unit in units for row in unit.rows]
+        )
+        if rows:
+            self._connection.executemany(self._statements.add_rows[stream], rows)
+        if units:
+            self._connection.executemany(
+                self._statements.add_batch, [self._batch_row(unit) for unit in units]
+            )
+
+    def _bisect(self, stream: int, units: Sequence[_Unit]) -> list[_Unit]:
+        """Store what the database takes, quarantine the batches it refuses; returns what was stored."""
+        if not units:
+            return []
+        self._connection.execute("SAVEPOINT part")
+        try:
+            self._insert(stream, units)
+        except REFUSALS as error:
+            self._connection.execute("ROLLBACK TO part")
+            self._connection.execute("RELEASE part")
+            if len(units) == 1:
+                self._quarantine(units[0], f"refused by the database: {error}")
+                return []
+            middle = len(units) // 2
+            return self._bisect(stream, units[:middle]) + self._bisect(stream, units[middle:])
+        self._connection.execute("RELEASE part")
+        return list(units)
+
+    def _batch_row(self, unit: _Unit) -> tuple[Any, ...]:
+        header = unit.entry.batch.header
+        batch = unit.entry.batch
+        return (
+            unit.epoch_id,
+            header.first,
+            header.count,
+            header.stream,
+            header.kind,
+            batch.head,
+            batch.signature,
+            self._arrived,
+        )
+
+    def _quarantine(self, unit: _Unit, reason: str) -> None:
+        batch = unit.entry.batch
+        header = batch.header
+        self._connection.execute(
+            self._statements.add_quarantine,
+            (
+                unit.node_id,
+                header.stream,
+                unit.epoch_id,
+                header.first,
+                header.count,
+                reason.encode("utf-8", "replace").decode(),
+                batch.head,
+                batch.signature,
+                batch.body,
+                self._arrived,
+            ),
+        )
+
+    def _count(self, stream: int, units: Sequence[_Unit]) -> int:
+        """Keep the totals that retention and statistics would otherwise have to count."""
+        rows = sum(len(unit.rows) for unit in units)
+        if rows:
+            size = 0 if stream == LOGS else sum(len(row[-1]) for unit in units for row in unit.rows)
+            self._connection.execute(self._statements.add_usage, (stream, rows, size))
+        return rows
+
+    # --- gaps ---------------------------------------------------------------------------------------
+
+    def _add_gap(self, item: EpochWork, node_id: int, gap: Gap) -> None:
+        epoch_id = None if gap.epoch is None else self._epoch_id(item.key, item.stream, gap.epoch, node_id)
+        detail = gap.detail
+        if gap.epoch is not None and epoch_id is None:
+            detail = f"epoch {gap.epoch.hex()}; {detail}" if detail else f"epoch {gap.epoch.hex()}"
+        self._connection.execute(
+            self._statements.add_gap,
+            (
+                node_id,
+                item.stream,
+                epoch_id,
+                gap.first,
+                gap.last,
+                gap.count,
+                int(gap.at_least),
+                gap.kind,
+                gap.reason,
+                detail,
+                self._time_of(item.stream, epoch_id, gap.first),
+                self._arrived,
+            ),
+        )
+
+    def _time_of(self, stream: int, epoch_id: int | None, seq: int) -> int:
+        """Where a loss stands in the order by event time: at the record before it, else at the one after it."""
+        if epoch_id is not None:
+            for texts in (self._statements.time_before, self._statements.time_after):
+                row = self._connection.execute(texts[stream], (epoch_id, seq)).fetchone()
+                if row is not None:
+                    return int(row[0])
+        return self._arrived

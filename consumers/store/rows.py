@@ -1,0 +1,97 @@
+"""From decoded batches to rows: the same for every engine.
+
+The fast path trusts the shape of the records and lets the database refuse what does not fit; only then are
+the records looked at one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tabard.brokers.delivery.ports import Entry
+from tabard.brokers.wire.codec import pack
+from tabard.brokers.wire.streams import LOGS
+from tabard.records import SAMPLE_WIDTH, TIME_MAX, TIME_MIN, clean_text, normalise_log
+
+Row = tuple[Any, ...]
+Builder = Callable[[Entry, int, int, int], list[Row]]
+
+
+class Malformed(Exception):
+    """Raised when a batch holds what cannot become a row; it is to be quarantined."""
+
+
+def builder(stream: int, *, careful: bool) -> Builder:
+    """What turns an entry of `stream` into rows, given node id, epoch id and arrival time.
+
+    A careful one normalises every log record first. All raise Malformed, and the fast one for logs any error
+    that unexpected types cause.
+    """
+    if stream != LOGS:
+        return map_rows
+    return careful_log_rows if careful else log_rows
+
+
+def log_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Row]:
+    """Rows of log records as they came. An event time of 0 means "not said": the arrival time stands for it."""
+    seq = entry.batch.header.first
+    rows: list[Row] = []
+    for _source, _mark, origin, records in entry.groups or ():
+        end = seq + len(records)
+        rows += [
+            (node_id, epoch_id, seq, arrived, origin, *record)
+            if record[0]
+            else (node_id, epoch_id, seq, arrived, origin, arrived, *record[1:])
+            for seq, record in zip(range(seq, end), records, strict=True)
+        ]
+        seq = end
+    _must_end(entry, seq)
+    return rows
+
+
+def careful_log_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Row]:
+    """Rows of log records made storable one by one."""
+    seq = entry.batch.header.first
+    rows: list[Row] = []
+    for _source, _mark, origin, records in entry.groups or ():
+        for record in records:
+            time, *rest = normalise_log(record)
+            rows.append((node_id, epoch_id, seq, arrived, _origin(origin), time or arrived, *rest))
+            seq += 1
+    _must_end(entry, seq)
+    return rows
+
+
+def map_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Row]:
+    """Rows of samples or control records: time, kind, and a map that is stored as msgpack.
+
+    Raises:
+        Malformed: a record is not ``[time, kind, map]``.
+    """
+    seq = entry.batch.header.first
+    rows: list[Row] = []
+    for _source, _mark, _origin, records in entry.groups or ():
+        for record in records:
+            if not isinstance(record, (list, tuple)) or len(record) != SAMPLE_WIDTH:
+                raise Malformed(f"record {seq} is not [time, kind, data]")
+            time, kind, data = record
+            if type(time) is not int or not isinstance(kind, str) or not isinstance(data, dict):
+                raise Malformed(f"record {seq} is not an integer, a text and a map")
+            if not TIME_MIN < time <= TIME_MAX:
+                time = arrived
+            rows.append((node_id, epoch_id, seq, arrived, time, kind, pack(data)))
+            seq += 1
+    _must_end(entry, seq)
+    return rows
+
+
+def _must_end(entry: Entry, seq: int) -> None:
+    """The header's count is what the cursor advances by: rows beyond it would meet those of the next batch."""
+    header = entry.batch.header
+    if entry.groups and seq != header.last + 1:
+        raise Malformed(f"the header names {header.count} records, the body holds {seq - header.first}")
+
+
+def _origin(value: Any) -> str | None:
+    return None if value is None else clean_text(str(value))

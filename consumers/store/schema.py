@@ -1,0 +1,156 @@
+"""Creating and upgrading the files of a store.
+
+A step of the migrations changes both files, each in one transaction of its own: a kill leaves a file as it was
+or as it shall be. Nothing is ever upgraded by opening it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from tabard.consumers.store.layout import (
+    FILES,
+    VERSION,
+    FileKind,
+    check_library,
+    check_version,
+    schema_version,
+)
+from tabard.errors import StoreError
+
+BUSY_SECONDS: Final = 30.0
+"""How long an upgrade waits for a recorder's transaction to end."""
+
+
+def create(store: str | os.PathLike[str]) -> None:
+    """Make the files that do not exist yet; those that do must have this program's schema.
+
+    Raises:
+        StoreError: the directory cannot be written, or a file is of another schema version.
+    """
+    directory = Path(store)
+    for kind in FILES:
+        path = kind.path(directory)
+        with _opened(path) as connection:
+            if is_blank(connection):
+                _prepare(connection)
+                migrate(connection, kind, str(path))
+            check_version(connection, kind, str(path))
+
+
+def upgrade(store: str | os.PathLike[str]) -> dict[str, tuple[str | None, str]]:
+    """Bring both files to this program's schema; per file the version before and after.
+
+    Raises:
+        StoreError: a file cannot be opened or changed, or is newer than this program.
+    """
+    directory = Path(store)
+    done = {}
+    for kind in FILES:
+        path = kind.path(directory)
+        if not path.exists():
+            raise StoreError(
+                "store not found",
+                expected=f"the file {path.name}",
+                where=str(directory),
+                hint="Start a recorder",
+            )
+        with _opened(path) as connection:
+            before = schema_version(connection)
+            if before is None and not is_blank(connection):
+                raise StoreError(
+                    "not a store of Tabard", found="a database with other tables", where=str(path)
+                )
+            if before is not None and before > VERSION:
+                check_version(connection, kind, str(path))
+            if before is None:
+                _prepare(connection)
+            migrate(connection, kind, str(path))
+            done[kind.name] = (before, VERSION)
+    return done
+
+
+def is_blank(connection: sqlite3.Connection) -> bool:
+    """Whether the database holds nothing at all: new, or its making was interrupted."""
+    count = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return int(count) == 0
+
+
+def migrate(connection: sqlite3.Connection, kind: FileKind, where: str) -> None:
+    """Run all outstanding steps on one database in one transaction.
+
+    Raises:
+        StoreError: the database refused; nothing was changed.
+    """
+    check_library()
+    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+    try:
+        # The driver is in autocommit mode, so the transaction is begun by hand; the engine ends it.
+        connection.execute("BEGIN IMMEDIATE")
+        with engine.begin() as core:
+            command.upgrade(_config(connection=core, database=kind.name), "head")
+    except (sqlite3.Error, SQLAlchemyError) as error:
+        raise StoreError("the schema cannot be changed", found=str(error), where=where) from error
+
+
+def head() -> str | None:
+    """The newest step there is."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config(**attributes: object) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes.update(attributes)
+    return config
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """What can only be said before the first table is made."""
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection without implicit transactions, closed at the end."""
+    connection = None
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        yield connection
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(
+            "the store cannot be opened",
+            expected="a directory and files that this user may write to",
+            found=str(error),
+            where=str(path),
+        ) from error
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+@functools.cache
+def template(kind: FileKind) -> bytes:
+    """An empty database of that kind, serialized; made once per process."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        migrate(connection, kind, ":memory:")
+        return connection.serialize()
+    finally:
+        connection.close()

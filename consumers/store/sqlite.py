@@ -1,0 +1,268 @@
+"""The store on SQLite: two files, each with its own cursors, never one transaction across both."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tabard.brokers.delivery.ports import (
+    CursorConflict,
+    EpochCursor,
+    EpochWork,
+    NodeKey,
+    Presence,
+    StoreUnavailable,
+)
+from tabard.consumers.store import cursors, schema
+from tabard.consumers.store.commit import Commit, Ids
+from tabard.consumers.store.database import Database
+from tabard.consumers.store.layout import FILES, RECORDS, FileKind
+from tabard.consumers.store.statements import Statements, sqlite_presence, sqlite_statements
+from tabard.errors import StoreError, WireError
+
+MINUTE: Final = 60_000_000_000
+IDLE_ROWS: Final = 1_000
+"""Rows since the last checkpoint from which on an idle moment is used for the next."""
+_LENGTH_BYTES: Final = 8
+
+
+class _File:
+    """One database with its statements and what is remembered of it."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.statements: Statements = sqlite_statements(database.kind)
+        self.ids = Ids()
+        self.unchecked = 0
+        """Rows committed since the last checkpoint."""
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[sqlite3.Connection]:
+        """The connection; every failure ends its transaction, drops the numbers, and becomes a refusal to go on."""
+        try:
+            self.database.must_be_same()
+            yield self.database.connection
+            self.database.fault = None
+        except (sqlite3.Error, OSError, WireError) as error:
+            self.ids.forget()
+            raise self.database.failed(error) from error
+        except BaseException:
+            self.ids.forget()
+            self.database.rollback()
+            raise
+
+
+class SqliteStore:
+    """A sink's database, as `SinkStore` asks for it; one instance is the only writer of its files.
+
+    Not for several threads at once.
+    """
+
+    def __init__(self, databases: Sequence[Database]) -> None:
+        """Made by `open` or `memory`; `databases` are one for each of the store's files, in their order."""
+        self._files = [_File(database) for database in databases]
+
+    @classmethod
+    def open(cls, store: str | os.PathLike[str], synchronous: str = "full") -> Self:
+        """Open the store in the directory `store`, and make it if it is not there.
+
+        `synchronous` is ``full`` (a commit survives a power cut) or ``normal`` (it survives the end of the
+        process; a power cut may take the last commits back, and what nodes have released by then is lost).
+
+        Raises:
+            StoreError: it cannot be made or opened, or is of another schema version.
+        """
+        directory = Path(store)
+        if not all(kind.path(directory).exists() for kind in FILES):
+            schema.create(directory)
+        return cls([Database(kind, kind.path(directory), synchronous) for kind in FILES])
+
+    @classmethod
+    def memory(cls, image: bytes | None = None) -> Self:
+        """A store that lives in memory, empty or as `image` says. Raises StoreError when that is not one."""
+        parts = _split(image) if image is not None else [schema.template(kind) for kind in FILES]
+        return cls([Database(kind, None, image=part) for kind, part in zip(FILES, parts, strict=True)])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close both files. A store in memory is gone then."""
+        for file in self._files:
+            file.database.close()
+
+    @property
+    def fault(self) -> str | None:
+        """Why the store cannot be written, as of the last try; None when all is well."""
+        return next((file.database.fault for file in self._files if file.database.fault), None)
+
+    def image(self) -> bytes:
+        """Both databases as bytes, for `memory`. Raises StoreUnavailable."""
+        parts = []
+        for file in self._files:
+            with file.guarded():
+                parts.append(file.database.serialize())
+        return b"".join(len(part).to_bytes(_LENGTH_BYTES, "big") + part for part in parts)
+
+    def connection(self, kind: FileKind) -> sqlite3.Connection:
+        """The writing connection of one file, for retention and for looking into a store in memory."""
+        return self._of_kind(kind).database.connection
+
+    # --- what the delivery core asks ------------------------------------------------------------------
+
+    def load(self, key: NodeKey, stream: int, epochs: Sequence[bytes]) -> dict[bytes, EpochCursor]:
+        """The cursors of those `epochs` that the store knows. Raises StoreUnavailable."""
+        file = self._of(stream)
+        found = {}
+        with file.guarded() as connection:
+            node_id = _node_id(file, connection, key)
+            for epoch in epochs if node_id is not None else ():
+                row = connection.execute(file.statements.find_epoch, (node_id, stream, epoch)).fetchone()
+                if row is not None:
+                    found[epoch] = cursors.cursor_of(row)
+        return found
+
+    def unfinished(self, key: NodeKey, stream: int) -> list[EpochCursor]:
+        """The cursors whose end is unknown or not reached, oldest first. Raises StoreUnavailable."""
+        file = self._of(stream)
+        with file.guarded() as connection:
+            return cursors.unfinished(_epochs(file, connection, key, stream))
+
+    def newest(self, key: NodeKey, stream: int) -> EpochCursor | None:
+        """The cursor of the epoch opened last. Raises StoreUnavailable."""
+        file = self._of(stream)
+        with file.guarded() as connection:
+            return cursors.newest(_epochs(file, connection, key, stream))
+
+    def digest(self, key: NodeKey, stream: int, epoch: bytes, first: int) -> bytes | None:
+        """The digest of the stored or quarantined batch that starts at `first`. Raises StoreUnavailable.
+
+        None when there is none, or retention has removed its header.
+        """
+        file = self._of(stream)
+        with file.guarded() as connection:
+            node_id = _node_id(file, connection, key)
+            row = connection.execute(file.statements.find_epoch, (node_id, stream, epoch)).fetchone()
+            for text in (
+                (file.statements.header, file.statements.quarantined_header) if row is not None else ()
+            ):
+                header = connection.execute(text, (row[0], first)).fetchone()
+                if header is not None:
+                    return sha256(header[0]).digest()
+        return None
+
+    def commit(self, work: Sequence[EpochWork], arrived: int) -> None:
+        """Write `work`: one transaction for each file, as `SinkStore.commit` says.
+
+        Raises:
+            CursorConflict: a cursor was changed by somebody else, or the file was replaced.
+            StoreUnavailable: try again later, after reading the cursors.
+        """
+        failure: CursorConflict | StoreUnavailable | None = None
+        for file in self._files:
+            items = [item for item in work if item.stream in file.database.kind.streams]
+            if not items:
+                continue
+            try:
+                with file.guarded():
+                    file.unchecked += Commit(file.database, file.statements, file.ids, arrived).run(items)
+            except (CursorConflict, StoreUnavailable) as error:
+                failure = failure or error
+            else:
+                for item in items:
+                    item.cursor.version += 1
+        if failure is not None:
+            raise failure
+
+    def presence(self, beacons: Sequence[Presence]) -> None:
+        """Note who was heard, and count beacons per minute. Raises StoreUnavailable."""
+        if not beacons:
+            return
+        file = self._of_kind(RECORDS)
+        texts = sqlite_presence()
+        try:
+            with file.guarded() as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                commit = Commit(file.database, file.statements, file.ids, beacons[0].heard)
+                heard = [(commit.node_id(beacon.key), beacon) for beacon in beacons]
+                connection.executemany(texts.set_presence, [_presence_row(*item) for item in heard])
+                beats = Counter((node_id, beacon.heard // MINUTE * MINUTE) for node_id, beacon in heard)
+                connection.executemany(
+                    texts.add_heartbeat, [(*place, count) for place, count in beats.items()]
+                )
+                connection.execute("COMMIT")
+        except CursorConflict as error:
+            raise StoreUnavailable(str(error)) from error
+
+    def idle(self) -> None:
+        """Use a moment in which nothing waits: move the write-ahead logs into the files, in small parts.
+
+        Called often, it keeps the logs so short that no commit ever has to do it. Never raises.
+        """
+        for file in self._files:
+            if file.unchecked >= IDLE_ROWS:
+                file.unchecked = 0
+                with contextlib.suppress(StoreUnavailable, CursorConflict), file.guarded():
+                    file.database.checkpoint()
+
+    def _of(self, stream: int) -> _File:
+        return next(file for file in self._files if stream in file.database.kind.streams)
+
+    def _of_kind(self, kind: FileKind) -> _File:
+        return self._files[FILES.index(kind)]
+
+
+def _node_id(file: _File, connection: sqlite3.Connection, key: NodeKey) -> int | None:
+    row = connection.execute(file.statements.find_node, (key.zone, key.node)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _epochs(
+    file: _File, connection: sqlite3.Connection, key: NodeKey, stream: int
+) -> Sequence[cursors.StateRow]:
+    node_id = _node_id(file, connection, key)
+    if node_id is None:
+        return []
+    return connection.execute(file.statements.epochs, (node_id, stream)).fetchall()
+
+
+def _presence_row(node_id: int, beacon: Presence) -> tuple[Any, ...]:
+    return (
+        node_id,
+        beacon.heard,
+        beacon.wall,
+        round(beacon.interval * 1_000_000_000),
+        _json(beacon.state),
+        _json(beacon.facts),
+    )
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    text = json.dumps(value, default=lambda other: other.hex() if isinstance(other, bytes) else str(other))
+    return text.encode("utf-8", "replace").decode()
+
+
+def _split(image: bytes) -> list[bytes]:
+    parts = []
+    at = 0
+    while at < len(image):
+        size = int.from_bytes(image[at : at + _LENGTH_BYTES], "big")
+        at += _LENGTH_BYTES
+        parts.append(image[at : at + size])
+        at += size
+    if len(parts) != len(FILES):
+        raise StoreError("not an image of a store", expected=f"{len(FILES)} databases", found=f"{len(parts)}")
+    return parts

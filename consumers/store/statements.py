@@ -1,0 +1,159 @@
+"""Every statement that writes, in SQLAlchemy Core, compiled once to the driver's own text.
+
+The driver runs the text with plain tuples: that is several times faster than handing dictionaries to Core, and
+another engine gets its text from the same description.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    ClauseElement,
+    Column,
+    ColumnElement,
+    MetaData,
+    Select,
+    Table,
+    bindparam,
+    desc,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import Dialect
+
+from tabard.consumers.store import models
+from tabard.consumers.store.layout import RECORDS, ROW_TABLES, FileKind
+
+_CURSOR: Final = ("version", "ranges", "previous", "previous_last", "opened", "ended", "finished")
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """The texts for one file. Each comment names the parameters in order."""
+
+    find_node: str  # zone, name
+    add_node: str  # zone, name, first_seen
+    find_epoch: str  # node_id, stream, uid
+    epochs: str  # node_id, stream
+    add_epoch: str  # node_id, stream, uid, version, ranges, previous, previous_last, opened, ended, finished, created
+    set_epoch: str  # new version, ranges, previous, previous_last, opened, ended, finished; id, old version
+    header: str  # epoch_id, first
+    quarantined_header: str  # epoch_id, first
+    add_batch: str  # epoch_id, first, count, stream, kind, header, signature, arrived
+    add_gap: (
+        str  # node_id, stream, epoch_id, first, last, count, at_least, kind, reason, detail, time, arrived
+    )
+    add_quarantine: str  # node_id, stream, epoch_id, first, count, reason, header, signature, body, arrived
+    add_usage: str  # stream, rows, bytes: added to what there is
+    add_rows: dict[int, str]  # per stream: the columns of its table but the id
+    time_before: dict[int, str]  # per stream: epoch_id, seq
+    time_after: dict[int, str]  # per stream: epoch_id, seq
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceStatements:
+    """The texts for what beacons say."""
+
+    set_presence: str  # node_id, beacon, wall, interval, state, facts
+    add_heartbeat: str  # node_id, minute, beacons: added to what there is
+
+
+@functools.cache
+def sqlite_statements(kind: FileKind) -> Statements:
+    """The statements of one file, for the standard library's driver."""
+    return _statements(kind, models.RECORDS if kind == RECORDS else models.STATE, sqlite.dialect())
+
+
+@functools.cache
+def sqlite_presence() -> PresenceStatements:
+    """The presence statements, for the standard library's driver."""
+    presence = models.RECORDS.tables["presence"]
+    heartbeat = models.RECORDS.tables["heartbeat"]
+    dialect = sqlite.dialect()
+    replace = sqlite.insert(presence)
+    said = {name: replace.excluded[name] for name in _names(presence) if name != "node_id"}
+    add = sqlite.insert(heartbeat)
+    beacons = heartbeat.c.beacons + add.excluded.beacons
+    return PresenceStatements(
+        set_presence=_text(replace.on_conflict_do_update(["node_id"], set_=said), dialect, presence),
+        add_heartbeat=_text(
+            add.on_conflict_do_update(["node_id", "minute"], set_={"beacons": beacons}), dialect, heartbeat
+        ),
+    )
+
+
+def _statements(kind: FileKind, metadata: MetaData, dialect: Dialect) -> Statements:
+    node, epoch, batch, usage = (metadata.tables[name] for name in ("node", "epoch", "batch", "usage"))
+    count = sqlite.insert(usage)
+    sums = {name: usage.c[name] + count.excluded[name] for name in ("rows", "bytes")}
+    state = [epoch.c[name] for name in ("id", "uid", *_CURSOR)]
+    rows = {stream: metadata.tables[ROW_TABLES[stream]] for stream in sorted(kind.streams)}
+
+    def text(statement: ClauseElement) -> str:
+        return str(statement.compile(dialect=dialect))
+
+    def added(name: str) -> str:
+        table = metadata.tables[name]
+        return _text(insert(table), dialect, table)
+
+    return Statements(
+        find_node=text(select(node.c.id).where(node.c.zone == bindparam("z"), node.c.name == bindparam("n"))),
+        add_node=added("node"),
+        find_epoch=text(
+            select(*state).where(
+                epoch.c.node_id == bindparam("n"),
+                epoch.c.stream == bindparam("s"),
+                epoch.c.uid == bindparam("u"),
+            )
+        ),
+        epochs=text(
+            select(*state)
+            .where(epoch.c.node_id == bindparam("n"), epoch.c.stream == bindparam("s"))
+            .order_by(epoch.c.id)
+        ),
+        add_epoch=added("epoch"),
+        set_epoch=text(
+            update(epoch)
+            .values({name: bindparam(f"new_{name}") for name in _CURSOR})
+            .where(epoch.c.id == bindparam("i"), epoch.c.version == bindparam("v"))
+        ),
+        header=text(_header(batch)),
+        quarantined_header=text(_header(metadata.tables["quarantine"])),
+        add_batch=added("batch"),
+        add_gap=added("gap"),
+        add_quarantine=added("quarantine"),
+        add_usage=_text(count.on_conflict_do_update(["stream"], set_=sums), dialect, usage),
+        add_rows={stream: _text(insert(table), dialect, table) for stream, table in rows.items()},
+        time_before={stream: text(_neighbour(table, before=True)) for stream, table in rows.items()},
+        time_after={stream: text(_neighbour(table, before=False)) for stream, table in rows.items()},
+    )
+
+
+def _header(table: Table) -> Select[Any]:
+    return select(table.c.header).where(table.c.epoch_id == bindparam("e"), table.c.first == bindparam("f"))
+
+
+def _neighbour(table: Table, *, before: bool) -> Select[Any]:
+    seq: Column[int] = table.c.seq
+    # Written out, because numbers would become two more parameters.
+    one: ColumnElement[int] = literal_column("1")
+    none: ColumnElement[int] = literal_column("0")
+    query = select(table.c.time).where(table.c.epoch_id == bindparam("e")).limit(one).offset(none)
+    if before:
+        return query.where(seq < bindparam("q")).order_by(desc(seq))
+    return query.where(seq > bindparam("q")).order_by(seq)
+
+
+def _names(table: Table) -> list[str]:
+    """The columns that the writer gives: all but an id that the database makes."""
+    return [column.name for column in table.columns if column.name != "id"]
+
+
+def _text(statement: Any, dialect: Dialect, table: Table) -> str:
+    return str(statement.compile(dialect=dialect, column_keys=_names(table)))
