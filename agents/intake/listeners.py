@@ -1,0 +1,124 @@
+"""The sockets the intake listens on, and who is at the other end of a connection."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+from typing import Final, NamedTuple
+
+from tabard.agents.samplers.users import Users
+from tabard.errors import IntakeError
+
+_BACKLOG: Final = 1_024
+_CREDENTIALS: Final = struct.Struct("3i")
+
+
+class Peer(NamedTuple):
+    """Who is connected."""
+
+    key: str
+    """Distinguishes the source ids of peers that do not trust one another."""
+    origin: str
+    """What readers of its records are shown."""
+
+
+def listen_unix(path: str) -> socket.socket:
+    """Listen at ``path``, for this user only, in place of a socket that a dead agent left there.
+
+    The caller holds the agent's lock: a socket found there belongs to nobody.
+
+    Raises:
+        IntakeError: something that is no socket is in the way, or the directory does not allow it.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        before = os.umask(0o177)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(before)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise IntakeError(
+            "cannot listen on the intake socket",
+            expected="a directory this user may write to, with a short path",
+            found=error.strerror or str(error),
+            where=path,
+            hint="Check the home directory, or choose another with --home",
+        ) from error
+    except IntakeError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise IntakeError(
+            "something is in the way of the intake socket",
+            expected="nothing, or a socket",
+            found=stat.filemode(mode),
+            where=path,
+            hint="Move it away and start the agent again",
+        )
+    os.unlink(path)
+
+
+def listen_tcp(address: str) -> socket.socket:
+    """Listen at ``address``, "host:port" or "[v6 host]:port"; port 0 takes a free one.
+
+    Raises:
+        IntakeError: the address is malformed, unknown or taken.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        number = int(port)
+        family, kind, proto, _, target = socket.getaddrinfo(
+            host.strip("[]"), number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, proto)
+    except (ValueError, OSError) as error:
+        raise _unusable(address, error) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(target)
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise _unusable(address, error) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _unusable(address: str, error: Exception) -> IntakeError:
+    return IntakeError(
+        "cannot listen on the TCP intake",
+        expected="a free HOST:PORT of this host",
+        found=getattr(error, "strerror", None) or str(error),
+        where=f"intake.tcp {address!r}",
+        hint='Choose another port, or set intake.tcp to ""',
+    )
+
+
+def identify(connection: socket.socket, users: Users) -> Peer:
+    """Who is at the other end: the kernel's word on a unix socket, an unproven address on TCP."""
+    if connection.family != socket.AF_UNIX:
+        host = connection.getpeername()[0]
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return Peer(f"tcp:{host}", f"unauthenticated {host}")
+    if not hasattr(socket, "SO_PEERCRED"):
+        # Systems without it: the directory's mode already lets this user (and root) alone in.
+        return Peer("socket:local", "local")
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid = _CREDENTIALS.unpack(raw)[1]
+    name = users.name(uid)
+    return Peer(f"socket:{uid}", f"uid {uid} ({name})" if name else f"uid {uid}")

@@ -1,0 +1,1 @@
+"""What an agent sees of its host: the host as a whole, and its processes."""
