@@ -31,7 +31,7 @@ def running(arguments: Sequence[str], env: Mapping[str, str]) -> int | None:
 
 def lock_name(role: str, name: str | None) -> str:
     """The lock of a role; roles of which a home may have several add their own name."""
-    return f"{role}-{name}" if name else role
+    return f"{role}.{name}" if name else role
 
 
 def _option(arguments: Sequence[str], option: str) -> str | None:

@@ -13,6 +13,8 @@ from tabard.settings.kinds import Text
 _HOST: Final = r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}"
 _PORT_PLACE: Final = r"(\*|[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):([0-9]{1,5})"
 _SOCKET_PATH_LIMIT: Final = 107
+_BROKER_FORM: Final = "1 to 31 of a-z 0-9 . _ - beginning with a letter or digit"
+"""A broker's name is part of its sockets' names, which have to be short."""
 
 
 def _endpoint(text: str) -> str:
@@ -73,8 +75,8 @@ def _level(text: str) -> str:
 NODE: Final = Text(names.NAME_FORM, check=names.check_node, name="node")
 SINK: Final = Text(names.NAME_FORM, check=names.check_sink, name="sink")
 STAGE: Final = Text(names.NAME_FORM, check=names.check_node, empty=True, name="stage")
-BROKER: Final = Text(names.NAME_FORM, check=names.check_node, name="broker")
-PARENT: Final = Text(names.NAME_FORM, check=names.check_node, empty=True, name="broker")
+BROKER: Final = Text(_BROKER_FORM, check=names.check_node, name="broker", limit=31)
+PARENT: Final = Text(_BROKER_FORM, check=names.check_node, empty=True, name="broker", limit=31)
 ZONE: Final = Text(names.ZONE_FORM, check=names.check_zone, name="zone", limit=1024)
 LABEL: Final = Text("one line of at most 128 characters", empty=True, limit=128)
 ENDPOINT: Final = Text(

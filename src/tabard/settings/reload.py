@@ -1,10 +1,8 @@
-"""Taking new settings on SIGHUP, without ever running on broken ones."""
+"""Taking new settings while a role runs, without ever running on broken ones."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
-from types import FrameType
 from typing import NamedTuple
 
 from tabard.errors import SettingsError
@@ -22,27 +20,15 @@ class Reload(NamedTuple):
 
 
 class Reloader:
-    """Holds the current settings of a role and re-reads them when asked.
+    """Holds the current settings of a role, and re-reads them when the role's loop noticed a SIGHUP.
 
-    The signal handler only notes the wish; the role's own loop calls ``poll``, so that settings never
-    change in the middle of a decision.
+    ``reload`` belongs into the loop, not into the signal handler: settings never change in the middle of a
+    decision. A role reads ``current`` each time it needs a setting that may change.
     """
 
     def __init__(self, load: Callable[[], Settings]) -> None:
         self._load = load
-        self._asked = False
         self.current = load()
-
-    def install(self) -> None:
-        """Listen for SIGHUP; only the main thread may call this."""
-        signal.signal(signal.SIGHUP, self._note)
-
-    def poll(self) -> Reload | None:
-        """Re-read if asked since the last call; None when nobody asked."""
-        if not self._asked:
-            return None
-        self._asked = False
-        return self.reload()
 
     def reload(self) -> Reload:
         """Re-read now. A broken file is refused, and the values stay as they are."""
@@ -57,6 +43,3 @@ class Reloader:
         restart = tuple(name for name in differing if name not in reloadable)
         self.current = newer.keeping(self.current, restart)
         return Reload(tuple(name for name in differing if name in reloadable), restart)
-
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked = True

@@ -19,6 +19,7 @@ SECTIONS: Final = {
     "store": "The databases.",
     "retention": "When stored records are deleted. The first limit that is reached counts.",
     "herald": "The web viewer.",
+    "log": "What Tabard's own roles say about themselves.",
     "up": "What `tabard up` starts.",
 }
 
@@ -72,6 +73,7 @@ SETTINGS: Final = (
     Setting("herald.threads", Integer(1, 256), 8, "Requests served at a time, live tails included."),
     Setting("herald.page_size", Integer(1, 1000), 100, "Records on a page."),
     Setting("herald.timezone", forms.TIMEZONE, "local", "Time zone of the times shown."),
+    Setting("log.level", Choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Lowest level of what a role records about itself."),
     Setting("up.brokers", Integer(1, 8), 1, "How many brokers are chained when no `[[broker]]` is described."),
 )  # fmt: skip
 

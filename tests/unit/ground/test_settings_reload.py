@@ -1,23 +1,10 @@
-"""SIGHUP: new values where that is safe, the old ones where it is not."""
+"""Reload: new values where that is safe, the old ones where it is not."""
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tabard.settings import Reloader, load
-
-
-@pytest.fixture
-def hup() -> Iterator[None]:
-    """The process's SIGHUP handler is put back afterwards."""
-    before = signal.getsignal(signal.SIGHUP)
-    yield
-    signal.signal(signal.SIGHUP, before)
 
 
 def test_a_reload_says_what_changed_and_what_needs_a_restart(tmp_path: Path) -> None:
@@ -45,18 +32,3 @@ def test_a_broken_file_is_refused_and_nothing_changes(tmp_path: Path) -> None:
     assert reload.error.line == 3
     assert reload.changed == reload.restart == ()
     assert reloader.current is before
-
-
-def test_sighup_is_noted_and_acted_on_at_the_next_poll(tmp_path: Path, hup: None) -> None:
-    """The signal itself changes nothing; poll re-reads once."""
-    reloader = Reloader(lambda: load(tmp_path, env={}))
-    reloader.install()
-    assert reloader.poll() is None
-    (tmp_path / "tabard.toml").write_text('[retention]\nevery = "9s"\n')
-    os.kill(os.getpid(), signal.SIGHUP)
-    assert reloader.current.seconds("retention.every") == 30
-    reload = reloader.poll()
-    assert reload is not None
-    assert reload.changed == ("retention.every",)
-    assert reloader.current.seconds("retention.every") == 9
-    assert reloader.poll() is None
