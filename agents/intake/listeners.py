@@ -82,6 +82,8 @@ def listen_tcp(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     try:
         number = int(port)
+        if not 0 <= number <= 65_535:  # getaddrinfo would take it modulo 65,536
+            raise ValueError("port out of range")  # noqa: TRY301 -- one place says what is wrong
         family, kind, proto, _, target = socket.getaddrinfo(
             host.strip("[]"), number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
@@ -92,7 +94,7 @@ def listen_tcp(address: str) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(target)
         listener.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listener.close()
         raise _unusable(address, error) from error
     listener.setblocking(False)

@@ -13,6 +13,7 @@ class Timer:
         self.callback = callback
 
     def cancel(self):
+        """Do nothing when it falls due."""
         self.callback = lambda: None
 
 
@@ -27,26 +28,33 @@ class FakeLoop:
         self.writers = {}
 
     def now(self):
+        """Virtual seconds."""
         return self.time
 
     def call_at(self, when, callback):
+        """Remember the callback until `advance` reaches its time."""
         timer = Timer(callback)
         heapq.heappush(self.timers, (when, next(self.order), timer))
         return timer
 
     def add_reader(self, fd, callback):
+        """Remember the callback."""
         self.readers[fd] = callback
 
     def remove_reader(self, fd):
+        """Forget it."""
         self.readers.pop(fd, None)
 
     def add_writer(self, fd, callback):
+        """Remember the callback."""
         self.writers[fd] = callback
 
     def remove_writer(self, fd):
+        """Forget it."""
         self.writers.pop(fd, None)
 
     def advance(self, seconds):
+        """Let time pass and run what falls due."""
         end = self.time + seconds
         while self.timers and self.timers[0][0] <= end + 1e-9:
             when, _, timer = heapq.heappop(self.timers)
@@ -65,6 +73,7 @@ class ListJournal:
         self.tries = 0
 
     def append(self, body, count, marks):
+        """Keep the batch, or raise."""
         self.tries += 1
         if self.error is not None:
             raise self.error
@@ -72,9 +81,11 @@ class ListJournal:
         self.marks.update(marks)
 
     def groups(self):
+        """Every group journaled, decoded."""
         return [group for body, _, _ in self.batches for group in msgpack.unpackb(body)]
 
     def records(self, source=None):
+        """Every record journaled, of one source or of all."""
         return [
             record
             for name, _, _, found in self.groups()
@@ -91,7 +102,9 @@ class FakeClock:
         self.at = wall
 
     def monotonic(self):
+        """The loop's seconds."""
         return self.loop.now()
 
     def wall(self):
+        """The given moment."""
         return self.at
