@@ -162,7 +162,7 @@ class Intake:
             book.gaps.append(_doubt(info.previous, info.previous_last + 1, "rolled back", detail))
         self._end(past, info.previous_last)
         after = (past.ended or 0) + 1
-        if info.lost:
+        if info.lost is not None:
             book.gaps.append(
                 Gap(info.previous, after, None, info.lost, at_least=True, kind="gap", reason="torn")
             )

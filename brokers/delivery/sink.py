@@ -301,6 +301,15 @@ class Sink:
         """When `outgoing` must be called again at the latest, without anything coming in."""
         return min(self._due[0][0] if self._due else float("inf"), self._expire_at)
 
+    def credit(self) -> dict[str, int]:
+        """The budget in batches, what of it is out, active and waiting streams."""
+        return {
+            "budget": self._budget.total,
+            "out": self._budget.out,
+            "active": self._budget.active,
+            "waiting": len(self._budget.queue),
+        }
+
     def presence(self) -> list[Presence]:
         """The beacons heard since the last call, one a node."""
         heard = list(self._presence.values())

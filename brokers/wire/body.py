@@ -5,7 +5,7 @@ All decode under limits: a body comes from another zone, and a megabyte of it mu
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from tabard.brokers.wire.batch import DIGEST_BYTES, EPOCH_BYTES
 from tabard.brokers.wire.codec import pack, unpack
@@ -13,6 +13,7 @@ from tabard.brokers.wire.streams import LOGS
 from tabard.errors import WireError
 from tabard.records import MAX_BODY, MAX_RECORDS
 
+_T = TypeVar("_T")
 _GROUP_WIDTH: Final = 4
 MAX_DEPTH_ITEMS: Final = 65_536
 """Elements of one array or map inside a sample or control record."""
@@ -28,21 +29,15 @@ class Open(NamedTuple):
     previous_digest: bytes
     """The digest of its last batch, zeros when it is not known."""
     reason: str
-    """``start``, ``fork`` (rolled back) or ``replaced`` (the files changed underneath)."""
+    """``start``, ``fork`` (rolled back), ``doubt`` (the files changed underneath) or ``error`` (a failed write)."""
     clean: bool
     """Whether the epoch before it was closed in order."""
     power: bool
     """Whether power may have been cut: what was accepted and not yet synced cannot be known."""
-    lost: int
-    """Records at least lost at an unreadable end of the epoch before it."""
+    lost: int | None
+    """Records lost at least at an unreadable end of the epoch before it, None when none are missed."""
     doubt: str
     """What cannot be decided, empty when nothing."""
-    node: str
-    zone: str
-    boot: str
-    version: str
-    time: int
-    """Nanoseconds since 1970-01-01 UTC by the node's clock."""
 
 
 class GapInfo(NamedTuple):
@@ -55,13 +50,8 @@ class GapInfo(NamedTuple):
     """The digest of the last batch dropped, empty when it could not be read."""
 
 
-def encode_open(info: Open) -> bytes:
-    """The body of an OPEN batch."""
-    return pack(info._asdict())
-
-
 def decode_open(body: bytes) -> Open:
-    """Decode and check. Raises WireError."""
+    """Decode and check an opening; `agents.journal.opening` writes it. Raises WireError."""
     value = unpack(body, limit=8192, items=64)
     if not isinstance(value, dict):
         raise WireError("an opening that is no map", expected="a map", found=type(value).__name__)
@@ -70,20 +60,34 @@ def decode_open(body: bytes) -> Open:
         raise WireError(
             "an opening with a wrong epoch", expected="16 bytes or nil", found=repr(previous)[:60]
         )
-    checked: dict[str, Any] = {"previous": previous}
-    for name, kind in Open.__annotations__.items():
-        if name == "previous":
-            continue
-        wanted = {"int": int, "bool": bool, "str": str, "bytes": bytes}[str(kind)]
-        found = value.get(name)
-        if type(found) is not wanted:
-            raise WireError(
-                f"an opening with a wrong {name}", expected=wanted.__name__, found=repr(found)[:60]
-            )
-        checked[name] = found
-    if checked["previous_last"] < 0 or checked["lost"] < 0:
-        raise WireError("an opening with a negative number", expected="0 or more", found="less")
-    return Open(**checked)
+    lost = value.get("lost")
+    if isinstance(lost, dict):
+        lost = lost.get("at_least")
+    return Open(
+        previous,
+        _typed(value, "previous_last", int),
+        _typed(value, "previous_digest", bytes),
+        _typed(value, "reason", str),
+        _typed(value, "clean", bool),
+        value.get("power") is True,
+        None if lost is None else _counted(lost),
+        value["doubt"] if isinstance(value.get("doubt"), str) else "",
+    )
+
+
+def _typed(value: dict[Any, Any], name: str, kind: type[_T]) -> _T:
+    found = value.get(name)
+    if type(found) is not kind:
+        raise WireError(f"an opening with a wrong {name}", expected=kind.__name__, found=repr(found)[:60])
+    if kind is int:
+        _counted(found)
+    return found
+
+
+def _counted(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise WireError("an opening with a wrong number", expected="0 or more", found=repr(value)[:40])
+    return value
 
 
 def encode_gap(info: GapInfo) -> bytes:

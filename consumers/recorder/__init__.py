@@ -1,0 +1,1 @@
+"""The recorder: one sink's worker, from the wire into the store."""

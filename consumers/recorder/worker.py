@@ -1,0 +1,181 @@
+"""The recorder between its sockets and its store: takes batches in, commits them, answers with cursors.
+
+It commits as soon as the socket is drained, so that a single record is stored at once; under load the
+socket is not drained, and a commit comes every `commit_rows` records or `commit_delay` seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol
+
+from tabard import failpoints
+from tabard.brokers import sockets
+from tabard.brokers.delivery.ports import Presence, SinkStore, StoreUnavailable
+from tabard.brokers.delivery.seal import OpenSeal
+from tabard.brokers.delivery.sink import Sink
+from tabard.brokers.loop import Loop, Timer
+from tabard.brokers.topology import Ends
+from tabard.brokers.wire import topics
+from tabard.brokers.wire.messages import Message
+from tabard.clock import Clock
+
+PRESENCE_EVERY: Final = 1.0
+"""Seconds between two writings of who was heard."""
+HELLOS: Final = (0.05, 0.25, 1.0, 3.0, 8.0)
+"""Seconds after the start at which the sink says hello: the first may be lost while connections come up."""
+HELLO_EVERY: Final = 30.0
+RETRY: Final = 1.0
+"""Seconds until a store that could not be written is tried again."""
+TURN: Final = 512
+"""Messages taken in before timers have their turn."""
+
+RECEIVED = failpoints.declare("recorder.received", "a recorder took in a message and has not committed it")
+COMMITTED = failpoints.declare("recorder.committed", "a recorder committed and has not sent the cursor")
+SENT = failpoints.declare("recorder.sent", "a recorder sent a cursor")
+
+_log = logging.getLogger(__name__)
+
+
+class Store(SinkStore, Protocol):
+    """What the worker asks of a store beyond the delivery core's port."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why it cannot be written, None while it can."""
+
+    def idle(self) -> None:
+        """A moment without work: checkpoints and other upkeep of a few milliseconds."""
+
+
+class CommitLimits(NamedTuple):
+    """When pending records are committed at the latest."""
+
+    rows: int
+    delay: float
+    """Seconds."""
+
+
+class Recorder:
+    """Drives one `Sink`."""
+
+    def __init__(
+        self,
+        sink: str,
+        store: Store,
+        made: sockets.Sockets,
+        loop: Loop,
+        clock: Clock,
+        limits: CommitLimits,
+        budget: int,
+        *,
+        upkeep: Callable[[float], bool] = lambda _now: False,
+    ) -> None:
+        self.limits = limits
+        self._store = store
+        self._loop = loop
+        self._clock = clock
+        self._upkeep = upkeep
+        self.sink = Sink(sink, store, OpenSeal(), os.urandom, budget=budget)
+        self._up = made.subscriber()
+        self._down = made.publisher()
+        for shard in range(topics.SHARDS):
+            self._up.subscribe(topics.up_subscription(sink, shard))
+        self._pending_since: float | None = None
+        self._wake: Timer | None = None
+        self._wake_at = float("inf")
+
+    def start(self, ends: Ends) -> None:
+        """Connect and begin; the peers need not be there yet."""
+        sockets.connect(self._up, ends.up)
+        sockets.connect(self._down, ends.down)
+        self._loop.add_socket(self._up, self._receive)
+        self._loop.every(PRESENCE_EVERY, self._note_presence)
+        self._loop.every(HELLO_EVERY, self._hello)
+        now = self._loop.now()
+        for delay in HELLOS:
+            self._loop.call_at(now + delay, self._hello)
+        self._arm()
+
+    def _hello(self) -> None:
+        self._send([self.sink.hello()])
+
+    def _receive(self) -> None:
+        """Take in what the socket has, committing on the way when enough is pending, and at its end."""
+        for _ in range(TURN):
+            frames = sockets.receive(self._up)
+            if frames is None:
+                self._commit()
+                return
+            failpoints.hit(RECEIVED)
+            now = self._loop.now()
+            if len(frames) == len(Message._fields):
+                self.sink.receive(now, self._clock.wall(), Message(*frames))
+            else:
+                self.sink.counters["malformed message"] += 1
+            if self._pending_since is None:
+                self._pending_since = now
+            if (
+                self.sink.pending_records >= self.limits.rows
+                or now - self._pending_since >= self.limits.delay
+            ):
+                self._commit()
+        self._commit()
+
+    def _commit(self) -> None:
+        self._pending_since = None
+        self.sink.flush(self._loop.now(), self._clock.wall())
+        failpoints.hit(COMMITTED)
+        self._send(self.sink.outgoing(self._loop.now()))
+        self._arm()
+
+    def _send(self, messages: list[Message]) -> None:
+        for message in messages:
+            sockets.send(self._down, message)
+            failpoints.hit(SENT)
+
+    def _arm(self) -> None:
+        """See that `outgoing` is called when it is due."""
+        due = self.sink.deadline()
+        if due >= self._wake_at and self._wake is not None and not self._wake.cancelled:
+            return
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake_at = due
+        self._wake = self._loop.call_at(due, self._due)
+
+    def _due(self) -> None:
+        self._wake = None
+        self._wake_at = float("inf")
+        self._send(self.sink.outgoing(self._loop.now()))
+        self._arm()
+
+    def _note_presence(self) -> None:
+        beacons: list[Presence] = self.sink.presence()
+        try:
+            if beacons:
+                self._store.presence(beacons)
+            self._store.idle()
+        except StoreUnavailable as error:
+            _log.warning("cannot note who was heard: %s", error)
+        self._keep_up()
+
+    def _keep_up(self) -> None:
+        """Retention, one small step at a time, with whatever arrives in between."""
+        if self._upkeep(self._loop.now()):
+            self._loop.call_at(self._loop.now() + 0.02, self._keep_up)
+
+    def finish(self) -> None:
+        """Commit what is pending and tell the nodes; the last thing before the process ends."""
+        self._commit()
+
+    def status(self) -> dict[str, Any]:
+        """For the status file."""
+        return {
+            "sink": self.sink.name,
+            "fault": self.sink.fault or self._store.fault,
+            "counters": dict(self.sink.counters),
+            "credit": self.sink.credit(),
+        }

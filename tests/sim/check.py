@@ -1,0 +1,132 @@
+"""What must hold when a simulated world has come to rest: exactly once, in order, or an honest gap."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from typing import NamedTuple
+
+import msgpack
+
+from tabard.brokers.wire.streams import LOGS, SAMPLES
+from tabard.consumers.store.layout import RECORDS
+from tests.sim.node import Accepted, SimNode
+from tests.sim.world import World
+
+
+class Row(NamedTuple):
+    """A stored record."""
+
+    epoch: bytes
+    seq: int
+    payload: str
+
+
+class Loss(NamedTuple):
+    """A stored gap or doubt; without a last seq it is open-ended."""
+
+    epoch: bytes | None
+    first: int
+    last: int | None
+    kind: str
+    reason: str
+
+    def covers(self, epoch: bytes, seq: int) -> bool:
+        """Whether the loss of this record is said."""
+        return self.epoch == epoch and self.first <= seq and (self.last is None or seq <= self.last)
+
+
+class Violation(AssertionError):
+    """Raised when the guarantee is broken."""
+
+
+def check(world: World) -> None:
+    """Raise `Violation` on anything that the guarantee does not allow."""
+    if not world.at_rest:
+        raise Violation("never came to rest: something kept on a node was not stored")
+    for node in world.nodes:
+        for stream in (LOGS, SAMPLES):
+            rows, losses = stored(world, node, stream)
+            _once(rows)
+            _accounted(world, node, stream, rows, losses)
+            _gaps_are_true(rows, losses)
+
+
+def stored(world: World, node: SimNode, stream: int) -> tuple[list[Row], list[Loss]]:
+    """Rows and losses of one stream."""
+    db: sqlite3.Connection = world.recorder.flaky.store.connection(RECORDS)
+    table = "log" if stream == LOGS else "sample"
+    column = "r.message" if stream == LOGS else "r.data"
+    rows = [
+        Row(uid, seq, value if stream == LOGS else msgpack.unpackb(value)["payload"])
+        for uid, seq, value in db.execute(
+            f"SELECT e.uid, r.seq, {column} FROM {table} r JOIN epoch e ON e.id = r.epoch_id "  # noqa: S608
+            "JOIN node n ON n.id = r.node_id WHERE n.name = ? AND e.stream = ? ORDER BY r.id",
+            (node.key.node, stream),
+        )
+    ]
+    losses = [
+        Loss(*row)
+        for row in db.execute(
+            "SELECT e.uid, g.first, g.last, g.kind, g.reason FROM gap g LEFT JOIN epoch e ON e.id = g.epoch_id "
+            "JOIN node n ON n.id = g.node_id WHERE n.name = ? AND g.stream = ?",
+            (node.key.node, stream),
+        )
+    ]
+    return rows, losses
+
+
+def _once(rows: list[Row]) -> None:
+    places: dict[str, Row] = {}
+    for row in rows:
+        if row.payload in places:
+            raise Violation(f"{row.payload} is stored twice: {places[row.payload]} and {row}")
+        places[row.payload] = row
+
+
+def _accounted(world: World, node: SimNode, stream: int, rows: list[Row], losses: list[Loss]) -> None:
+    where = {row.payload: row for row in rows}
+    excused = {entry.payload for entry in node.rolled_back}
+    power = {entry.payload for entry in node.lost_by_power}
+    for entry in node.accepted:
+        if entry.stream != stream:
+            continue
+        row = where.get(entry.payload)
+        if row is not None:
+            if (row.epoch, row.seq) != (entry.epoch, entry.seq):
+                raise Violation(f"{entry} was stored in another place: {row}")
+            continue
+        said = [loss for loss in losses if loss.covers(entry.epoch, entry.seq)]
+        if any(loss.kind == "gap" for loss in said):
+            if not _may_be_lost(world, node, entry):
+                raise Violation(f"{entry} is in a gap, and nothing that happened may lose it: {said}")
+            continue
+        if entry.payload in power:
+            if not said:
+                raise Violation(f"{entry} was lost by a power cut, and no doubt says so")
+            continue
+        if entry.payload in excused:
+            continue
+        raise Violation(f"{entry} is lost without a word; said {said}")
+
+
+def _may_be_lost(world: World, node: SimNode, entry: Accepted) -> bool:
+    """Whether a gap is a fair answer: a quota, a restored side, damage."""
+    return (
+        world.plan.quota < 1024 * 1024
+        or world.store_restores > 0
+        or entry.payload in {lost.payload for lost in node.rolled_back}
+        or entry.payload in {lost.payload for lost in node.lost_by_power}
+    )
+
+
+def _gaps_are_true(rows: list[Row], losses: list[Loss]) -> None:
+    seqs = defaultdict(set)
+    for row in rows:
+        seqs[row.epoch].add(row.seq)
+    for loss in losses:
+        if loss.kind != "gap" or loss.epoch is None or loss.last is None:
+            continue
+        inside = [seq for seq in seqs[loss.epoch] if loss.first <= seq <= loss.last]
+        if inside:
+            raise Violation(f"{loss} claims records that are stored: {inside[:5]}")

@@ -1,0 +1,87 @@
+"""Links that lose, delay, fill up and can be cut, and brokers that run the production forwarder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from tabard.brokers.forwarder import Forwarder
+from tabard.brokers.wire.messages import Message
+from tests.sim.clock import Time
+
+Deliver = Callable[[list[bytes]], None]
+
+
+class Link:
+    """One direction of one connection: in order, bounded, lossy."""
+
+    def __init__(self, time: Time, rng: Random, deliver: Deliver, *, capacity: int, loss: float) -> None:
+        self._time = time
+        self._rng = rng
+        self._deliver = deliver
+        self._capacity = capacity
+        self._loss = loss
+        self._queued = 0
+        self._last = 0.0
+        self._life = 0
+        self.cut = False
+        self.dropped = 0
+
+    def send(self, frames: list[bytes]) -> None:
+        """Take a message, or lose it."""
+        if self.cut or self._queued >= self._capacity or self._rng.random() < self._loss:
+            self.dropped += 1
+            return
+        self._queued += 1
+        self._last = max(self._last, self._time.now + self._rng.uniform(0.0005, 0.02))
+        life = self._life
+        self._time.at(self._last, lambda: self._arrive(frames, life))
+
+    def flush(self) -> None:
+        """Lose everything under way: the process at one end died."""
+        self._life += 1
+        self._queued = 0
+
+    def _arrive(self, frames: list[bytes], life: int) -> None:
+        if life != self._life:
+            return
+        self._queued -= 1
+        if self.cut:
+            self.dropped += 1
+        else:
+            self._deliver(frames)
+
+
+class SimBroker:
+    """A broker between links; stopped or dead it loses what reaches it."""
+
+    def __init__(self, name: str, zone: str) -> None:
+        self.forwarder = Forwarder(name, zone)
+        self.alive = True
+        self.up_link: Link | None = None
+        self.down_links: dict[str, Link] = {}
+
+    def up(self, frames: list[bytes]) -> None:
+        """A message from below."""
+        if not self.alive or self.up_link is None:
+            return
+        passed = self.forwarder.up(list(frames))
+        if passed is not None:
+            self.up_link.send(passed)
+
+    def down(self, frames: list[bytes]) -> None:
+        """A message from above: to the subscribers of its topic."""
+        if not self.alive:
+            return
+        passed = self.forwarder.down(list(frames))
+        if passed is None:
+            return
+        topic = passed[0].decode()
+        for prefix, link in self.down_links.items():
+            if topic.startswith(("a/", prefix)):
+                link.send(list(passed))
+
+
+def frames(message: Message) -> list[bytes]:
+    """A message as the frames that travel."""
+    return list(message)
