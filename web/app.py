@@ -1,0 +1,80 @@
+"""Herald as a Flask application: made from what it needs, holding nothing about who reads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from flask import Flask, Response, jsonify, make_response, request
+from jinja2 import StrictUndefined
+from werkzeug.exceptions import HTTPException
+
+from tabard.clock import Clock
+from tabard.consumers.store.read import Reader
+from tabard.errors import StoreError
+from tabard.web import api, logs, nodes, status
+from tabard.web.security import protect
+from tabard.web.site import EXTENSION, Site, page, page_args
+from tabard.web.words import FILTERS
+from tabard.web.zones import display_zone
+
+_LOG = logging.getLogger(__name__)
+LOOK_AGAIN = 5
+"""Seconds after which a page without a store asks again by itself."""
+
+
+def create_app(
+    reader: Reader, *, timezone: str, page_size: int, clock: Clock, hosts: Collection[str] = ()
+) -> Flask:
+    """The viewer of the store behind ``reader``.
+
+    ``timezone`` is what ``local`` means on a page (``local`` is this host's zone), ``page_size`` how many
+    rows a log page has unless its URL says, ``hosts`` the names it goes by besides those of loopback.
+    Raises TabardError when there is no such time zone.
+    """
+    display_zone("local", timezone)
+    app = Flask("tabard.web")
+    app.extensions[EXTENSION] = Site(reader, clock, timezone, page_size)
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(FILTERS)
+    protect(app, hosts)
+    for room in (logs, nodes, status, api):
+        app.register_blueprint(room.blueprint)
+    app.register_error_handler(HTTPException, _wrong_request)
+    app.register_error_handler(StoreError, _no_store)
+    app.register_error_handler(Exception, _fault)
+    return app
+
+
+def _wrong_request(error: HTTPException) -> Response:
+    lines = [error.description or ""]
+    return _message(error.code or 500, error.name, lines)
+
+
+def _no_store(error: StoreError) -> Response:
+    lines = [
+        str(error),
+        "Herald shows what a recorder has stored. The agent, a broker and the recorder start with:",
+    ]
+    return _message(503, "There is no log to show yet", lines, command="tabard up", again=LOOK_AGAIN)
+
+
+def _fault(error: Exception) -> Response:
+    _LOG.error("a page failed: %s", request.path, exc_info=error)
+    lines = [
+        "This is a fault of herald. What happened stands in its own log, with the time and this address."
+    ]
+    return _message(500, "This page could not be made", lines)
+
+
+def _message(code: int, title: str, lines: list[str], **more: Any) -> Response:
+    if request.path.startswith(("/api/", "/logs/tail")):
+        answer = jsonify(error=title, details=lines)
+        answer.status_code = code
+        return answer
+    _, zone = page_args()
+    values: dict[str, Any] = {"title": title, "lines": lines, "command": None, "again": None, **more}
+    return make_response(page("message.html", zone, status=code, **values))

@@ -1,0 +1,35 @@
+"""The most frequent values of the main ids among the records that fit a query, within a time box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tabard.consumers.store.read import Reader
+from tabard.consumers.store.results import LogQuery
+
+FIELDS: Final = ("level", "node", "service", "system", "product", "module", "version")
+"""What is counted, in the order shown."""
+SHOWN: Final = 7
+BUDGET: Final = 0.15
+"""Seconds for each field."""
+
+
+@dataclass(frozen=True)
+class Facet:
+    """How often the values of one id occur, most frequent first."""
+
+    field: str
+    counts: list[tuple[str, int]]
+
+
+def count_facets(reader: Reader, query: LogQuery) -> list[Facet]:
+    """The facets of ``query``, its place within the log left aside; ids that no record fills are left out."""
+    whole = replace(query, before=None, after=None)
+    facets = []
+    for name in FIELDS:
+        counted = reader.facets(whole, name, SHOWN, BUDGET)
+        counts = [(str(value), count) for value, count in counted if value not in {None, ""}]
+        if counts:
+            facets.append(Facet(name, counts))
+    return facets

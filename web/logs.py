@@ -1,0 +1,247 @@
+"""The log page, its live tail, and the page of one record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any, Final
+
+from flask import Blueprint, Response, abort, jsonify, render_template, url_for
+
+from tabard.consumers.store.results import GapRow, LogRow
+from tabard.records import severity_name
+from tabard.web.args import is_number
+from tabard.web.facets import count_facets
+from tabard.web.histogram import draw_histogram
+from tabard.web.params import (
+    ID_FIELDS,
+    LEVELS,
+    ORDERS,
+    PAGE_SIZES,
+    LogParams,
+    format_key,
+    read_log_params,
+)
+from tabard.web.site import page as render_page
+from tabard.web.site import page_args, query_items, site
+
+blueprint = Blueprint("logs", __name__)
+
+MESSAGE_SHOWN: Final = 2000
+"""Characters of a message in the table; the record's own page has all."""
+STACK_SHOWN: Final = 8000
+RANGES: Final = {"15 min": "15m", "1 h": "1h", "24 h": "24h", "7 d": "7d", "all": None}
+CONTEXT: Final = 20
+"""Records shown before and after one on its own page."""
+COLUMN_GROUPS: Final = {
+    "system": ("system", "subsystem", "subsubsystem"),
+    "product": ("product", "user1", "user2"),
+    "where": ("module", "function", "line", "package", "version", "logger"),
+}
+"""Table columns that are left out while no row on the page fills them."""
+
+
+def asked(items: Iterable[tuple[str, str]]) -> LogParams:
+    """The log page that a request with these parameters asks for."""
+    here = site()
+    return read_log_params(items, now=here.clock.wall(), page_size=here.page_size, local_zone=here.timezone)
+
+
+@blueprint.get("/", endpoint="home")
+@blueprint.get("/logs")
+def page() -> tuple[str, int]:
+    """The log table."""
+    params = asked(query_items())
+    reader = site().reader
+    last = reader.last_id() if params.live else None  # before the page is read: no record falls between
+    gaps = _newest_gaps(params) if params.live else []
+    found = reader.logs(params.query)
+    return render_page(
+        "logs.html",
+        params.zone,
+        params.problems,
+        params=params,
+        found=found,
+        last=last,
+        empty_columns=empty_columns(found.rows),
+        faulty={problem.parameter for problem in params.problems},
+        page_size=site().page_size,
+        export=_exports(params),
+        histogram=draw_histogram(reader, params, now=site().clock.wall(), link=filter_link(params)),
+        facets=count_facets(reader, params.query) if params.facets else None,
+        newest_gap=max((gap.id for gap in gaps), default=0),
+        ids=ID_FIELDS,
+        levels=LEVELS,
+        orders=ORDERS,
+        page_sizes=PAGE_SIZES,
+        ranges=RANGES,
+        **row_helpers(params),
+    )
+
+
+@blueprint.get("/logs/tail")
+def tail() -> Response:
+    """What was stored after the record ``after`` and the gap ``gap`` and fits the filters: JSON with rows as HTML.
+
+    With ``count=1`` the records are only counted. ``last`` and ``gap`` are what to go on from.
+    """
+    own = {name: value for name, value in query_items() if name in {"after", "gap", "count"}}
+    after, gap = own.get("after", ""), own.get("gap", "0")
+    params = asked([item for item in query_items() if item[0] not in own])
+    if not (is_number(after) and is_number(gap)) or params.problems:
+        expected = (
+            "after=ID of the last record seen, gap=ID of the last gap seen, the parameters of the log page"
+        )
+        answer = jsonify(expected=expected, problems=[str(problem) for problem in params.problems])
+        answer.status_code = 400
+        return answer
+    rows: list[LogRow | GapRow] = []
+    records, last = site().reader.tail(params.query, int(after))
+    rows += records
+    gaps = [row for row in _newest_gaps(params) if row.id > int(gap)]
+    rows += gaps
+    html = ""
+    if rows and "count" not in own:
+        html = render_template(
+            "_rows.html", rows=rows, zone=params.zone, params=params, **row_helpers(params)
+        )
+    return jsonify(
+        last=last,
+        gap=max((row.id for row in gaps), default=int(gap)),
+        count=len(rows),
+        more=len(records) >= params.query.limit,
+        html=html,
+    )
+
+
+@blueprint.get("/logs/<int:row_id>")
+def record(row_id: int) -> tuple[str, int]:
+    """One record with every field, among those its source said before and after it."""
+    args, zone = page_args()
+    row = _record(row_id)
+    around = site().reader.context(row_id, CONTEXT)
+    params = _bare_params(zone.name)
+    return render_page(
+        "record.html",
+        zone,
+        args.problems,
+        row=row,
+        around=around,
+        params=params,
+        empty_columns=empty_columns(around),
+        attributes=attributes_of(row),
+        ids=ID_FIELDS,
+        open_stack=True,
+        **{**row_helpers(params), "this": row_id},
+    )
+
+
+@blueprint.get("/logs/<int:row_id>/fields")
+def fields(row_id: int) -> str:
+    """Every field of one record, as the part of a page that is put below its row."""
+    _, zone = page_args()
+    row = _record(row_id)
+    params = _bare_params(zone.name)
+    return render_template(
+        "_fields.html",
+        row=row,
+        zone=zone,
+        params=params,
+        attributes=attributes_of(row),
+        ids=ID_FIELDS,
+        open_stack=False,
+        **row_helpers(params),
+    )
+
+
+def filter_link(params: LogParams) -> Callable[..., str]:
+    """A function that gives the address of the log page with some parameters changed; None leaves one out."""
+    base = url_for("logs.page")
+
+    def link(**changes: str | None) -> str:
+        search = params.search(**changes)
+        return f"{base}?{search}" if search else base
+
+    return link
+
+
+def row_helpers(params: LogParams) -> dict[str, Any]:
+    """What the templates of log rows call."""
+    link = filter_link(params)
+
+    @cache  # the same few values stand in most rows of a page
+    def only(field: str, value: str) -> str:
+        return link(**{field: value})
+
+    return {
+        "link": link,
+        "only": only,
+        "key": format_key,
+        "tz": params.raw.get("tz"),
+        "this": None,
+        "severity_name": severity_name,
+        "severity_class": severity_class,
+        "message_shown": MESSAGE_SHOWN,
+        "stack_shown": STACK_SHOWN,
+    }
+
+
+def severity_class(severity: int) -> str:
+    """The CSS class of a severity: ``sev-error``, ``sev-none`` when the record does not say."""
+    return f"sev-{severity_name(severity).lower() or 'none'}"
+
+
+def empty_columns(rows: Sequence[LogRow | GapRow]) -> list[str]:
+    """The column groups that no row fills."""
+    records = [row._asdict() for row in rows if isinstance(row, LogRow)]
+    return [
+        group
+        for group, names in COLUMN_GROUPS.items()
+        if not any(record[name] for record in records for name in names)
+    ]
+
+
+def attributes_of(row: LogRow) -> dict[str, str]:
+    """The record's extra attributes as names and texts; what is no JSON object stands under ``attributes``."""
+    if not row.attributes:
+        return {}
+    try:
+        decoded = json.loads(row.attributes)
+    except (ValueError, RecursionError):
+        decoded = None
+    if not isinstance(decoded, dict):
+        return {"attributes": row.attributes}
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in decoded.items()
+    }
+
+
+def _record(row_id: int) -> LogRow:
+    row = site().reader.log(row_id) if row_id < 2**63 else None
+    if row is None:
+        abort(404, description=f"No record has the id {row_id}. Retention may have removed it.")
+    return row
+
+
+def _bare_params(tz: str) -> LogParams:
+    """A log page without filters, in the time zone ``tz``: what the links on a record's page lead to."""
+    return asked([] if tz == "local" else [("tz", tz)])
+
+
+def _newest_gaps(params: LogParams) -> list[GapRow]:
+    query = params.query
+    return site().reader.gaps(query.node, zone=query.zone, stream="logs", limit=100)
+
+
+def _exports(params: LogParams) -> Callable[[str], str]:
+    """A function that gives the address of this very page in another format."""
+    place = {name: params.raw.get(name) for name in ("before", "after")}
+    search = params.search(**place)
+
+    def export(form: str) -> str:
+        base = url_for("api.logs") if form == "json" else url_for("api.export", form=form)
+        return f"{base}?{search}" if search else base
+
+    return export

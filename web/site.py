@@ -1,0 +1,73 @@
+"""What every page of herald shares: the reader, the clock, the time zone asked for, links to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+from urllib.parse import urlencode
+
+from flask import current_app, render_template, request
+
+from tabard.clock import Clock
+from tabard.consumers.store.read import Reader
+from tabard.web.args import Args, Problem
+from tabard.web.zones import DisplayZone, display_zone
+
+EXTENSION: Final = "herald"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What `create_app` was given."""
+
+    reader: Reader
+    clock: Clock
+    timezone: str
+    """What ``local`` means: ``local`` (this host's zone), ``utc`` or an IANA name."""
+    page_size: int
+
+
+def site() -> Site:
+    """The site that answers the current request."""
+    return cast("Site", current_app.extensions[EXTENSION])
+
+
+def query_items() -> list[tuple[str, str]]:
+    """The parameters of the current request, as often as they were given."""
+    return list(request.args.items(multi=True))
+
+
+def page_args(*names: str) -> tuple[Args, DisplayZone]:
+    """The parameters of a page that has those ``names`` besides ``tz``, and the time zone it asks for."""
+    local = site().timezone
+    args = Args(query_items(), (*names, "tz"))
+    zone = args.read("tz", lambda text: display_zone(text, local), display_zone("local", local))
+    return args, zone
+
+
+def here(**changes: str | None) -> str:
+    """The address of the current page with ``changes`` to its parameters; None leaves one out."""
+    kept: dict[str, str | None] = {name: value for name, value in query_items() if value.strip()}
+    kept.update(changes)
+    search = urlencode({name: value for name, value in kept.items() if value is not None})
+    return f"{request.path}?{search}" if search else request.path
+
+
+def page(
+    template: str, zone: DisplayZone, problems: Sequence[Problem] = (), status: int = 200, **values: Any
+) -> tuple[str, int]:
+    """A whole page in the frame that all pages have. With problems, 200 becomes 400 (wrong parameters)."""
+    choices = [("local", "Local"), ("utc", "UTC")]
+    if zone.name not in {name for name, _ in choices}:
+        choices.append((zone.name, zone.name.rpartition("/")[2].replace("_", " ")))
+    frame: dict[str, Any] = {
+        "zone": zone,
+        "zone_choices": choices,
+        "tz": None if zone.name == "local" else zone.name,
+        "now": site().clock.wall(),
+        "problems": problems,
+        "here": here,
+    }
+    html = render_template(template, **{**frame, **values})
+    return html, 400 if problems and status == 200 else status

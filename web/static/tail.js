@@ -1,0 +1,108 @@
+// Follows the log: asks for what came after the last row, each second, and puts it on top.
+// It holds still while the reader looks further down or has switched it off, and asks nothing while the tab is hidden.
+const EVERY = 1000; // ms
+const KEPT = 1000; // rows; older ones leave the page at its foot
+const AT_TOP = 120; // px scrolled that still count as the top
+
+const state = document.getElementById("tail");
+const body = document.getElementById("rows");
+const table = body.closest("table");
+const live = document.getElementById("live");
+const fresh = document.getElementById("new");
+let { last, gap } = state.dataset;
+let on = true;
+let waiting = 0;
+let timer;
+
+const scrolled = () => window.scrollY > table.getBoundingClientRect().top + window.scrollY + AT_TOP;
+const paused = () => !on || scrolled();
+
+function address(count) {
+  const url = new URL(state.dataset.url, window.location.href);
+  url.search = window.location.search;
+  url.searchParams.set("after", last);
+  url.searchParams.set("gap", gap);
+  if (count) url.searchParams.set("count", "1");
+  return url;
+}
+
+function show() {
+  const still = paused();
+  live.setAttribute("aria-pressed", String(!still));
+  live.textContent = still ? "Paused" : "Live";
+  fresh.hidden = !(still && waiting);
+  fresh.textContent = `${waiting >= KEPT ? `${KEPT}+` : waiting} new: show`;
+}
+
+function insert(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html; // rendered and escaped by herald's own template
+  for (const row of template.content.querySelectorAll("tr")) {
+    if (row.id && document.getElementById(row.id)) continue;
+    row.classList.add("fresh");
+    const time = BigInt(row.dataset.time);
+    const below = [...body.children].find((other) => other.dataset.time && BigInt(other.dataset.time) <= time);
+    body.insertBefore(row, below ?? null);
+    for (const group of ["system", "product", "where"]) {
+      if (row.querySelector(`.c-${group} .part, .c-${group} .soft`)) table.classList.remove(`no-${group}`);
+    }
+  }
+  while (body.children.length > KEPT) body.lastElementChild.remove();
+  document.getElementById("empty")?.remove();
+}
+
+async function look() {
+  const counting = paused();
+  const answer = await fetch(address(counting));
+  if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+  const got = await answer.json();
+  if (counting) {
+    waiting = got.count;
+  } else {
+    waiting = 0;
+    ({ last, gap } = got);
+    if (got.html) insert(got.html);
+  }
+  live.classList.remove("away");
+  live.title = "Follow new records (l)";
+  return !counting && got.more;
+}
+
+async function run() {
+  clearTimeout(timer);
+  if (document.hidden) return;
+  let more = false;
+  try {
+    more = await look();
+  } catch (error) {
+    live.classList.add("away");
+    live.title = `Herald does not answer (${error.message}); asking again`;
+  }
+  show();
+  clearTimeout(timer);
+  timer = setTimeout(run, more ? 0 : EVERY);
+}
+
+function resume() {
+  if (waiting >= KEPT) {
+    window.location.reload();
+    return;
+  }
+  on = true;
+  window.scrollTo({ top: 0 });
+  run();
+}
+
+live.addEventListener("click", () => {
+  if (paused()) {
+    resume();
+  } else {
+    on = false;
+    show();
+  }
+});
+fresh.addEventListener("click", resume);
+window.addEventListener("scroll", show, { passive: true });
+document.addEventListener("visibilitychange", run);
+show();
+timer = setTimeout(run, EVERY);
