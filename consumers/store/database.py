@@ -163,7 +163,7 @@ class Database:
                 connection.deserialize(self._image)
             else:
                 self._tune(connection)
-            layout.check_version(connection, self.kind, self.where)
+            layout.check_version(connection, self.where)
         except sqlite3.Error as error:
             if connection is not None:
                 connection.close()

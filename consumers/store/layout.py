@@ -46,25 +46,25 @@ def check_library() -> None:
         )
 
 
-def schema_version(connection: sqlite3.Connection) -> str | None:
-    """The schema version that the file says it has, None when it has none."""
+def schema_version(connection: sqlite3.Connection, database: str = "main") -> str | None:
+    """The schema version that a database says it has, None when it has none; `database` may be an attached one."""
     found = connection.execute(
-        "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+        f"SELECT count(*) FROM {database}.sqlite_master WHERE type = 'table' AND name = 'alembic_version'"  # noqa: S608
     ).fetchone()
     if not found[0]:
         return None
-    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    row = connection.execute(f"SELECT version_num FROM {database}.alembic_version").fetchone()  # noqa: S608
     return None if row is None else str(row[0])
 
 
-def check_version(connection: sqlite3.Connection, kind: FileKind, where: str) -> None:
-    """Raise StoreError when the file's schema is not the one of this program."""
-    found = schema_version(connection)
+def check_version(connection: sqlite3.Connection, where: str, database: str = "main") -> None:
+    """Raise StoreError when the schema is not the one of this program."""
+    found = schema_version(connection, database)
     if found == VERSION:
         return
     newer = found is not None and found > VERSION
     raise StoreError(
-        f"the schema of the {kind.name} file is {'newer' if newer else 'older'} than this program",
+        f"the store's schema is {'newer' if newer else 'older'} than this program",
         expected=f"version {VERSION}",
         found=f"version {found}" if found else "no version",
         where=where,

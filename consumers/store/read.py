@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from tabard.consumers.store import fleet, pages
+from tabard.consumers.store import fleet, pages, samples
 from tabard.consumers.store.readonly import Connections
 from tabard.consumers.store.results import (
     FACET_FIELDS,
@@ -149,12 +149,12 @@ class Reader:
         ``disk:<mount>`` (percent used).
         """
         with self._connections.use() as connection:
-            return fleet.host_series(connection, name, since, until, points, zone)
+            return samples.host_series(connection, name, since, until, points, zone)
 
     def processes(self, name: str, at: int | None = None, zone: str | None = None) -> ProcessTable:
         """The processes of a node as of event time `at` (default: now), by CPU, then memory."""
         with self._connections.use() as connection:
-            return fleet.processes(connection, name, at, zone)
+            return samples.processes(connection, name, at, zone)
 
     def stats(self) -> Stats:
         """The store in numbers."""

@@ -7,7 +7,7 @@ time; gaps take part in it with a negative id, so that every record and every ga
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 Key = tuple[int, int]
@@ -187,7 +187,7 @@ class NodeRow:
     name: str
     zone: str
     state: str
-    """``up``, ``late`` (more than one and a half intervals), ``silent`` (more than three), ``never`` (no beacon)."""
+    """By the age of the last beacon: ``up``, ``late`` (over two intervals), ``silent`` (over three), ``never``."""
     last_beacon: int | None
     """Wall clock of the sink when it was heard."""
     interval: float | None
@@ -252,5 +252,3 @@ class Stats:
     """Size of the files, write-ahead logs included."""
     free: int
     """Bytes of it that deleted rows left and new ones will use."""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    """Schema version per file."""

@@ -48,7 +48,7 @@ def create(store: str | os.PathLike[str]) -> None:
             if is_blank(connection):
                 _prepare(connection)
                 migrate(connection, kind, str(path))
-            check_version(connection, kind, str(path))
+            check_version(connection, str(path))
 
 
 def upgrade(store: str | os.PathLike[str]) -> dict[str, tuple[str | None, str]]:
@@ -75,7 +75,7 @@ def upgrade(store: str | os.PathLike[str]) -> dict[str, tuple[str | None, str]]:
                     "not a store of Tabard", found="a database with other tables", where=str(path)
                 )
             if before is not None and before > VERSION:
-                check_version(connection, kind, str(path))
+                check_version(connection, str(path))
             if before is None:
                 _prepare(connection)
             migrate(connection, kind, str(path))

@@ -1,0 +1,190 @@
+"""Nodes: who was heard, what is missing of them, how the whole store stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from tabard.brokers.wire.streams import STREAM_IDS, STREAM_NAMES
+from tabard.consumers.store.layout import FILES, ROW_TABLES
+from tabard.consumers.store.pages import gap_row, gap_select
+from tabard.consumers.store.results import GapRow, NodeRow, Stats, StreamStats
+
+LATE: Final = 2.0
+SILENT: Final = 3.0
+"""Intervals since the last beacon after which a node is late, and silent."""
+
+_DATABASES: Final = ("main", "state")
+_NODES: Final = (
+    "SELECT node.id, node.name, node.zone, presence.beacon, presence.wall, presence.interval, presence.state,"
+    " presence.facts FROM node LEFT JOIN presence ON presence.node_id = node.id"
+)
+
+
+def nodes(connection: sqlite3.Connection, now: int) -> list[NodeRow]:
+    """Every node, by zone and name."""
+    counts = _gap_counts(connection)
+    return [
+        _node_row(row, counts, now) for row in connection.execute(_NODES + " ORDER BY node.zone, node.name")
+    ]
+
+
+def node(connection: sqlite3.Connection, name: str, now: int, zone: str | None) -> NodeRow | None:
+    """One node, as `Reader.node` says."""
+    row_id = node_id(connection, name, zone)
+    if row_id is None:
+        return None
+    row = connection.execute(_NODES + " WHERE node.id = ?", (row_id,)).fetchone()
+    return _node_row(row, _gap_counts(connection), now)
+
+
+def node_id(connection: sqlite3.Connection, name: str, zone: str | None) -> int | None:
+    """The number of the node of that name in that zone; without a zone of the one heard last."""
+    row = connection.execute(
+        "SELECT node.id FROM node LEFT JOIN presence ON presence.node_id = node.id"
+        " WHERE node.name = ? AND (node.zone = ? OR ?) ORDER BY presence.beacon DESC, node.id LIMIT 1",
+        (name, zone, zone is None),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def heartbeats(
+    connection: sqlite3.Connection, name: str, since: int, until: int, zone: str | None
+) -> list[tuple[int, int]]:
+    """Minutes with beacons, as `Reader.heartbeats` says."""
+    return connection.execute(
+        "SELECT minute, beacons FROM heartbeat WHERE node_id = ? AND minute >= ? AND minute < ? ORDER BY minute",
+        (node_id(connection, name, zone), since, until),
+    ).fetchall()
+
+
+def gaps(
+    connection: sqlite3.Connection,
+    node_name: str | None,
+    zone: str | None,
+    stream: str | None,
+    since: int | None,
+    until: int | None,
+    limit: int,
+) -> list[GapRow]:
+    """Gaps of both files, as `Reader.gaps` says."""
+    wanted = {
+        "node.name = ?": node_name,
+        "node.zone = ?": zone,
+        "gap.stream = ?": None if stream is None else STREAM_IDS.get(stream, 0),
+        "gap.time >= ?": since,
+        "gap.time < ?": until,
+    }
+    conditions = {text: value for text, value in wanted.items() if value is not None}
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    found = [
+        gap_row(row)
+        for database in _DATABASES
+        for row in connection.execute(
+            f"{gap_select(database)}{where} ORDER BY gap.time DESC, gap.id LIMIT ?",
+            (*conditions.values(), limit),
+        )
+    ]
+    found.sort(key=lambda gap: (-gap.time, gap.id))
+    return found[:limit]
+
+
+def stats(connection: sqlite3.Connection, store: Path) -> Stats:
+    """The store in numbers. Rows are counted as they are written and deleted, not here."""
+    streams = {}
+    for kind, database in zip(FILES, _DATABASES, strict=True):
+        rows = dict(connection.execute(f"SELECT stream, rows FROM {database}.usage").fetchall())  # noqa: S608
+        for stream in sorted(kind.streams):
+            table = f"{database}.{ROW_TABLES[stream]}"
+            ends = [
+                connection.execute(f"SELECT arrived FROM {table} ORDER BY id {order} LIMIT 1").fetchone()  # noqa: S608
+                for order in ("ASC", "DESC")
+            ]
+            oldest, newest = (None if end is None else int(end[0]) for end in ends)
+            streams[STREAM_NAMES[stream]] = StreamStats(rows.get(stream, 0), oldest, newest)
+    free = sum(
+        _pragma(connection, database, "freelist_count") * _pragma(connection, database, "page_size")
+        for database in _DATABASES
+    )
+    return Stats(
+        streams=streams,
+        nodes=_count(connection, "main.node"),
+        gaps=sum(_count(connection, f"{database}.gap") for database in _DATABASES),
+        quarantined=sum(_count(connection, f"{database}.quarantine") for database in _DATABASES),
+        bytes=sum(_size(kind.path(store)) for kind in FILES),
+        free=free,
+    )
+
+
+def _gap_counts(connection: sqlite3.Connection) -> Counter[tuple[str, str]]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for database in _DATABASES:
+        for zone, name, count in connection.execute(
+            f"SELECT node.zone, node.name, count(*) FROM {database}.gap AS gap"  # noqa: S608
+            f" JOIN {database}.node AS node ON node.id = gap.node_id GROUP BY 1, 2"
+        ):
+            counts[zone, name] += count
+    return counts
+
+
+def _node_row(row: tuple[Any, ...], counts: Mapping[tuple[str, str], int], now: int) -> NodeRow:
+    _id, name, zone, beacon, wall, interval, state, facts = row
+    known = _map(facts)
+    version = known.get("version")
+    return NodeRow(
+        name=name,
+        zone=zone,
+        state="never" if beacon is None else _state(now - beacon, interval),
+        last_beacon=beacon,
+        interval=None if interval is None else interval / 1e9,
+        clock=None if beacon is None else wall - beacon,
+        version=version if isinstance(version, str) else None,
+        lag=_lag(_map(state)),
+        gaps=counts.get((zone, name), 0),
+        facts=known,
+    )
+
+
+def _state(age: int, interval: int) -> str:
+    if age <= LATE * interval:
+        return "up"
+    return "late" if age <= SILENT * interval else "silent"
+
+
+def _lag(state: Mapping[str, Any]) -> dict[str, int]:
+    """Per stream, what the node has beyond what is stored of it; streams of which one number is missing are left out."""
+    lag = {}
+    for stream, numbers in state.items():
+        if isinstance(numbers, dict):
+            last, stored = numbers.get("last"), numbers.get("stored")
+            if isinstance(last, int) and isinstance(stored, int):
+                lag[stream] = max(0, last - stored)
+    return lag
+
+
+def _map(text: str | None) -> dict[str, Any]:
+    value = json.loads(text) if text else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _count(connection: sqlite3.Connection, table: str) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608
+
+
+def _pragma(connection: sqlite3.Connection, database: str, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {database}.{name}").fetchone()[0])
+
+
+def _size(path: Path) -> int:
+    size = 0
+    for suffix in ("", "-wal"):
+        try:
+            size += os.stat(f"{path}{suffix}").st_size
+        except FileNotFoundError:
+            continue
+    return size

@@ -1,0 +1,343 @@
+"""Pages of the log: filters, keyset paging on (time, id), gaps in their places, searches in a time box.
+
+An index gives the newest or the next page at once when nothing is filtered. A filter that few records pass
+would have SQLite read the whole log: it is searched in windows of the index, each of known size, so that the
+search can stop between them and say how far it came.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final
+
+from tabard.brokers.wire.streams import LOGS, STREAM_NAMES
+from tabard.consumers.store.results import EQUAL_FIELDS, FACET_FIELDS, GapRow, Key, LogPage, LogQuery, LogRow
+from tabard.records import INT_MIN, TIME_MAX
+
+FIRST_WINDOW: Final = 1_000
+LAST_WINDOW: Final = 16_000
+"""Index entries searched between two looks at the clock; the first windows are smaller."""
+
+_NODE_FIELDS: Final = ("node", "zone")
+_RECORD_COLUMNS: Final = ", ".join(
+    f"node.{'name' if field == 'node' else field}" if field in _NODE_FIELDS else f"log.{field}"
+    for field in LogRow._fields
+)
+_GAP_COLUMNS: Final = (
+    "gap.id, node.name, node.zone, gap.stream, hex(epoch.uid), gap.first, gap.last, gap.count, gap.at_least,"
+    " gap.kind, gap.reason, gap.detail, gap.time, gap.arrived"
+)
+# CROSS JOIN keeps the order of the tables: the page is read from the index of the first one.
+_RECORDS: Final = "FROM log CROSS JOIN node ON node.id = log.node_id"
+_NO_ID: Final = INT_MIN
+"""Less than the id of any record or gap."""
+_TOP: Final[Key] = (TIME_MAX + 1, _NO_ID)
+_BOTTOM: Final[Key] = (-1, _NO_ID)
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """The conditions of a query, apart from where in the order it looks."""
+
+    nodes: tuple[int, ...] | None
+    """Ids that may match; None: any."""
+    conditions: tuple[str, ...]
+    values: tuple[Any, ...]
+
+    @property
+    def lane(self) -> tuple[str, tuple[Any, ...]]:
+        """The condition that chooses the index to walk along: one node's, or that of all."""
+        if self.nodes is not None and len(self.nodes) == 1:
+            return "log.node_id = ? AND ", self.nodes
+        return "", ()
+
+    @property
+    def rest(self) -> tuple[str, tuple[Any, ...]]:
+        """The conditions that rows on that index must meet besides."""
+        conditions, values = list(self.conditions), list(self.values)
+        if self.nodes is not None and len(self.nodes) != 1:
+            # The plus sign keeps the planner from walking along each node's index instead.
+            conditions.append(f"+log.node_id IN ({', '.join('?' * len(self.nodes))})")
+            values.extend(self.nodes)
+        return "".join(f" AND {condition}" for condition in conditions), tuple(values)
+
+
+def page(connection: sqlite3.Connection, query: LogQuery, budget: float) -> LogPage:
+    """One page of records and gaps, as `Reader.logs` says."""
+    falling = _falls(query)
+    walk = _Walk(connection, query, _filter(connection, query), falling)
+    records, reached = walk.records(query.limit + 1, monotonic() + budget)
+    items: list[LogRow | GapRow] = [*records, *walk.gaps(query.limit + 1, reached)]
+    items.sort(key=lambda item: item.key, reverse=falling)
+    more = len(items) > query.limit
+    del items[query.limit :]
+    onward = items[-1].key if more else reached
+    start = query.before if falling else query.after
+    back = None if start is None else (items[0].key if items else start)
+    if falling != (query.order == "new"):
+        items.reverse()
+    return LogPage(
+        rows=items,
+        older=onward if falling else back,
+        newer=back if falling else onward,
+        partial=reached is not None and not more,
+        reached=None if reached is None or more else reached[0],
+    )
+
+
+def tail(
+    connection: sqlite3.Connection, query: LogQuery, after_id: int, budget: float
+) -> tuple[list[LogRow], int]:
+    """Records stored after `after_id`, as `Reader.tail` says."""
+    only = _filter(connection, query)
+    last = last_id(connection)
+    deadline = monotonic() + budget
+    rows: list[LogRow] = []
+    conditions, values = only.rest
+    if only.nodes is not None and len(only.nodes) == 1:
+        conditions, values = conditions + " AND +log.node_id = ?", (*values, *only.nodes)
+    at = after_id
+    while at < last and len(rows) < query.limit and monotonic() < deadline:
+        end = min(at + LAST_WINDOW, last)
+        found = connection.execute(
+            f"SELECT {_RECORD_COLUMNS} {_RECORDS} WHERE log.id > ? AND log.id <= ?{conditions}"
+            " ORDER BY log.id LIMIT ?",
+            (at, end, *values, query.limit - len(rows)),
+        ).fetchall()
+        rows += map(LogRow._make, found)
+        at = rows[-1].id if len(rows) == query.limit else end
+    return rows, at
+
+
+def last_id(connection: sqlite3.Connection) -> int:
+    """The id of the record stored last, 0 when there is none."""
+    return int(connection.execute("SELECT coalesce(max(id), 0) FROM log").fetchone()[0])
+
+
+def one(connection: sqlite3.Connection, row_id: int) -> LogRow | None:
+    """The record with that id."""
+    row = connection.execute(f"SELECT {_RECORD_COLUMNS} {_RECORDS} WHERE log.id = ?", (row_id,)).fetchone()
+    return None if row is None else LogRow._make(row)
+
+
+def context(connection: sqlite3.Connection, row_id: int, count: int) -> list[LogRow]:
+    """A record and its neighbours in the same epoch, by seq; empty when it is not there."""
+    middle = one(connection, row_id)
+    if middle is None:
+        return []
+    place = (middle.epoch_id, middle.seq, count)
+    select = f"SELECT {_RECORD_COLUMNS} {_RECORDS} WHERE log.epoch_id = ? AND log.seq "
+    before = connection.execute(select + "< ? ORDER BY log.seq DESC LIMIT ?", place).fetchall()
+    after = connection.execute(select + "> ? ORDER BY log.seq LIMIT ?", place).fetchall()
+    return [*map(LogRow._make, reversed(before)), middle, *map(LogRow._make, after)]
+
+
+def facets(
+    connection: sqlite3.Connection, query: LogQuery, field: str, limit: int, budget: float
+) -> list[tuple[str | int | None, int]]:
+    """The most frequent values of one field, as `Reader.facets` says."""
+    if field not in FACET_FIELDS:
+        raise ValueError(f"{field!r} is not one of {', '.join(FACET_FIELDS)}")
+    walk = _Walk(connection, query, _filter(connection, query), falling=True)
+    column = {"node": "node.name", "zone": "node.zone"}.get(field, f"log.{field}")
+    counts: Counter[str | int | None] = Counter()
+    deadline = monotonic() + budget
+    for where, values, _edge in walk.windows(stepwise=True):
+        found = connection.execute(
+            f"SELECT {column}, count(*) {_RECORDS} WHERE {where} GROUP BY 1",
+            values,
+        )
+        counts.update({value: count for value, count in found if value is not None})
+        if monotonic() >= deadline:
+            break
+    return counts.most_common(limit)
+
+
+def gap_row(row: Sequence[Any]) -> GapRow:
+    """A gap from the columns of `gap_select`."""
+    row_id, node, zone, stream, epoch, first, last, count, at_least, *rest = row
+    return GapRow(
+        row_id,
+        node,
+        zone,
+        STREAM_NAMES[stream],
+        epoch.lower() or None,
+        first,
+        last,
+        count,
+        bool(at_least),
+        *rest,
+    )
+
+
+def gap_select(database: str) -> str:
+    """The start of a query for gaps in one of the two files."""
+    return (
+        f"SELECT {_GAP_COLUMNS} FROM {database}.gap AS gap CROSS JOIN {database}.node AS node ON node.id = gap.node_id"  # noqa: S608
+        f" LEFT JOIN {database}.epoch AS epoch ON epoch.id = gap.epoch_id"
+    )
+
+
+def node_ids(connection: sqlite3.Connection, name: str | None, zone: str | None) -> tuple[int, ...] | None:
+    """Nodes with that name, in that zone or below it; None when neither is given."""
+    if name is None and zone is None:
+        return None
+    conditions, values = [], []
+    if name is not None:
+        conditions.append("name = ?")
+        values.append(name)
+    if zone is not None:
+        conditions.append("(zone = ? OR (zone >= ? AND zone < ?))")
+        values += [zone, zone + "/", zone + "0"]  # "0" follows "/"
+    found = connection.execute(f"SELECT id FROM node WHERE {' AND '.join(conditions)}", values)  # noqa: S608
+    return tuple(row[0] for row in found)
+
+
+class _Walk:
+    """A way through the log by (time, id), newest first when `falling`, between two places (both exclusive)."""
+
+    def __init__(self, connection: sqlite3.Connection, query: LogQuery, only: _Filter, falling: bool) -> None:
+        self._connection = connection
+        self._only = only
+        self._falling = falling
+        self._order = "DESC" if falling else "ASC"
+        self._low = max(query.after or _BOTTOM, _BOTTOM if query.since is None else (query.since, _NO_ID))
+        self._high = min(query.before or _TOP, _TOP if query.until is None else (query.until, _NO_ID))
+
+    def records(self, limit: int, deadline: float) -> tuple[list[LogRow], Key | None]:
+        """Up to `limit` records, and the place reached when the deadline ended the search (None: it did not)."""
+        rows: list[LogRow] = []
+        for where, values, edge in self.windows(stepwise=bool(self._only.rest[0])):
+            found = self._connection.execute(
+                f"SELECT {_RECORD_COLUMNS} {_RECORDS} WHERE {where}"
+                f" ORDER BY log.time {self._order}, log.id {self._order} LIMIT ?",
+                (*values, limit - len(rows)),
+            ).fetchall()
+            rows += map(LogRow._make, found)
+            if len(rows) >= limit:
+                break
+            if edge is not None and monotonic() >= deadline:
+                return rows, edge
+        return rows, None
+
+    def gaps(self, limit: int, reached: Key | None) -> list[GapRow]:
+        """Up to `limit` gaps of the stream of logs on the same way, none beyond `reached`."""
+        nodes = self._only.nodes
+        low, high = self._between(self._low, self._high, reached)
+        bounds, values = _bounds("gap.time", "-gap.id", low, high)
+        lane = "" if nodes is None else f" AND gap.node_id IN ({', '.join('?' * len(nodes))})"
+        found = self._connection.execute(
+            f"{gap_select('main')} WHERE gap.stream = ? AND {bounds}{lane}"
+            f" ORDER BY gap.time {self._order}, -gap.id {self._order} LIMIT ?",
+            (LOGS, *values, *(nodes or ()), limit),
+        )
+        return [gap_row(row) for row in found]
+
+    def windows(self, *, stepwise: bool) -> Iterator[tuple[str, tuple[Any, ...], Key | None]]:
+        """Conditions and values of one stretch of the way after another, each with the place where it ends.
+
+        The last one ends nowhere (None); unless `stepwise` it is the only one.
+        """
+        lane, lane_values = self._only.lane
+        rest, rest_values = self._only.rest
+        low, high = self._low, self._high
+        size = FIRST_WINDOW
+        edge: Key | None = None
+        while True:
+            edge = self._edge(low, high, size) if stepwise else None
+            bounds, values = _bounds("log.time", "log.id", *self._between(low, high, edge))
+            yield f"{lane}{bounds}{rest}", (*lane_values, *values, *rest_values), edge
+            if edge is None:
+                return
+            low, high = (low, edge) if self._falling else (edge, high)
+            size = min(size * 2, LAST_WINDOW)
+
+    def _between(self, low: Key, high: Key, edge: Key | None) -> tuple[Key, Key]:
+        """The exclusive ends of the stretch up to `edge`, which still belongs to it."""
+        if edge is None:
+            return low, high
+        time, row_id = edge
+        return ((time, row_id - 1), high) if self._falling else (low, (time, row_id + 1))
+
+    def _edge(self, low: Key, high: Key, size: int) -> Key | None:
+        """The place of the `size`-th record from here, by the index alone; None when there are fewer."""
+        lane, lane_values = self._only.lane
+        bounds, values = _bounds("log.time", "log.id", low, high)
+        row = self._connection.execute(
+            f"SELECT log.time, log.id FROM log WHERE {lane}{bounds}"  # noqa: S608
+            f" ORDER BY log.time {self._order}, log.id {self._order} LIMIT 1 OFFSET ?",
+            (*lane_values, *values, size - 1),
+        ).fetchone()
+        return None if row is None else (row[0], row[1])
+
+
+def _bounds(time: str, row_id: str, low: Key, high: Key) -> tuple[str, tuple[int, ...]]:
+    """The condition for places between `low` and `high`, both exclusive.
+
+    The plus signs leave one range for the index; what remains decides among records of the same time.
+    """
+    condition = (
+        f"{time} >= ? AND {time} <= ? AND (+{time} > ? OR +{row_id} > ?) AND (+{time} < ? OR +{row_id} < ?)"
+    )
+    return condition, (low[0], high[0], *low, *high)
+
+
+def _falls(query: LogQuery) -> bool:
+    """Whether to walk from new to old: the page must adjoin the place that is given."""
+    if query.before is not None and query.after is None:
+        return True
+    if query.after is not None and query.before is None:
+        return False
+    return query.order == "new"
+
+
+def _filter(connection: sqlite3.Connection, query: LogQuery) -> _Filter:
+    conditions: list[str] = []
+    values: list[Any] = []
+    wanted = (
+        (field, value)
+        for field, value in zip(EQUAL_FIELDS, _equal_values(query), strict=True)
+        if value is not None
+    )
+    for field, value in wanted:
+        conditions.append(f"log.{field} = ?")
+        values.append(value)
+    if query.level is not None:
+        conditions.append("log.level = ? COLLATE NOCASE")
+        values.append(query.level)
+    if query.min_severity > 0:
+        conditions.append("log.severity >= ?")
+        values.append(query.min_severity)
+    if query.text:
+        pattern = "%" + query.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        conditions.append(
+            "(log.message LIKE ? ESCAPE '\\' OR log.function LIKE ? ESCAPE '\\' OR log.module LIKE ? ESCAPE '\\')"
+        )
+        values += [pattern] * 3
+    return _Filter(
+        nodes=node_ids(connection, query.node, query.zone),
+        conditions=tuple(conditions),
+        values=tuple(values),
+    )
+
+
+def _equal_values(query: LogQuery) -> tuple[str | None, ...]:
+    """The values of `EQUAL_FIELDS`, in that order."""
+    return (
+        query.service,
+        query.product,
+        query.system,
+        query.subsystem,
+        query.subsubsystem,
+        query.user1,
+        query.user2,
+        query.package,
+        query.version,
+        query.logger,
+        query.module,
+        query.function,
+    )

@@ -1,0 +1,135 @@
+"""Read-only connections to a store's two files, for any number of threads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tabard.consumers.store import layout
+from tabard.consumers.store.layout import FILES, RECORDS, STATE
+from tabard.errors import StoreError
+
+BUSY_SECONDS: Final = 2.0
+KEPT: Final = 8
+"""Idle connections that are kept for the next question."""
+
+Identity = tuple[tuple[int, int], ...]
+
+
+class Connections:
+    """A pool for one store. The records file is ``main`` of each connection, the state file is attached as ``state``."""
+
+    def __init__(self, store: str | os.PathLike[str]) -> None:
+        self.store = Path(os.path.abspath(store))
+        self._guard = threading.Lock()
+        self._idle: list[tuple[sqlite3.Connection, Identity]] = []
+
+    @contextlib.contextmanager
+    def use(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one question, within one view of the data.
+
+        Raises:
+            StoreError: the store is missing, unreadable, damaged, or of another schema version.
+        """
+        identity = self._identity()
+        connection = self._taken(identity)
+        try:
+            if connection is None:
+                connection = self._open()
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            _close(connection)
+            raise StoreError(
+                "the store cannot be read",
+                found=str(error),
+                where=str(self.store),
+                hint="Try again; if it stays, restore a backup",
+            ) from error
+        except BaseException:
+            _close(connection)
+            raise
+        self._give_back(connection, identity)
+
+    def close(self) -> None:
+        """Close what is idle; a connection in use is closed by the next `close`."""
+        with self._guard:
+            idle, self._idle = self._idle, []
+        for connection, _ in idle:
+            connection.close()
+
+    def _taken(self, identity: Identity) -> sqlite3.Connection | None:
+        stale = []
+        found = None
+        with self._guard:
+            while self._idle and found is None:
+                connection, of = self._idle.pop()
+                if of == identity:
+                    found = connection
+                else:  # a backup was put in place of the file it reads
+                    stale.append(connection)
+        for connection in stale:
+            connection.close()
+        return found
+
+    def _give_back(self, connection: sqlite3.Connection, identity: Identity) -> None:
+        with self._guard:
+            if len(self._idle) < KEPT:
+                self._idle.append((connection, identity))
+                return
+        connection.close()
+
+    def _identity(self) -> Identity:
+        found = []
+        for kind in FILES:
+            try:
+                state = os.stat(kind.path(self.store))
+            except FileNotFoundError as error:
+                raise StoreError(
+                    "store not found",
+                    expected=f"the file {kind.name}.db",
+                    where=str(self.store),
+                    hint="Start a recorder, or pass --home",
+                ) from error
+            except OSError as error:
+                raise StoreError(
+                    "the store cannot be read", found=str(error), where=str(self.store)
+                ) from error
+            found.append((state.st_dev, state.st_ino))
+        return tuple(found)
+
+    def _open(self) -> sqlite3.Connection:
+        layout.check_library()
+        records, state = (kind.path(self.store) for kind in (RECORDS, STATE))
+        connection = sqlite3.connect(
+            _uri(records), uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("ATTACH ? AS state", (_uri(state),))
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("PRAGMA temp_store = MEMORY")
+            layout.check_version(connection, str(records))
+            layout.check_version(connection, str(state), "state")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _uri(path: Path) -> str:
+    """How to open a file for reading; on a read-only medium without write-ahead log as one that nobody changes."""
+    log = path.with_name(path.name + "-wal")
+    frozen = not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
+    return f"{path.as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
+
+
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        with contextlib.suppress(sqlite3.Error):
+            connection.close()
