@@ -40,8 +40,13 @@ class _Inode:
 
     def sync(self) -> None:
         if self.dirty_from is not None:
-            self.durable = self.durable[: self.dirty_from] + bytes(self.data[self.dirty_from :])
+            self.durable = self.kept() + bytes(self.data[self.dirty_from :])
             self.dirty_from = None
+
+    def kept(self) -> bytes:
+        """What is durable before the dirty part; pages dropped by a failed sync read as zeros."""
+        assert self.dirty_from is not None
+        return self.durable[: self.dirty_from].ljust(self.dirty_from, b"\0")
 
 
 class _Change(NamedTuple):
@@ -94,10 +99,10 @@ class SimFile:
 
     def _put(self, data: bytes, offset: int) -> None:
         content = self._inode.data
-        if offset > len(content):
-            content.extend(b"\0" * (offset - len(content)))
         self._inode.touch(min(offset, len(content)))
         self._disk.used += max(0, offset + len(data) - len(content))
+        if offset > len(content):
+            content.extend(b"\0" * (offset - len(content)))
         content[offset : offset + len(data)] = data
 
     def read_at(self, size: int, offset: int) -> bytes:
@@ -405,4 +410,4 @@ def _after_cut(inode: _Inode, rng: Random) -> bytes:
             size = min(SECTOR, len(rest) - at)
             ruin = b"\0" * size if outcome > 0.9 else rng.randbytes(size)
             rest = rest[:at] + ruin + rest[at + size :]
-    return inode.durable[:start] + rest
+    return inode.kept() + rest

@@ -1,0 +1,96 @@
+"""The segments of one journal in order, by epoch, without their frames."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from operator import attrgetter
+
+from tabard.agents.journal.segment import Prior, Segment
+from tabard.brokers.delivery.ports import EpochSpan
+
+_base = attrgetter("base")
+
+
+class Catalog:
+    """Segments, oldest first; those of one epoch stand together."""
+
+    def __init__(self) -> None:
+        self._epochs: dict[bytes, list[Segment]] = {}
+        self._closed: tuple[EpochSpan, ...] | None = None
+        """Spans of all epochs but the newest, which grows with every batch."""
+        self.bytes = 0
+        """Bytes on disk, in whole blocks, of all segments but a growing one's growth."""
+
+    def __iter__(self) -> Iterator[Segment]:
+        for segments in self._epochs.values():
+            yield from segments
+
+    def __len__(self) -> int:
+        return sum(map(len, self._epochs.values()))
+
+    @property
+    def oldest(self) -> Segment | None:
+        """The first segment."""
+        return next(iter(self), None)
+
+    @property
+    def newest(self) -> Segment | None:
+        """The last segment."""
+        return next(reversed(self._epochs.values()))[-1] if self._epochs else None
+
+    @property
+    def tip(self) -> Prior | None:
+        """Where the newest epoch ends now."""
+        newest = self.newest
+        return Prior(newest.epoch, newest.end, newest.digest) if newest else None
+
+    def epoch(self, epoch: bytes) -> list[Segment]:
+        """The segments of one epoch; not to be changed."""
+        return self._epochs.get(epoch, [])
+
+    def add(self, segment: Segment) -> None:
+        """Put a segment at the end: of its epoch, which is the newest or a new one."""
+        self._epochs.setdefault(segment.epoch, []).append(segment)
+        self.bytes += segment.footprint
+        self.changed()
+
+    def remove(self, segment: Segment) -> None:
+        """Forget a segment."""
+        segments = self._epochs[segment.epoch]
+        segments.remove(segment)
+        if not segments:
+            del self._epochs[segment.epoch]
+        self.bytes -= segment.footprint
+        self.changed()
+
+    def resize(self, segment: Segment, size: int) -> None:
+        """Note the new size of a segment's file."""
+        self.bytes -= segment.footprint
+        segment.size = size
+        self.bytes += segment.footprint
+
+    def changed(self) -> None:
+        """An edge of an epoch other than the newest one's end moved."""
+        self._closed = None
+
+    def find(self, epoch: bytes, seq: int) -> Segment | None:
+        """The segment that holds `seq`."""
+        segments = self._epochs.get(epoch)
+        if not segments:
+            return None
+        place = bisect_right(segments, seq, key=_base) - 1
+        return segments[place] if place >= 0 and seq <= segments[place].end else None
+
+    def spans(self) -> tuple[EpochSpan, ...]:
+        """What is kept of each epoch, oldest first."""
+        if not self._epochs:
+            return ()
+        if self._closed is None:
+            self._closed = tuple(_span(segments) for segments in list(self._epochs.values())[:-1])
+        return (*self._closed, _span(next(reversed(self._epochs.values()))))
+
+
+def _span(segments: list[Segment]) -> EpochSpan:
+    first, last = segments[0], segments[-1]
+    return EpochSpan(first.epoch, first.base, last.end, last.digest)

@@ -1,0 +1,101 @@
+"""Gap frames: what stands in a journal where records stood.
+
+A gap is a batch of kind GAP whose header covers the dropped range; ``previous`` is that of the first
+batch dropped. Its body is a map: ``reason``, ``count`` (records lost: the range without an epoch's
+OPEN, which is no record), ``at_least``, and ``last_digest``, the digest of the last batch dropped, which
+the next header names as its predecessor.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tabard.brokers.delivery.seal import Seal
+from tabard.brokers.wire.batch import (
+    DIGEST_BYTES,
+    GAP,
+    NO_DIGEST,
+    Batch,
+    Header,
+    body_digest,
+    seal_batch,
+)
+from tabard.brokers.wire.codec import pack, unpack
+from tabard.errors import WireError
+
+DAMAGED = "damaged"
+MISSING = "missing"
+QUOTA = "quota"
+AGE = "age"
+
+
+class Dropped(NamedTuple):
+    """A closed range of one epoch that is no longer there, and the digests at its edges."""
+
+    epoch: bytes
+    first: int
+    last: int
+    before: bytes
+    """Digest of the batch before it, `NO_DIGEST` when unknown."""
+    after: bytes
+    """Digest of the last batch in it, `NO_DIGEST` when unknown."""
+
+
+class GapMaker:
+    """Makes the gap frames of one stream."""
+
+    def __init__(self, stream: int, seal: Seal) -> None:
+        self._stream = stream
+        self._seal = seal
+
+    def make(self, dropped: Dropped, reason: str) -> Batch:
+        """The gap that stands for `dropped`; equal arguments make equal digests."""
+        width = dropped.last - dropped.first + 1
+        body = pack(
+            {
+                "reason": reason,
+                "count": width - (dropped.first == 1),
+                "at_least": False,
+                "last_digest": dropped.after,
+            }
+        )
+        header = Header(
+            self._stream,
+            GAP,
+            dropped.epoch,
+            self._seal.key_id,
+            dropped.first,
+            width,
+            body_digest(body),
+            dropped.before,
+        )
+        return seal_batch(header, body, self._seal.sign)
+
+
+def chain_digest(batch: Batch) -> bytes:
+    """What the header after `batch` names as its predecessor, `NO_DIGEST` when that is unknown."""
+    return gap_digest(batch) if batch.header.kind == GAP else batch.digest
+
+
+def gap_digest(batch: Batch) -> bytes:
+    """Digest of the last batch that a gap frame stands for, `NO_DIGEST` when unknown."""
+    digest = _facts(batch).get("last_digest")
+    return digest if isinstance(digest, bytes) and len(digest) == DIGEST_BYTES else NO_DIGEST
+
+
+def gap_reason(batch: Batch) -> str:
+    """Why the records of a gap frame are gone."""
+    return str(_facts(batch).get("reason", DAMAGED))
+
+
+def joined_reasons(reasons: list[str]) -> str:
+    """One reason for a gap that was merged of several."""
+    return ", ".join(sorted({part for reason in reasons for part in reason.split(", ")}))
+
+
+def _facts(batch: Batch) -> dict[str, object]:
+    try:
+        facts = unpack(batch.body)
+    except WireError:
+        return {}
+    return facts if isinstance(facts, dict) else {}

@@ -1,0 +1,32 @@
+"""How much a journal may keep, and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+MAX_MARKS: Final = 4_096
+"""Intake sources whose mark is remembered; the one not heard of for longest is forgotten first."""
+BLOCK: Final = 4_096
+"""Bytes a file takes at the least; a small segment counts as one block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of one stream's journal."""
+
+    bytes: int = 1 << 30
+    """Bytes on disk; beyond them the oldest segments give way to gaps."""
+    age: float = 7 * 86_400.0
+    """Seconds, by journal time, after which a segment gives way to a gap."""
+    segment: int = 8 << 20
+    """Bytes at which a new segment begins."""
+    keep_acked: int = 32 << 20
+    """Bytes of segments that every required sink has stored, kept for a sink that comes back older."""
+    recent: int = 2 << 20
+    """Bytes of the newest batches kept in memory for the live sender."""
+
+    @property
+    def roll_at(self) -> int:
+        """Bytes at which a new segment begins: small enough that a quota drops an eighth, not all."""
+        return max(min(self.segment, self.bytes // 8), BLOCK)

@@ -1,0 +1,159 @@
+"""Letting go of segments: those that every sink has stored, then the oldest, which leave a gap behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tabard import failpoints
+from tabard.agents.journal.catalog import Catalog
+from tabard.agents.journal.frames import encode_batch
+from tabard.agents.journal.gaps import AGE, QUOTA, Dropped, GapMaker, gap_reason, joined_reasons
+from tabard.agents.journal.reader import SegmentReader
+from tabard.agents.journal.segment import Segment, encode_head
+from tabard.agents.journal.shelf import Shelf
+from tabard.brokers.delivery.ranges import Ranges
+
+GAP_WRITTEN = failpoints.declare(
+    "journal.gap_written", "past putting a gap in place of records, before what it merged with is removed"
+)
+BEFORE_UNLINK = failpoints.declare(
+    "journal.before_unlink", "about to remove a segment that is not needed any more"
+)
+
+
+class Quota:
+    """Decides which closed segments go, and takes them away."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        catalog: Catalog,
+        reader: SegmentReader,
+        gaps: GapMaker,
+        gone: Callable[[Segment], None],
+    ) -> None:
+        self._shelf = shelf
+        self._catalog = catalog
+        self._reader = reader
+        self._gaps = gaps
+        self._gone = gone
+        """Told of each segment whose file is no longer the one that was written."""
+        self.acked_bytes = 0
+        self.dropped_records = 0
+        """Records that gave way to gaps since the journal was opened."""
+
+    def mark(self, cursors: Mapping[bytes, Ranges]) -> None:
+        """Note which segments every required sink has stored; a lower cursor takes that back."""
+        for epoch, ranges in cursors.items():
+            for segment in self._catalog.epoch(epoch):
+                held = ranges.covering(segment.base)
+                acked = segment.end >= segment.base and held is not None and held.hi >= segment.end
+                if acked != segment.acked and segment is not self._catalog.newest:
+                    segment.acked = acked
+                    self.acked_bytes += segment.footprint if acked else -segment.footprint
+
+    def drop_acked(self, keep: int) -> None:
+        """Remove the oldest segments that are stored everywhere, until `keep` bytes of such are left."""
+        while self.acked_bytes > keep:
+            oldest = self._catalog.oldest
+            if oldest is None or not oldest.acked or not self._drop(oldest):
+                return
+
+    def drop_old(self, kept: int) -> None:
+        """Let go of segments whose newest frame is older than journal time `kept`, in milliseconds."""
+        for segment in list(self._catalog)[:-1]:
+            if segment.newest > kept:
+                return
+            if segment.acked and segment is self._catalog.oldest:
+                done = self._drop(segment)
+            else:
+                done = segment.bare or self._give_way(segment, AGE)
+            if not done:
+                return
+
+    def shrink(self, limit: int) -> None:
+        """Let go of segments until at most `limit` bytes are left, or nothing more can go."""
+        while self._catalog.bytes > limit:
+            oldest = self._catalog.oldest
+            if oldest is not None and oldest.acked:
+                done = self._drop(oldest)
+            else:
+                victim = self._victim()
+                done = victim is not None and self._give_way(victim, QUOTA)
+            if not done:
+                return
+
+    def _victim(self) -> Segment | None:
+        closed = [
+            segment for segment in self._catalog if not segment.bare and segment is not self._catalog.newest
+        ]
+        return next((segment for segment in closed if segment.acked), closed[0] if closed else None)
+
+    def _drop(self, segment: Segment) -> bool:
+        failpoints.hit(BEFORE_UNLINK)
+        if not self._shelf.remove(segment.name):
+            return False
+        self._forget(segment)
+        return True
+
+    def _forget(self, segment: Segment) -> None:
+        self._set_acked(segment, acked=False)
+        self._reader.forget(segment)
+        self._catalog.remove(segment)
+        self._gone(segment)
+
+    def _give_way(self, segment: Segment, reason: str) -> bool:
+        """Put a gap in place of a segment, merged with the gaps next to it."""
+        merged, reasons = self._neighbours(segment, reason)
+        first, last = merged[0], merged[-1]
+        head = last.head._replace(
+            base=first.base,
+            previous=first.head.previous,
+            prior=first.head.prior,
+            kept=first.head.kept,
+            before=first.head.before,
+            end=last.end,
+            digest=last.digest,
+            gap=True,
+        )
+        dropped = Dropped(head.epoch, head.base, head.end, head.previous, head.digest)
+        image = [encode_head(head), encode_batch(self._gaps.make(dropped, reasons), head.kept)]
+        try:
+            size = self._shelf.replace(last.number, image)
+        except OSError as error:
+            self._shelf.faults.refused("a gap cannot be written", self._shelf.path(last.name), error)
+            return False
+        failpoints.hit(GAP_WRITTEN)
+        self.dropped_records += segment.end - segment.base + 1 - (segment.base == 1)
+        for other in merged[:-1]:
+            self._shelf.remove(other.name)
+            self._forget(other)
+        self._set_acked(last, acked=False)
+        self._reader.forget(last)
+        self._gone(last)
+        last.head = head
+        self._catalog.resize(last, size)
+        self._catalog.changed()
+        return True
+
+    def _neighbours(self, segment: Segment, reason: str) -> tuple[list[Segment], str]:
+        """The segment with the gap segments of its epoch on both sides, and the reason for all of them."""
+        row = self._catalog.epoch(segment.epoch)
+        start = place = row.index(segment)
+        end = place + 1
+        while start > 0 and row[start - 1].head.gap:
+            start -= 1
+        while end < len(row) and row[end].head.gap:
+            end += 1
+        merged = row[start:end]
+        reasons = [reason]
+        for other in merged:
+            if other.head.gap:
+                gap = self._reader.read(other, other.base)
+                reasons.append(gap_reason(gap) if gap else reason)
+        return list(merged), joined_reasons(reasons)
+
+    def _set_acked(self, segment: Segment, *, acked: bool) -> None:
+        if segment.acked and not acked:
+            self.acked_bytes -= segment.footprint
+        segment.acked = acked

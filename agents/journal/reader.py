@@ -1,0 +1,181 @@
+"""Reading frames back, by sequence number; what turns out to be damaged is mended on the spot."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from typing import Final
+
+from tabard.agents.journal.catalog import Catalog
+from tabard.agents.journal.disk import File
+from tabard.agents.journal.frames import PREFIX_BYTES, Found, read_frame, read_prefix
+from tabard.agents.journal.gaps import DAMAGED, MISSING, GapMaker
+from tabard.agents.journal.mend import Expect, Mended, mend, mended_head, mended_image
+from tabard.agents.journal.segment import FIRST_FRAME, Index, Segment
+from tabard.agents.journal.shelf import Shelf, passing
+from tabard.brokers.wire.batch import KINDS, Batch
+
+CACHED: Final = 8
+"""Segments whose index is kept."""
+_WINDOW: Final = 8_192
+
+
+class SegmentReader:
+    """Reads frames of closed segments through indexes made on demand."""
+
+    def __init__(self, shelf: Shelf, catalog: Catalog, gaps: GapMaker) -> None:
+        self._shelf = shelf
+        self._catalog = catalog
+        self._gaps = gaps
+        self._indexes: OrderedDict[int, Index] = OrderedDict()
+        self._pinned: dict[int, Index] = {}
+        """Indexes of segments that hold gaps which could not be written."""
+        self.mended = 0
+        """Segments that were found damaged."""
+
+    def forget(self, segment: Segment) -> None:
+        """The segment's file was replaced or removed."""
+        self._indexes.pop(segment.number, None)
+        self._pinned.pop(segment.number, None)
+
+    def read(self, segment: Segment, seq: int) -> Batch | None:
+        """The batch of a closed segment that holds `seq`; a gap where it is damaged.
+
+        None when it cannot be read now, for a reason that is not the file's.
+        """
+        try:
+            for _ in range(2):
+                index = self._index(segment)
+                place = bisect_right(index.firsts, seq) - 1
+                if place < 0:
+                    return None
+                batch = self._read_place(segment, index, place)
+                if batch is not None:
+                    return batch
+                self.mend(segment)
+        except OSError as error:
+            if not passing(error):
+                raise
+        return None
+
+    def _read_place(self, segment: Segment, index: Index, place: int) -> Batch | None:
+        if index.offsets[place] < 0:
+            return index.gaps[index.firsts[place]]
+        try:
+            file = self._shelf.disk.open(self._shelf.path(segment.name))
+        except FileNotFoundError:
+            return None
+        try:
+            return read_batch(file, index, place)
+        finally:
+            file.close()
+
+    def _index(self, segment: Segment) -> Index:
+        pinned = self._pinned.get(segment.number)
+        if pinned is not None:
+            return pinned
+        index = self._indexes.get(segment.number) or self._scan(segment)
+        if index is None:
+            return self.mend(segment)
+        self._keep(segment, index)
+        return index
+
+    def _keep(self, segment: Segment, index: Index) -> None:
+        self._indexes[segment.number] = index
+        self._indexes.move_to_end(segment.number)
+        while len(self._indexes) > CACHED:
+            self._indexes.popitem(last=False)
+
+    def _scan(self, segment: Segment) -> Index | None:
+        """An index by stepping from prefix to prefix; None when the steps do not lead to the segment's end."""
+        try:
+            file = self._shelf.disk.open(self._shelf.path(segment.name))
+        except OSError as error:
+            if passing(error):
+                raise
+            return None
+        try:
+            return step_through(file, segment)
+        except OSError:
+            return None
+        finally:
+            file.close()
+
+    def mend(self, segment: Segment) -> Index:
+        """Read a segment whole, put gaps where frames are lost, and replace the file if the disk lets us."""
+        self.mended += 1
+        self.forget(segment)
+        try:
+            data = self._shelf.read(segment.name)
+            reason = DAMAGED
+        except FileNotFoundError:
+            data, reason = b"", MISSING
+        except OSError as error:
+            if passing(error):
+                raise
+            data, reason = b"", DAMAGED
+        head = segment.head
+        mended = mend(
+            data,
+            Expect(head.epoch, head.base, head.previous, segment.end, segment.digest),
+            self._gaps,
+            reason,
+        )
+        return self.settle(segment, mended, data)
+
+    def settle(self, segment: Segment, mended: Mended, data: bytes) -> Index:
+        """Put what was mended in the damaged file's place; keep the gaps in memory where that fails."""
+        name = segment.name
+        path = self._shelf.path(name)
+        try:
+            head = mended_head(segment.head, mended)
+            size = self._shelf.write_whole(name, mended_image(head, mended, data))
+            self._shelf.keep_copy(name, f"{len(mended.index.gaps)} gaps were put where it is damaged")
+            self._shelf.publish(name)
+        except OSError as error:
+            self._shelf.faults.note("damaged", path, f"it cannot be replaced: {error.strerror}")
+            self._pinned[segment.number] = mended.index
+            return mended.index
+        segment.head = head
+        self._catalog.resize(segment, size)
+        index = self._scan(segment)
+        if index is None:
+            self._pinned[segment.number] = mended.index
+            return mended.index
+        self._keep(segment, index)
+        return index
+
+
+def read_batch(file: File, index: Index, place: int) -> Batch | None:
+    """The batch at a place of an index; None when its bytes are ruined or gone."""
+    try:
+        data = file.read_at(index.lengths[place], index.offsets[place])
+    except OSError as error:
+        if passing(error):
+            raise
+        return None
+    prefix = read_prefix(data)
+    piece = read_frame(data, 0, prefix) if prefix else None
+    if not isinstance(piece, Found) or piece.batch is None or piece.batch.header.first != index.firsts[place]:
+        return None
+    return piece.batch
+
+
+def step_through(file: File, segment: Segment) -> Index | None:
+    """An index of `segment` by its prefixes alone; None when they do not lead from its base to its end."""
+    index = Index()
+    offset, expected = FIRST_FRAME, segment.base
+    window, start = b"", 0
+    while expected <= segment.end:
+        if offset + PREFIX_BYTES > start + len(window) or offset < start:
+            window, start = file.read_at(_WINDOW, offset), offset
+        prefix = read_prefix(window, offset - start)
+        if prefix is None:
+            return None
+        if prefix.kind in KINDS:
+            if prefix.first != expected or not prefix.width:
+                return None
+            index.add(prefix.first, offset, prefix.length)
+            expected = prefix.last + 1
+        offset += prefix.length
+    return index if expected == segment.end + 1 else None

@@ -1,0 +1,344 @@
+"""The journal keeps what it accepted, in order, and says what it could not keep."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from tabard.agents.journal.faults import DiskRefused
+from tabard.brokers.delivery.ranges import Range, Ranges
+from tabard.brokers.wire.batch import GAP, NO_DIGEST, OPEN
+from tabard.brokers.wire.codec import unpack
+from tests.unit.journal.rig import Rig, data, everything, gaps, opening
+
+
+def test_what_is_appended_is_read_back_byte_for_byte() -> None:
+    """Over several segments, by any sequence number inside a batch, and in order."""
+    rig = Rig()
+    written = [rig.add() for _ in range(100)]
+    journal = rig.journal
+    assert journal.stats().segments > 3
+    assert data(everything(journal)) == written
+    for batch in written[::7]:
+        for seq in range(batch.header.first, batch.header.last + 1):
+            assert journal.read(batch.header.epoch, seq) == batch
+    epoch = written[0].header.epoch
+    assert journal.read(epoch, written[-1].header.last + 1) is None
+    assert journal.read(b"x" * 16, 1) is None
+
+
+def test_every_start_opens_a_new_epoch_that_names_the_one_before() -> None:
+    """The chain previous, previous_last is exact after an orderly end, and after a kill."""
+    rig = Rig()
+    last = rig.add(5)
+    rig.journal.close()
+    journal = rig.open()
+    facts = opening(journal)
+    assert (facts["previous"], facts["previous_last"]) == (last.header.epoch, last.header.last)
+    assert (facts["previous_digest"], facts["clean"], facts["reason"]) == (last.digest, True, "start")
+    assert (facts["node"], facts["zone"], facts["boot"], facts["version"]) == ("web1", "hq", "boot 1", "1.0")
+    second = journal.spans()[-1].epoch
+    facts = opening(rig.open())
+    assert (facts["previous"], facts["previous_last"], facts["clean"]) == (second, 1, False)
+    assert "power" not in facts and "lost" not in facts
+    assert len({span.epoch for span in rig.journal.spans()}) == 3
+    assert len(data(everything(rig.journal))) == 5
+
+
+def test_the_first_epoch_names_none() -> None:
+    """A new journal begins a chain."""
+    facts = opening(Rig().open())
+    assert (facts["previous"], facts["previous_last"], facts["clean"]) == (None, 0, True)
+
+
+def test_an_unclean_end_before_another_boot_says_power() -> None:
+    """Then nobody knows how much was lost after the last sync."""
+    rig = Rig()
+    rig.add(3)
+    rig.journal.sync()
+    rig.power_cut()
+    facts = opening(rig.open())
+    assert facts["power"] is True
+    assert facts["previous_last"] == 1 + 9
+    rig.journal.close()
+    rig.power_cut()
+    assert "power" not in opening(rig.open())
+
+
+def test_marks_come_back_as_of_the_last_frame() -> None:
+    """From the snapshot at the segment's beginning and the frames after it, the newest last."""
+    rig = Rig()
+    rig.add(marks={"a": 1, "b": [1, 2]})
+    rig.fill(3)
+    rig.add(marks={"c": 7})
+    rig.add(marks={"a": 2})
+    journal = rig.open()
+    assert journal.marks == {"b": (1, 2), "c": 7, "a": 2}
+    assert list(journal.marks) == ["b", "c", "a"]
+
+
+def test_the_number_of_marks_is_bounded() -> None:
+    """The source not heard of for longest is forgotten."""
+    rig = Rig()
+    for number in range(4_100):
+        rig.add(size=10, marks={str(number): number})
+    assert len(rig.journal.marks) == 4_096
+    assert "3" not in rig.journal.marks and "4" in rig.journal.marks
+    assert len(rig.open().marks) == 4_096
+
+
+def test_recent_batches_are_served_without_the_disk() -> None:
+    """The live sender never waits for it."""
+    rig = Rig()
+    rig.open(recent=100_000)
+    batch = rig.add(3)
+    rig.disk.fail("read", times=99)
+    rig.disk.fail("open", times=99)
+    assert rig.journal.read(batch.header.epoch, batch.header.first) is batch
+
+
+def test_a_full_disk_accepts_nothing_and_recovers_by_itself() -> None:
+    """The failed append leaves no trace; when there is room again the chain goes on without a break."""
+    rig = Rig()
+    rig.add(2, marks={"s": 1})
+    rig.disk.capacity = rig.disk.used + 300
+    with pytest.raises(DiskRefused, match="No space left") as refused:
+        rig.add(marks={"s": 2})
+    assert refused.value.retry is True
+    assert rig.journal.marks == {"s": 1}
+    assert rig.kinds() == {"full"}
+    rig.disk.heal()
+    rig.add(marks={"s": 3})
+    rig.journal.sync()
+    assert rig.kinds() == set()
+    assert len(data(everything(rig.journal))) == 3
+    assert gaps(everything(rig.open())) == []
+
+
+def test_a_failed_write_that_cannot_be_undone_ends_the_epoch() -> None:
+    """What may stand behind the last frame is never taken for a frame, and its number is not used again."""
+    rig = Rig()
+    first = rig.add()
+    rig.disk.fail("write")
+    rig.disk.fail("truncate")
+    with pytest.raises(DiskRefused):
+        rig.add()
+    second = rig.add()
+    assert second.header.epoch != first.header.epoch
+    assert opening(rig.journal)["reason"] == "error"
+    assert opening(rig.journal)["previous_last"] == first.header.last
+    assert data(everything(rig.journal)) == [first, second]
+
+
+def test_a_read_only_disk_is_read_and_appends_are_refused_until_it_is_writable() -> None:
+    """Reading goes on; the new epoch begins with the first append that succeeds."""
+    rig = Rig()
+    rig.add(20)
+    before = rig.journal.spans()
+    rig.disk.read_only = True
+    journal = rig.open()
+    assert list(journal.spans()) == list(before)
+    assert len(data(everything(journal))) == 20
+    with pytest.raises(DiskRefused, match="Read-only"):
+        rig.add()
+    assert rig.kinds() == {"read-only"}
+    journal.enforce(rig.clock.monotonic())
+    journal.sync()
+    rig.disk.heal()
+    rig.add()
+    assert len(data(everything(journal))) == 21
+    assert opening(journal)["previous"] == before[-1].epoch
+
+
+def test_a_directory_that_cannot_be_used_is_an_error_that_says_so() -> None:
+    """The owner tries again."""
+    rig = Rig()
+    rig.disk.fail("mkdir", errno.EACCES)
+    with pytest.raises(DiskRefused, match=r"Permission denied.*give the agent") as refused:
+        rig.open()
+    assert refused.value.where == "/j/logs"
+    assert rig.open().spans()
+
+
+def test_a_failed_sync_is_said_and_written_again() -> None:
+    """After fsync failed the kernel drops what was dirty; a second fsync alone would lie."""
+    rig = Rig()
+    rig.journal.sync()
+    batch = rig.add(3)
+    assert rig.journal.durable == (batch.header.epoch, 1)
+    rig.disk.fail("sync")
+    with pytest.raises(DiskRefused, match="sync failed"):
+        rig.journal.sync()
+    assert rig.journal.unsynced > 1500
+    assert rig.journal.durable == (batch.header.epoch, 1)
+    rig.journal.sync()
+    assert rig.journal.durable == (batch.header.epoch, batch.header.last)
+    rig.power_cut()
+    assert len(data(everything(rig.open()))) == 3
+
+
+def test_syncs_run_beside_appends() -> None:
+    """What is appended while a sync runs, in the same segment or a new one, is not taken for durable."""
+    rig = Rig()
+    rig.add(2)
+    job = rig.journal.sync_job()
+    assert job is not None
+    upto = job.tip.last if job.tip else 0
+    job.run()
+    rig.fill(3)
+    rig.journal.finish_sync(job)
+    assert rig.journal.durable[1] == upto
+    assert rig.journal.unsynced > 0
+    rig.journal.sync()
+    assert rig.journal.unsynced == 0
+    assert rig.journal.sync_job() is None
+    rig.power_cut()
+    kept = data(everything(rig.open()))
+    assert kept[-1].header.last == rig.journal.spans()[0].last
+
+
+def test_segments_stored_everywhere_are_removed_oldest_first() -> None:
+    """But for those kept for a sink that comes back older, and the one being written."""
+    rig = Rig()
+    rig.fill(6)
+    rig.store_all()
+    assert rig.journal.stats().segments == 1
+    span = rig.journal.spans()[0]
+    assert span.oldest > 1
+    everything(rig.journal)
+    rig.open(keep_acked=2 * 12_288)
+    rig.fill(7)
+    rig.store_all()
+    assert rig.journal.stats().segments == 3
+    everything(rig.open())
+
+
+def test_a_hole_in_the_cursor_holds_what_is_after_it() -> None:
+    """Only whole segments from the oldest on are removed; and a lower cursor takes a release back."""
+    rig = Rig()
+    rig.open(keep_acked=1 << 20)
+    rig.fill(5)
+    rig.store_all()
+    assert rig.journal.stats().segments == 5
+    span = rig.journal.spans()[0]
+    rig.journal.release({span.epoch: Ranges()})
+    assert rig.journal.stats().segments == 5
+    rig.open(keep_acked=0)
+    rig.journal.release({span.epoch: Ranges([Range(30, span.last, NO_DIGEST, span.digest)])})
+    assert rig.journal.spans()[0].oldest == 1
+    rig.journal.release({span.epoch: Ranges([Range(1, 60, NO_DIGEST, NO_DIGEST)])})
+    assert 1 < rig.journal.spans()[0].oldest <= 61
+    everything(rig.journal)
+
+
+def test_over_its_bytes_the_oldest_segment_gives_way_to_a_gap() -> None:
+    """Neighbouring gaps merge; the gap stands for the exact range and chains with what follows."""
+    rig = Rig()
+    rig.open(bytes=80_000)
+    rig.add(300)
+    rig.journal.enforce(rig.clock.monotonic())
+    batches = everything(rig.journal)
+    assert len(gaps(batches)) == 1
+    first, last, reason = gaps(batches)[0]
+    assert (first, reason, batches[0].header.kind) == (1, "quota", GAP)
+    facts = unpack(batches[0].body)
+    assert (facts["count"], facts["at_least"]) == (last - 1, False)
+    assert last + 3 * len(data(batches)) == 1 + 900
+    assert rig.journal.stats().bytes <= 80_000
+    assert rig.journal.stats().dropped == last - 1
+    again = everything(rig.open())
+    assert again[: len(batches)] == batches
+
+
+def test_stored_segments_go_before_others() -> None:
+    """A gap is put only where something is lost to nobody else."""
+    rig = Rig()
+    rig.open(bytes=80_000, keep_acked=1 << 20)
+    rig.fill(5)
+    rig.store_all()
+    rig.add(60)
+    rig.journal.enforce(rig.clock.monotonic())
+    assert rig.journal.stats().bytes <= 80_000
+    assert gaps(everything(rig.journal)) == []
+
+
+def test_age_is_journal_time_and_never_the_wall_clock() -> None:
+    """A clock two days off trims nothing; a day of monotonic time does; time between boots does not count."""
+    rig = Rig()
+    rig.open(age=86_400.0)
+    rig.fill(3)
+    rig.clock.now += 10 * 86_400 * 10**9
+    rig.journal.enforce(rig.clock.monotonic())
+    assert gaps(everything(rig.journal)) == []
+    rig.clock.seconds += 50_000
+    rig.journal.enforce(rig.clock.monotonic())
+    rig.add()
+    rig.journal.sync()
+    rig.power_cut()
+    rig.clock.seconds = 3.0
+    rig.open()
+    rig.journal.enforce(rig.clock.monotonic())
+    assert gaps(everything(rig.journal)) == []
+    rig.clock.seconds += 40_000
+    rig.journal.enforce(rig.clock.monotonic())
+    batches = everything(rig.journal)
+    assert [reason for _, _, reason in gaps(batches)] == ["age"]
+    assert data(batches), "what was appended later is younger"
+    assert rig.journal.stats().oldest_age > 86_400
+
+
+def test_restarts_within_a_boot_keep_journal_time_going() -> None:
+    """An agent that is down for a day is a day older afterwards, when the host was up."""
+    rig = Rig()
+    rig.open(age=86_400.0)
+    rig.add(3)
+    rig.clock.seconds += 100_000
+    rig.open()
+    rig.journal.enforce(rig.clock.monotonic())
+    assert gaps(everything(rig.journal)) == [(1, 10, "age")]
+
+
+def test_a_file_replaced_underneath_begins_an_epoch_in_doubt() -> None:
+    """What the old file held and the new one lacks is a gap; nothing is read twice."""
+    rig = Rig()
+    rig.add(5, marks={"s": 5})
+    rig.journal.sync()
+    snapshot = rig.disk.snapshot()
+    last = rig.add(4, marks={"s": 9})
+    rig.disk.restore(snapshot)
+    rig.journal.sync()
+    facts = opening(rig.journal)
+    assert facts["reason"] == "doubt" and "replaced" in facts["doubt"]
+    assert (facts["previous"], facts["previous_last"]) == (last.header.epoch, last.header.last)
+    assert facts["previous_digest"] == last.digest
+    batches = everything(rig.journal)
+    assert len(data(batches)) == 5
+    assert gaps(batches) == [(17, 28, "missing")]
+    assert rig.journal.marks == {"s": 9}
+    rig.add()
+    assert gaps(everything(rig.open())) == [(17, 28, "missing")]
+
+
+def test_a_file_removed_underneath_is_a_gap() -> None:
+    """All of it."""
+    rig = Rig()
+    rig.add(5)
+    rig.journal.sync()
+    rig.disk.unlink(rig.files()[0])
+    rig.add()
+    rig.journal.sync()
+    assert gaps(everything(rig.journal)) == [(1, 19, "missing")]
+    assert opening(rig.journal)["previous_last"] == 19
+
+
+def test_ten_thousand_epochs_open_by_their_heads() -> None:
+    """Opening reads a bounded part of each file, and keeps no file open."""
+    rig = Rig()
+    for _ in range(300):
+        rig.open()
+    operations = rig.disk.operations
+    rig.open()
+    assert rig.disk.operations - operations <= 6
+    assert len(rig.journal.spans()) == 301
+    assert {batch.header.kind for batch in everything(rig.journal)} == {OPEN}
