@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tabard.brokers.delivery.ports import CursorConflict, StoreUnavailable
+from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.consumers.store import layout
 from tabard.consumers.store.layout import FileKind
 from tabard.errors import StoreError
@@ -61,7 +62,9 @@ class Database:
         self.path = path
         self.fault: str | None = None
         """Why it cannot be written at the moment; None when the last try went well."""
-        self._synchronous = synchronous
+        self.replaced = False
+        """Another file was found in its place: what was read from the old one no longer holds. The reader clears it."""
+        self._synchronous = "FULL" if synchronous == "full" else "NORMAL"
         self._identity = (0, 0)
         self._wal_identity = (0, 0)
         self._image = image
@@ -89,12 +92,11 @@ class Database:
             self._connection.close()
             self._connection = None
 
-    def must_be_same(self) -> None:
-        """Notice that another file was put in place of the open one, as a restored backup is.
+    def notice_replacement(self) -> None:
+        """Open the file anew when another one was put in its place, as a restored backup is; see `replaced`.
 
         Raises:
-            CursorConflict: it was replaced; the new one is open now.
-            StoreUnavailable: it is gone, or the new one cannot be opened.
+            StoreUnavailable: the file is gone, or the new one cannot be opened.
         """
         if self.path is None or self._connection is None:
             return
@@ -108,8 +110,8 @@ class Database:
             raise StoreUnavailable(self.fault)
         self.close()
         self._discard_wal()
+        self.replaced = True
         _ = self.connection
-        raise CursorConflict(f"{self.where} was replaced by another file")
 
     def failed(self, error: BaseException) -> StoreUnavailable:
         """Note a failure of the database, leave no transaction open, and make the error to be raised."""
@@ -129,6 +131,20 @@ class Database:
                 connection.execute("ROLLBACK")
             except sqlite3.Error:
                 self.reset()
+
+    @contextlib.contextmanager
+    def relaxed(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that may be lost in a power cut, with no wait for the disk; the next commit carries it along."""
+        connection = self.connection
+        connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        finally:
+            self.rollback()
+            if self._connection is connection:
+                connection.execute(f"PRAGMA synchronous = {self._synchronous}")
 
     def reset(self) -> None:
         """Drop a connection that cannot be trusted any more. A database in memory lives and dies with it."""
@@ -178,10 +194,9 @@ class Database:
         return connection
 
     def _tune(self, connection: sqlite3.Connection) -> None:
-        synchronous = "FULL" if self._synchronous == "full" else "NORMAL"
         for pragma in (
             "journal_mode = WAL",
-            f"synchronous = {synchronous}",
+            f"synchronous = {self._synchronous}",
             f"cache_size = -{CACHE_KIB}",
             f"wal_autocheckpoint = {WAL_PAGES}",
             "journal_size_limit = 67108864",

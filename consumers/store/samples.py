@@ -24,7 +24,7 @@ SCANS_BACK: Final = 500
 Series = Mapping[str, Sequence[tuple[int, float]]]
 
 _GAUGES: Final = ("cpu", "mem_used", "mem_total", "swap_used", "procs")
-_PROCESS_KINDS: Final = (int, int, int, str, str, str, str, (int, float), int, int)
+_PROCESS_KINDS: Final = (*[(int,)] * 3, *[(str,)] * 4, (int, float), (int,), (int,))
 _NEWEST_FIRST: Final = (
     "SELECT time, epoch_id, data FROM sample WHERE node_id = ? AND kind = 'processes' AND time <= ?"
     " ORDER BY time DESC, id DESC LIMIT ?"
@@ -107,9 +107,16 @@ def _scan(blob: bytes) -> dict[str, Any] | None:
 
 def _processes(rows: Sequence[Any]) -> Iterator[Process]:
     for row in rows:
-        if isinstance(row, tuple) and len(row) == len(_PROCESS_KINDS):
-            if all(isinstance(value, kind) for value, kind in zip(row, _PROCESS_KINDS, strict=True)):
-                yield Process(*row)
+        if (
+            isinstance(row, tuple)
+            and len(row) == len(_PROCESS_KINDS)
+            and all(map(_fits, row, _PROCESS_KINDS))
+        ):
+            yield Process(*row)
+
+
+def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, kinds)
 
 
 def _host_samples(

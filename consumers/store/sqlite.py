@@ -48,7 +48,7 @@ class _File:
     def guarded(self) -> Iterator[sqlite3.Connection]:
         """The connection; every failure ends its transaction, drops the numbers, and becomes a refusal to go on."""
         try:
-            self.database.must_be_same()
+            self.database.notice_replacement()
             yield self.database.connection
             self.database.fault = None
         except (sqlite3.Error, OSError, WireError) as error:
@@ -58,6 +58,12 @@ class _File:
             self.ids.forget()
             self.database.rollback()
             raise
+
+    def must_be_the_one_read(self) -> None:
+        """Raise CursorConflict, once, when the file was replaced since the last commit."""
+        if self.database.replaced:
+            self.database.replaced = False
+            raise CursorConflict(f"{self.database.where} was replaced by another file")
 
 
 class SqliteStore:
@@ -118,8 +124,15 @@ class SqliteStore:
         return b"".join(len(part).to_bytes(_LENGTH_BYTES, "big") + part for part in parts)
 
     def connection(self, kind: FileKind) -> sqlite3.Connection:
-        """The writing connection of one file, for retention and for looking into a store in memory."""
+        """The writing connection of one file, to look into a store in memory."""
         return self._of_kind(kind).database.connection
+
+    @contextlib.contextmanager
+    def upkeep(self, kind: FileKind) -> Iterator[sqlite3.Connection]:
+        """A short transaction of retention on one file, between two commits. Raises StoreUnavailable."""
+        file = self._of_kind(kind)
+        with file.guarded(), file.database.relaxed() as connection:
+            yield connection
 
     # --- what the delivery core asks ------------------------------------------------------------------
 
@@ -178,6 +191,7 @@ class SqliteStore:
                 continue
             try:
                 with file.guarded():
+                    file.must_be_the_one_read()
                     file.unchecked += Commit(file.database, file.statements, file.ids, arrived).run(items)
             except (CursorConflict, StoreUnavailable) as error:
                 failure = failure or error
@@ -215,7 +229,7 @@ class SqliteStore:
         for file in self._files:
             if file.unchecked >= IDLE_ROWS:
                 file.unchecked = 0
-                with contextlib.suppress(StoreUnavailable, CursorConflict), file.guarded():
+                with contextlib.suppress(StoreUnavailable), file.guarded():
                     file.database.checkpoint()
 
     def _of(self, stream: int) -> _File:
