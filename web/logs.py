@@ -84,7 +84,8 @@ def page() -> tuple[str, int]:
 def tail() -> Response:
     """What was stored after the record ``after`` and the gap ``gap`` and fits the filters: JSON with rows as HTML.
 
-    With ``count=1`` the records are only counted. ``last`` and ``gap`` are what to go on from.
+    With ``count=1`` they are only counted. ``last`` and ``gap`` are what to go on from; ``reset`` says that the
+    store was replaced by an older one, and that the page must begin anew.
     """
     own = {name: value for name, value in query_items() if name in {"after", "gap", "count"}}
     after, gap = own.get("after", ""), own.get("gap", "0")
@@ -96,11 +97,12 @@ def tail() -> Response:
         answer = jsonify(expected=expected, problems=[str(problem) for problem in params.problems])
         answer.status_code = 400
         return answer
-    rows: list[LogRow | GapRow] = []
-    records, last = site().reader.tail(params.query, int(after))
-    rows += records
+    reader = site().reader
+    if reader.last_id() < int(after):
+        return jsonify(reset=True)
+    records, last = reader.tail(params.query, int(after))
     gaps = [row for row in _newest_gaps(params) if row.id > int(gap)]
-    rows += gaps
+    rows: list[LogRow | GapRow] = [*records, *gaps]
     html = ""
     if rows and "count" not in own:
         html = render_template(

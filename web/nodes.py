@@ -9,9 +9,10 @@ from flask import Blueprint, abort
 
 from tabard.consumers.store.results import NodeRow, Process
 from tabard.web.args import one_of
-from tabard.web.charts import heartbeat_strip, host_charts, time_labels
+from tabard.web.charts import host_charts, time_labels
+from tabard.web.heartbeat import Cell, cell_width, heartbeat_strip
 from tabard.web.site import page, page_args, site
-from tabard.web.zones import SECOND
+from tabard.web.zones import SECOND, DisplayZone
 
 blueprint = Blueprint("nodes", __name__)
 
@@ -102,10 +103,11 @@ def matching(processes: Sequence[Process], find: str) -> list[Process]:
     ]
 
 
-def _strip(node: NodeRow, since: int, until: int, display: Any) -> Any:
+def _strip(node: NodeRow, since: int, until: int, display: DisplayZone) -> list[Cell]:
     reader = site().reader
-    beats = reader.heartbeats(node.name, since, until, zone=node.zone)
-    before = reader.heartbeats(node.name, since - RANGES["7d"] * SECOND, since, zone=node.zone)
-    return heartbeat_strip(
-        beats, since, until, node.interval or DEFAULT_INTERVAL, display, known_before=bool(before)
-    )
+    interval = node.interval or DEFAULT_INTERVAL
+    width = cell_width(until - since, interval)
+    start = since // width * width  # so that the first cell is a whole one
+    beats = reader.heartbeats(node.name, start, until, zone=node.zone)
+    before = reader.heartbeats(node.name, start - RANGES["7d"] * SECOND, start, zone=node.zone)
+    return heartbeat_strip(beats, since, until, interval, display, known=bool(before))

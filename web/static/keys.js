@@ -47,7 +47,7 @@ document.getElementById("help-open").addEventListener("click", () => help.showMo
 // A reader far from the host has a time zone of their own: offer it by name, so that it can be shared.
 const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const zones = document.querySelector(".zones");
-if (own && zones && !zones.dataset.names.split(" ").includes(own)) {
+if (own && own !== "UTC" && zones && !zones.dataset.names.split(" ").includes(own)) {
   const link = document.createElement("a");
   const target = new URL(window.location.href);
   target.searchParams.set("tz", own);

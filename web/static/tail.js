@@ -56,6 +56,10 @@ async function look() {
   const answer = await fetch(address(counting));
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   const got = await answer.json();
+  if (got.reset) { // another store stands where the one of this page was: its ids mean nothing there
+    window.location.reload();
+    return false;
+  }
   if (counting) {
     waiting = got.count;
   } else {
