@@ -22,6 +22,12 @@ class Catalog:
         self.bytes = 0
         """Bytes on disk, in whole blocks, of all segments but a growing one's growth."""
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._epochs.clear()
+        self.bytes = 0
+        self.changed()
+
     def __iter__(self) -> Iterator[Segment]:
         for segments in self._epochs.values():
             yield from segments
@@ -83,11 +89,12 @@ class Catalog:
         return segments[place] if place >= 0 and seq <= segments[place].end else None
 
     def spans(self) -> tuple[EpochSpan, ...]:
-        """What is kept of each epoch, oldest first."""
+        """What is kept of each epoch, oldest first; an epoch of which nothing is kept is left out."""
         if not self._epochs:
             return ()
         if self._closed is None:
-            self._closed = tuple(_span(segments) for segments in list(self._epochs.values())[:-1])
+            closed = map(_span, list(self._epochs.values())[:-1])
+            self._closed = tuple(span for span in closed if span.oldest <= span.last)
         return (*self._closed, _span(next(reversed(self._epochs.values()))))
 
 

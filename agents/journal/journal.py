@@ -15,13 +15,22 @@ from tabard import failpoints
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.disk import Disk
 from tabard.agents.journal.faults import DiskRefused, Fault, Faults
+from tabard.agents.journal.fork import (
+    FORK_WRITTEN,
+    Cut,
+    carried,
+    decide,
+    remove_unfinished,
+    write_cut,
+    write_epoch,
+)
 from tabard.agents.journal.gaps import GapMaker
 from tabard.agents.journal.limits import MAX_MARKS, Limits
 from tabard.agents.journal.opening import Opening, Owner, open_body
 from tabard.agents.journal.quota import Quota
 from tabard.agents.journal.reader import SegmentReader
 from tabard.agents.journal.recover import Recovered, Recovery
-from tabard.agents.journal.segment import Head, Prior, Segment
+from tabard.agents.journal.segment import Head, Prior, Segment, encode_marks
 from tabard.agents.journal.shelf import Shelf
 from tabard.agents.journal.writer import SyncJob, Writer, start_segment
 from tabard.brokers.delivery.ports import EpochSpan
@@ -101,6 +110,8 @@ class Journal:
         self._recent_bytes = 0
         self._next_number = 1
         self._time_base = 0.0
+        self._stale = False
+        """The files could not be read anew after they changed: to be tried again."""
         self._opening = Opening("start")
         """What the next epoch's OPEN has to say."""
 
@@ -203,6 +214,8 @@ class Journal:
         if writer is not None and writer.broken:
             self._end_epoch(Opening("error"))
             writer = None
+        if self._stale:
+            self._reload()
         if writer is None:
             return self._begin()
         if writer.segment.size >= self._limits.roll_at:
@@ -211,11 +224,9 @@ class Journal:
 
     def _begin(self) -> Writer:
         """Begin the next epoch. Raises JournalError; the next call tries again."""
-        epoch = self._entropy(EPOCH_BYTES)
         tip = self._catalog.tip
-        body = open_body(self._opening, tip, self._owner, self._clock.wall())
-        header = Header(self.stream, OPEN, epoch, self._seal.key_id, 1, 1, body_digest(body), NO_DIGEST)
-        batch = seal_batch(header, body, self._seal.sign)
+        batch = self._open_batch(self._opening, tip)
+        epoch = batch.header.epoch
         writer = self._start(epoch, 1, NO_DIGEST, tip, batch)
         self._opening = Opening("start")
         self._recent.clear()
@@ -223,6 +234,12 @@ class Journal:
         self._remember(batch)
         self.durable = (epoch, 0)
         return writer
+
+    def _open_batch(self, opening: Opening, tip: Prior | None) -> Batch:
+        body = open_body(opening, tip, self._owner, self._clock.wall())
+        epoch = self._entropy(EPOCH_BYTES)
+        header = Header(self.stream, OPEN, epoch, self._seal.key_id, 1, 1, body_digest(body), NO_DIGEST)
+        return seal_batch(header, body, self._seal.sign)
 
     def _roll(self) -> Writer:
         """Go on in a new segment. Raises JournalError; the next call tries again."""
@@ -234,18 +251,7 @@ class Journal:
         self, epoch: bytes, base: int, previous: bytes, prior: Prior | None, opening: Batch | None
     ) -> Writer:
         number, self._next_number = self._next_number, self._next_number + 1
-        head = Head(
-            self.stream,
-            epoch,
-            base,
-            previous,
-            prior,
-            self._owner.boot,
-            self._clock.monotonic(),
-            self._clock.wall(),
-            self._kept(),
-            before=before.newest if (before := self._catalog.newest) else 0,
-        )
+        head = self._head(epoch, base, previous, prior)
         try:
             failpoints.hit(BEFORE_ROLL)
             writer = start_segment(self._shelf, number, head, self.marks, opening)
@@ -258,6 +264,21 @@ class Journal:
         self._writer = writer
         self._catalog.add(writer.segment)
         return writer
+
+    def _head(self, epoch: bytes, base: int, previous: bytes, prior: Prior | None) -> Head:
+        newest = self._catalog.newest
+        return Head(
+            self.stream,
+            epoch,
+            base,
+            previous,
+            prior,
+            self._owner.boot,
+            self._clock.monotonic(),
+            self._clock.wall(),
+            self._kept(),
+            before=newest.newest if newest else 0,
+        )
 
     def _put_away(self) -> None:
         """The segment written until now is closed; its file stays open until it is durable."""
@@ -355,21 +376,28 @@ class Journal:
 
     def _reconsider(self, doubt: str) -> None:
         """Take what is on disk now for the journal, account for what is missing, and begin an epoch that says so."""
-        before = self._catalog.spans()
+        before = self.spans()
+        self._reload()
+        self._account(before)
+        self._opening = Opening("doubt", clean=False, doubt=doubt)
+        self._begin()
+
+    def _reload(self) -> None:
+        """Read the journal's files anew; the next epoch follows what is there. Raises JournalError."""
+        self._stale = True
         for writer in (*self._pending.values(), self._writer):
             if writer is not None:
                 writer.retire()
         self._pending.clear()
         self._writer = None
-        self._catalog = Catalog()
-        self._reader = SegmentReader(self._shelf, self._catalog, self._gaps)
-        self._quota = Quota(self._shelf, self._catalog, self._reader, self._gaps, self._gone)
+        self._catalog.clear()
+        self._reader.clear()
+        self._quota.clear()
         marks = self.marks
         self._recover()
         self.marks = marks  # what was accepted is accounted for, so nothing is to be read again
-        self._account(before)
-        self._opening = Opening("doubt", clean=False, doubt=doubt)
-        self._begin()
+        self._opening = Opening("start")
+        self._stale = False
 
     def _account(self, before: Sequence[EpochSpan]) -> None:
         """Put gaps at the end of the catalog for what it lacks of the spans `before`."""
@@ -381,20 +409,9 @@ class Journal:
             base = kept[-1].end + 1 if kept else span.oldest
             if base > span.last:
                 continue
-            head = Head(
-                self.stream,
-                span.epoch,
-                base,
-                kept[-1].digest if kept else NO_DIGEST,
-                None if kept else self._catalog.tip,
-                self._owner.boot,
-                self._clock.monotonic(),
-                self._clock.wall(),
-                self._kept(),
-                end=span.last,
-                digest=span.digest,
-                gap=True,
-            )
+            previous, prior = (kept[-1].digest, None) if kept else (NO_DIGEST, self._catalog.tip)
+            head = self._head(span.epoch, base, previous, prior)
+            head = head._replace(end=span.last, digest=span.digest, gap=True)
             missing = Segment(self._next_number, head, span.last, span.digest, 0)
             self._next_number += 1
             self._catalog.add(missing)
@@ -433,6 +450,68 @@ class Journal:
         while (batch := self.read(epoch, seq)) is not None:
             yield batch
             seq = batch.header.last + 1
+
+    # --- forking -------------------------------------------------------------------------------
+
+    def fork(self, epoch: bytes, seq: int, detail: str) -> None:
+        """End `epoch` before `seq` and carry what is kept of it from there on into a new epoch.
+
+        Where `seq` lies inside a batch, all of that batch is carried. The new epoch's OPEN names the end of
+        `epoch` as what it follows, and `detail` as doubt. After it one more epoch begins, to be written.
+
+        Raises:
+            JournalError: the disk refused; either nothing changed, or the fork is finished by the next call
+                that writes, or at the next start.
+        """
+        self._ready_writer()
+        self.sync()
+        segments = self._catalog.epoch(epoch)
+        last = segments[-1].end if segments else seq - 1
+        held = self.read(epoch, max(seq, segments[0].base) if segments else seq)
+        if held is None and seq <= last:
+            raise DiskRefused("a fork needs what cannot be read now", where=self._shelf.directory)
+        if held is None:
+            cut = Cut(epoch, last, segments[-1].digest if segments else NO_DIGEST)
+            self._end_epoch(Opening("fork", doubt=detail, forked=Prior(*cut)))
+            self._begin()
+            self.sync()
+            return
+        cut = Cut(epoch, held.header.first - 1, held.header.previous)
+        try:
+            self._write_fork(cut, detail)
+        except OSError as error:
+            raise self._shelf.faults.refused(
+                "a fork cannot be written", self._shelf.directory, error
+            ) from error
+        self._reload()
+        self._begin()
+        self.sync()
+
+    def _write_fork(self, cut: Cut, detail: str) -> None:
+        segments = self._catalog.epoch(cut.epoch)
+        tip = self._catalog.tip
+        if tip and tip.epoch == cut.epoch:
+            tip = Prior(*cut)
+        opening = self._open_batch(Opening("fork", doubt=detail, forked=Prior(*cut)), tip)
+        new = opening.header.epoch
+
+        def new_head(batch: Batch) -> Head:
+            first, previous = batch.header.first, batch.header.previous
+            return self._head(new, first, previous, tip if first == 1 else None)
+
+        number = self._next_number
+        batches = carried(self.read_from(cut.epoch, cut.last + 1), opening, self._seal)
+        marks = encode_marks(self.marks, self._kept())
+        written = write_epoch(self._shelf, batches, new_head, marks, self._limits.roll_at, number)
+        self._next_number = number + len(written)
+        try:
+            changed, remove = write_cut(self._shelf, segments, cut, self._gaps)
+            written.append(changed)
+            decide(self._shelf, written, remove)
+        except OSError:
+            remove_unfinished(self._shelf, written)
+            raise
+        failpoints.hit(FORK_WRITTEN)
 
     # --- letting go ----------------------------------------------------------------------------
 

@@ -39,6 +39,8 @@ class Quota:
         self._gone = gone
         """Told of each segment whose file is no longer the one that was written."""
         self.acked_bytes = 0
+        self._newest_stored = (0, 0)
+        """Number of the segment being written, and the last sequence number of it stored everywhere."""
         self.dropped_records = 0
         """Records that gave way to gaps since the journal was opened."""
 
@@ -47,17 +49,41 @@ class Quota:
         for epoch, ranges in cursors.items():
             for segment in self._catalog.epoch(epoch):
                 held = ranges.covering(segment.base)
-                acked = segment.end >= segment.base and held is not None and held.hi >= segment.end
-                if acked != segment.acked and segment is not self._catalog.newest:
+                acked = held is not None and held.hi >= segment.end >= segment.base
+                if segment is self._catalog.newest:
+                    self._newest_stored = (segment.number, held.hi if held else 0)
+                elif acked != segment.acked:
                     segment.acked = acked
                     self.acked_bytes += segment.footprint if acked else -segment.footprint
 
     def drop_acked(self, keep: int) -> None:
         """Remove the oldest segments that are stored everywhere, until `keep` bytes of such are left."""
+        self._drop_empty()
         while self.acked_bytes > keep:
             oldest = self._catalog.oldest
             if oldest is None or not oldest.acked or not self._drop(oldest):
                 return
+            self._drop_empty()
+
+    def _drop_empty(self) -> None:
+        """Remove what stands first and holds nothing: the end of an epoch whose records went elsewhere."""
+        while (
+            (oldest := self._catalog.oldest)
+            and oldest.end < oldest.base
+            and oldest is not self._catalog.newest
+        ):
+            if not self._drop(oldest):
+                return
+
+    def stores(self, segment: Segment) -> bool:
+        """Whether all of the segment being written is stored everywhere, as far as is known."""
+        number, last = self._newest_stored
+        return number == segment.number and last >= segment.end
+
+    def clear(self) -> None:
+        """Forget what is stored: the segments are read anew."""
+        self.acked_bytes = 0
+        self._newest_stored = (0, 0)
 
     def drop_old(self, kept: int) -> None:
         """Let go of segments whose newest frame is older than journal time `kept`, in milliseconds."""

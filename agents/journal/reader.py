@@ -38,6 +38,11 @@ class SegmentReader:
         self._indexes.pop(segment.number, None)
         self._pinned.pop(segment.number, None)
 
+    def clear(self) -> None:
+        """All files may have changed."""
+        self._indexes.clear()
+        self._pinned.clear()
+
     def read(self, segment: Segment, seq: int) -> Batch | None:
         """The batch of a closed segment that holds `seq`; a gap where it is damaged.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tabard.agents.journal.catalog import Catalog
+from tabard.agents.journal.fork import finish_fork
 from tabard.agents.journal.frames import PREFIX_BYTES, Found, walk
 from tabard.agents.journal.gaps import GapMaker
 from tabard.agents.journal.limits import MAX_MARKS
@@ -64,6 +65,7 @@ class Recovery:
 
     def run(self, boot: str) -> Recovered:
         """Do it. Raises JournalError when the directory cannot be used, OSError when it cannot be now."""
+        finish_fork(self._shelf)
         numbers = self._shelf.numbers()
         found = Recovered(next_number=numbers[-1] + 1 if numbers else 1)
         for number in numbers:
@@ -204,7 +206,7 @@ class Recovery:
                 raise
             data = b""
         head = segment.head
-        expect = Expect(head.epoch, head.base, head.previous, head.end or None, head.digest)
+        expect = Expect(head.epoch, head.base, head.previous, head.stated_end, head.digest)
         mended = mend(data, expect, self._gaps)
         segment.end, segment.digest = mended.last, mended.digest
         segment.newest = max(segment.newest, mended.kept)
@@ -254,7 +256,7 @@ class Recovery:
 
 
 def _segment(number: int, head: Head, size: int) -> Segment:
-    if head.end:
+    if head.stated_end is not None:
         return Segment(number, head, head.end, head.digest, size, head.kept)
     return Segment(number, head, head.base - 1, head.previous, size, head.kept)
 

@@ -63,6 +63,11 @@ class Head(NamedTuple):
     cut: bool = False
     """The epoch ends here by a fork, whatever the epoch after it says."""
 
+    @property
+    def stated_end(self) -> int | None:
+        """The last sequence number, where the head itself says it."""
+        return self.end if self.end or self.cut else None
+
 
 class SegmentDamaged(Exception):
     """Raised when a segment's head cannot be read: the text says what was found instead."""

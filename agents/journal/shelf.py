@@ -12,6 +12,10 @@ from tabard.agents.journal.faults import Faults
 from tabard.agents.journal.segment import SUFFIX, segment_name, segment_number
 
 QUARANTINE: Final = "quarantine"
+MANIFEST: Final = "fork"
+"""The file that says which renames and removals of a fork are still to be done."""
+RESERVE: Final = "reserve"
+"""A file that is removed when the disk is full, so that one more segment can be begun."""
 _TEMPORARY: Final = ".tmp"
 _READ_STEP: Final = 4_096
 
@@ -53,7 +57,7 @@ class Shelf:
                 self.remove(name)
             elif name.endswith(SUFFIX):
                 self.set_aside(name, "its name is not a segment's")
-            elif name != QUARANTINE:
+            elif name not in (QUARANTINE, MANIFEST, RESERVE):
                 self.faults.note("foreign", self.path(name), "not a file of the journal; it is left alone")
         return numbers
 
@@ -126,6 +130,20 @@ class Shelf:
             self.faults.refused("a file of the journal cannot be removed", self.path(name), error)
             return False
         return True
+
+    def remove_temporary(self, name: str) -> None:
+        """Take away what `write_whole` wrote for `name`."""
+        self.remove(name + _TEMPORARY)
+
+    def discard(self, name: str) -> None:
+        """Take a name away, if it is there. Raises OSError."""
+        with suppress(FileNotFoundError):
+            self.disk.unlink(self.path(name))
+
+    def adopt(self, name: str) -> None:
+        """Give a file written by `write_whole` its name, if it has not got it yet. Raises OSError."""
+        with suppress(FileNotFoundError):
+            self.disk.rename(self.path(name + _TEMPORARY), self.path(name))
 
     def keep_copy(self, name: str, why: str) -> None:
         """Give a damaged file a second name in the quarantine, before a mended one takes its place.
