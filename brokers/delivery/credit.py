@@ -82,16 +82,19 @@ class Budget:
         return min(WINDOW_MOST, max(WINDOW_LEAST, self.total // (2 * self.active)))
 
     def grant(self, account: Account, now: float, *, demand: bool) -> bool:
-        """Raise the account's limit as far as the budget allows; True when it has credit now."""
+        """Set the account's limit as far as the budget allows; True when it has credit now.
+
+        An idle account gives back what it no longer needs. The node hears of it a moment later, which the
+        distance between the budget and the high-water marks allows for.
+        """
         if demand:
             account.demanded = now
-            want = self.window(now)
+            change = min(max(0, self.window(now) - account.out), self.total - self.out)
         else:
-            want = WINDOW_IDLE if self.out < self.total // 2 else 0
-        raise_by = min(want - account.out, self.total - self.out)
-        if raise_by > 0:
-            account.granted += raise_by
-            self.out += raise_by
+            spare = not self.queue and self.out - account.out < self.total // 2
+            change = (WINDOW_IDLE if spare else 0) - account.out
+        account.granted = account.used + account.out + change
+        self.out += change
         account.granted_bytes = max(account.granted_bytes, account.used_bytes + account.out * BYTES_A_BATCH)
         if account.out:
             account.expires = now + LEASE + LEASE_GRACE

@@ -7,7 +7,7 @@ from collections import Counter
 from tabard.brokers.delivery.book import EpochBook, StreamBook
 from tabard.brokers.delivery.ports import Entry, EpochCursor, Gap, NodeKey, SinkStore
 from tabard.brokers.delivery.ranges import UNKNOWN, ChainBroken, Range, Ranges, TooManyRanges
-from tabard.brokers.wire.batch import DATA, GAP, Batch
+from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST, Batch
 from tabard.brokers.wire.body import Open, decode_gap, decode_groups, decode_open
 from tabard.brokers.wire.messages import BeaconStream, Conflict, Want
 from tabard.errors import WireError
@@ -112,8 +112,8 @@ class Intake:
         trial = book.seen.copy()
         try:
             for lo, hi in pieces:
-                before = header.previous if lo == header.first else UNKNOWN
-                after = info.last_digest if hi == header.last else UNKNOWN
+                before = _known(header.previous) if lo == header.first else UNKNOWN
+                after = _known(info.last_digest) if hi == header.last else UNKNOWN
                 try:
                     trial.add(Range(lo, hi, before, after))
                 except ChainBroken:
@@ -190,7 +190,8 @@ class Intake:
             return True
         self._counters["duplicate batches"] += 1
         book.agreed = max(book.agreed, header.last)
-        if header.last == book.last < book.seen.high and book.epoch == stream.newest:
+        if stream.searching is not None and header.last == book.last < book.seen.high:
+            # the node ends within what is stored, and agrees with it up to there
             stream.conflict = Conflict(book.epoch, header.last + 1)
             stream.searching = None
             return True
@@ -213,6 +214,11 @@ class Intake:
             )
             book.agreed = 0
             stream.searching = Want(book.epoch, max(book.oldest, first - step), first - 1, 0)
+
+
+def _known(digest: bytes) -> bytes:
+    """A digest at the edge of a gap: zeros stand for one that could not be read."""
+    return UNKNOWN if digest == NO_DIGEST else digest
 
 
 def _doubt(epoch: bytes, first: int, reason: str, detail: str) -> Gap:

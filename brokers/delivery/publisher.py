@@ -13,10 +13,11 @@ from random import Random
 from typing import Any
 
 from tabard.brokers.delivery.ports import NodeKey, StreamJournal
-from tabard.brokers.delivery.ranges import Ranges
+from tabard.brokers.delivery.ranges import UNKNOWN, Ranges
 from tabard.brokers.delivery.seal import Seal
 from tabard.brokers.delivery.sender import Sender
 from tabard.brokers.wire import topics
+from tabard.brokers.wire.batch import GAP
 from tabard.brokers.wire.messages import (
     CURSOR_KIND,
     HELLO_KIND,
@@ -169,14 +170,18 @@ class Publisher:
         """
         newest = sender.journal.spans()[-1]
         ranges = sender.cursors.get(newest.epoch)
-        if not ranges or sender.suspended:
+        if not ranges:
             return
         top = ranges.items[-1]
+        if sender.compared and not sender.suspended and top.hi <= newest.last:
+            return
+        sender.compared = True
         batch = sender.journal.read(newest.epoch, min(top.hi, newest.last))
-        if batch is None and top.hi <= newest.last:
+        if top.hi <= newest.last and (batch is None or batch.header.kind == GAP):
             return  # not kept any more: nothing to compare with
-        same = batch is not None and batch.header.last == top.hi and top.after in (batch.digest, b"")
-        if not same:
+        if batch is not None and batch.header.last == top.hi and top.after in (batch.digest, UNKNOWN):
+            sender.suspended = False
+        elif not sender.suspended:
             self.counters["cursor of another history"] += 1
             sender.suspend(newest.epoch, min(top.hi, newest.last))
 

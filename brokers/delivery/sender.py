@@ -33,6 +33,8 @@ class Sender:
         self._turn_of_wants = False
         self.suspended = False
         """The sink's history of the newest epoch differs from the journal's: nothing goes live until it is settled."""
+        self.compared = False
+        """Whether the sink's history was held against the journal in this session."""
 
     def begin(self, session: bytes) -> None:
         """A new session of the sink: everything sent before counts for nothing."""
@@ -41,7 +43,7 @@ class Sender:
         self._credit = self._credit_bytes = 0
         self._live = None
         self._wants.clear()
-        self.suspended = False
+        self.suspended = self.compared = False
         self.cursors.clear()
 
     def hear(self, now: float, number: int, part: CursorStream) -> None:

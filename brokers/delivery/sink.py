@@ -100,8 +100,8 @@ class Sink:
         except WireError as error:
             self.counters["malformed message"] += 1
             self.counters[f"malformed: {error.what}"] += 1
-        except StoreUnavailable as error:
-            self._store_failed(error)
+        except (CursorConflict, StoreUnavailable) as error:
+            self.store_lost(error)
 
     def _batch(self, now: float, topic: topics.UpTopic, message: Message) -> None:
         batch = check_batch(message.head, message.signature, message.body)
@@ -240,13 +240,8 @@ class Sink:
             return True
         try:
             self._store.commit([work for _, _, _, work in works], wall)
-        except CursorConflict:
-            self.counters["cursor conflicts"] += 1
-            self._forget(nodes)
-            return False
-        except StoreUnavailable as error:
-            self._forget(nodes)
-            self._store_failed(error)
+        except (CursorConflict, StoreUnavailable) as error:
+            self.store_lost(error)
             return False
         self.fault = None
         for node, stream, book, work in works:
@@ -256,6 +251,7 @@ class Sink:
             if book.finished and book.epoch != stream.newest and book.epoch not in stream.listed:
                 del stream.epochs[book.epoch]
             self._after_commit(now, node, stream)
+        self._serve_waiting(now)
         return True
 
     def _after_commit(self, now: float, node: NodeBook, stream: StreamBook) -> None:
@@ -264,20 +260,15 @@ class Sink:
         elif stream.unacked:
             self._schedule(node, now + ACK_DELAY)
 
-    def _forget(self, nodes: list[NodeBook]) -> None:
-        """What these nodes sent is not stored, or it is not known: begin new sessions with them."""
-        for node in nodes:
-            self._drop(node.key)
-        self._renew()
-
-    def _store_failed(self, error: StoreUnavailable) -> None:
-        self.fault = str(error)
-        self.counters["store unavailable"] += 1
+    def store_lost(self, error: CursorConflict | StoreUnavailable) -> None:
+        """The store could not be written, or is not the one that was read: read all cursors again, in new sessions."""
+        if isinstance(error, CursorConflict):
+            self.counters["cursor conflicts"] += 1
+        else:
+            self.fault = str(error)
+            self.counters["store unavailable"] += 1
         for key in list(self._nodes):
             self._drop(key)
-        self._renew()
-
-    def _renew(self) -> None:
         self.session = self._entropy(SESSION_BYTES)
         self._out.append(self.hello())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple, TypeVar
 
 from tabard.brokers.wire.batch import DIGEST_BYTES, EPOCH_BYTES
-from tabard.brokers.wire.codec import pack, unpack
+from tabard.brokers.wire.codec import unpack
 from tabard.brokers.wire.streams import LOGS
 from tabard.errors import WireError
 from tabard.records import MAX_BODY, MAX_RECORDS
@@ -47,7 +47,7 @@ class GapInfo(NamedTuple):
     count: int  # type: ignore[assignment]  # the field, not tuple.count
     at_least: bool
     last_digest: bytes
-    """The digest of the last batch dropped, empty when it could not be read."""
+    """The digest of the last batch dropped, zeros when it could not be read."""
 
 
 def decode_open(body: bytes) -> Open:
@@ -78,7 +78,7 @@ def decode_open(body: bytes) -> Open:
 def _typed(value: dict[Any, Any], name: str, kind: type[_T]) -> _T:
     found = value.get(name)
     if type(found) is not kind:
-        raise WireError(f"an opening with a wrong {name}", expected=kind.__name__, found=repr(found)[:60])
+        raise WireError(f"a wrong {name}", expected=kind.__name__, found=repr(found)[:60])
     if kind is int:
         _counted(found)
     return found
@@ -86,32 +86,19 @@ def _typed(value: dict[Any, Any], name: str, kind: type[_T]) -> _T:
 
 def _counted(value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise WireError("an opening with a wrong number", expected="0 or more", found=repr(value)[:40])
+        raise WireError("a wrong number", expected="0 or more", found=repr(value)[:40])
     return value
 
 
-def encode_gap(info: GapInfo) -> bytes:
-    """The body of a GAP batch."""
-    return pack(tuple(info))
-
-
 def decode_gap(body: bytes) -> GapInfo:
-    """Decode and check. Raises WireError."""
-    value = unpack(body, limit=1024, items=8, maps=False)
-    fits = (
-        isinstance(value, tuple)
-        and len(value) == 4
-        and isinstance(value[0], str)
-        and type(value[1]) is int
-        and isinstance(value[2], bool)
-        and isinstance(value[3], bytes)
-        and len(value[3]) in (0, DIGEST_BYTES)
-    )
-    if not fits:
-        raise WireError(
-            "a gap with wrong fields", expected="[reason, count, at_least, digest]", found=repr(value)[:80]
-        )
-    return GapInfo(*value)
+    """Decode and check a gap; `agents.journal.gaps` writes it. Raises WireError."""
+    value = unpack(body, limit=8192, items=64)
+    if not isinstance(value, dict):
+        raise WireError("a gap that is no map", expected="a map", found=type(value).__name__)
+    digest = _typed(value, "last_digest", bytes)
+    if len(digest) != DIGEST_BYTES:
+        raise WireError("a gap with a wrong digest", expected=f"{DIGEST_BYTES} bytes", found=f"{len(digest)}")
+    return GapInfo(_typed(value, "reason", str), _typed(value, "count", int), _typed(value, "at_least", bool), digest)
 
 
 def decode_groups(stream: int, body: bytes, count: int) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from tabard import failpoints
 from tabard.brokers import sockets
-from tabard.brokers.delivery.ports import Presence, SinkStore, StoreUnavailable
+from tabard.brokers.delivery.ports import CursorConflict, Presence, SinkStore, StoreUnavailable
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.loop import Loop, Timer
@@ -153,13 +153,15 @@ class Recorder:
         self._arm()
 
     def _note_presence(self) -> None:
+        """Also how a store that was replaced is noticed when nothing else is written."""
         beacons: list[Presence] = self.sink.presence()
         try:
-            if beacons:
-                self._store.presence(beacons)
+            self._store.presence(beacons)
             self._store.idle()
-        except StoreUnavailable as error:
-            _log.warning("cannot note who was heard: %s", error)
+        except (CursorConflict, StoreUnavailable) as error:
+            _log.warning("the store is not usable as it was: %s", error)
+            self.sink.store_lost(error)
+            self._send(self.sink.outgoing(self._loop.now()))
         self._keep_up()
 
     def _keep_up(self) -> None:

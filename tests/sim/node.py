@@ -51,6 +51,8 @@ class SimNode:
         self.unsynced: list[Accepted] = []
         self.lost_by_power: list[Accepted] = []
         self.rolled_back: list[Accepted] = []
+        self.exchanged_at: int | None = None
+        """How many records were accepted when the files were copied that now lie in the place of the journal's."""
         self.refused = 0
         self.life = 0
         self.alive = False
@@ -100,6 +102,9 @@ class SimNode:
 
     def kill(self) -> None:
         """kill -9: memory is gone, the page cache is not."""
+        if self.exchanged_at is not None:
+            self.rolled_back.extend(self.accepted[self.exchanged_at :])
+            self.exchanged_at = None
         self.alive = False
         self.life += 1
         self.journals = {}
@@ -177,6 +182,10 @@ class SimNode:
         self.pump()
 
     def _synced(self) -> None:
+        if self.exchanged_at is not None:
+            # by now the journal has noticed; what went into the old files is lost, and must be said to be
+            self.rolled_back.extend(self.accepted[self.exchanged_at :])
+            self.exchanged_at = None
         self.unsynced.clear()
 
     def receive(self, frames: list[bytes]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from tabard.brokers.delivery.ports import EpochWork, StoreUnavailable
+from tabard.brokers.delivery.ports import CursorConflict, EpochWork, StoreUnavailable
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.wire.messages import Message
@@ -24,21 +24,30 @@ class FlakyStore:
         self.store = store
         self.rng = rng
         self.down = False
+        self.replaced = False
+        """Whether the files were exchanged underneath: the next look at them finds out."""
         self.doubtful = 0.0
         """Chance that a commit is done and yet reported as failed."""
 
     def __getattr__(self, name: str) -> Any:
-        if self.down and name in {"load", "unfinished", "newest", "digest", "presence"}:
-            raise StoreUnavailable("the disk is away")
+        if name in {"load", "unfinished", "newest", "digest", "presence"}:
+            self._look()
         return getattr(self.store, name)
 
     def commit(self, work: Sequence[EpochWork], arrived: int) -> None:
         """Commit, unless the fault says otherwise."""
-        if self.down:
-            raise StoreUnavailable("the disk is away")
+        self._look()
         self.store.commit(work, arrived)
         if self.doubtful and self.rng.random() < self.doubtful:
             raise StoreUnavailable("the connection broke during the commit")
+
+
+    def _look(self) -> None:
+        if self.down:
+            raise StoreUnavailable("the disk is away")
+        if self.replaced:
+            self.replaced = False
+            raise CursorConflict("another file lies there now")
 
 
 class SimRecorder:
@@ -141,5 +150,9 @@ class SimRecorder:
     def _tick(self, life: int) -> None:
         if life != self.life or self.sink is None or self.frozen is not None:
             return
+        try:
+            self.flaky.presence(self.sink.presence())
+        except (CursorConflict, StoreUnavailable) as error:
+            self.sink.store_lost(error)
         self._send(self.sink.outgoing(self.time.now))
         self.time.at(self.time.now + TICK, lambda: self._tick(life))

@@ -28,6 +28,8 @@ FAULTS = (
     "cut link",
     "clock jump",
     "disk full",
+    "disk read-only",
+    "restore journal while running",
 )
 
 
@@ -156,17 +158,21 @@ class World:
         if not self.recorder.alive:
             self.recorder.start()
         for node in self.nodes:
-            node.disk.refuse(None)
+            node.disk.heal()
             node.thaw()
             if not node.alive:
                 node.start()
 
     def _at_rest(self) -> bool:
-        """Whether every node's journal is stored as far as it goes."""
+        """Whether every node's journal is stored as far as it goes, and every past epoch is accounted for."""
+        store = self.recorder.flaky.store
         for node in self.nodes:
             for stream, journal in node.journals.items():
+                newest = journal.spans()[-1].epoch
+                if any(cursor.epoch != newest for cursor in store.unfinished(node.key, stream)):
+                    return False
                 for span in journal.spans():
-                    cursor = self.recorder.flaky.store.load(node.key, stream, [span.epoch]).get(span.epoch)
+                    cursor = store.load(node.key, stream, [span.epoch]).get(span.epoch)
                     if cursor is None or cursor.ranges.holes(span.last, span.oldest):
                         return False
         return True
@@ -282,6 +288,7 @@ def _restore_store_running(world: World) -> None:
 
     def back() -> None:
         if world.recorder.restore():
+            world.recorder.flaky.replaced = True
             world.store_restores += 1
 
     world.after(0.5, 20.0, back)
@@ -313,8 +320,28 @@ def _clock_jump(world: World) -> None:
 
 def _disk_full(world: World) -> None:
     node = _node(world)
-    node.disk.refuse("ENOSPC")
-    world.after(0.1, 10.0, lambda: node.disk.refuse(None))
+    node.disk.capacity = node.disk.used + 600
+    world.after(0.1, 10.0, node.disk.heal)
+
+
+def _disk_read_only(world: World) -> None:
+    node = _node(world)
+    node.disk.read_only = True
+    world.after(0.1, 10.0, node.disk.heal)
+
+
+def _restore_journal_running(world: World) -> None:
+    node = _node(world)
+    snapshot = node.disk.snapshot()
+    mark = len(node.accepted)
+
+    def back() -> None:
+        node.disk.restore(snapshot)
+        node.unsynced.clear()
+        node.exchanged_at = mark if node.exchanged_at is None else min(mark, node.exchanged_at)
+        world.journal_restores += 1
+
+    world.after(0.5, 20.0, back)
 
 
 INFLICT = {
@@ -333,4 +360,6 @@ INFLICT = {
     "cut link": _cut_link,
     "clock jump": _clock_jump,
     "disk full": _disk_full,
+    "disk read-only": _disk_read_only,
+    "restore journal while running": _restore_journal_running,
 }
