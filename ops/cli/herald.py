@@ -1,0 +1,36 @@
+"""``tabard herald``: the page in the browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabard.home import Home
+from tabard.ops.cli.base import command
+from tabard.ops.cli.roles import Load, Ready, role_options, serve
+from tabard.ops.up.checks import refuse_missing
+
+
+@command(
+    "herald",
+    examples=[
+        ("tabard herald", "In the foreground, until Ctrl-C"),
+        ("tabard herald --set herald.port=9000", "On another port"),
+        ("tabard herald --cron --home /srv/tabard", "As a cron line: starts it when it does not run"),
+        ("tabard herald --once", "Does it work here? Answers its own first page and ends"),
+    ],
+)
+@role_options
+def herald(home: Home, **options: Any) -> int:
+    """Show the store in a browser.
+
+    Runs in the foreground until SIGTERM or Ctrl-C, on herald.host and herald.port. A second start in the same
+    home is an error; with --cron it is not.
+    """
+    refuse_missing(["herald"])
+
+    def run(load: Load, once: float | None, ready: Ready) -> None:
+        from tabard.web.role import run
+
+        run(home, load, once=once, ready=ready)
+
+    return serve("herald", home, run, **options)

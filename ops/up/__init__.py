@@ -1,0 +1,1 @@
+"""``tabard up``: every role of a home on one machine, as children of one process."""
