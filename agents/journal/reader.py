@@ -106,15 +106,18 @@ class SegmentReader:
         finally:
             file.close()
 
-    def mend(self, segment: Segment) -> Index:
-        """Read a segment whole, put gaps where frames are lost, and replace the file if the disk lets us."""
+    def mend(self, segment: Segment, without: str = MISSING) -> Index:
+        """Read a segment whole, put gaps where frames are lost, and replace the file if the disk lets us.
+
+        `without` is the reason to give where there is no file.
+        """
         self.mended += 1
         self.forget(segment)
         try:
             data = self._shelf.read(segment.name)
             reason = DAMAGED
         except FileNotFoundError:
-            data, reason = b"", MISSING
+            data, reason = b"", without
         except OSError as error:
             if passing(error):
                 raise

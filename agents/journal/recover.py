@@ -12,7 +12,7 @@ from typing import Any
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.fork import finish_fork
 from tabard.agents.journal.frames import PREFIX_BYTES, Found, walk
-from tabard.agents.journal.gaps import GapMaker
+from tabard.agents.journal.gaps import DAMAGED, MISSING, GapMaker
 from tabard.agents.journal.limits import MAX_MARKS
 from tabard.agents.journal.mend import Expect, Mended, mend
 from tabard.agents.journal.reader import SegmentReader
@@ -60,8 +60,8 @@ class Recovery:
         self._gaps = gaps
         self._stream = stream
         self._suspects: list[Segment] = []
-        self._unreadable = 0
-        """Number of the last file that nothing could be read from."""
+        self._set_aside: set[int] = set()
+        """Numbers of the files that nothing could be read from."""
 
     def run(self, boot: str) -> Recovered:
         """Do it. Raises JournalError when the directory cannot be used, OSError when it cannot be now."""
@@ -76,15 +76,15 @@ class Recovery:
         if tail is not None:
             newest = self._catalog.newest
             assert newest is not None
-            found.last, found.closed = newest.head, tail.closed and self._unreadable < newest.number
+            found.last, found.closed = newest.head, tail.closed and not self._after(newest)
             found.kept = max(newest.newest, newest.head.kept)
             found.lost = self._lost(newest, tail, boot)
             found.marks = self._marks(tail)
-        elif self._unreadable:
+        elif self._set_aside:
             found.closed, found.lost = False, 0
         for segment in self._suspects:
             if self._catalog.find(segment.epoch, segment.end) is segment:
-                self._reader.mend(segment)
+                self._reader.mend(segment, DAMAGED if segment.number in self._set_aside else MISSING)
         return found
 
     # --- one file ------------------------------------------------------------------------------
@@ -126,8 +126,12 @@ class Recovery:
         return segment
 
     def _give_up(self, number: int, why: str) -> None:
-        self._unreadable = number
+        self._set_aside.add(number)
         self._shelf.set_aside(segment_name(number), why)
+
+    def _after(self, newest: Segment) -> bool:
+        """Whether a file after the newest segment had to be set aside."""
+        return any(number > newest.number for number in self._set_aside)
 
     # --- its place -----------------------------------------------------------------------------
 
@@ -142,7 +146,7 @@ class Recovery:
             if head.base <= max(newest.base, newest.head.end):
                 self._shelf.set_aside(segment.name, "it is a second copy of a segment")
                 return
-            newest.end, newest.digest, newest.newest = head.base - 1, head.previous, head.before
+            self._end_segment(newest, segment)
         elif catalog.epoch(head.epoch):
             self._shelf.set_aside(segment.name, "it is a second copy of an older segment")
             return
@@ -152,6 +156,44 @@ class Recovery:
                 segment.head = head._replace(base=1, previous=NO_DIGEST)
                 self._suspects.append(segment)
         catalog.add(segment)
+
+    def _end_segment(self, newest: Segment, following: Segment) -> None:
+        """Say where a segment ended, as the next one of its epoch knows; what lies between is missing."""
+        head = following.head
+        newest.newest = head.before
+        end = newest.head.stated_end
+        if end is None and newest.number + 1 < following.number:
+            end = self._scan(newest).last  # a file may be missing between them
+        if end is None or end >= head.base - 1:
+            newest.end, newest.digest = head.base - 1, head.previous
+        else:
+            self._miss(newest, following, newest.head.epoch, newest.end + 1, head.base - 1, head.previous)
+
+    def _miss(
+        self, newest: Segment, following: Segment, epoch: bytes, base: int, last: int, digest: bytes
+    ) -> None:
+        """Put a gap between two segments for what must have been between them."""
+        tip = Prior(newest.epoch, newest.end, newest.digest)
+        head = following.head._replace(
+            epoch=epoch,
+            base=base,
+            previous=NO_DIGEST if base == 1 else newest.digest,
+            prior=tip if base == 1 else None,
+            kept=following.head.before,
+            end=last,
+            digest=digest,
+            gap=True,
+            cut=False,
+        )
+        missing = _segment(newest.number + 1, head, 0)
+        if missing.number >= following.number:
+            # No name is free between them: the segment before takes the gap in.
+            if newest.epoch == epoch:
+                newest.end, newest.digest = last, digest
+                self._suspects.append(newest)
+            return
+        self._suspects.append(missing)
+        self._catalog.add(missing)
 
     def _end_epoch(self, newest: Segment, following: Segment) -> None:
         """Say where the epoch of `newest` ended, as the head of the epoch after it knows."""
@@ -167,22 +209,8 @@ class Recovery:
             newest.end, newest.digest = prior.last, prior.digest
             return
         self._scan(newest)
-        if prior is None or self._catalog.epoch(prior.epoch) or newest.number + 1 >= following.number:
-            return
-        # A whole epoch is missing between them.
-        before = Prior(newest.epoch, newest.end, newest.digest)
-        head = following.head._replace(
-            epoch=prior.epoch,
-            base=1,
-            previous=NO_DIGEST,
-            prior=before,
-            end=prior.last,
-            digest=prior.digest,
-            gap=True,
-        )
-        missing = _segment(newest.number + 1, head, 0)
-        self._suspects.append(missing)
-        self._catalog.add(missing)
+        if prior is not None and not self._catalog.epoch(prior.epoch):
+            self._miss(newest, following, prior.epoch, 1, prior.last, prior.digest)  # a whole epoch
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -193,7 +221,7 @@ class Recovery:
                 return tail
             # Not even the OPEN of this epoch was kept: nobody has heard of it.
             self._catalog.remove(newest)
-            self._unreadable = newest.number
+            self._set_aside.add(newest.number)
             self._shelf.remove(newest.name)
         return None
 
@@ -220,7 +248,7 @@ class Recovery:
 
         Within one boot an unfinished frame was never accepted. After a power cut nobody knows.
         """
-        if self._unreadable > newest.number:
+        if self._after(newest):
             return 0
         if tail.torn is None:
             return None

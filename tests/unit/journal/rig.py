@@ -45,6 +45,7 @@ class Rig:
     clock: SimClock = field(default_factory=SimClock)
     limits: Limits = SMALL
     boots: int = 1
+    stream: int = LOGS
     rng: Random = field(default_factory=lambda: Random(1))
     _journal: Journal | None = None
 
@@ -59,7 +60,7 @@ class Rig:
         self._journal = Journal.open(
             self.disk,
             DIRECTORY,
-            LOGS,
+            self.stream,
             limits=self.limits,
             clock=self.clock,
             seal=OpenSeal(),

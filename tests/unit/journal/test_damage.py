@@ -1,0 +1,278 @@
+"""Whatever is found on disk, the journal opens, reads what can be read, and says what cannot."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from tabard.agents.journal.faults import DiskRefused
+from tabard.agents.journal.frames import PREFIX_BYTES, Found, walk
+from tabard.brokers.wire.codec import unpack
+from tabard.brokers.wire.streams import SAMPLES
+from tests.unit.journal.rig import Rig, data, everything, gaps, opening
+
+
+def frame_offsets(image: bytes) -> list[int]:
+    """Where the batches of a segment begin."""
+    return [piece.offset for piece in walk(image, 8) if isinstance(piece, Found) and piece.batch]
+
+
+def filled() -> Rig:
+    """Several synced segments."""
+    rig = Rig()
+    rig.fill(4)
+    rig.add(3)
+    rig.journal.sync()
+    return rig
+
+
+@pytest.mark.parametrize("part", ["prefix", "header", "body"])
+@pytest.mark.parametrize("segment", [0, 1, -1])
+@pytest.mark.parametrize("reopened", [False, True], ids=["running", "reopened"])
+def test_a_ruined_frame_is_a_gap_and_its_neighbours_are_kept(part: str, segment: int, reopened: bool) -> None:
+    """Exact count, from the frame after it; the original goes to the quarantine, and it is said."""
+    rig = filled()
+    before = everything(rig.journal)
+    path = rig.files()[segment]
+    offset = frame_offsets(rig.disk.get(path))[1]
+    where = {"prefix": 10, "header": PREFIX_BYTES + 5, "body": PREFIX_BYTES + 300}[part]
+    rig.disk.corrupt(path, offset + where, b"\xff\x00ruined")
+    if reopened:
+        rig.open()
+    after = everything(rig.journal)
+    ruined = [batch for batch in before if batch not in after]
+    assert len(ruined) == 1
+    assert gaps(after) == [(ruined[0].header.first, ruined[0].header.last, "damaged")]
+    assert rig.quarantined() == [path.rpartition("/")[2]]
+    assert "quarantined" in rig.kinds()
+    assert rig.disk.get(path) != rig.disk.get(f"/j/logs/quarantine/{rig.quarantined()[0]}")
+    rig.add()
+    again = everything(rig.open())
+    assert gaps(again) == gaps(after)
+    assert len(rig.quarantined()) == 1
+
+
+def test_ruined_frames_next_to_each_other_are_one_gap() -> None:
+    """Three in a row, the middle one's prefix too."""
+    rig = filled()
+    path = rig.files()[1]
+    offsets = frame_offsets(rig.disk.get(path))
+    for offset in (offsets[2] + 80, offsets[3] + 1, offsets[4] + 200):
+        rig.disk.corrupt(path, offset, b"ruin")
+    ((first, last, reason),) = gaps(everything(rig.journal))
+    assert (last - first + 1, reason) == (9, "damaged")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", bytes(5000), b"not ours at all", b"TABARDJ1", b"TABARDJ9" + bytes(99)]
+)
+@pytest.mark.parametrize("segment", [0, 1, -1])
+def test_a_segment_of_nonsense_is_set_aside_and_its_records_are_a_gap(content: bytes, segment: int) -> None:
+    """Empty, zeros, foreign, cut after its first bytes, of another version."""
+    rig = filled()
+    before = everything(rig.journal)
+    lost = unpack_range(rig, segment)
+    rig.disk.put(rig.files()[segment], content)
+    rig.open()
+    after = everything(rig.journal)
+    if segment == -1:
+        assert gaps(after) == []
+        assert opening(rig.journal)["previous_last"] == lost[0] - 1
+        assert opening(rig.journal)["clean"] is False
+        assert content == b"" or opening(rig.journal)["lost"] == {"at_least": 0, "reason": "torn"}
+    elif segment == 0:
+        assert rig.journal.spans()[0].oldest == lost[1] + 1
+    else:
+        assert gaps(after) == [(*lost, "damaged")]
+    assert set(data(after)) < set(data(before))
+    assert (content == b"" and segment == -1) or len(rig.quarantined()) == 1
+
+
+def unpack_range(rig: Rig, segment: int) -> tuple[int, int]:
+    """First and last sequence number in a segment."""
+    image = rig.disk.get(rig.files()[segment])
+    headers = [piece.batch.header for piece in walk(image, 8) if isinstance(piece, Found) and piece.batch]
+    return headers[0].first, headers[-1].last
+
+
+def test_a_ruined_head_loses_nothing_but_itself() -> None:
+    """The frames after it say where they belong."""
+    rig = filled()
+    before = everything(rig.journal)
+    for path in rig.files():
+        rig.disk.corrupt(path, 0, b"XXXXXXXXXXXXXXXXXXXX")
+    rig.open()
+    after = everything(rig.journal)
+    assert after[: len(before)] == before
+    assert gaps(after) == []
+    assert len(rig.quarantined()) == 4
+    assert everything(rig.open())[: len(before)] == before
+
+
+def test_marks_survive_a_ruined_last_segment() -> None:
+    """They go back to what the segments before it knew."""
+    rig = Rig()
+    rig.add(marks={"a": 1})
+    rig.fill(3)
+    rig.add(marks={"a": 2})
+    rig.journal.sync()
+    rig.disk.put(rig.files()[-1], b"nonsense")
+    assert rig.open().marks == {"a": 1}
+
+
+def test_a_second_copy_of_a_segment_is_set_aside() -> None:
+    """Its frames are not taken twice, wherever it stands."""
+    rig = filled()
+    before = everything(rig.journal)
+    image = rig.disk.get(rig.files()[1])
+    rig.disk.put("/j/logs/00000000000000aa.seg", image)
+    after = everything(rig.open())
+    assert after[: len(before)] == before
+    assert rig.quarantined() == ["00000000000000aa.seg"]
+    rig.disk.put("/j/logs/00000000000000bb.seg", image)
+    assert everything(rig.open())[: len(before)] == before
+
+
+def test_files_that_are_not_ours_are_left_alone_and_named() -> None:
+    """Unless they pretend to be segments."""
+    rig = filled()
+    rig.disk.put("/j/logs/core", b"dump")
+    rig.disk.put("/j/logs/copy of it.seg", b"what")
+    rig.disk.put("/j/logs/0000000000000009.seg.tmp", b"half written")
+    rig.open()
+    assert rig.disk.get("/j/logs/core") == b"dump"
+    assert rig.quarantined() == ["copy of it.seg"]
+    assert "0000000000000009.seg.tmp" not in rig.disk.names("/j/logs")
+    assert "foreign" in rig.kinds()
+
+
+def test_a_segment_of_another_stream_is_set_aside() -> None:
+    """A directory given to two streams must not mix them."""
+    rig = filled()
+    other = Rig(stream=SAMPLES)
+    other.add(3)
+    rig.disk.put("/j/logs/00000000000000cc.seg", other.disk.get(other.files()[0]))
+    before = everything(rig.journal)
+    assert everything(rig.open())[: len(before)] == before
+    assert rig.quarantined() == ["00000000000000cc.seg"]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_an_unreadable_segment_is_set_aside(number: int) -> None:
+    """A bad disk or wrong rights cost the records of one file, and open() goes on."""
+    rig = filled()
+    lost = unpack_range(rig, 1)
+    rig.disk.fail("open", number, part=rig.files()[1], times=1)
+    after = everything(rig.open())
+    assert gaps(after) == [(*lost, "damaged")]
+    assert len(rig.quarantined()) == 1
+
+
+def test_too_many_open_files_blame_no_file() -> None:
+    """open() fails, to be tried again; reading returns nothing for now."""
+    rig = filled()
+    before = everything(rig.journal)
+    rig.disk.fail("open", errno.EMFILE)
+    with pytest.raises(DiskRefused):
+        rig.open()
+    rig.open()
+    epoch = before[0].header.epoch
+    rig.disk.fail("open", errno.EMFILE)
+    assert rig.journal.read(epoch, 1) is None
+    assert everything(rig.journal)[: len(before)] == before
+    assert rig.quarantined() == []
+
+
+def test_damage_on_a_read_only_disk_is_read_as_a_gap() -> None:
+    """Nothing can be mended, nothing is lost beyond it, and the same gap is read each time."""
+    rig = filled()
+    path = rig.files()[1]
+    rig.disk.corrupt(path, 4000, b"ruin")
+    rig.disk.read_only = True
+    rig.open()
+    first = everything(rig.journal)
+    assert len(gaps(first)) == 1
+    assert everything(rig.journal) == first
+    assert "damaged" in rig.kinds()
+    rig.disk.heal()
+    again = everything(rig.open())
+    assert again[: len(first)] == first
+    assert len(rig.quarantined()) == 1
+
+
+def test_a_missing_segment_is_a_gap() -> None:
+    """Somebody removed it; a whole missing epoch too."""
+    rig = filled()
+    lost = unpack_range(rig, 1)
+    rig.disk.unlink(rig.files()[1])
+    assert gaps(everything(rig.open())) == [(*lost, "missing")]
+    rig.add(2)
+    rig.open()
+    rig.add(2)
+    rig.journal.sync()
+    middle = rig.files()[-2]
+    rig.disk.unlink(middle)
+    kept = everything(rig.open())
+    assert gaps(kept)[-1] == (1, 7, "missing")
+
+
+@pytest.mark.parametrize("cut", [1, PREFIX_BYTES - 1, PREFIX_BYTES + 10, 600])
+def test_a_torn_tail_is_cut_off(cut: int) -> None:
+    """Within one boot an unfinished frame was never accepted; after a power cut it may have been."""
+    for power in (False, True):
+        rig = filled()
+        before = everything(rig.journal)
+        path = rig.files()[-1]
+        image = rig.disk.get(path)
+        offset = frame_offsets(image)[-1]
+        rig.disk.put(path, image[: offset + min(cut, len(image) - offset - 1)])
+        rig.boots += power
+        facts = opening(rig.open())
+        assert facts["previous_last"] == before[-2].header.last
+        assert facts["previous_digest"] == before[-2].digest
+        assert facts.get("lost") == ({"at_least": 0, "reason": "torn"} if power else None)
+        assert facts.get("power", False) == power
+        assert everything(rig.journal)[:-1] == before[:-1]
+
+
+def test_a_last_frame_ruined_after_it_was_written_is_counted() -> None:
+    """Its prefix says how many; with that ruined too, at least one."""
+    rig = filled()
+    last = everything(rig.journal)[-1].header
+    path = rig.files()[-1]
+    offset = frame_offsets(rig.disk.get(path))[-1]
+    rig.disk.corrupt(path, offset + 300, b"ruin")
+    after = everything(rig.open())
+    assert gaps(after) == [(last.first, last.last, "damaged")]
+    assert opening(rig.journal)["previous_last"] == last.last
+    rig = filled()
+    rig.disk.corrupt(path, offset + 3, b"ruin")
+    facts = opening(rig.open())
+    assert facts["lost"] == {"at_least": 1, "reason": "torn"}
+    assert facts["previous_last"] == last.first - 1
+
+
+def test_text_that_looks_like_a_frame_is_text() -> None:
+    """A record may carry the bytes of a frame; damage before it does not bring it to life."""
+    rig = Rig()
+    rig.add(2)
+    image = rig.disk.get(rig.files()[0])
+    frame = image[frame_offsets(image)[-1] :]
+    rig.journal.append(b"x" * 50 + frame, 1, {})
+    rig.add(2)
+    path = rig.files()[0]
+    offset = frame_offsets(rig.disk.get(path))[3]
+    rig.disk.corrupt(path, offset + PREFIX_BYTES + 150, b"ruin")
+    after = everything(rig.journal)
+    assert len(gaps(after)) == 1
+    assert unpack(next(batch for batch in after if batch.header.kind == 3).body)["count"] == 1
+
+
+def test_faults_are_bounded() -> None:
+    """However much is wrong."""
+    rig = filled()
+    for number in range(200):
+        rig.disk.put(f"/j/logs/file {number}", b"")
+    rig.open()
+    assert len(rig.journal.faults()) == 64
