@@ -8,7 +8,7 @@ that is refused, which is quarantined while all others are stored.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from tabard.brokers.delivery.ports import CursorConflict, Entry, EpochWork, Gap,
 from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store.cursors import state_of
 from tabard.consumers.store.database import REFUSALS, Database
-from tabard.consumers.store.rows import Builder, Malformed, Row, builder
+from tabard.consumers.store.rows import Builder, Malformed, Row, Suspicious, builder
 from tabard.consumers.store.statements import Statements
 
 BEFORE_CURSOR: Final = failpoints.declare(
@@ -195,16 +195,14 @@ class Commit:
             unit.rows = build(unit.entry, unit.node_id, unit.epoch_id, self._arrived)
         except Malformed as error:
             return str(error)
-        except REFUSALS as error:
+        except (Suspicious, *REFUSALS) as error:
             if careful:
                 return f"{type(error).__name__}: {error}"
             raise Refused from error
         return None
 
     def _insert(self, stream: int, units: Sequence[_Unit]) -> None:
-        rows: Iterable[Row] = (
-            units[0].rows if len(units) == 1 else [row for unit in units for row in unit.rows]
-        )
+        rows = units[0].rows if len(units) == 1 else [row for unit in units for row in unit.rows]
         if rows:
             self._connection.executemany(self._statements.add_rows[stream], rows)
         if units:

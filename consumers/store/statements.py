@@ -129,7 +129,7 @@ def _statements(kind: FileKind, metadata: MetaData, dialect: Dialect) -> Stateme
         add_gap=added("gap"),
         add_quarantine=added("quarantine"),
         add_usage=_text(count.on_conflict_do_update(["stream"], set_=sums), dialect, usage),
-        add_rows={stream: _text(insert(table), dialect, table) for stream, table in rows.items()},
+        add_rows={stream: added(table.name) for stream, table in rows.items()},
         time_before={stream: text(_neighbour(table, before=True)) for stream, table in rows.items()},
         time_after={stream: text(_neighbour(table, before=False)) for stream, table in rows.items()},
     )
