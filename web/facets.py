@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,6 +22,8 @@ class Facet:
 
     field: str
     counts: list[tuple[str, int]]
+    partial: bool
+    """The time box ended first: only the newest records were counted."""
 
 
 def count_facets(reader: Reader, query: LogQuery) -> list[Facet]:
@@ -28,8 +31,10 @@ def count_facets(reader: Reader, query: LogQuery) -> list[Facet]:
     whole = replace(query, before=None, after=None)
     facets = []
     for name in FIELDS:
+        began = time.monotonic()
         counted = reader.facets(whole, name, SHOWN, BUDGET)
+        partial = time.monotonic() - began >= BUDGET
         counts = [(str(value), count) for value, count in counted if value not in {None, ""}]
         if counts:
-            facets.append(Facet(name, counts))
+            facets.append(Facet(name, counts, partial))
     return facets

@@ -6,11 +6,11 @@ import math
 
 
 def nice_ceiling(value: float, *, binary: bool = False) -> float:
-    """The least round number that is not below ``value``: 1, 2, 5 or 10 times a power.
+    """A round number not far above ``value``: 1, 2, 4, 5, 6 or 8 times a power of ten; 1 for nothing at all.
 
-    Of ten; with ``binary`` powers of two, so that a scale in KiB or GiB has round halves.
+    With ``binary`` a power of two, so that a scale in KiB or GiB has round halves.
     """
-    if value <= 0:
+    if value < 1e-9:
         return 1
     if binary:
         return float(2 ** math.ceil(math.log2(value)))

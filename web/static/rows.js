@@ -24,6 +24,7 @@ async function toggle(row, link) {
   }
   const cell = document.createElement("td");
   cell.colSpan = 7;
+  cell.className = "detail-cell";
   cell.innerHTML = await answer.text(); // rendered and escaped by herald's own template
   const detail = document.createElement("tr");
   detail.className = "detail";

@@ -1,0 +1,69 @@
+"""The live tail."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.web.html import messages
+from tests.unit.web.seed import NOW, record
+
+
+def rows(answer):
+    return messages(f"<table>{answer.json['html']}</table>")
+
+
+def test_only_what_came_after_is_sent(client, seeder):
+    """The answer has the new rows that fit the filters, and where to go on from."""
+    seeder.logs([record(message="old", service="x")])
+    first = client.get("/logs/tail?after=0").json
+    seeder.logs([record(message="new", service="x", time=NOW - 9), record(message="other", service="y")])
+    answer = client.get(f"/logs/tail?after={first['last']}&service=x")
+    assert rows(answer) == ["new"]
+    assert answer.json["count"] == 1
+    again = client.get(f"/logs/tail?after={answer.json['last']}&service=x").json
+    assert again == {"count": 0, "gap": 0, "html": "", "last": answer.json["last"], "more": False}
+
+
+def test_gaps_arrive_too(client, seeder):
+    """A loss that is found out while somebody looks is shown."""
+    seeder.logs([record()])
+    last = client.get("/logs/tail?after=0").json["last"]
+    seeder.gap(12)
+    answer = client.get(f"/logs/tail?after={last}&gap=0")
+    assert rows(answer) == ["Gap"]
+    assert rows(client.get(f"/logs/tail?after={last}&gap={answer.json['gap']}")) == []
+
+
+def test_a_long_absence_is_caught_up_in_parts(client, seeder):
+    """More than a page of new rows comes in several answers."""
+    seeder.logs([record(message=str(number)) for number in range(25)])
+    got, last, more = [], 0, True
+    while more:
+        answer = client.get(f"/logs/tail?after={last}&n=10")
+        got += rows(answer)
+        last, more = answer.json["last"], answer.json["more"]
+    assert got == [str(number) for number in range(25)]
+
+
+def test_counting_sends_no_rows(client, seeder):
+    """A paused page only learns how many are waiting."""
+    seeder.logs([record(), record()])
+    answer = client.get("/logs/tail?after=0&count=1").json
+    assert answer["count"] == 2
+    assert answer["html"] == ""
+
+
+def test_a_replaced_store_starts_the_page_anew(client, seeder):
+    """Ids of a store that is no longer there mean nothing."""
+    seeder.logs([record()])
+    assert client.get("/logs/tail?after=500").json == {"reset": True}
+
+
+@pytest.mark.parametrize(
+    "query", ["", "after=x", "after=-1", f"after={10**20}", "after=0&gap=x", "after=0&min=loud"]
+)
+def test_wrong_parameters_are_answered(client, seeder, query):
+    """400 with what was expected, as JSON."""
+    answer = client.get(f"/logs/tail?{query}")
+    assert answer.status_code == 400
+    assert "after=ID" in answer.json["expected"]
