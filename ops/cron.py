@@ -18,28 +18,27 @@ ROLES: Final = frozenset({"agent", "broker", "recorder", "herald"})
 def running(arguments: Sequence[str], env: Mapping[str, str]) -> int | None:
     """The process id (0 if unknown) that already does what ``arguments`` ask for, None if none does.
 
-    Only command lines with ``--cron`` are looked at. Raises HomeError when the lock cannot be read.
+    Only command lines with ``--cron`` are looked at. A role of which a home may have several is named after
+    it (``tabard broker dmz --cron``), and its lock is ``broker.dmz``. Raises HomeError when the lock cannot
+    be read.
     """
     if "--cron" not in arguments:
         return None
-    role = next((word for word in arguments if word in ROLES), None)
-    if role is None:
+    position = next((number for number, word in enumerate(arguments) if word in ROLES), None)
+    if position is None:
         return None
-    home = Home(_option(arguments, "--home") or default_home(env))
-    return held(home.lock(lock_name(role, _option(arguments, "--name"))))
+    role, *following = arguments[position:]
+    if following and not following[0].startswith("-"):
+        role = f"{role}.{following[0]}"
+    return held(Home(_home(arguments) or default_home(env)).lock(role))
 
 
-def lock_name(role: str, name: str | None) -> str:
-    """The lock of a role; roles of which a home may have several add their own name."""
-    return f"{role}.{name}" if name else role
-
-
-def _option(arguments: Sequence[str], option: str) -> str | None:
-    """The last value of an option, written ``--option VALUE`` or ``--option=VALUE``."""
-    value = None
+def _home(arguments: Sequence[str]) -> str | None:
+    """The last ``--home DIR`` or ``--home=DIR``."""
+    home = None
     for word, following in zip(arguments, (*arguments[1:], None), strict=True):
-        if word == option:
-            value = following
-        elif word.startswith(f"{option}="):
-            value = word.removeprefix(f"{option}=")
-    return value
+        if word == "--home":
+            home = following
+        elif word.startswith("--home="):
+            home = word.removeprefix("--home=")
+    return home

@@ -12,7 +12,7 @@ import pytest
 from tabard import exits
 from tabard.home import Home
 from tabard.locks import hold
-from tabard.ops.cron import lock_name, running
+from tabard.ops.cron import running
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def test_a_running_role_is_found_however_its_home_is_given(home: Home) -> None:
 
 def test_brokers_of_one_home_are_told_apart(home: Home) -> None:
     """Each named broker has a lock of its own."""
-    with hold(home.lock(lock_name("broker", "dmz"))):
-        assert running(["broker", "--name", "dmz", "--cron"], {"TABARD_HOME": str(home.path)}) == os.getpid()
-        assert running(["broker", "--name=hq", "--cron"], {"TABARD_HOME": str(home.path)}) is None
+    with hold(home.lock("broker.dmz")):
+        assert running(["broker", "dmz", "--cron"], {"TABARD_HOME": str(home.path)}) == os.getpid()
+        assert running(["broker", "hq", "--cron"], {"TABARD_HOME": str(home.path)}) is None
 
 
 @pytest.mark.parametrize("line", ["agent", "check --cron", "--cron", "agent --cron --home"])

@@ -1,0 +1,151 @@
+"""``tabard log``: lines or one message into the agent of this host."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+from tabard import exits
+from tabard.client import IntakeClient
+from tabard.errors import IntakeError
+from tabard.home import Home
+from tabard.ops.cli.base import command
+from tabard.ops.lines import read_lines
+from tabard.records import INT_FIELDS, LOG_FIELDS, MAX_RECORDS, SEVERITIES
+
+PATIENCE: Final = 30.0
+"""Seconds an agent may be away, for a restart, before lines that it had not accepted are given up."""
+_PAUSE: Final = 0.2
+_STDIN: Final = 0
+
+
+class _Field(click.ParamType[tuple[str, str]]):
+    """``NAME=VALUE``: a text field of the record, or an attribute of any other name."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = value.partition("=")
+        if not name or not equals or name in INT_FIELDS:
+            taken = ", ".join(sorted(INT_FIELDS))
+            self.fail(f"expected NAME=VALUE with a name other than {taken}, found {value!r}", param, ctx)
+        return name, text
+
+
+@command(
+    "log",
+    examples=[
+        ("backup.sh 2>&1 | tabard log --service backup", "Every line a script prints, as it prints it"),
+        ("tabard log --service backup --level ERROR 'disk is full'", "One message"),
+        (
+            "tabard log --field product=shop --field ticket=4711 restarted",
+            "With a field and an attribute of its own",
+        ),
+    ],
+)
+@click.argument("message", nargs=-1)
+@click.option("--service", default="", metavar="NAME", help="The program that speaks.")
+@click.option(
+    "--level", type=click.Choice(list(SEVERITIES), case_sensitive=False), help="Level of every line."
+)
+@click.option(
+    "--field",
+    "fields",
+    type=_Field(),
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another field or attribute.",
+)
+def log(
+    home: Home, message: Sequence[str], service: str, level: str | None, fields: Sequence[tuple[str, str]]
+) -> int:
+    """Hand lines from standard input, or one message, to the agent.
+
+    Ends when the agent has journaled every line, which from then on survives kill -9 and, after the agent's
+    fsync interval, a power cut. Should the agent be restarted meanwhile, lines are kept and sent again. Exit
+    code 1 when no agent takes them, 3 when it refused some. Blank lines are left out; a line of more than
+    200,000 bytes becomes several.
+    """
+    template = _template(service, level, dict(fields))
+    client = IntakeClient(home.socket("intake.sock"), f"log-{secrets.token_hex(8)}", service=service)
+    with contextlib.closing(client):
+        client.connect()
+        try:
+            for lines in [[" ".join(message)]] if message else read_lines(_STDIN):
+                _deliver(client, [_record(template, line) for line in lines])
+        except KeyboardInterrupt:
+            _finish(client)  # what was read is handed over all the same
+            raise
+        _finish(client)
+    if client.refused:
+        click.echo(
+            f"tabard: the agent refused {len(client.refused)} frames: {client.refused[0].reason}", err=True
+        )
+        return exits.PARTLY
+    return exits.DONE
+
+
+def _template(service: str, level: str | None, fields: dict[str, str]) -> dict[str, Any]:
+    """What every record of this run has in common."""
+    values: dict[str, Any] = {name: text for name, text in fields.items() if name in LOG_FIELDS}
+    others = {name: text for name, text in fields.items() if name not in LOG_FIELDS}
+    if others:
+        values["attributes"] = json.dumps(others)
+    if service:
+        values["service"] = service
+    if level:
+        values["level"] = level.upper()
+    values["severity"] = SEVERITIES.get(values.get("level", ""), 0)
+    return values
+
+
+def _record(template: dict[str, Any], line: str) -> tuple[Any, ...]:
+    values = {**template, "time": time.time_ns(), "message": line}
+    return tuple(values.get(name) for name in LOG_FIELDS)
+
+
+def _deliver(client: IntakeClient, records: list[tuple[Any, ...]]) -> None:
+    for start in range(0, len(records), MAX_RECORDS):
+        try:
+            client.send(records[start : start + MAX_RECORDS])
+        except (IntakeError, OSError):
+            _return_of_the_agent(client)
+
+
+def _finish(client: IntakeClient) -> None:
+    """Hear that everything is journaled. Raises IntakeError when it is not."""
+    try:
+        done = client.flush(PATIENCE)
+    except (IntakeError, OSError):
+        _return_of_the_agent(client)
+        done = client.flush(PATIENCE)
+    if not done:
+        raise IntakeError(
+            "the agent did not confirm the last lines",
+            expected=f"an answer within {PATIENCE:.0f}s",
+            hint="They may be stored all the same: look before you send them again",
+        )
+
+
+def _return_of_the_agent(client: IntakeClient) -> None:
+    """Connect again, which sends what was not accepted; raises IntakeError when patience ends."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            client.connect()
+        except (IntakeError, OSError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
