@@ -1,17 +1,21 @@
 """Contradictions between settings that are each right by themselves.
 
 An error keeps a role from starting, because something would be lost, doubled or never arrive. A warning
-is shown by ``tabard check`` and by a starting role.
+is for people: ``tabard check`` shows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tabard.errors import SettingsError
 from tabard.settings.schema import Broker
-from tabard.settings.values import Settings
+from tabard.settings.values import Origin, Settings
+
+_WILDCARDS: Final = frozenset({"*", "0.0.0.0", "[::]"})  # noqa: S104 -- recognised here, never bound
+_LOOPBACK: Final = ("127.", "localhost:", "[::1]:")
+_LANES: Final = ("up_in", "up_out", "down_in", "down_out")
 
 
 class Finding(NamedTuple):
@@ -29,26 +33,23 @@ def lint(settings: Settings) -> tuple[Finding, ...]:
 
 def _against(settings: Settings, key: str, what: str, hint: str, *, warning: bool = False) -> Finding:
     """A finding about a setting, placed where its value came from."""
-    origin = settings.origin(key)
-    error = SettingsError(what, file=origin.place or "default", key=key, line=origin.line, hint=hint)
-    return Finding(error, warning)
+    return _at(settings.origin(key), key, what, hint, warning=warning)
 
 
-def _in_file(settings: Settings, key: str, what: str, hint: str, *, warning: bool = False) -> Finding:
-    return Finding(SettingsError(what, file=str(settings.home.settings_file), key=key, hint=hint), warning)
+def _at(origin: Origin, key: str, what: str, hint: str, *, warning: bool = False) -> Finding:
+    place = origin.place or "default"
+    return Finding(SettingsError(what, file=place, key=key, line=origin.line, hint=hint), warning)
 
 
 def _brokers(settings: Settings) -> Iterator[Finding]:
     seen: set[str] = set()
-    for broker in settings.brokers:
+    for broker, origin in settings.tables["broker"]:
         if broker.name in seen:
-            yield _in_file(
-                settings, "broker", f"two brokers are named {broker.name!r}", "Give each its own name"
-            )
+            yield _at(origin, "broker", f"two brokers are named {broker.name!r}", "Give each its own name")
         seen.add(broker.name)
         if bool(broker.parent_up) != bool(broker.parent_down):
-            yield _in_file(
-                settings,
+            yield _at(
+                origin,
                 f"broker {broker.name}",
                 "only one of parent_up and parent_down is given",
                 "A parent has both lanes: give both endpoints, or neither",
@@ -57,27 +58,27 @@ def _brokers(settings: Settings) -> Iterator[Finding]:
 
 def _parents(settings: Settings) -> Iterator[Finding]:
     by_name = {broker.name: broker for broker in settings.brokers}
-    for broker in settings.brokers:
+    for broker, origin in settings.tables["broker"]:
         key = f"broker {broker.name}"
         parent = by_name.get(broker.parent)
         if broker.parent and parent is None and not broker.parent_up:
             known = ", ".join(name for name in by_name if name != broker.name) or "none"
-            yield _in_file(
-                settings,
+            yield _at(
+                origin,
                 key,
                 f"its parent {broker.parent!r} is not in this file (others here: {known})",
                 "Describe that broker, or give parent_up and parent_down",
             )
         elif parent is not None and not _inside(broker.zone, parent.zone):
-            yield _in_file(
-                settings,
+            yield _at(
+                origin,
                 key,
                 f"its zone {broker.zone!r} is not in the zone {parent.zone!r} of its parent {parent.name!r}",
                 "A parent forwards for its own zone and those below it",
             )
         if _loops(broker, by_name):
-            yield _in_file(
-                settings,
+            yield _at(
+                origin,
                 key,
                 "it is its own parent, directly or through others",
                 'Leave parent = "" at the top of the chain',
@@ -99,44 +100,45 @@ def _loops(broker: Broker, by_name: dict[str, Broker]) -> bool:
     return False
 
 
-def _endpoints(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Every address this home binds, as (who, endpoint)."""
-    for broker in settings.brokers:
-        for field in ("up_in", "up_out", "down_in", "down_out"):
-            endpoint = broker._asdict()[field]
+def _endpoints(settings: Settings) -> Iterator[tuple[str, str, Origin]]:
+    """Every address this home binds: who, the endpoint, and where that is written."""
+    for broker, origin in settings.tables["broker"]:
+        for lane, endpoint in zip(
+            _LANES, (broker.up_in, broker.up_out, broker.down_in, broker.down_out), strict=True
+        ):
             if endpoint:
-                yield f"broker {broker.name}.{field}", endpoint
+                yield f"broker {broker.name}.{lane}", endpoint, origin
     if settings["intake.tcp"]:
-        yield "intake.tcp", f"tcp://{settings['intake.tcp']}"
+        yield "intake.tcp", f"tcp://{settings['intake.tcp']}", settings.origin("intake.tcp")
     host = settings.str("herald.host")
     bracketed = f"[{host}]" if ":" in host else host
-    yield "herald.port", f"tcp://{bracketed}:{settings['herald.port']}"
+    yield "herald.port", f"tcp://{bracketed}:{settings['herald.port']}", settings.origin("herald.port")
 
 
 def _binds(settings: Settings) -> Iterator[Finding]:
-    seen: dict[str, tuple[str, str]] = {}
-    for who, endpoint in _endpoints(settings):
-        scheme, _, rest = endpoint.partition("://")
-        host, _, port = rest.rpartition(":")
-        # Two addresses of one host may share a port; a wildcard shares with nobody.
-        place = port if scheme == "tcp" else rest
-        other, other_host = seen.setdefault(place, (who, host))
-        if other != who and (scheme != "tcp" or host == other_host or _WILDCARDS & {host, other_host}):
-            yield _in_file(
-                settings, who, f"{endpoint} is also bound by {other}", "Give each its own port or path"
-            )
+    seen: list[tuple[str, str]] = []
+    for who, endpoint, origin in _endpoints(settings):
+        other = next((name for name, bound in seen if _collide(endpoint, bound)), None)
+        if other is not None:
+            yield _at(origin, who, f"{endpoint} is also bound by {other}", "Give each its own port or path")
+        seen.append((who, endpoint))
 
 
-_WILDCARDS = frozenset({"*", "0.0.0.0", "[::]"})  # noqa: S104 -- recognised here, never bound
-_LOOPBACK = ("127.", "localhost", "[::1]", "::1")
+def _collide(one: str, two: str) -> bool:
+    """Whether two endpoints cannot both be bound. Two addresses of a host may share a port, a wildcard not."""
+    if not one.startswith("tcp://") or not two.startswith("tcp://"):
+        return one == two
+    (host, _, port), (other_host, _, other_port) = one[6:].rpartition(":"), two[6:].rpartition(":")
+    hosts = {host.replace("localhost", "127.0.0.1"), other_host.replace("localhost", "127.0.0.1")}
+    return int(port) == int(other_port) and (len(hosts) == 1 or bool(hosts & _WILDCARDS))
 
 
 def _exposed(settings: Settings) -> Iterator[Finding]:
-    for who, endpoint in _endpoints(settings):
+    for who, endpoint, origin in _endpoints(settings):
         scheme, _, rest = endpoint.partition("://")
         if scheme == "tcp" and not rest.startswith(_LOOPBACK):
-            yield _in_file(
-                settings,
+            yield _at(
+                origin,
                 who,
                 f"{endpoint} can be reached from other hosts, and nobody is asked who they are",
                 "Use a loopback address behind an ssh tunnel",
@@ -216,7 +218,7 @@ def _names(settings: Settings) -> Iterator[Finding]:
 
 def _tails(settings: Settings) -> Iterator[Finding]:
     seen: set[str] = set()
-    for tail in settings.tails:
+    for tail, origin in settings.tables["intake.tail"]:
         if tail.path in seen:
-            yield _in_file(settings, "intake.tail", f"{tail.path} is described twice", "Remove one of them")
+            yield _at(origin, "intake.tail", f"{tail.path} is described twice", "Remove one of them")
         seen.add(tail.path)

@@ -18,7 +18,7 @@ from tabard.settings.lines import KeyPath
 from tabard.settings.lint import Finding, lint
 from tabard.settings.schema import Schema, Setting, Table
 from tabard.settings.table import SCHEMA
-from tabard.settings.values import Origin, Settings
+from tabard.settings.values import Origin, Rows, Settings
 
 STAGE_VARIABLE: Final = "DEV_STAGE"
 _OTHER_VARIABLES: Final = frozenset({HOME_VARIABLE, "TABARD_FAILPOINTS", "TABARD_FAILPOINT_LOG"})
@@ -101,9 +101,7 @@ class _Layers:
         self.values: dict[str, tuple[Any, Origin]] = {
             row.name: (row.default_value(), Origin("default")) for row in schema.settings
         }
-        self.tables: dict[str, tuple[tuple[Any, ...], Origin]] = {
-            table.name: ((), Origin("default")) for table in schema.tables
-        }
+        self.tables: dict[str, Rows] = dict.fromkeys((table.name for table in schema.tables), ())
 
     def apply_document(self, document: Document) -> None:
         """The file's own tables; the ``[stage.*]`` tables are left to ``apply_stage``."""
@@ -219,7 +217,7 @@ class _DocumentReader:
         self._prefix = prefix
         self._source = source
         self._tables = {table.name: table for table in layers.schema.tables}
-        self.repeated: dict[str, tuple[tuple[Any, ...], Origin]] = {}
+        self.repeated: dict[str, Rows] = {}
 
     def sections(self, content: Mapping[str, Any]) -> dict[str, tuple[Any, Origin]]:
         """The values of all sections; the tables that repeat go to ``repeated``."""
@@ -253,15 +251,18 @@ class _DocumentReader:
         return values
 
     def _repeat(self, name: str, raw: object, path: KeyPath) -> None:
-        origin = Origin(self._source, self._document.file, self._line(path))
-        self.repeated[name] = (self._list(self._tables[name], raw, path), origin)
+        self.repeated[name] = tuple(
+            (row, Origin(self._source, self._document.file, self._line((*path, number))))
+            for number, row in self._list(self._tables[name], raw, path)
+        )
 
-    def _list(self, table: Table, raw: object, path: KeyPath) -> tuple[Any, ...]:
+    def _list(self, table: Table, raw: object, path: KeyPath) -> list[tuple[int, Any]]:
+        """The rows that are right, with their numbers counted from 0."""
         if not isinstance(raw, list) or not all(isinstance(item, dict) for item in raw):
             self._fail(path, "wrong value", f"tables [[{_dotted(path)}]]", brief(raw))
-            return ()
-        made = (self._row(table, item, (*path, number)) for number, item in enumerate(raw))
-        return tuple(item for item in made if item is not None)
+            return []
+        made = ((number, self._row(table, item, (*path, number))) for number, item in enumerate(raw))
+        return [(number, row) for number, row in made if row is not None]
 
     def _row(self, table: Table, keys: Mapping[str, Any], path: KeyPath) -> Any:
         inner = {each.name: each for each in table.inner}
@@ -272,7 +273,7 @@ class _DocumentReader:
                 self._fail((*path, key), "no such key", hint=_did_you_mean(key, [*rows, *inner]))
         for name, each in inner.items():
             if name in keys:
-                values[name] = self._list(each, keys[name], (*path, name))
+                values[name] = tuple(row for _, row in self._list(each, keys[name], (*path, name)))
         for name, row in rows.items():
             if name in keys:
                 values[name] = self._checked(row, keys[name], (*path, name))

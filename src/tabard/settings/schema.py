@@ -81,14 +81,14 @@ class Table(NamedTuple):
     inner: tuple[Table, ...] = ()
     reload: bool = False
 
-    def shown(self, path: str, made: tuple[Any, ...]) -> Iterator[tuple[str, str]]:
-        """Every value of the tables ``made`` from this one, as (``broker[1].zone``, text)."""
-        for number, item in enumerate(made, 1):
-            values = item._asdict()
-            for row in self.rows:
-                yield f"{path}[{number}].{row.name}", row.show(values[row.name])
-            for table in self.inner:
-                yield from table.shown(f"{path}[{number}].{table.name}", values[table.name])
+    def shown(self, path: str, made: Any) -> Iterator[tuple[str, str]]:
+        """Every value of one row ``made`` of this table, as (``broker[1].zone``, text)."""
+        values = made._asdict()
+        for row in self.rows:
+            yield f"{path}.{row.name}", row.show(values[row.name])
+        for table in self.inner:
+            for number, item in enumerate(values[table.name], 1):
+                yield from table.shown(f"{path}.{table.name}[{number}]", item)
 
 
 class Schema(NamedTuple):

@@ -27,6 +27,10 @@ class Origin(NamedTuple):
         return f"{self.source}: {place}" if place else self.source
 
 
+Rows = tuple[tuple[Any, Origin], ...]
+"""The rows of a table that repeats, each with the place where it is written."""
+
+
 class Shown(NamedTuple):
     """One setting as a person may see it."""
 
@@ -48,7 +52,7 @@ class Settings:
         home: Home,
         schema: Schema,
         values: Mapping[str, tuple[Any, Origin]],
-        tables: Mapping[str, tuple[tuple[Any, ...], Origin]],
+        tables: Mapping[str, Rows],
     ) -> None:
         self.home = home
         self.schema = schema
@@ -85,12 +89,12 @@ class Settings:
     @property
     def brokers(self) -> tuple[Broker, ...]:
         """The ``[[broker]]`` tables, in the order of the file; empty when none is described."""
-        return self.tables["broker"][0]
+        return tuple(broker for broker, _ in self.tables["broker"])
 
     @property
     def tails(self) -> tuple[Tail, ...]:
         """The ``[[intake.tail]]`` tables, in the order of the file."""
-        return self.tables["intake.tail"][0]
+        return tuple(tail for tail, _ in self.tables["intake.tail"])
 
     def origin(self, name: builtins.str) -> Origin:
         """Where the value of ``name`` came from."""
@@ -104,15 +108,18 @@ class Settings:
             for value, origin in (self.values[setting.name],)
         ]
         for table in self.schema.tables:
-            rows, origin = self.tables[table.name]
-            for name, text in table.shown(table.name, rows):
-                shown.append(Shown(name, text, origin, table.reload))
+            for number, (row, origin) in enumerate(self.tables[table.name], 1):
+                shown += (
+                    Shown(name, text, origin, table.reload)
+                    for name, text in table.shown(f"{table.name}[{number}]", row)
+                )
         return tuple(shown)
 
     def changed(self, newer: Settings) -> tuple[builtins.str, ...]:
         """The names, of settings and of tables, whose value differs in ``newer``."""
         names = [name for name, (value, _) in self.values.items() if newer.values[name][0] != value]
-        return (*names, *(name for name, (rows, _) in self.tables.items() if newer.tables[name][0] != rows))
+        names += (name for name in self.tables if _bare(self.tables[name]) != _bare(newer.tables[name]))
+        return tuple(names)
 
     def keeping(self, older: Settings, names: tuple[builtins.str, ...]) -> Settings:
         """These settings with the values of ``older`` for ``names``."""
@@ -133,3 +140,7 @@ class Settings:
         if not isinstance(value, expected):
             raise SettingsError("asked for as another type", key=name, expected=expected.__name__)
         return value
+
+
+def _bare(rows: Rows) -> list[Any]:
+    return [row for row, _ in rows]

@@ -28,6 +28,11 @@ def broker(name: str, zone: str = "hq", **keys: str) -> str:
         (broker("a", parent_up="tcp://x:1"), "only one of parent_up and parent_down"),
         (broker("a", up_in="tcp://127.0.0.1:8024"), "is also bound by broker a.up_in"),
         (broker("a", up_in="tcp://*:9000", up_out="tcp://127.0.0.1:9000"), "is also bound by broker a.up_in"),
+        (
+            broker("a", up_in="tcp://[::1]:9", up_out="tcp://[::2]:9", down_in="tcp://[::2]:9"),
+            "bound by broker a.up_out",
+        ),
+        (broker("a", up_in="tcp://localhost:8024"), "is also bound by broker a.up_in"),
         (broker("a", up_in="ipc:///x", up_out="ipc:///x"), "ipc:///x is also bound by"),
         ('[agent]\nup = "tcp://127.0.0.1:1"\n', "only one lane has an endpoint"),
         ('[recorder]\ndown = "tcp://127.0.0.1:1"\n', "only one lane has an endpoint"),
@@ -43,7 +48,19 @@ def test_a_contradiction_keeps_a_role_from_starting(tmp_path: Path, text: str, s
         load(tmp_path, env={"TABARD_NODE_NAME": "web1"})
     assert says in str(caught.value)
     assert caught.value.hint
-    assert caught.value.file == str(tmp_path / "tabard.toml") or caught.value.file == "default"
+    assert caught.value.key
+    assert (caught.value.file, bool(caught.value.line)) in {
+        (str(tmp_path / "tabard.toml"), True),
+        ("default", False),
+    }
+
+
+def test_a_contradiction_is_placed_at_the_table_it_is_in(tmp_path: Path) -> None:
+    """The line is that of the second broker of the name, not of the first."""
+    (tmp_path / "tabard.toml").write_text(broker("a") + broker("b") + broker("a"))
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, env={})
+    assert caught.value.line == 7
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tabard.errors import TabardError
 from tabard.settings import load
 from tabard.settings.docs import reference
-from tabard.settings.kinds import Kind, Text, quoted
+from tabard.settings.kinds import Choice, Kind, Text, quoted
 from tabard.settings.schema import Setting, Table
 from tabard.settings.table import SCHEMA
 
@@ -107,3 +107,30 @@ RAW: dict[str, st.SearchStrategy[object]] = {
 def test_quoted_text_is_toml(text: str) -> None:
     """What is suggested for the file can be pasted into it."""
     assert tomllib.loads(f"x = {quoted(text)}")["x"] == text
+
+
+def test_every_reader_asks_for_a_setting_that_exists_by_its_type() -> None:
+    """A misspelt name or a wrong type would fail only when that line runs: here it fails at once."""
+    kinds = {
+        "int": {"number"},
+        "seconds": {"duration"},
+        "bytes": {"size"},
+        "flag": {"flag"},
+        "strings": {"list of"},
+    }
+    known = SCHEMA.by_name()
+    asked = 0
+    for folder in ("src/tabard", "agents", "brokers", "consumers", "web", "ops"):
+        for file in (ROOT / folder).rglob("*.py"):
+            for kind, name in re.findall(
+                r"settings\.(str|int|seconds|bytes|flag|strings)\(\s*\"([^\"{]+)\"",
+                file.read_text(encoding="utf-8"),
+            ):
+                asked += 1
+                assert name in known, f"{file}: {name}"
+                wanted = kinds.get(kind)
+                found = known[name].kind.name
+                assert found in wanted if wanted else isinstance(known[name].kind, (Text, Choice)), (
+                    f"{file}: {name}"
+                )
+    assert asked > 10
