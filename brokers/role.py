@@ -22,6 +22,8 @@ BURST: Final = 256
 BEFORE_FORWARD = failpoints.declare(
     "broker.before_forward", "a broker received a message and has not sent it on"
 )
+LOOK_EVERY: Final = 0.2
+"""Seconds between two looks whether a single pass is done."""
 AFTER_FORWARD = failpoints.declare("broker.after_forward", "a broker sent a message on")
 
 _log = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ class Broker:
 
     def __init__(self, plan: Plan, made: sockets.Sockets) -> None:
         self.plan = plan
+        self._handled = -1
+        self._handled_at = 0.0
         self.forwarder = Forwarder(plan.name, plan.zone)
         self.up_in = made.forward_in()
         self.up_out = made.forward_out()
@@ -98,6 +102,13 @@ class Broker:
                 sockets.send(target, passed)
                 failpoints.hit(AFTER_FORWARD)
 
+    def idle(self, now: float) -> float:
+        """Seconds since the counters moved, as far as earlier calls saw."""
+        handled = self.forwarder.counters["up received"] + self.forwarder.counters["down received"]
+        if handled != self._handled:
+            self._handled, self._handled_at = handled, now
+        return now - self._handled_at
+
     def status(self) -> dict[str, Any]:
         """For the status file: endpoints and counters."""
         plan = self.plan
@@ -116,9 +127,23 @@ class Broker:
 
 
 def run(
-    home: Home, plan: Plan, *, hwm: int, max_frame: int, ready: Callable[[], None] = lambda: None
+    home: Home,
+    plan: Plan,
+    *,
+    hwm: int,
+    max_frame: int,
+    once: float | None = None,
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Run one broker until it is told to end.
+
+    Args:
+        home: the directory of its lock, sockets and status file.
+        plan: what it binds and dials.
+        hwm: messages queued for each connection before some are dropped.
+        max_frame: bytes of one frame; a peer that sends a larger one is disconnected.
+        once: end after this many seconds in which nothing was forwarded.
+        ready: called when it forwards.
 
     Raises:
         AlreadyRunning: it runs already in this home.
@@ -135,6 +160,13 @@ def run(
             process.report(broker.status)
             _log.info("broker %s of zone %s is forwarding", plan.name, plan.zone)
             ready()
+            if once is not None:
+
+                def look() -> None:
+                    if broker.idle(process.loop.now()) > once:
+                        process.loop.stop()
+
+                process.loop.every(LOOK_EVERY, look)
             process.loop.run()
         finally:
             made.close()

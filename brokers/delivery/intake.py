@@ -77,11 +77,12 @@ class Intake:
             return
         stream.node_live = part.live
         for epoch in stream.listed[:-1]:
-            self._end(stream.epochs[epoch], stream.epochs[epoch].last)
+            book = stream.epochs[epoch]
+            self._end(book, book.last)
+            # beyond the node's last there is only what it had before it went back in time
+            self._lose(book, book.ended or 0, "not kept by the node any more", start=book.last + 1)
         if part.more == 0:
-            for book in stream.epochs.values():
-                if book.epoch not in stream.listed and book.ended is not None:
-                    self._lose(book, book.ended, "not kept by the node any more")
+            self._close_unlisted(stream)
         book = stream.epochs[newest]
         if book.last < book.seen.high and stream.conflict is None and stream.searching is None:
             self._counters["rolled back: a beacon ends before the cursor"] += 1
@@ -128,14 +129,29 @@ class Intake:
         )
         return True
 
-    def _lose(self, book: EpochBook, upto: int, reason: str) -> None:
-        """Record that what is missing up to `upto` will never come."""
-        for lo, hi in book.seen.holes(upto):
+    def _lose(self, book: EpochBook, upto: int, reason: str, start: int = 1) -> None:
+        """Record that what is missing from `start` to `upto` will never come."""
+        for lo, hi in book.seen.holes(upto, start):
             try:
                 book.seen.add(Range(lo, hi, UNKNOWN, UNKNOWN))
             except TooManyRanges:
                 return  # the holes before it close first; the next beacon comes back to this one
             book.gaps.append(Gap(book.epoch, lo, hi, hi - lo + 1, at_least=False, kind="gap", reason=reason))
+
+    def _close_unlisted(self, stream: StreamBook) -> None:
+        """The node names all it keeps: what is missing of any other epoch will never come."""
+        chained = all(stream.epochs[epoch].seen.covering(1) for epoch in stream.listed)
+        for book in stream.epochs.values():
+            if book.epoch in stream.listed or book.finished:
+                continue
+            if book.ended is None:
+                if not chained:
+                    continue  # the record that names this epoch as its predecessor is still to come
+                # the node went back to a time before this epoch
+                detail = "the node does not know this epoch any more: what it held beyond this is not known"
+                book.gaps.append(_doubt(book.epoch, book.seen.high + 1, "rolled back", detail))
+                self._end(book, book.seen.high)
+            self._lose(book, book.ended or 0, "not kept by the node any more")
 
     def _end(self, book: EpochBook, last: int) -> None:
         """`last` is where an epoch ended, as far as its node kept it."""

@@ -35,14 +35,17 @@ from tabard.brokers.wire.messages import (
     kind_of,
 )
 from tabard.brokers.wire.streams import STREAM_NAMES
-from tabard.errors import WireError
+from tabard.errors import JournalError, WireError
 
 HELLO_JITTER = 0.5
 """Seconds over which the beacons that a hello calls for are spread."""
+FIRST_PAUSE = 0.1
+"""Seconds from the first beacon to the second, doubled for each that follows while no sink answers."""
 STUCK_AFTER = 0.25
 """Seconds without credit, with something to send, after which a beacon goes out early."""
 STUCK_EVERY = 1.0
 """Seconds between early beacons."""
+_NOTHING = Ranges()
 _NONCES_KEPT = 4
 _DEAD_SESSIONS_KEPT = 16
 
@@ -59,6 +62,8 @@ class _SinkState:
     dead: deque[bytes] = field(default_factory=lambda: deque(maxlen=_DEAD_SESSIONS_KEPT))
     nonces: deque[bytes] = field(default_factory=lambda: deque(maxlen=_NONCES_KEPT))
     next_beacon: float = 0.0
+    unheard: int = 0
+    """Beacons sent since the start without a word from the sink."""
     last_beacon: float = float("-inf")
     stuck_since: float | None = None
     linger: float = 0.0
@@ -190,11 +195,12 @@ class Publisher:
         journal = self._journals[stream]
         if journal.spans()[-1].epoch != epoch:
             return False  # already done, the message is an echo
-        journal.fork(
-            epoch,
-            seq,
-            f"the sink holds other records from {seq} on: this node was restored from an older state",
-        )
+        detail = f"the sink holds other records from {seq} on: this node was restored from an older state"
+        try:
+            journal.fork(epoch, seq, detail)
+        except JournalError:
+            self.counters["fork put off"] += 1  # the sink repeats the conflict until it is done
+            return False
         self.counters["forked epoch"] += 1
         for state in self._sinks.values():
             state.senders[stream].drop_positions()
@@ -213,6 +219,28 @@ class Publisher:
             if stored:
                 journal.release(stored)
 
+    def delivered(self) -> bool:
+        """Whether every sink has stored everything that is durable here."""
+        return all(
+            not sender.cursors.get(span.epoch, _NOTHING).holes(span.last, span.oldest)
+            for state in self._sinks.values()
+            for sender in state.senders.values()
+            for span in sender.journal.spans()
+        )
+
+    def sinks(self) -> dict[str, dict[str, Any]]:
+        """Of each sink: whether it was heard, and what was sent in its session, by stream."""
+        return {
+            state.name: {
+                "attached": state.session != NO_SESSION,
+                "streams": {
+                    STREAM_NAMES[stream]: {"sent": sender.sent, "wants": sender.envelope.wants}
+                    for stream, sender in state.senders.items()
+                },
+            }
+            for state in self._sinks.values()
+        }
+
     # --- what goes out ---------------------------------------------------------------------
 
     def outgoing(self, now: float, wall: int, limit: int = 64) -> list[Message]:
@@ -226,7 +254,13 @@ class Publisher:
 
     def deadline(self) -> float:
         """When `outgoing` must be called again at the latest, without anything coming in."""
-        return min(state.next_beacon for state in self._sinks.values())
+        return min(min(state.next_beacon, self._speak_up_at(state)) for state in self._sinks.values())
+
+    @staticmethod
+    def _speak_up_at(state: _SinkState) -> float:
+        if state.stuck_since is None:
+            return float("inf")
+        return max(state.stuck_since + STUCK_AFTER, state.last_beacon + STUCK_EVERY)
 
     def linger(self, own: float) -> float:
         """Seconds that a record may wait for its batch: `own`, or what the busiest sink asks for."""
@@ -267,7 +301,7 @@ class Publisher:
             return False
         if state.stuck_since is None:
             state.stuck_since = now
-        return now - state.stuck_since >= STUCK_AFTER and now - state.last_beacon >= STUCK_EVERY
+        return now >= self._speak_up_at(state)
 
     @staticmethod
     def _unattached(sender: Sender) -> bool:
@@ -278,7 +312,7 @@ class Publisher:
         state.nonces.append(nonce)
         state.last_beacon = now
         state.stuck_since = None
-        state.next_beacon = now + self.interval * self._random.uniform(0.9, 1.0)
+        state.next_beacon = now + self._pause(state)
         streams = tuple(
             self._beacon_stream(stream, sender) for stream, sender in sorted(state.senders.items())
         )
@@ -287,6 +321,14 @@ class Publisher:
         )
         topic = topics.up_topic(state.name, self.key.zone, self.key.node, topics.BEACON)
         return Message(topic, b"", head, self._seal.sign(head), b"", b"")
+
+    def _pause(self, state: _SinkState) -> float:
+        """Seconds to the next beacon: short ones until the sink was heard for the first time."""
+        regular = self.interval * self._random.uniform(0.9, 1.0)
+        if state.session != NO_SESSION:
+            return regular
+        state.unheard += 1
+        return min(regular, FIRST_PAUSE * 2.0 ** min(state.unheard, 10))
 
     @staticmethod
     def _beacon_stream(stream: int, sender: Sender) -> BeaconStream:

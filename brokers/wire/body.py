@@ -98,7 +98,9 @@ def decode_gap(body: bytes) -> GapInfo:
     digest = _typed(value, "last_digest", bytes)
     if len(digest) != DIGEST_BYTES:
         raise WireError("a gap with a wrong digest", expected=f"{DIGEST_BYTES} bytes", found=f"{len(digest)}")
-    return GapInfo(_typed(value, "reason", str), _typed(value, "count", int), _typed(value, "at_least", bool), digest)
+    return GapInfo(
+        _typed(value, "reason", str), _typed(value, "count", int), _typed(value, "at_least", bool), digest
+    )
 
 
 def decode_groups(stream: int, body: bytes, count: int) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from tabard.brokers import sockets
 from tabard.brokers.running import role
@@ -15,22 +16,47 @@ from tabard.consumers.store.sqlite import SqliteStore
 from tabard.home import Home
 from tabard.settings import Reloader, Settings
 
+LOOK_EVERY: Final = 0.2
+"""Seconds between two looks whether a single pass is done."""
+
 _log = logging.getLogger(__name__)
 
 
-def run(home: Home, load: Callable[[], Settings], *, ready: Callable[[], None] = lambda: None) -> None:
-    """Run the recorder of a home until it is told to end; `load` reads the settings, again on SIGHUP.
+def run(
+    home: Home,
+    load: Callable[[], Settings],
+    *,
+    once: float | None = None,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the recorder of a home until it is told to end.
+
+    Args:
+        home: its directory.
+        load: reads the settings, again on SIGHUP.
+        once: end after this many seconds in which nothing arrived.
+        ready: called when it listens.
 
     Raises:
         AlreadyRunning: it runs already in this home.
         StoreError: the store cannot be opened.
     """
     reloader = Reloader(load)
-    with role("recorder", home, lambda: reload()) as process:
-        settings = reloader.settings
+    settings = reloader.current
+
+    def reload() -> None:
+        outcome = reloader.reload()
+        if outcome.error is not None:
+            _log.error("the settings are kept as they were: %s", outcome.error)
+            return
+        recorder.limits = _commits(reloader.current)
+        retention.limits = RetentionLimits.of(reloader.current)
+        _log.info("settings read again; changed: %s; after a restart: %s", outcome.changed, outcome.restart)
+
+    with role("recorder", home, reload) as process:
         made = sockets.Sockets(hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"))
         store = SqliteStore.open(settings.str("store.path") or home.store, settings.str("store.synchronous"))
-        retention = Retention(store, _retention(settings))
+        retention = Retention(store, RetentionLimits.of(settings))
         recorder = Recorder(
             settings.str("recorder.sink"),
             store,
@@ -41,18 +67,15 @@ def run(home: Home, load: Callable[[], Settings], *, ready: Callable[[], None] =
             settings.int("recorder.credit_batches"),
             upkeep=retention.step,
         )
-
-        def reload() -> None:
-            outcome = reloader.reload()
-            _log.info("settings read again: %s", outcome)
-            recorder.limits = _commits(reloader.settings)
-            retention.limits = _retention(reloader.settings)
-
         try:
             recorder.start(recorder_ends(settings, home))
             process.report(recorder.status)
             _log.info("recorder of sink %s is storing", settings.str("recorder.sink"))
             ready()
+            if once is not None:
+                process.loop.every(
+                    LOOK_EVERY, lambda: process.loop.stop() if recorder.idle() > once else None
+                )
             process.loop.run()
             recorder.finish()
         finally:
@@ -62,7 +85,3 @@ def run(home: Home, load: Callable[[], Settings], *, ready: Callable[[], None] =
 
 def _commits(settings: Settings) -> CommitLimits:
     return CommitLimits(settings.int("recorder.commit_rows"), settings.seconds("recorder.commit_delay"))
-
-
-def _retention(settings: Settings) -> RetentionLimits:
-    return RetentionLimits.of(settings)

@@ -86,6 +86,7 @@ class Recorder:
         self._pending_since: float | None = None
         self._wake: Timer | None = None
         self._wake_at = float("inf")
+        self._heard = loop.now()
 
     def start(self, ends: Ends) -> None:
         """Connect and begin; the peers need not be there yet."""
@@ -110,7 +111,7 @@ class Recorder:
                 self._commit()
                 return
             failpoints.hit(RECEIVED)
-            now = self._loop.now()
+            now = self._heard = self._loop.now()
             if len(frames) == len(Message._fields):
                 self.sink.receive(now, self._clock.wall(), Message(*frames))
             else:
@@ -168,6 +169,10 @@ class Recorder:
         """Retention, one small step at a time, with whatever arrives in between."""
         if self._upkeep(self._loop.now()):
             self._loop.call_at(self._loop.now() + 0.02, self._keep_up)
+
+    def idle(self) -> float:
+        """Seconds since the last batch or beacon."""
+        return self._loop.now() - self._heard
 
     def finish(self) -> None:
         """Commit what is pending and tell the nodes; the last thing before the process ends."""

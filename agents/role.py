@@ -1,0 +1,68 @@
+"""The agent process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from tabard.agents.worker import Agent
+from tabard.brokers import sockets
+from tabard.brokers.running import role
+from tabard.brokers.topology import agent_ends
+from tabard.home import Home
+from tabard.settings import Reloader, Settings
+
+LOOK_EVERY: Final = 0.2
+"""Seconds between two looks whether a single pass is done."""
+
+_log = logging.getLogger(__name__)
+
+
+def run(
+    home: Home,
+    load: Callable[[], Settings],
+    *,
+    once: float | None = None,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the agent of a home until it is told to end.
+
+    Args:
+        home: its directory.
+        load: reads the settings, again on SIGHUP.
+        once: end when all that the sources have is stored, or after this many seconds without progress.
+        ready: called when the intake listens.
+
+    Raises:
+        AlreadyRunning: it runs already in this home.
+        JournalError: the journal's directory cannot be used.
+        IntakeError: an address of the intake cannot be listened on.
+    """
+    reloader = Reloader(load)
+    settings = reloader.current
+
+    def reload() -> None:
+        outcome = reloader.reload()
+        if outcome.error is not None:
+            _log.error("the settings are kept as they were: %s", outcome.error)
+            return
+        agent.take(reloader.current)
+        _log.info("settings read again; changed: %s; after a restart: %s", outcome.changed, outcome.restart)
+
+    with role("agent", home, reload) as process:
+        made = sockets.Sockets(hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"))
+        try:
+            agent = Agent(home, settings, process.loop, made)
+            agent.start(agent_ends(settings, home))
+            process.report(agent.status)
+            _log.info(
+                "agent of node %s in zone %s listens", settings.str("node.name"), settings.str("node.zone")
+            )
+            ready()
+            if once is not None:
+                process.loop.every(LOOK_EVERY, lambda: process.loop.stop() if agent.idle() > once else None)
+            process.loop.run()
+            agent.finish()
+        finally:
+            made.close()

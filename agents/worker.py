@@ -1,0 +1,299 @@
+"""The agent between its parts: intake and samplers write the journals, the publisher hands them up.
+
+Everything happens in one thread round one loop; only the syncing of files runs in another. A record goes
+intake, batcher, journal (accepted), sync (durable), publisher, in this order and never past one of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from tabard._version import VERSION
+from tabard.agents.intake.batcher import Batcher, BatchLimits
+from tabard.agents.intake.server import IntakeServer
+from tabard.agents.intake.tail.specs import TailSpec, default_specs
+from tabard.agents.intake.tail.tailer import Tailer
+from tabard.agents.journal.disk import RealDisk
+from tabard.agents.journal.journal import Journal
+from tabard.agents.journal.limits import Limits
+from tabard.agents.samplers.host import HostSampler
+from tabard.agents.samplers.processes import ProcessSampler
+from tabard.agents.syncer import Syncer
+from tabard.brokers import sockets
+from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.delivery.publisher import Publisher
+from tabard.brokers.delivery.seal import OpenSeal
+from tabard.brokers.loop import Loop, Timer
+from tabard.brokers.topology import Ends
+from tabard.brokers.wire import topics
+from tabard.brokers.wire.codec import pack
+from tabard.brokers.wire.messages import Message
+from tabard.brokers.wire.streams import LOGS, SAMPLES, STREAM_NAMES
+from tabard.clock import SystemClock, boot_id
+from tabard.errors import JournalError
+from tabard.home import Home
+from tabard.settings import Settings
+
+ENFORCE_EVERY: Final = 2.0
+"""Seconds between two looks at the journal's bounds."""
+BURST: Final = 64
+"""Batches sent before everything else has its turn."""
+
+_log = logging.getLogger(__name__)
+
+
+class SyncedJournal:
+    """A journal that asks for a sync after every write."""
+
+    def __init__(self, journal: Journal, written: Callable[[], None]) -> None:
+        self._journal = journal
+        self._written = written
+
+    def append(self, body: bytes, count: int, marks: Mapping[str, Any], /) -> object:
+        """Keep a batch body, see `Journal.append`."""
+        batch = self._journal.append(body, count, marks)
+        self._written()
+        return batch
+
+
+class Agent:
+    """One host's agent. Raises JournalError from the constructor when the journal cannot be used at all."""
+
+    def __init__(self, home: Home, settings: Settings, loop: Loop, made: sockets.Sockets) -> None:
+        self._loop = loop
+        self._clock = SystemClock()
+        self._key = NodeKey(settings.str("node.name"), settings.str("node.zone"))
+        self._sinks = settings.strings("agent.sinks")
+        self._linger = settings.seconds("agent.linger")
+        self.journals = {stream: self._open(home, settings, stream) for stream in (LOGS, SAMPLES)}
+        self.publisher = Publisher(
+            self._key,
+            self._sinks,
+            self.journals,
+            OpenSeal(),
+            os.urandom,
+            interval=settings.seconds("agent.beacon"),
+            facts=self._facts,
+        )
+        self._syncer = Syncer(
+            loop, list(self.journals.values()), settings.seconds("journal.fsync"), self._pump
+        )
+        self._batcher = Batcher(
+            SyncedJournal(self.journals[LOGS], self._syncer.request),
+            loop,
+            linger=self._linger,
+            limits=BatchLimits(records=settings.int("agent.batch_records")),
+        )
+        marks = dict(self.journals[LOGS].marks)
+        self._server = IntakeServer(
+            loop,
+            self._batcher,
+            self._clock,
+            path=str(home.socket("intake.sock")) if settings.flag("intake.socket") else "",
+            tcp=settings.str("intake.tcp"),
+            marks=marks,
+            max_clients=settings.int("agent.max_clients"),
+        )
+        self._tailer = Tailer(
+            loop,
+            self._batcher,
+            self._clock,
+            _tails(settings),
+            marks=marks,
+            backlog=settings.bytes("intake.tail_backlog"),
+            exclude=[str(home.path)],
+        )
+        self._host = HostSampler(self._clock)
+        self._processes = ProcessSampler(self._clock)
+        self._samples_lost = 0
+        self._up = made.publisher()
+        self._down = made.subscriber()
+        self._wake: Timer | None = None
+        self._progress = (0, 0)
+        self._progress_at = loop.now()
+        self.settings = settings
+
+    def _open(self, home: Home, settings: Settings, stream: int) -> Journal:
+        name = STREAM_NAMES[stream]
+        return Journal.open(
+            RealDisk(),
+            str(home.journal / name),
+            stream,
+            limits=Limits(
+                bytes=settings.bytes(f"journal.{name}_bytes"),
+                age=settings.seconds("journal.age"),
+                segment=settings.bytes("journal.segment"),
+                keep_acked=settings.bytes("journal.keep_acked"),
+            ),
+            clock=self._clock,
+            seal=OpenSeal(),
+            entropy=os.urandom,
+            boot=boot_id(),
+            node=self._key.node,
+            zone=self._key.zone,
+            version=VERSION,
+        )
+
+    # --- life ------------------------------------------------------------------------------
+
+    def start(self, ends: Ends) -> None:
+        """Connect, listen, begin to read and to sample. Raises IntakeError when an address cannot be used."""
+        self._down.subscribe(topics.down_topic(self._key.zone, self._key.node))
+        for sink in self._sinks:
+            self._down.subscribe(topics.all_topic(sink))
+        sockets.connect(self._up, ends.up)
+        sockets.connect(self._down, ends.down)
+        self._loop.add_socket(self._down, self._receive)
+        self._server.open()
+        self._tailer.start()
+        self._loop.every(ENFORCE_EVERY, self._enforce)
+        self._sample_host()
+        self._sample_processes()
+        self._pump()
+
+    def take(self, settings: Settings) -> None:
+        """Take over what may change while running."""
+        self.settings = settings
+
+    def finish(self) -> None:
+        """Stop reading, journal what was read, send what can still be sent, and close the journals in order."""
+        self._server.close()
+        self._tailer.close()
+        self._batcher.flush()
+        self._syncer.close()
+        for journal in self.journals.values():
+            try:
+                journal.close()
+            except JournalError as error:
+                _log.error("%s", error)
+        self._send_all()
+
+    # --- publishing ------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        for _ in range(BURST):
+            frames = sockets.receive(self._down)
+            if frames is None:
+                break
+            if len(frames) == len(Message._fields):
+                self.publisher.receive(self._loop.now(), Message(*frames))
+            else:
+                self.publisher.counters["malformed message"] += 1
+        self._pump()
+
+    def _pump(self) -> None:
+        """Send what may be sent, in bursts, and see that the next deadline is met."""
+        now = self._loop.now()
+        messages = self.publisher.outgoing(now, self._clock.wall(), BURST)
+        for message in messages:
+            sockets.send(self._up, message)
+        self._batcher.linger = self.publisher.linger(self._linger)
+        if self._wake is not None:
+            self._wake.cancel()
+        due = now if len(messages) >= BURST else self.publisher.deadline()
+        self._wake = self._loop.call_at(due, self._pump)
+
+    def _send_all(self) -> None:
+        now = self._loop.now()
+        while True:
+            messages = self.publisher.outgoing(now, self._clock.wall(), BURST)
+            for message in messages:
+                sockets.send(self._up, message)
+            if len(messages) < BURST:
+                return
+
+    def _enforce(self) -> None:
+        for journal in self.journals.values():
+            journal.enforce(self._loop.now())
+
+    # --- samples ---------------------------------------------------------------------------
+
+    def _sample_host(self) -> None:
+        self._loop.call_at(self._loop.now() + self.settings.seconds("agent.sample_host"), self._sample_host)
+        self._keep_sample("host", self._host.sample())
+
+    def _sample_processes(self) -> None:
+        pause = self.settings.seconds("agent.sample_processes")
+        self._loop.call_at(self._loop.now() + pause, self._sample_processes)
+        for data in self._processes.scan(full_every=self.settings.seconds("agent.sample_full")):
+            self._keep_sample("processes", data)
+
+    def _keep_sample(self, kind: str, data: Mapping[str, Any]) -> None:
+        body = pack([("sampler", None, "sampler", [(self._clock.wall(), kind, data)])])
+        try:
+            self.journals[SAMPLES].append(body, 1, {})
+        except JournalError:
+            self._samples_lost += (
+                1  # the next sample says how things are then; `status` says how many are missing
+            )
+        self._syncer.request()
+
+    # --- what it says of itself ------------------------------------------------------------
+
+    def _facts(self) -> dict[str, Any]:
+        faults = [f"{fault.kind}: {fault.where}: {fault.detail}" for fault in self._faults()]
+        return {
+            "version": VERSION,
+            "boot": boot_id(),
+            "journal_bytes": sum(journal.stats().bytes for journal in self.journals.values()),
+            "faults": faults[:8],
+        }
+
+    def _faults(self) -> list[Any]:
+        return [fault for journal in self.journals.values() for fault in journal.faults()]
+
+    def idle(self) -> float:
+        """Seconds since anything was accepted or sent; infinite when all there is was read and stored."""
+        now = self._loop.now()
+        sent = sum(
+            stream["sent"] for sink in self.publisher.sinks().values() for stream in sink["streams"].values()
+        )
+        progress = (self._batcher.accepted, sent)
+        if progress != self._progress:
+            self._progress, self._progress_at = progress, now
+        nothing_left = (
+            not self._batcher.waiting
+            and not any(source.get("lag") for source in self._tailer.sources())
+            and not any(journal.unsynced for journal in self.journals.values())
+            and self.publisher.delivered()
+        )
+        return float("inf") if nothing_left else now - self._progress_at
+
+    def status(self) -> dict[str, Any]:
+        """For the status file."""
+        return {
+            "node": self._key.node,
+            "zone": self._key.zone,
+            "intake": self._server.addresses(),
+            "clients": self._server.clients(),
+            "sources": self._tailer.sources(),
+            "accepted": self._batcher.accepted,
+            "blocked": str(self._batcher.blocked) if self._batcher.blocked else None,
+            "samples_lost": self._samples_lost,
+            "journals": {STREAM_NAMES[stream]: _stats(journal) for stream, journal in self.journals.items()},
+            "sinks": self.publisher.sinks(),
+            "faults": [list(fault) for fault in self._faults()],
+            "counters": dict(self.publisher.counters),
+        }
+
+
+def _stats(journal: Journal) -> dict[str, Any]:
+    stats = journal.stats()
+    return {
+        "bytes": stats.bytes,
+        "segments": stats.segments,
+        "unsynced": stats.unsynced,
+        "oldest_age": stats.oldest_age,
+        "dropped": stats.dropped,
+        "epochs": len(journal.spans()),
+    }
+
+
+def _tails(settings: Settings) -> list[TailSpec]:
+    specs = [
+        TailSpec(tail.path, tail.format, tail.multiline, tail.service, tail.level) for tail in settings.tails
+    ]
+    return [*specs, *default_specs()] if settings.flag("intake.tail_defaults") else specs
