@@ -11,8 +11,18 @@ from tabard import __version__, exits
 from tabard.ops.cli.base import Entry, ReaderGone, Root, home_option
 
 COMMANDS: Final = {
+    "up": Entry("tabard.ops.cli.up:up", "Run every role on this machine until Ctrl-C."),
+    "agent": Entry("tabard.ops.cli.agent:agent", "Take records in, journal them, and hand them up."),
+    "broker": Entry("tabard.ops.cli.broker:broker", "Forward both lanes of a zone."),
+    "recorder": Entry("tabard.ops.cli.recorder:recorder", "Store what arrives, tell the nodes, and delete what is too old."),
+    "herald": Entry("tabard.ops.cli.herald:herald", "Show the store in a browser."),
+    "logs": Entry("tabard.ops.cli.logs:logs", "Show what was said, oldest first."),
+    "nodes": Entry("tabard.ops.cli.nodes:nodes", "List the nodes, when they were heard, and how far behind they are."),
+    "status": Entry("tabard.ops.cli.status:status", "Show how this home is doing, faults first."),
+    "sink": Entry("tabard.ops.cli.sink:sink", "Look at the sinks that records go to."),
     "check": Entry("tabard.ops.cli.check:check", "Validate the settings and look for contradictions."),
     "settings": Entry("tabard.ops.cli.settings:settings", "Show every setting and where its value comes from."),
+    "log": Entry("tabard.ops.cli.log:log", "Hand lines from standard input, or one message, to the agent."),
     "completion": Entry("tabard.ops.cli.completion:completion", "Print the completion script of a shell."),
 }  # fmt: skip
 """Every command: where it is, and its help in one sentence (so that ``tabard --help`` imports none)."""

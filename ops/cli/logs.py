@@ -1,0 +1,188 @@
+"""``tabard logs``: what was said, from the store."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from tabard import exits
+from tabard.errors import TabardError, UsageError
+from tabard.home import Home
+from tabard.names import check_zone
+from tabard.ops.cli.base import command
+from tabard.ops.cli.options import output_option
+from tabard.records import SEVERITIES
+
+if TYPE_CHECKING:
+    from tabard.consumers.store.results import LogQuery
+    from tabard.ops.listing import Row
+
+NEWEST: Final = 100
+FOLLOWED: Final = 10
+"""Rows shown when neither -n nor --since says how many: without and with -f."""
+MOST: Final = 100_000
+
+
+class _Time(click.ParamType[int]):
+    """A time as the page takes it, in nanoseconds since 1970 UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        from tabard.web.zones import DisplayZone, parse_instant
+
+        try:
+            return parse_instant(value, now=time.time_ns(), zone=DisplayZone("local", None))
+        except TabardError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Level(click.ParamType[str]):
+    """A level word, in any case; the severity number it begins at."""
+
+    name = "level"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        word = str(value).upper()
+        if word not in SEVERITIES:
+            self.fail(f"expected one of {', '.join(SEVERITIES).lower()}, found {value!r}", param, ctx)
+        return word
+
+
+@command(
+    "logs",
+    examples=[
+        ("tabard logs", "The newest 100 records"),
+        ("tabard logs -f --level warning", "Follow warnings and worse until Ctrl-C"),
+        ("tabard logs --since 2h --service shop", "The last two hours of one service"),
+        ("tabard logs --since '2026-11-03 08:00' --until '2026-11-03 09:00'", "One hour, in local time"),
+        ("tabard logs --since 1d -o ndjson > day.ndjson", "A day, one JSON object a line"),
+    ],
+)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is stored from now on, until Ctrl-C.")
+@click.option(
+    "--since",
+    type=_Time(),
+    metavar="TIME",
+    help="From this event time on: 15m, 2h, 1d ago, or a date and time.",
+)
+@click.option("--until", type=_Time(), metavar="TIME", help="Before this event time.")
+@click.option("--level", type=_Level(), metavar="LEVEL", help="This level and worse, such as warning.")
+@click.option("--node", metavar="NAME", help="Of this node.")
+@click.option("--zone", metavar="PATH", help="Of this zone and those below it.")
+@click.option("--service", metavar="NAME", help="Of this service.")
+@click.option("--grep", metavar="TEXT", help="With this text in message, module or function.")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(1, MOST),
+    metavar="N",
+    help="The newest N.  [default: 100, with -f 10, with --since all]",
+)
+@output_option
+def logs(
+    home: Home,
+    follow: bool,
+    since: int | None,
+    until: int | None,
+    level: str | None,
+    node: str | None,
+    zone: str | None,
+    service: str | None,
+    grep: str | None,
+    lines: int | None,
+    output: str,
+) -> int:
+    """Show what was said, oldest first.
+
+    Reads the store of this home; no role needs to run. A time without an offset is local; a date without a time
+    is its midnight. A GAP stands where records were lost, a DOUBT where one side was restored from a backup, whatever
+    the filters say of records. The text of --grep is looked for as it is, in any case of ASCII letters.
+    """
+    if follow and until is not None:
+        raise UsageError("-f has no end, --until has one", hint="Leave one of them out")
+    if follow and output == "json":
+        raise UsageError("-f never closes a JSON array", hint="Use -o ndjson")
+    if zone is not None:
+        check_zone(zone)
+    from tabard.consumers.store.results import LogQuery
+
+    query = LogQuery(
+        node=node,
+        zone=zone,
+        service=service,
+        min_severity=SEVERITIES[level] if level else 0,
+        text=grep,
+        since=since,
+        until=until,
+    )
+    try:
+        written = _write(_rows(home, query, lines, follow=follow), output)
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+    else:
+        if not written and output == "table":
+            click.echo("tabard: nothing fits", err=True)
+    return exits.DONE
+
+
+def _rows(home: Home, query: LogQuery, lines: int | None, *, follow: bool) -> Iterator[Iterable[Row]]:
+    """What there is, then what comes; each item is written out before the next is asked for."""
+    from tabard.ops import listing
+    from tabard.ops.stores import open_reader
+
+    with open_reader(home) as reader:
+        mark = listing.mark(reader, query)
+        if lines is None and query.since is not None:
+            stored: Iterable[Row] = listing.every(reader, query)
+        else:
+            stored = listing.newest(reader, query, lines or (FOLLOWED if follow else NEWEST))
+        if not follow:
+            yield stored
+            return
+        # What was stored while this was read comes right after, once.
+        yield (row for row in stored if mark.covers(row))
+        yield from listing.follow(reader, query, mark)
+
+
+def _write(batches: Iterable[Iterable[Row]], output: str) -> int:
+    """Write each batch as it comes; how many rows there were."""
+    from tabard.ops.rendering import as_lines, as_object
+
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    written = 0
+    for rows in batches:
+        before = written
+        for row in rows:
+            if output == "table":
+                for line in as_lines(row, colour=colour):
+                    sys.stdout.write(line + "\n")
+            else:
+                text = json.dumps(as_object(row), ensure_ascii=False)
+                before_it = "" if output == "ndjson" else ",\n  " if written else "[\n  "
+                sys.stdout.write(before_it + text + ("\n" if output == "ndjson" else ""))
+            written += 1
+        sys.stdout.flush()
+        if written == before:
+            _notice_reader_gone()
+    if output == "json":
+        sys.stdout.write("\n]\n" if written else "[]\n")
+    return written
+
+
+def _notice_reader_gone() -> None:
+    """Raises BrokenPipeError when standard output is a pipe that nobody reads, though nothing is to be written."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if any(events & select.POLLERR for _, events in poll.poll(0)):
+        raise BrokenPipeError

@@ -1,0 +1,82 @@
+"""``tabard nodes``: who is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from tabard import exits
+from tabard.home import Home
+from tabard.ops.cli.base import command
+from tabard.ops.cli.options import output_option
+from tabard.ops.output import Row, emit
+
+if TYPE_CHECKING:
+    from tabard.consumers.store.results import NodeRow
+
+KEYS: Final = ("node", "zone", "state", "heard", "interval", "clock", "version", "lag", "gaps", "facts")
+"""Of a node in JSON."""
+COLUMNS: Final = ("node", "zone", "state", "heard", "behind", "gaps", "version")
+"""Of the table."""
+
+
+@command(
+    "nodes",
+    examples=[
+        ("tabard nodes", "Every node that ever spoke"),
+        ("tabard nodes -o ndjson", "One JSON object a line, with lag and facts"),
+    ],
+)
+@output_option
+def nodes(home: Home, output: str) -> int:
+    """List the nodes, when they were heard, and how far behind they are.
+
+    Reads the store of this home. A node is up, late after two intervals without a beacon, silent after three, never
+    when none was heard. Behind is what the node has and the store has not, by its last beacon.
+    """
+    from tabard.ops.stores import open_reader
+
+    now = time.time_ns()
+    with open_reader(home) as reader:
+        found = reader.nodes(now)
+    if output == "table":
+        emit(_table(found, now), COLUMNS, output)
+    else:
+        emit(_objects(found), KEYS, output)
+    return exits.DONE
+
+
+def _table(found: Iterable[NodeRow], now: int) -> Iterator[Row]:
+    from tabard.web.zones import SECOND, age
+
+    for node in found:
+        behind = [f"{count} {stream}" for stream, count in node.lag.items() if count]
+        heard = None if node.last_beacon is None else f"{age((now - node.last_beacon) / SECOND)} ago"
+        yield {
+            "node": node.name,
+            "zone": node.zone,
+            "state": node.state,
+            "heard": heard,
+            "behind": behind or 0,
+            "gaps": node.gaps,
+            "version": node.version,
+        }
+
+
+def _objects(found: Iterable[NodeRow]) -> Iterator[Row]:
+    from tabard.web.zones import SECOND, iso
+
+    for node in found:
+        yield {
+            "node": node.name,
+            "zone": node.zone,
+            "state": node.state,
+            "heard": None if node.last_beacon is None else iso(node.last_beacon),
+            "interval": node.interval,
+            "clock": None if node.clock is None else node.clock / SECOND,
+            "version": node.version,
+            "lag": dict(node.lag),
+            "gaps": node.gaps,
+            "facts": dict(node.facts),
+        }

@@ -1,0 +1,89 @@
+"""A stored record or gap as one JSON object, and as lines for a person."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, Final
+
+import click
+
+from tabard.consumers.store.results import GapRow, LogRow
+from tabard.ops.output import printable
+from tabard.records import severity_name
+from tabard.web.zones import DisplayZone, iso
+
+LOCAL: Final = DisplayZone("local", None)
+"""The zone of whoever reads: TZ, else the host's."""
+_COLOURS: Final = {"DEBUG": "bright_black", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "bright_red"}
+_CONTINUED: Final = "    | "
+"""Begins every line after a record's first, so that none of them can be taken for another record."""
+
+
+def as_object(row: LogRow | GapRow) -> dict[str, Any]:
+    """The object of ``-o json`` and ``-o ndjson``: ``kind`` first, times as UTC text, attributes decoded."""
+    if isinstance(row, LogRow):
+        fields = {"kind": "record", **row._asdict(), "attributes": _decoded(row.attributes)}
+    else:
+        fields = asdict(row)
+    return {**fields, "time": iso(row.time), "arrived": iso(row.arrived)}
+
+
+def as_lines(row: LogRow | GapRow, *, colour: bool) -> Iterator[str]:
+    """The lines of a record or gap: time, level, node, service and message; a trace indented below."""
+    if isinstance(row, GapRow):
+        yield _gap(row, colour)
+        return
+    level = row.level or severity_name(row.severity)
+    word = printable(level).upper()[:8].ljust(8)
+    message, *more = (row.message or row.exception or "").split("\n")
+    speaker = printable(row.service or row.logger or row.module or "")
+    head = [when(row.time), word, printable(row.node)]
+    if colour:
+        head = [click.style(head[0], dim=True), _coloured(word, row.severity), click.style(head[2], dim=True)]
+        speaker = click.style(speaker, bold=True) if speaker else ""
+    yield (
+        "  ".join(head) + f"  {speaker}: {printable(message)}"
+        if speaker
+        else "  ".join([*head, printable(message)])
+    )
+    for line in more:
+        yield _CONTINUED + printable(line)
+    trace = row.stack or (row.exception if row.message else None)
+    for line in (trace or "").rstrip("\n").split("\n") if trace else ():
+        yield _CONTINUED + printable(line)
+
+
+def when(time: int) -> str:
+    """``2026-11-03 17:00:00.123+01:00``: local, to the millisecond, in a form that --since takes."""
+    offset = LOCAL.at(time).strftime("%z")
+    return f"{LOCAL.date(time)} {LOCAL.clock(time)}{offset[:3]}:{offset[3:5]}"
+
+
+def amount(gap: GapRow) -> str:
+    """``12 records``, ``at least 1 record``."""
+    return f"{'at least ' if gap.at_least else ''}{gap.count} record{'' if gap.count == 1 else 's'}"
+
+
+def _gap(gap: GapRow, colour: bool) -> str:
+    said = f"{amount(gap)} missing: {gap.reason}" if gap.kind == "gap" else gap.reason
+    if gap.detail:
+        said += f" ({gap.detail})"
+    line = f"{when(gap.time)}  {gap.kind.upper():<8}  {printable(gap.node)}  {printable(said)}"
+    return click.style(line, fg="magenta", bold=True) if colour else line
+
+
+def _coloured(word: str, severity: int) -> str:
+    colour = _COLOURS.get(severity_name(severity))
+    return click.style(word, fg=colour) if colour else word
+
+
+def _decoded(attributes: str | None) -> Any:
+    """The attributes as an object; as text when they are none (such as cut short)."""
+    if attributes is None:
+        return None
+    try:
+        return json.loads(attributes, parse_constant=str)
+    except (ValueError, RecursionError):
+        return attributes

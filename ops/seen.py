@@ -1,0 +1,95 @@
+"""Which roles a home has, whether they run, and what they last said of themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tabard.errors import HomeError
+from tabard.home import Home
+from tabard.locks import held
+
+SILENT_AFTER: Final = 15.0
+"""Seconds after which a role that has not renewed its status file (every 2 s) is held to be frozen."""
+RUNNING: Final = "running"
+SILENT: Final = "silent"
+STOPPED: Final = "stopped"
+_ORDER: Final = ("up", "agent", "broker", "recorder", "herald")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One role of a home."""
+
+    name: str
+    state: str
+    """``running``; ``silent``: it runs and says nothing any more; ``stopped``: it ran here once."""
+    pid: int | None
+    since: int | None
+    """When it started, nanoseconds since 1970 UTC."""
+    said: Mapping[str, Any] = field(default_factory=dict)
+    """Its status file; empty when it does not run."""
+
+    @property
+    def role(self) -> str:
+        """The role without the name of its instance."""
+        return self.name.partition(".")[0]
+
+
+def roles(home: Home) -> list[Seen]:
+    """Every role that runs or ever ran in the home, by the locks in ``run/``; none when there is no home.
+
+    Raises HomeError when the home is another user's.
+    """
+    try:
+        names = [entry.name for entry in os.scandir(home.run) if entry.name.endswith(".lock")]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise HomeError(
+            "cannot look into the home",
+            expected="a directory this user can read",
+            found=error.strerror,
+            where=str(home.run),
+            hint="Run this as the user whose home it is, or choose another --home",
+        ) from error
+    found = [_seen(home, name.removesuffix(".lock")) for name in names]
+    return sorted(found, key=lambda seen: (_place(seen.role), seen.name))
+
+
+def _seen(home: Home, name: str) -> Seen:
+    pid = held(home.lock(name))
+    if pid is None:
+        return Seen(name, STOPPED, None, None)
+    said, age = _said(home, name, pid)
+    state = SILENT if age is not None and age > SILENT_AFTER else RUNNING
+    return Seen(name, state, pid or None, _locked_at(home, name), said)
+
+
+def _said(home: Home, name: str, pid: int) -> tuple[Mapping[str, Any], float | None]:
+    """What the status file says and how many seconds ago; nothing when it is not of this process."""
+    path = home.run / f"{name}.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        age = time.time() - path.stat().st_mtime
+    except (OSError, ValueError):
+        return {}, None
+    if not isinstance(content, dict) or content.get("pid") != pid:
+        return {}, None
+    return content, age
+
+
+def _locked_at(home: Home, name: str) -> int | None:
+    """When the role took its lock: it writes its process id into the file then, and at no other time."""
+    try:
+        return os.stat(home.lock(name)).st_mtime_ns
+    except OSError:
+        return None
+
+
+def _place(role: str) -> int:
+    return _ORDER.index(role) if role in _ORDER else len(_ORDER)

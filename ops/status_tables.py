@@ -1,0 +1,140 @@
+"""The report on a home as tables for a person."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from tabard.ops.output import emit, printable
+from tabard.ops.rendering import when
+from tabard.web.scales import show_bytes
+
+_STATES: Final = {
+    "well": "All is well.",
+    "partly": "Not all is well:",
+    "stopped": "Nothing runs here. `tabard up` starts it.",
+}
+
+
+class Section(NamedTuple):
+    """One table with its title."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[Mapping[str, object]]
+
+
+def lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """Everything, faults first; a table without rows is left out."""
+    node = f", node {report['node']} of zone {report['zone']}" if report["node"] else ""
+    yield f"Tabard {report['version']}{node}, home {report['home']}"
+    yield ""
+    yield _STATES[report["state"]]
+    for fault in report["faults"]:
+        yield printable(f"  {fault['where']}: {fault['what']}")
+    for section in _sections(report):
+        if section.rows:
+            yield ""
+            yield section.title
+            yield from _table(section)
+
+
+def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
+    yield Section(
+        "Roles",
+        ("name", "state", "pid", "since"),
+        [{**role, "since": _local(role["since"])} for role in report["roles"]],
+    )
+    yield Section("Addresses", ("what", "address"), list(_addresses(report)))
+    yield Section(
+        "Sources",
+        ("path", "state", "size", "behind", "why"),
+        [
+            {**source, "size": _size(source.get("size")), "behind": _size(source.get("lag"))}
+            for source in report["sources"]
+        ],
+    )
+    yield Section(
+        "Journal",
+        ("stream", "size", "sink", "behind"),
+        [
+            {**stream, "size": _size(stream["journal_bytes"]), "behind": _records(stream["lag"])}
+            for stream in report["streams"]
+        ],
+    )
+    yield Section(
+        "Brokers",
+        ("name", "zone", "up_received", "up_sent", "down_received", "down_sent", "dropped"),
+        [{**broker, "dropped": _dropped(broker["dropped"])} for broker in report["brokers"]],
+    )
+    if report["recorder"]:
+        credit = report["recorder"]["credit"] or {}
+        yield Section(
+            "Recorder: credit in batches, streams that have some and that wait for some",
+            ("sink", "budget", "out", "active", "waiting"),
+            [{"sink": report["recorder"]["sink"], **credit}],
+        )
+    if report["store"]:
+        yield _stored(report["store"])
+
+
+def _addresses(report: Mapping[str, Any]) -> Iterator[dict[str, object]]:
+    for address in report["intakes"]:
+        yield {"what": "records come in at", "address": address}
+    if report["page"]:
+        yield {"what": "the page is at", "address": report["page"]}
+
+
+def _stored(store: Mapping[str, Any]) -> Section:
+    title = (
+        f"Store {store['path']}: {show_bytes(store['bytes'])}, {_count(store['nodes'], 'node')},"
+        f" {_count(store['gaps'], 'gap')}, {store['quarantined']} in quarantine"
+    )
+    rows = [
+        {
+            "stream": name,
+            "rows": each["rows"],
+            "oldest": _local(each["oldest"]),
+            "newest": _local(each["newest"]),
+        }
+        for name, each in store["streams"].items()
+    ]
+    return Section(title, ("stream", "rows", "oldest", "newest"), rows)
+
+
+def _table(section: Section) -> Iterator[str]:
+    stream = io.StringIO()
+    rows = [{column: row.get(column) for column in section.columns} for row in section.rows]
+    emit(rows, section.columns, "table", stream)
+    for line in stream.getvalue().splitlines():
+        yield f"  {line}"
+
+
+def _dropped(reasons: Mapping[str, int]) -> object:
+    """How many, and why."""
+    if not reasons:
+        return 0
+    return ", ".join(f"{count} {lane}: {why}" for (lane, why), count in _by_lane(reasons))
+
+
+def _by_lane(reasons: Mapping[str, int]) -> Iterable[tuple[tuple[str, str], int]]:
+    for name, count in reasons.items():
+        lane, _, why = name.partition(" dropped: ")
+        yield (lane, why), count
+
+
+def _local(time: int | None) -> str | None:
+    return None if time is None else when(time)
+
+
+def _size(value: object) -> str | None:
+    return show_bytes(value) if isinstance(value, int) else None
+
+
+def _records(value: object) -> str | None:
+    return _count(value, "record") if isinstance(value, int) else None
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
