@@ -20,12 +20,16 @@ class Catalog:
         self._closed: tuple[EpochSpan, ...] | None = None
         """Spans of all epochs but the newest, which grows with every batch."""
         self.bytes = 0
-        """Bytes on disk, in whole blocks, of all segments but a growing one's growth."""
+        """Bytes on disk, in whole blocks."""
+        self.acked_bytes = 0
+        """Those of segments that every required sink has stored."""
+        self.version = 0
+        """Changes whenever the spans of closed epochs may have."""
 
     def clear(self) -> None:
         """Forget all."""
         self._epochs.clear()
-        self.bytes = 0
+        self.bytes = self.acked_bytes = 0
         self.changed()
 
     def __iter__(self) -> Iterator[Segment]:
@@ -63,6 +67,7 @@ class Catalog:
 
     def remove(self, segment: Segment) -> None:
         """Forget a segment."""
+        self.set_acked(segment, acked=False)
         segments = self._epochs[segment.epoch]
         segments.remove(segment)
         if not segments:
@@ -72,13 +77,21 @@ class Catalog:
 
     def resize(self, segment: Segment, size: int) -> None:
         """Note the new size of a segment's file."""
-        self.bytes -= segment.footprint
+        before = segment.footprint
         segment.size = size
-        self.bytes += segment.footprint
+        self.bytes += segment.footprint - before
+        self.acked_bytes += segment.acked * (segment.footprint - before)
+
+    def set_acked(self, segment: Segment, *, acked: bool) -> None:
+        """Note whether every required sink has stored all of a segment."""
+        if segment.acked != acked:
+            self.acked_bytes += segment.footprint if acked else -segment.footprint
+        segment.acked = acked
 
     def changed(self) -> None:
         """An edge of an epoch other than the newest one's end moved."""
         self._closed = None
+        self.version += 1
 
     def find(self, epoch: bytes, seq: int) -> Segment | None:
         """The segment that holds `seq`."""

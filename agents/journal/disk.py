@@ -62,8 +62,8 @@ class Disk(Protocol):
         """Make a new file and open it for writing. Raises FileExistsError when there is one."""
         ...
 
-    def open(self, path: str) -> File:
-        """Open an existing regular file for reading."""
+    def open(self, path: str, *, write: bool = False) -> File:
+        """Open an existing regular file for reading, or for both."""
         ...
 
     def stat(self, path: str) -> FileStat | None:
@@ -146,9 +146,10 @@ class RealDisk:
         """A new file, read and write."""
         return RealFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
-    def open(self, path: str) -> File:
-        """An existing file, read only; never follows a link nor waits for a pipe's other end."""
-        return RealFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
+    def open(self, path: str, *, write: bool = False) -> File:
+        """An existing file; never follows a link nor waits for a pipe's other end."""
+        access = os.O_RDWR if write else os.O_RDONLY
+        return RealFile(os.open(path, access | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
 
     def stat(self, path: str) -> FileStat | None:
         """Identity and size of the name itself, None when there is none."""

@@ -17,6 +17,11 @@ class DiskRefused(JournalError):
 
     retry = True
 
+    @property
+    def full(self) -> bool:
+        """Whether it is for want of space."""
+        return isinstance(self.__cause__, OSError) and self.__cause__.errno in _FULL
+
 
 class Fault(NamedTuple):
     """One thing to report about the journal."""

@@ -50,7 +50,34 @@ def carried(batches: Iterable[Batch], opening: Batch, seal: Seal) -> Iterator[Ba
         yield moved
 
 
-def write_epoch(
+def write_fork(
+    shelf: Shelf,
+    segments: list[Segment],
+    cut: Cut,
+    batches: Iterable[Batch],
+    new_head: Callable[[Batch], Head],
+    marks: bytes,
+    roll_at: int,
+    number: int,
+    gaps: GapMaker,
+) -> int:
+    """Write `batches` as a new epoch in segments from `number` on, end the epoch of `segments`, and decide.
+
+    Returns the number after the last one used. Raises OSError; then nothing has happened.
+    """
+    written = _write_epoch(shelf, batches, new_head, marks, roll_at, number)
+    try:
+        changed, remove = _write_cut(shelf, segments, cut, gaps)
+        written.append(changed)
+        _decide(shelf, written, remove)
+    except OSError:
+        _remove_unfinished(shelf, written)
+        raise
+    failpoints.hit(FORK_WRITTEN)
+    return number + len(written) - 1
+
+
+def _write_epoch(
     shelf: Shelf,
     batches: Iterable[Batch],
     new_head: Callable[[Batch], Head],
@@ -58,10 +85,6 @@ def write_epoch(
     roll_at: int,
     number: int,
 ) -> list[int]:
-    """Write a whole epoch as segments from `number` on, under temporary names. Returns their numbers.
-
-    Raises OSError; then nothing is left behind.
-    """
     numbers: list[int] = []
     try:
         for group in _grouped(batches, roll_at):
@@ -71,7 +94,7 @@ def write_epoch(
             numbers.append(number)
             number += 1
     except OSError:
-        remove_unfinished(shelf, numbers)
+        _remove_unfinished(shelf, numbers)
         raise
     return numbers
 
@@ -90,13 +113,13 @@ def _grouped(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
         yield group
 
 
-def remove_unfinished(shelf: Shelf, numbers: Iterable[int]) -> None:
+def _remove_unfinished(shelf: Shelf, numbers: Iterable[int]) -> None:
     """Take away what was written for a fork that is not to be."""
     for number in numbers:
         shelf.remove_temporary(segment_name(number))
 
 
-def write_cut(shelf: Shelf, segments: list[Segment], cut: Cut, gaps: GapMaker) -> tuple[int, list[int]]:
+def _write_cut(shelf: Shelf, segments: list[Segment], cut: Cut, gaps: GapMaker) -> tuple[int, list[int]]:
     """Write, under a temporary name, what is left of an epoch's last segment.
 
     Returns its number and those of the segments of which nothing is left. One always stays, empty if it
@@ -120,7 +143,7 @@ def write_cut(shelf: Shelf, segments: list[Segment], cut: Cut, gaps: GapMaker) -
     ]
 
 
-def decide(shelf: Shelf, rename: list[int], remove: list[int]) -> None:
+def _decide(shelf: Shelf, rename: list[int], remove: list[int]) -> None:
     """Make the fork happen: from here on it is finished, if not now, at the next start.
 
     Raises OSError; then it has not happened.

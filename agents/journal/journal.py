@@ -6,33 +6,27 @@ survives a power cut. Nothing here waits for a sink, and nothing is sent from he
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tabard import failpoints
+from tabard.agents.journal.aging import JournalTime
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.disk import Disk
 from tabard.agents.journal.faults import DiskRefused, Fault, Faults
-from tabard.agents.journal.fork import (
-    FORK_WRITTEN,
-    Cut,
-    carried,
-    decide,
-    remove_unfinished,
-    write_cut,
-    write_epoch,
-)
+from tabard.agents.journal.fork import Cut, carried, write_fork
 from tabard.agents.journal.gaps import GapMaker
 from tabard.agents.journal.limits import MAX_MARKS, Limits
 from tabard.agents.journal.opening import Opening, Owner, open_body
 from tabard.agents.journal.quota import Quota
 from tabard.agents.journal.reader import SegmentReader
-from tabard.agents.journal.recover import Recovered, Recovery
+from tabard.agents.journal.recent import Recent
+from tabard.agents.journal.recover import Recovery, account_for
 from tabard.agents.journal.segment import Head, Prior, Segment, encode_marks
 from tabard.agents.journal.shelf import Shelf
-from tabard.agents.journal.writer import SyncJob, Writer, start_segment
+from tabard.agents.journal.unsynced import Unsynced
+from tabard.agents.journal.writer import SyncJob, Writer, reopen_segment, start_segment
 from tabard.brokers.delivery.ports import EpochSpan
 from tabard.brokers.delivery.ranges import Ranges
 from tabard.brokers.delivery.seal import Seal
@@ -48,9 +42,6 @@ from tabard.brokers.wire.batch import (
 )
 from tabard.brokers.wire.codec import pack
 from tabard.clock import Clock
-from tabard.errors import JournalError
-
-BEFORE_ROLL = failpoints.declare("journal.before_roll", "about to begin a new segment")
 
 _AGE_SHARE = 8
 """A segment grows for at most this part of the journal's age limit, so that little goes at once."""
@@ -90,30 +81,27 @@ class Journal:
         self.stream = stream
         self.marks: dict[str, Any] = {}
         """Every intake source's mark as of the last frame kept; the source heard of last stands last."""
-        self.durable: tuple[bytes, int] = (b"", 0)
-        """The epoch being written and the last sequence number of it that a power cut cannot take."""
         self._shelf = shelf
         self._limits = limits
         self._clock = clock
+        self._time = JournalTime(clock, owner.boot)
         self._seal = seal
         self._entropy = entropy
         self._owner = owner
         self._gaps = GapMaker(stream, seal)
         self._catalog = Catalog()
         self._reader = SegmentReader(shelf, self._catalog, self._gaps)
-        self._quota = Quota(shelf, self._catalog, self._reader, self._gaps, self._gone)
+        self._unsynced = Unsynced(shelf)
+        self._quota = Quota(shelf, self._catalog, self._reader, self._gaps, self._unsynced.discard)
+        self._recent = Recent(limits.recent)
         self._writer: Writer | None = None
-        self._pending: dict[int, Writer] = {}
-        """Writers of closed segments with bytes that are not known to be durable."""
-        self._names_dirty = False
-        self._recent: OrderedDict[int, Batch] = OrderedDict()
-        self._recent_bytes = 0
         self._next_number = 1
-        self._time_base = 0.0
-        self._stale = False
-        """The files could not be read anew after they changed: to be tried again."""
         self._opening = Opening("start")
         """What the next epoch's OPEN has to say."""
+        self._stale = False
+        """The files could not be read anew after they changed: to be tried again."""
+        self._spans: tuple[tuple[int, Prior | None], tuple[EpochSpan, ...]] = ((-1, None), ())
+        """The spans, and what they were made of."""
 
     @classmethod
     def open(
@@ -163,12 +151,29 @@ class Journal:
             owner=Owner(boot, node, zone, version),
         )
         journal._recover()
-        try:
+        # What fails here is noted as a fault. Reading works, and append and sync try again.
+        with suppress(DiskRefused):
+            journal.sync()  # what a process that was killed left
+        with suppress(DiskRefused):
             journal._begin()
             journal.sync()
-        except JournalError:
-            pass  # noted as a fault; reading works, and append tries again
         return journal
+
+    def _recover(self) -> None:
+        recovery = Recovery(self._shelf, self._catalog, self._reader, self._gaps, self.stream)
+        try:
+            found = recovery.run(self._owner.boot)
+        except OSError as error:
+            raise self._refused("the journal cannot be read now", error) from error
+        self.marks = found.marks
+        self._next_number = max(found.next_number, self._next_number)
+        self._time.resume(found.last, found.kept)
+        for segment in found.unsynced:
+            writer = reopen_segment(self._shelf, segment)
+            if writer is not None:
+                self._unsynced.add(writer)
+        power = found.last is not None and found.last.boot != self._owner.boot and not found.closed
+        self._opening = Opening("start", clean=found.closed, power=power, lost=found.lost)
 
     # --- writing -------------------------------------------------------------------------------
 
@@ -178,6 +183,21 @@ class Journal:
         Raises:
             JournalError: the disk refused; nothing was accepted (`retry` is true: try again later).
         """
+        try:
+            batch = self._append(body, count, marks)
+        except DiskRefused as refused:
+            if not refused.full or not self._make_room():
+                raise
+            batch = self._append(body, count, marks)
+        for source, mark in marks.items():
+            self.marks.pop(source, None)
+            self.marks[source] = mark
+            if len(self.marks) > MAX_MARKS:
+                del self.marks[next(iter(self.marks))]
+        self._recent.add(batch)
+        return batch
+
+    def _append(self, body: bytes, count: int, marks: Mapping[str, Any]) -> Batch:
         writer = self._ready_writer()
         segment = writer.segment
         header = Header(
@@ -191,48 +211,58 @@ class Journal:
             segment.digest,
         )
         batch = seal_batch(header, body, self._seal.sign)
-        encoded = pack(dict(marks)) if marks else b""
+        before = segment.footprint
         try:
-            self._write(writer, batch, encoded)
+            writer.append(batch, self._time.now(), pack(dict(marks)) if marks else b"")
         except OSError as error:
-            raise self._shelf.faults.refused(
-                "a batch cannot be written", self._shelf.path(segment.name), error
-            ) from error
-        for source, mark in marks.items():
-            self._set_mark(source, mark)
-        self._remember(batch)
+            raise self._refused("a batch cannot be written", error) from error
+        self._catalog.bytes += segment.footprint - before
         return batch
 
-    def _write(self, writer: Writer, batch: Batch, marks: bytes) -> None:
-        before = writer.segment.footprint
-        writer.append(batch, self._kept(), marks)
-        self._catalog.bytes += writer.segment.footprint - before
-
     def _ready_writer(self) -> Writer:
-        """The writer of a segment with room, on a disk that was not exchanged. Raises JournalError."""
-        writer = self._writer
-        if writer is not None and writer.broken:
-            self._end_epoch(Opening("error"))
-            writer = None
+        """The writer of a segment with room. Raises JournalError."""
         if self._stale:
             self._reload()
+        writer = self._writer
+        if writer is not None and writer.broken:
+            self._put_away()
+            self._opening = Opening("error")
+            writer = None
         if writer is None:
             return self._begin()
         if writer.segment.size >= self._limits.roll_at:
             return self._roll()
         return writer
 
+    def _make_room(self) -> bool:
+        """On a full disk: remove all that is stored everywhere, the segment being written included."""
+        before = self._catalog.bytes
+        self._quota.drop_acked(0)
+        writer = self._writer
+        if self._catalog.bytes < before or writer is None or writer.segment.bare:
+            return self._catalog.bytes < before
+        if not self._quota.stores(writer.segment) or not self._shelf.give_reserve():
+            return False
+        segment = writer.segment
+        try:
+            self._roll()
+        except DiskRefused:
+            return False
+        self._quota.drop_stored(segment)
+        self._shelf.take_reserve()
+        return True
+
+    # --- epochs and segments -------------------------------------------------------------------
+
     def _begin(self) -> Writer:
         """Begin the next epoch. Raises JournalError; the next call tries again."""
         tip = self._catalog.tip
         batch = self._open_batch(self._opening, tip)
-        epoch = batch.header.epoch
-        writer = self._start(epoch, 1, NO_DIGEST, tip, batch)
+        writer = self._start(batch.header.epoch, 1, NO_DIGEST, tip, batch)
         self._opening = Opening("start")
         self._recent.clear()
-        self._recent_bytes = 0
-        self._remember(batch)
-        self.durable = (epoch, 0)
+        self._recent.add(batch)
+        self._shelf.take_reserve()
         return writer
 
     def _open_batch(self, opening: Opening, tip: Prior | None) -> Batch:
@@ -250,23 +280,24 @@ class Journal:
     def _start(
         self, epoch: bytes, base: int, previous: bytes, prior: Prior | None, opening: Batch | None
     ) -> Writer:
-        number, self._next_number = self._next_number, self._next_number + 1
         head = self._head(epoch, base, previous, prior)
         try:
-            failpoints.hit(BEFORE_ROLL)
-            writer = start_segment(self._shelf, number, head, self.marks, opening)
+            writer = start_segment(self._shelf, self._number(), head, self.marks, opening)
         except OSError as error:
-            raise self._shelf.faults.refused(
-                "a segment cannot be begun", self._shelf.directory, error
-            ) from error
+            raise self._refused("a segment cannot be begun", error) from error
         self._put_away()
-        self._names_dirty = True
         self._writer = writer
         self._catalog.add(writer.segment)
+        self._unsynced.names_dirty = True
         return writer
+
+    def _number(self) -> int:
+        number, self._next_number = self._next_number, self._next_number + 1
+        return number
 
     def _head(self, epoch: bytes, base: int, previous: bytes, prior: Prior | None) -> Head:
         newest = self._catalog.newest
+        current = self._writer.segment.number if self._writer else self._next_number
         return Head(
             self.stream,
             epoch,
@@ -276,49 +307,23 @@ class Journal:
             self._owner.boot,
             self._clock.monotonic(),
             self._clock.wall(),
-            self._kept(),
+            self._time.now(),
             before=newest.newest if newest else 0,
+            unsynced=self._unsynced.oldest(current),
         )
 
     def _put_away(self) -> None:
         """The segment written until now is closed; its file stays open until it is durable."""
         writer, self._writer = self._writer, None
-        if writer is None:
-            return
-        if writer.unsynced:
-            self._pending[writer.segment.number] = writer
-        else:
-            writer.retire()
-
-    def _end_epoch(self, opening: Opening) -> None:
-        """Write no more in this epoch; the next one says why."""
-        self._put_away()
-        self._opening = opening
-
-    def _set_mark(self, source: str, mark: Any) -> None:
-        self.marks.pop(source, None)
-        self.marks[source] = mark
-        if len(self.marks) > MAX_MARKS:
-            del self.marks[next(iter(self.marks))]
-
-    def _remember(self, batch: Batch) -> None:
-        self._recent[batch.header.first] = batch
-        self._recent_bytes += batch.size
-        while self._recent_bytes > self._limits.recent and len(self._recent) > 1:
-            _, old = self._recent.popitem(last=False)
-            self._recent_bytes -= old.size
-
-    def _kept(self) -> int:
-        """Journal time now, in milliseconds: it goes on while this boot lasts, and stands still between boots."""
-        return int(self._time_base + self._clock.monotonic() * 1000)
+        if writer is not None:
+            self._unsynced.add(writer)
 
     # --- syncing -------------------------------------------------------------------------------
 
     @property
     def unsynced(self) -> int:
         """Bytes that a power cut would take."""
-        closed = sum(writer.unsynced for writer in self._pending.values())
-        return closed + (self._writer.unsynced if self._writer else 0)
+        return self._unsynced.size(self._writer)
 
     def sync(self) -> None:
         """Make everything appended durable. Raises JournalError when the disk fails; try again later."""
@@ -334,32 +339,17 @@ class Journal:
         meanwhile. Raises JournalError when what a failed sync left cannot be written again.
         """
         self._check_replaced()
-        writers = [writer for writer in (*self._pending.values(), self._writer) if writer and writer.unsynced]
-        if not writers and not self._names_dirty:
-            return None
         try:
-            for writer in writers:
-                writer.rewrite()
+            return self._unsynced.job(self._writer, self._catalog.tip)
         except OSError as error:
-            raise self._shelf.faults.refused(
-                "a segment cannot be written again", self._shelf.directory, error
-            ) from error
-        job = SyncJob(self._shelf, writers, self._catalog.tip, names=self._names_dirty)
-        self._names_dirty = False
-        return job
+            raise self._refused("a segment cannot be written again", error) from error
 
     def finish_sync(self, job: SyncJob) -> None:
         """Take the outcome of a sync into account. Raises JournalError when it failed; try again later."""
-        job.settle()
-        if job.error is not None:
-            self._names_dirty |= job.names
-            raise self._shelf.faults.refused("a sync failed", self._shelf.directory, job.error) from job.error
-        for number, writer in list(self._pending.items()):
-            if not writer.unsynced:
-                writer.retire()
-                del self._pending[number]
-        if job.tip is not None and job.tip.epoch == self.durable[0]:
-            self.durable = (job.tip.epoch, max(job.tip.last, self.durable[1]))
+        try:
+            self._unsynced.finish(job)
+        except OSError as error:
+            raise self._refused("a sync failed", error) from error
         self._shelf.faults.clear("full", "read-only", "failing")
 
     def _check_replaced(self) -> None:
@@ -372,24 +362,28 @@ class Journal:
         if stat is not None and stat.identity == writer.identity and stat.size >= writer.segment.size:
             return
         self._shelf.faults.note("replaced", self._shelf.path(name), "somebody replaced, cut or removed it")
-        self._reconsider("the journal was replaced, cut or removed while it was written")
-
-    def _reconsider(self, doubt: str) -> None:
-        """Take what is on disk now for the journal, account for what is missing, and begin an epoch that says so."""
-        before = self.spans()
+        before = self._catalog.spans()
         self._reload()
-        self._account(before)
+        for missing in account_for(self._catalog, before, self._missing):
+            self._reader.mend(missing)
+        doubt = "the journal was replaced, cut or removed while it was written"
         self._opening = Opening("doubt", clean=False, doubt=doubt)
         self._begin()
+
+    def _missing(self, span: EpochSpan, base: int) -> Segment:
+        kept = self._catalog.epoch(span.epoch)
+        previous, prior = (kept[-1].digest, None) if kept else (NO_DIGEST, self._catalog.tip)
+        head = self._head(span.epoch, base, previous, prior)
+        head = head._replace(end=span.last, digest=span.digest, gap=True)
+        return Segment(self._number(), head, span.last, span.digest, 0, head.kept)
 
     def _reload(self) -> None:
         """Read the journal's files anew; the next epoch follows what is there. Raises JournalError."""
         self._stale = True
-        for writer in (*self._pending.values(), self._writer):
-            if writer is not None:
-                writer.retire()
-        self._pending.clear()
-        self._writer = None
+        if self._writer is not None:
+            self._writer.retire()
+            self._writer = None
+        self._unsynced.clear()
         self._catalog.clear()
         self._reader.clear()
         self._quota.clear()
@@ -399,42 +393,32 @@ class Journal:
         self._opening = Opening("start")
         self._stale = False
 
-    def _account(self, before: Sequence[EpochSpan]) -> None:
-        """Put gaps at the end of the catalog for what it lacks of the spans `before`."""
-        newest = self._catalog.newest
-        known = [span.epoch for span in before]
-        start = known.index(newest.epoch) if newest and newest.epoch in known else 0
-        for span in before[start:]:
-            kept = self._catalog.epoch(span.epoch)
-            base = kept[-1].end + 1 if kept else span.oldest
-            if base > span.last:
-                continue
-            previous, prior = (kept[-1].digest, None) if kept else (NO_DIGEST, self._catalog.tip)
-            head = self._head(span.epoch, base, previous, prior)
-            head = head._replace(end=span.last, digest=span.digest, gap=True)
-            missing = Segment(self._next_number, head, span.last, span.digest, 0)
-            self._next_number += 1
-            self._catalog.add(missing)
-            self._reader.mend(missing)
-
     # --- reading -------------------------------------------------------------------------------
 
     def spans(self) -> Sequence[EpochSpan]:
-        """The epochs kept, oldest first; the last one is the epoch being written."""
-        return self._catalog.spans()
+        """The epochs kept, oldest first, as far as a power cut would leave them.
+
+        The last one is the epoch being written, as of the last sync. It is missing as long as the disk
+        lets none begin; on the first start of all there is none then.
+        """
+        tip = self._unsynced.tip
+        made_of = (self._catalog.version, tip)
+        if self._spans[0] != made_of:
+            self._spans = (made_of, _durable(self._catalog.spans(), tip))
+        return self._spans[1]
 
     def read(self, epoch: bytes, seq: int) -> Batch | None:
         """The batch that holds `seq`; a gap where it is damaged; None when it is not kept."""
         writer = self._writer
-        if writer is None or epoch != writer.segment.epoch:
-            segment = self._catalog.find(epoch, seq)
-            return self._reader.read(segment, seq) if segment else None
-        recent = self._recent.get(seq)
+        current = writer is not None and epoch == writer.segment.epoch
+        recent = self._recent.get(seq) if current else None
         if recent is not None:
             return recent
         segment = self._catalog.find(epoch, seq)
-        if segment is not writer.segment:
-            return self._reader.read(segment, seq) if segment else None
+        if segment is None:
+            return None
+        if writer is None or segment is not writer.segment:
+            return self._reader.read(segment, seq)
         try:
             batch = writer.read(seq)
             if batch is None:
@@ -467,51 +451,43 @@ class Journal:
         self.sync()
         segments = self._catalog.epoch(epoch)
         last = segments[-1].end if segments else seq - 1
-        held = self.read(epoch, max(seq, segments[0].base) if segments else seq)
-        if held is None and seq <= last:
+        held = self.read(epoch, max(seq, segments[0].base)) if segments else None
+        if held is not None:
+            self._carry(Cut(epoch, held.header.first - 1, held.header.previous), detail)
+        elif seq <= last:
             raise DiskRefused("a fork needs what cannot be read now", where=self._shelf.directory)
-        if held is None:
-            cut = Cut(epoch, last, segments[-1].digest if segments else NO_DIGEST)
-            self._end_epoch(Opening("fork", doubt=detail, forked=Prior(*cut)))
-            self._begin()
-            self.sync()
-            return
-        cut = Cut(epoch, held.header.first - 1, held.header.previous)
-        try:
-            self._write_fork(cut, detail)
-        except OSError as error:
-            raise self._shelf.faults.refused(
-                "a fork cannot be written", self._shelf.directory, error
-            ) from error
-        self._reload()
+        else:
+            ended = Prior(epoch, last, segments[-1].digest if segments else NO_DIGEST)
+            self._put_away()
+            self._opening = Opening("fork", doubt=detail, forked=ended)
         self._begin()
         self.sync()
 
-    def _write_fork(self, cut: Cut, detail: str) -> None:
-        segments = self._catalog.epoch(cut.epoch)
+    def _carry(self, cut: Cut, detail: str) -> None:
         tip = self._catalog.tip
         if tip and tip.epoch == cut.epoch:
             tip = Prior(*cut)
         opening = self._open_batch(Opening("fork", doubt=detail, forked=Prior(*cut)), tip)
-        new = opening.header.epoch
 
         def new_head(batch: Batch) -> Head:
-            first, previous = batch.header.first, batch.header.previous
-            return self._head(new, first, previous, tip if first == 1 else None)
+            header = batch.header
+            return self._head(header.epoch, header.first, header.previous, tip if header.first == 1 else None)
 
-        number = self._next_number
-        batches = carried(self.read_from(cut.epoch, cut.last + 1), opening, self._seal)
-        marks = encode_marks(self.marks, self._kept())
-        written = write_epoch(self._shelf, batches, new_head, marks, self._limits.roll_at, number)
-        self._next_number = number + len(written)
         try:
-            changed, remove = write_cut(self._shelf, segments, cut, self._gaps)
-            written.append(changed)
-            decide(self._shelf, written, remove)
-        except OSError:
-            remove_unfinished(self._shelf, written)
-            raise
-        failpoints.hit(FORK_WRITTEN)
+            self._next_number = write_fork(
+                self._shelf,
+                self._catalog.epoch(cut.epoch),
+                cut,
+                carried(self.read_from(cut.epoch, cut.last + 1), opening, self._seal),
+                new_head,
+                encode_marks(self.marks, self._time.now()),
+                self._limits.roll_at,
+                self._next_number,
+                self._gaps,
+            )
+        except OSError as error:
+            raise self._refused("a fork cannot be written", error) from error
+        self._reload()
 
     # --- letting go ----------------------------------------------------------------------------
 
@@ -528,24 +504,19 @@ class Journal:
 
         What cannot be removed is said by `faults`; the next call tries again.
         """
-        kept = int(self._time_base + now * 1000)
-        newest = self._catalog.newest
+        kept = self._time.at(now)
         share = self._limits.age * 1000 / _AGE_SHARE
+        newest = self._writer.segment if self._writer else None
         try:
-            if newest and self._writer and not newest.bare and newest.head.kept < kept - share:
-                self._roll()
+            if newest and not newest.bare and newest.head.kept < kept - share:
+                newest = self._roll().segment
             self._quota.drop_old(kept - int(self._limits.age * 1000))
             self._quota.shrink(self._limits.bytes)
-            if self._catalog.bytes > self._limits.bytes and self._writer and not self._writer.segment.bare:
+            if newest and not newest.bare and self._catalog.bytes > self._limits.bytes:
                 self._roll()
                 self._quota.shrink(self._limits.bytes)
         except DiskRefused:
             return  # noted as a fault
-
-    def _gone(self, segment: Segment) -> None:
-        writer = self._pending.pop(segment.number, None)
-        if writer is not None:
-            writer.retire()
 
     # --- the rest ------------------------------------------------------------------------------
 
@@ -554,18 +525,15 @@ class Journal:
         writer = self._writer
         try:
             if writer is not None and not writer.broken:
-                writer.mark_closed(self._kept())
+                writer.mark_closed(self._time.now())
             self.sync()
         except OSError as error:
-            raise self._shelf.faults.refused(
-                "the journal cannot be closed", self._shelf.directory, error
-            ) from error
+            raise self._refused("the journal cannot be closed", error) from error
         finally:
-            for open_writer in (*self._pending.values(), self._writer):
-                if open_writer is not None:
-                    open_writer.retire()
-            self._pending.clear()
-            self._writer = None
+            self._unsynced.clear()
+            if self._writer is not None:
+                self._writer.retire()
+                self._writer = None
 
     def faults(self) -> tuple[Fault, ...]:
         """What is wrong with the disk, in words."""
@@ -574,7 +542,7 @@ class Journal:
     def stats(self) -> Stats:
         """Where it stands."""
         oldest = self._catalog.oldest
-        age = (self._kept() - oldest.head.kept) / 1000 if oldest else 0.0
+        age = (self._time.now() - oldest.head.kept) / 1000 if oldest else 0.0
         return Stats(
             self._catalog.bytes,
             len(self._catalog),
@@ -584,24 +552,17 @@ class Journal:
             self._reader.mended,
         )
 
-    def _recover(self) -> None:
-        recovery = Recovery(self._shelf, self._catalog, self._reader, self._gaps, self.stream)
-        try:
-            found = recovery.run(self._owner.boot)
-        except OSError as error:
-            raise self._shelf.faults.refused(
-                "the journal cannot be read now", self._shelf.directory, error
-            ) from error
-        self.marks = found.marks
-        self._next_number = max(found.next_number, self._next_number)
-        self._time_base = self._resumed_time(found)
-        power = found.last is not None and found.last.boot != self._owner.boot and not found.closed
-        self._opening = Opening("start", clean=found.closed, power=power, lost=found.lost)
+    def _refused(self, what: str, error: OSError) -> DiskRefused:
+        return self._shelf.faults.refused(what, self._shelf.directory, error)
 
-    def _resumed_time(self, found: Recovered) -> float:
-        """What to add to the monotonic clock, in milliseconds, to get journal time."""
-        last, now = found.last, self._clock.monotonic()
-        kept = float(found.kept)
-        if last is not None and last.boot == self._owner.boot:
-            kept = max(kept, last.kept + (now - last.monotonic) * 1000)
-        return kept - now * 1000
+
+def _durable(spans: tuple[EpochSpan, ...], tip: Prior | None) -> tuple[EpochSpan, ...]:
+    """What of `spans` is at or before `tip`."""
+    if tip is None:
+        return ()
+    epochs = [span.epoch for span in spans]
+    if tip.epoch not in epochs:
+        return spans[:-1]  # it was let go since; what is written now is younger than the last sync
+    place = epochs.index(tip.epoch)
+    span = spans[place]
+    return (*spans[:place], span._replace(last=tip.last, digest=tip.digest))

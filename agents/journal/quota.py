@@ -30,15 +30,14 @@ class Quota:
         catalog: Catalog,
         reader: SegmentReader,
         gaps: GapMaker,
-        gone: Callable[[Segment], None],
+        gone: Callable[[int], None],
     ) -> None:
         self._shelf = shelf
         self._catalog = catalog
         self._reader = reader
         self._gaps = gaps
         self._gone = gone
-        """Told of each segment whose file is no longer the one that was written."""
-        self.acked_bytes = 0
+        """Told the number of each segment whose file is no longer the one that was written."""
         self._newest_stored = (0, 0)
         """Number of the segment being written, and the last sequence number of it stored everywhere."""
         self.dropped_records = 0
@@ -52,14 +51,13 @@ class Quota:
                 acked = held is not None and held.hi >= segment.end >= segment.base
                 if segment is self._catalog.newest:
                     self._newest_stored = (segment.number, held.hi if held else 0)
-                elif acked != segment.acked:
-                    segment.acked = acked
-                    self.acked_bytes += segment.footprint if acked else -segment.footprint
+                else:
+                    self._catalog.set_acked(segment, acked=acked)
 
     def drop_acked(self, keep: int) -> None:
         """Remove the oldest segments that are stored everywhere, until `keep` bytes of such are left."""
         self._drop_empty()
-        while self.acked_bytes > keep:
+        while self._catalog.acked_bytes > keep:
             oldest = self._catalog.oldest
             if oldest is None or not oldest.acked or not self._drop(oldest):
                 return
@@ -75,6 +73,11 @@ class Quota:
             if not self._drop(oldest):
                 return
 
+    def drop_stored(self, segment: Segment) -> None:
+        """Remove a segment that was just closed and of which `stores` was true."""
+        self._catalog.set_acked(segment, acked=True)
+        self.drop_acked(0)
+
     def stores(self, segment: Segment) -> bool:
         """Whether all of the segment being written is stored everywhere, as far as is known."""
         number, last = self._newest_stored
@@ -82,7 +85,6 @@ class Quota:
 
     def clear(self) -> None:
         """Forget what is stored: the segments are read anew."""
-        self.acked_bytes = 0
         self._newest_stored = (0, 0)
 
     def drop_old(self, kept: int) -> None:
@@ -123,10 +125,9 @@ class Quota:
         return True
 
     def _forget(self, segment: Segment) -> None:
-        self._set_acked(segment, acked=False)
         self._reader.forget(segment)
         self._catalog.remove(segment)
-        self._gone(segment)
+        self._gone(segment.number)
 
     def _give_way(self, segment: Segment, reason: str) -> bool:
         """Put a gap in place of a segment, merged with the gaps next to it."""
@@ -154,9 +155,9 @@ class Quota:
         for other in merged[:-1]:
             self._shelf.remove(other.name)
             self._forget(other)
-        self._set_acked(last, acked=False)
+        self._catalog.set_acked(last, acked=False)
         self._reader.forget(last)
-        self._gone(last)
+        self._gone(last.number)
         last.head = head
         self._catalog.resize(last, size)
         self._catalog.changed()
@@ -178,8 +179,3 @@ class Quota:
                 gap = self._reader.read(other, other.base)
                 reasons.append(gap_reason(gap) if gap else reason)
         return list(merged), joined_reasons(reasons)
-
-    def _set_acked(self, segment: Segment, *, acked: bool) -> None:
-        if segment.acked and not acked:
-            self.acked_bytes -= segment.footprint
-        segment.acked = acked

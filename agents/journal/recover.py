@@ -6,6 +6,7 @@ inside a segment becomes a gap when the segment is first read.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ from tabard.agents.journal.segment import (
     segment_name,
 )
 from tabard.agents.journal.shelf import Shelf, passing
+from tabard.brokers.delivery.ports import EpochSpan
 from tabard.brokers.wire.batch import NO_DIGEST, OPEN, Batch
 from tabard.brokers.wire.codec import unpack
 from tabard.errors import WireError
@@ -45,6 +47,8 @@ class Recovered:
     """The journal was closed in order, or is new."""
     lost: int | None = None
     """Records lost at the end: at least so many; None when none are missed."""
+    unsynced: list[Segment] = field(default_factory=list)
+    """Segments that may not be durable yet."""
     next_number: int = 1
 
 
@@ -80,6 +84,8 @@ class Recovery:
             found.kept = max(newest.newest, newest.head.kept)
             found.lost = self._lost(newest, tail, boot)
             found.marks = self._marks(tail)
+            if not found.closed and newest.head.boot == boot:
+                found.unsynced = [s for s in self._catalog if s.number >= newest.head.unsynced]
         elif self._set_aside:
             found.closed, found.lost = False, 0
         for segment in self._suspects:
@@ -303,3 +309,24 @@ def _prior_of(batch: Batch) -> Prior | None:
         return None
     before = facts.get("closes") or (facts["previous"], facts["previous_last"], facts["previous_digest"])
     return Prior(*before) if before[0] else None
+
+
+def account_for(
+    catalog: Catalog, before: Sequence[EpochSpan], missing: Callable[[EpochSpan, int], Segment]
+) -> list[Segment]:
+    """Put segments at the end of the catalog for what it lacks of the spans `before`, and return them.
+
+    `missing` makes the segment for the rest of a span, from a sequence number on.
+    """
+    newest = catalog.newest
+    known = [span.epoch for span in before]
+    start = known.index(newest.epoch) if newest and newest.epoch in known else 0
+    added = []
+    for span in before[start:]:
+        kept = catalog.epoch(span.epoch)
+        base = kept[-1].end + 1 if kept else span.oldest
+        if base <= span.last:
+            segment = missing(span, base)
+            catalog.add(segment)
+            added.append(segment)
+    return added

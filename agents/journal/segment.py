@@ -54,6 +54,8 @@ class Head(NamedTuple):
     """Journal time at its beginning, milliseconds."""
     before: int = 0
     """Journal time of the newest frame before it, milliseconds."""
+    unsynced: int = 0
+    """Number of the oldest segment that was not known to be durable at its beginning."""
     end: int = 0
     """The last sequence number, 0 while the segment after it says so."""
     digest: bytes = NO_DIGEST

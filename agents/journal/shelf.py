@@ -16,6 +16,7 @@ MANIFEST: Final = "fork"
 """The file that says which renames and removals of a fork are still to be done."""
 RESERVE: Final = "reserve"
 """A file that is removed when the disk is full, so that one more segment can be begun."""
+RESERVE_BYTES: Final = 65_536
 _TEMPORARY: Final = ".tmp"
 _READ_STEP: Final = 4_096
 
@@ -144,6 +145,17 @@ class Shelf:
         """Give a file written by `write_whole` its name, if it has not got it yet. Raises OSError."""
         with suppress(FileNotFoundError):
             self.disk.rename(self.path(name + _TEMPORARY), self.path(name))
+
+    def take_reserve(self) -> None:
+        """Occupy a little space for when the disk is full; nothing happens when that fails."""
+        if self.stat(RESERVE) is None:
+            with suppress(OSError):
+                self.write_whole(RESERVE, [bytes(RESERVE_BYTES)])
+                self.adopt(RESERVE)
+
+    def give_reserve(self) -> bool:
+        """Free that space; False when there is none."""
+        return self.stat(RESERVE) is not None and self.remove(RESERVE)
 
     def keep_copy(self, name: str, why: str) -> None:
         """Give a damaged file a second name in the quarantine, before a mended one takes its place.

@@ -18,6 +18,7 @@ BEFORE_WRITE = failpoints.declare("journal.before_write", "about to write a fram
 AFTER_WRITE = failpoints.declare("journal.after_write", "past writing a frame that nobody was told of yet")
 BEFORE_SYNC = failpoints.declare("journal.before_sync", "about to sync what was written")
 AFTER_SYNC = failpoints.declare("journal.after_sync", "past a sync that nobody was told of yet")
+BEFORE_ROLL = failpoints.declare("journal.before_roll", "about to begin a new segment")
 
 
 class Writer:
@@ -98,19 +99,19 @@ class SyncJob:
     def __init__(self, shelf: Shelf, writers: list[Writer], tip: Prior | None, *, names: bool) -> None:
         self._shelf = shelf
         self.tip = tip
-        """What is durable once it succeeds: up to here."""
+        """What is durable once it succeeds: everything up to here."""
         self.names = names
         """Whether the directory has new names."""
-        self.goals = [(writer, writer.segment.size) for writer in writers]
+        self._goals = [(writer, writer.segment.size) for writer in writers]
         self.error: OSError | None = None
         for writer in writers:
             writer.pins += 1
 
     def run(self) -> None:
-        """fsync; never raises, `error` says how it went."""
+        """fsync, which may take long; never raises, `error` says how it went."""
         try:
             failpoints.hit(BEFORE_SYNC)
-            for writer, _ in self.goals:
+            for writer, _ in self._goals:
                 writer.file.sync()
             if self.names:
                 self._shelf.sync()
@@ -120,7 +121,7 @@ class SyncJob:
 
     def settle(self) -> None:
         """Take the outcome into account, once, after `run`."""
-        for writer, size in self.goals:
+        for writer, size in self._goals:
             writer.pins -= 1
             if self.error is None:
                 writer.synced = max(writer.synced, size)
@@ -134,6 +135,7 @@ def start_segment(
     shelf: Shelf, number: int, head: Head, marks: dict[str, object], opening: Batch | None
 ) -> Writer:
     """Make a segment's file with its head, the marks and the epoch's `opening` in one write. Raises OSError."""
+    failpoints.hit(BEFORE_ROLL)
     front = encode_head(head) + encode_marks(marks, head.kept)
     frame = encode_batch(opening, head.kept) if opening else b""
     path = shelf.path(segment_name(number))
@@ -149,3 +151,16 @@ def start_segment(
     if opening:
         writer.note(opening, len(front), len(frame), head.kept)
     return writer
+
+
+def reopen_segment(shelf: Shelf, segment: Segment) -> Writer | None:
+    """The file of a segment that an earlier process may have left unsynced; None when it cannot be synced."""
+    try:
+        file = shelf.disk.open(shelf.path(segment.name), write=True)
+    except OSError:
+        return None  # on a read-only disk nothing waits to be written
+    try:
+        return Writer(file, segment)
+    except OSError:
+        file.close()
+        return None

@@ -180,13 +180,15 @@ class SimDisk:
         directory.changes.append(_Change("add", name, inode))
         return SimFile(self, inode, path, writable=True)
 
-    def open(self, path: str) -> SimFile:
-        """Open a file for reading."""
+    def open(self, path: str, *, write: bool = False) -> SimFile:
+        """Open a file."""
         directory, name = self._split(path)
         if name not in directory.names:
             raise FileNotFoundError(errno.ENOENT, "no such file", path)
         self.check("open", path)
-        return SimFile(self, directory.names[name], path, writable=False)
+        if write and self.read_only:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return SimFile(self, directory.names[name], path, writable=write)
 
     def stat(self, path: str) -> FileStat | None:
         """What it is."""

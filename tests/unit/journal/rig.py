@@ -112,7 +112,7 @@ class Rig:
         self.journal.release(
             {
                 span.epoch: Ranges([Range(1, span.last, NO_DIGEST, span.digest)])
-                for span in self.journal.spans()
+                for span in self.journal._catalog.spans()
             }
         )
 
@@ -120,7 +120,7 @@ class Rig:
 def everything(journal: Journal) -> list[Batch]:
     """All that is kept, in order; asserts that nothing is missing between, and that the digests chain."""
     batches: list[Batch] = []
-    for span in journal.spans():
+    for span in journal._catalog.spans():  # also what is not durable yet
         at, chain = span.oldest, None
         for batch in journal.read_from(span.epoch, span.oldest):
             header = batch.header
@@ -154,7 +154,7 @@ def gaps(batches: list[Batch]) -> list[tuple[int, int, str]]:
 
 def opening(journal: Journal) -> dict[str, Any]:
     """What the OPEN of the newest epoch says."""
-    batch = journal.read(journal.spans()[-1].epoch, 1)
+    batch = journal.read(journal._catalog.spans()[-1].epoch, 1)
     assert batch is not None and batch.header.kind == OPEN
     facts: dict[str, Any] = unpack(batch.body)
     return facts

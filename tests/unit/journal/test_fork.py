@@ -55,6 +55,7 @@ def test_an_older_epoch_is_forked_without_touching_those_after_it() -> None:
     rig.add(20)
     rig.open()
     rig.add(10)
+    rig.journal.sync()
     first, second = rig.journal.spans()
     before = everything(rig.journal)
     rig.journal.fork(first.epoch, 32, "rolled back")
