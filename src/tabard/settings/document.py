@@ -12,6 +12,14 @@ from tabard.settings.lines import KeyPath, key_lines, line_of
 MAX_FILE: Final = 1_048_576
 """Bytes; a settings file is written by hand."""
 _AT_LINE: Final = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
+_QUOTES: Final = 'Text, durations and sizes are quoted, as in linger = "10ms"'
+_HINTS: Final = {
+    "Invalid value": _QUOTES,
+    "Expected newline": _QUOTES,
+    "Cannot overwrite": "The key stands twice: remove one",
+    "Cannot declare": "The table stands twice: put its keys together",
+}
+"""What to do about the commonest mistakes, by the beginning of what tomllib says."""
 
 
 class Document(NamedTuple):
@@ -61,11 +69,11 @@ def parse_document(file: str, data: bytes) -> Document:
         return Document(file, tomllib.loads(text), key_lines(text))
     except RecursionError:
         raise SettingsError("nested too deeply", file=file, expected="two or three levels") from None
-    except ValueError as error:  # TOMLDecodeError, and numbers of thousands of digits
+    except tomllib.TOMLDecodeError as error:
         match = _AT_LINE.search(str(error))
-        line = int(match[1]) if match and match[1] else text.count("\n") + 1 if match else None
+        line = int(match[1]) if match and match[1] else text.count("\n") + 1
         said = _AT_LINE.sub("", str(error))
-        hint = 'Text and durations are quoted, as in linger = "10ms"' if "value" in said.lower() else None
-        raise SettingsError(
-            f"not valid TOML: {said}", file=file, line=line, expected="TOML 1.0", hint=hint
-        ) from error
+        hint = next((hint for start, hint in _HINTS.items() if said.startswith(start)), None)
+        raise SettingsError(f"not valid TOML: {said}", file=file, line=line, hint=hint) from error
+    except ValueError as error:
+        raise SettingsError("a number of thousands of digits", file=file, expected="TOML 1.0") from error

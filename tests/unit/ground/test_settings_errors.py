@@ -55,8 +55,10 @@ in_one_home = hypothesis_settings(suppress_health_check=[HealthCheck.function_sc
         ('[[broker]]\nname = "a"\nzone = "a"\nzoen = "b"\n', 4, "broker[1].zoen", "Did you mean zone?"),
         ("[stage.test.agent]\nlinger = 5\n", 2, "stage.test.agent.linger", "found 5"),
         ('stage = "test"\n', 1, "stage", "tables [stage.NAME.SECTION]"),
-        ("[agent]\nlinger = 10ms\n", 2, None, "not valid TOML"),
-        ("[agent]\nlinger = 1\nlinger = 2\n", 3, None, "not valid TOML"),
+        ("[agent]\nlinger = 10ms\n", 2, None, 'quoted, as in linger = "10ms"'),
+        ("[agent]\nlinger = 1\nlinger = 2\n", 3, None, "The key stands twice"),
+        ("[agent]\n\n[agent]\n", 3, None, "The table stands twice"),
+        ("[agent]\nup = 'x", 2, None, "not valid TOML"),
     ],
 )
 def test_a_wrong_file_is_explained(tmp_path: Path, text: str, line: int, key: str | None, says: str) -> None:
@@ -122,7 +124,7 @@ def test_files_that_are_no_text_files_are_explained(tmp_path: Path) -> None:
         (b'[node]\nsystem = "\xe4"\n', "line 2: not text: expected UTF-8, found byte 0xe4"),
         (b"# " + b"x" * 2_000_000, "too large"),
         (b"a = " + b"[" * 50_000, "nested too deeply"),
-        (b"a = " + b"9" * 5_000, "not valid TOML"),
+        (b"a = " + b"9" * 5_000, "a number of thousands of digits"),
     ):
         file.write_bytes(content)
         with pytest.raises(SettingsError) as caught:
