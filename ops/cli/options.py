@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import click
 
 from tabard.ops.output import FORMATS
-from tabard.settings.table import SCHEMA
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -58,16 +57,6 @@ def settings_options(function: _F) -> _F:
         "--stage", metavar="NAME", help="Stage to apply.  [default: DEV_STAGE, else node.stage]"
     )
     return staged(chosen(function))
-
-
-def setting_option(name: str, flag: str) -> Callable[[_F], _F]:
-    """An option for one setting under a short name; passes text or None under the flag's own name.
-
-    Its help and default come from the table of settings; its value belongs into ``args`` of ``load``.
-    """
-    row = SCHEMA.by_name()[name]
-    shown = "" if callable(row.default) else f"  [default: {row.show(row.default_value())}]"
-    return click.option(flag, metavar=row.kind.name.upper(), help=f"{row.help}{shown}")
 
 
 def cron_option(function: _F) -> _F:
