@@ -1,0 +1,112 @@
+"""A browser, and herald as it runs in production over a store with a small fleet in it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.scene import fill
+from tests.unit.web.seed import Seeder
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+)
+PROGRAM = """
+    import sys
+    from tabard.clock import SystemClock
+    from tabard.consumers.store.read import Reader
+    from tabard.web.app import create_app
+    from tabard.web.server import serve
+
+    app = create_app(Reader(sys.argv[1]), timezone="utc", page_size=50, clock=SystemClock())
+    serve(app, "127.0.0.1", int(sys.argv[2]), 4, in_worker=lambda: print("ready", flush=True))
+"""
+
+
+@dataclass
+class Herald:
+    """A running herald, and the hand that fills its store."""
+
+    address: str
+    seeder: Seeder
+
+
+@pytest.fixture(scope="session")
+def herald(tmp_path_factory):
+    """Herald behind its production server, as a process of its own."""
+    store = tmp_path_factory.mktemp("herald") / "store"
+    seeder = fill(store, now=time.time_ns())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM), str(store), str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield Herald(f"http://127.0.0.1:{port}", seeder)
+    finally:
+        process.terminate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        seeder.close()
+
+
+@pytest.fixture(scope="session")
+def browser(need):
+    """Chromium as the system has it."""
+    path = need("chromium", "chromium-browser", "google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+class Watch:
+    """Looks over a context's shoulder: what its pages asked for, and what they complained about."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.requested: list[str] = []
+        self.complaints: list[str] = []
+        context.on("request", lambda request: self.requested.append(request.url))
+        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        context.on("console", self._heard)
+
+    def _heard(self, message) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+
+@pytest.fixture
+def visit(browser: Browser, herald: Herald):
+    """Opens pages of herald in contexts of their own; at the end nothing may have gone wrong in any of them."""
+    opened: list[tuple[BrowserContext, Watch]] = []
+
+    def open_page(address: str, **options) -> Page:
+        given = {"viewport": {"width": 1400, "height": 900}, **options}
+        context = browser.new_context(base_url=herald.address, **given)
+        opened.append((context, Watch(context)))
+        page = context.new_page()
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context, watch in opened:
+        context.close()
+        assert watch.complaints == []
+        assert [url for url in watch.requested if not url.startswith(herald.address + "/")] == []

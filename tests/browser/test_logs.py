@@ -1,0 +1,165 @@
+"""The log page as it is used: clicked, paged, typed at, followed."""
+
+from __future__ import annotations
+
+import time
+
+from playwright.sync_api import expect
+
+from tests.unit.web.seed import record
+
+
+def say(herald, message, **values):
+    herald.seeder.logs(
+        [record(message=message, time=time.time_ns(), service="live-test", **values)], node="web1"
+    )
+
+
+def test_a_click_on_a_value_filters_by_it(visit):
+    """Values narrow the page one by one; the address says so; a chip takes a filter off again."""
+    page = visit("/logs")
+    page.locator("#rows").get_by_role("link", name="nginx").first.click()
+    assert "service=nginx" in page.url
+    expect(page.locator("#rows td.n a:nth-child(2)").first).to_have_text("nginx")
+    node = page.locator("#rows td.n a:first-child").first.inner_text()
+    page.locator("#rows td.n a:first-child").first.click()
+    assert f"node={node}" in page.url
+    assert "service=nginx" in page.url
+    shown = set(page.locator("tr:not(.gap) td.n").all_inner_texts())
+    assert {" ".join(text.split()) for text in shown} in (
+        {f"{node}nginx"},
+        {f"{node} nginx"},
+        {f"{node} / nginx"},
+        {f"{node}/nginx"},
+    )
+    page.get_by_label("Remove the filter Service").click()
+    assert "service" not in page.url
+
+
+def test_the_form_makes_a_short_address(visit):
+    """What was left empty does not stand in the address that is shared."""
+    page = visit("/logs?service=nginx")
+    page.get_by_label("Since").fill("24h")
+    page.get_by_label("Since").press("Enter")
+    page.wait_for_url("**/logs?**since=24h**")
+    assert page.url.partition("?")[2] in {"since=24h&service=nginx", "service=nginx&since=24h"}
+
+
+def test_paging_by_link_and_by_key(visit):
+    """`n` and `p` are the links Older and Newer."""
+    page = visit("/logs?n=20&until=1s")
+    first = page.locator(".msg").all_inner_texts()
+    page.get_by_role("link", name="Older").click()
+    page.wait_for_url("**before=**")
+    second = page.locator("#rows tr").evaluate_all("(rows) => rows.map((row) => row.id)")
+    page.keyboard.press("n")
+    page.wait_for_function("(id) => !document.getElementById(id)", arg=second[0])
+    page.keyboard.press("p")
+    page.wait_for_url("**after=**")
+    assert page.locator("#rows tr").evaluate_all("(rows) => rows.map((row) => row.id)") == second
+    page.keyboard.press("p")
+    page.wait_for_function("(text) => document.querySelector('.msg').innerText === text", arg=first[0])
+
+
+def test_a_row_opens_in_place(visit):
+    """Every field appears below the row, and goes away with a second click."""
+    page = visit("/logs?service=shop-api&min=error&until=1s")
+    link = page.locator("#rows a.open").first
+    link.click()
+    detail = page.locator("tr.detail")
+    expect(detail).to_contain_text("Arrived")
+    expect(detail).to_contain_text("place_order")
+    link.click()
+    expect(detail).to_have_count(0)
+
+
+def test_the_keyboard_reaches_everything(visit):
+    """/ searches, j and k walk, Enter opens, ? helps, Escape leaves."""
+    page = visit("/logs?until=1s&service=nginx")
+    page.keyboard.press("/")
+    expect(page.locator("input[name=q]")).to_be_focused()
+    page.keyboard.type("jk?")
+    expect(page.locator("input[name=q]")).to_have_value("jk?")
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.locator("#rows tr").nth(1)).to_be_focused()
+    page.keyboard.press("k")
+    expect(page.locator("#rows tr").nth(0)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("tr.detail")).to_contain_text("Said")
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#help")).not_to_be_visible()
+
+
+def test_the_tail_puts_new_records_on_top(visit, herald):
+    """Without a reload, without doubles, filters kept."""
+    page = visit("/logs?service=live-test")
+    say(herald, "first words")
+    expect(page.locator(".msg").first).to_have_text("first words")
+    say(herald, "more words", severity=17, level="ERROR")
+    expect(page.locator(".msg").first).to_have_text("more words")
+    assert page.locator(".msg", has_text="first words").count() == 1
+    herald.seeder.logs([record(time=time.time_ns(), service="another", message="not for this page")])
+    say(herald, "last words")
+    expect(page.locator(".msg").first).to_have_text("last words")
+    assert "not for this page" not in page.locator("#rows").inner_text()
+
+
+def test_a_gap_appears_while_somebody_looks(visit, herald):
+    """A loss does not wait for a reload."""
+    page = visit("/logs?node=web2")
+    herald.seeder.gap(77, node="web2", reason="a disk was changed")
+    expect(page.locator("tr.gap", has_text="a disk was changed")).to_contain_text("77 log records")
+
+
+def test_the_tail_holds_still_while_somebody_reads(visit, herald):
+    """Scrolled down, nothing moves; how many are waiting is shown, and one click brings them."""
+    page = visit("/logs")
+    expect(page.locator("#live")).to_have_text("Live")
+    page.evaluate("window.scrollTo(0, 900)")
+    expect(page.locator("#live")).to_have_text("Paused")
+    with page.expect_response(lambda answer: "count=1" in answer.url):
+        pass
+    place = page.evaluate("window.scrollY")
+    say(herald, "while you were reading")
+    expect(page.locator("#new")).to_have_text("1 new: show")
+    assert page.evaluate("window.scrollY") == place
+    assert page.locator(".msg", has_text="while you were reading").count() == 0
+    page.locator("#new").click()
+    expect(page.locator(".msg").first).to_have_text("while you were reading")
+    expect(page.locator("#live")).to_have_text("Live")
+    expect(page.locator("#new")).to_be_hidden()
+
+
+def test_the_tail_can_be_switched_off(visit, herald):
+    """Paused by hand, it stays paused at the top too."""
+    page = visit("/logs?service=live-test")
+    page.locator("#live").click()
+    expect(page.locator("#live")).to_have_text("Paused")
+    with page.expect_response(lambda answer: "count=1" in answer.url):
+        pass
+    say(herald, "in the pause")
+    expect(page.locator("#new")).to_be_visible()
+    assert page.locator(".msg", has_text="in the pause").count() == 0
+    page.keyboard.press("l")
+    expect(page.locator(".msg").first).to_have_text("in the pause")
+
+
+def test_a_hidden_tab_asks_nothing(visit):
+    """Nobody looks, so nothing is asked for; it goes on when somebody looks again."""
+    page = visit("/logs")
+    page.clock.install()
+    page.reload()
+    with page.expect_response("**/logs/tail?**"):
+        page.clock.run_for(1500)
+    asked = []
+    hide = "(hidden) => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true }); document.dispatchEvent(new Event('visibilitychange')); }"
+    page.evaluate(hide, True)
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(60_000)
+    assert asked == []
+    with page.expect_response("**/logs/tail?**"):
+        page.evaluate(hide, False)
