@@ -137,6 +137,9 @@ class Intake:
             except TooManyRanges:
                 return  # the holes before it close first; the next beacon comes back to this one
             book.gaps.append(Gap(book.epoch, lo, hi, hi - lo + 1, at_least=False, kind="gap", reason=reason))
+            if lo == 1:
+                detail = "the record that names the epoch before this one is gone: whole epochs may be missing"
+                book.gaps.append(Gap(book.epoch, 1, 1, 0, at_least=True, kind="doubt", reason="chain broken", detail=detail))
 
     def _close_unlisted(self, stream: StreamBook) -> None:
         """The node names all it keeps: what is missing of any other epoch will never come."""
@@ -149,7 +152,7 @@ class Intake:
                     continue  # the record that names this epoch as its predecessor is still to come
                 # the node went back to a time before this epoch
                 detail = "the node does not know this epoch any more: what it held beyond this is not known"
-                book.gaps.append(_doubt(book.epoch, book.seen.high + 1, "rolled back", detail))
+                book.gaps.append(_doubt(book.epoch, book.seen.high + 1, "unknown end", detail))
                 self._end(book, book.seen.high)
             self._lose(book, book.ended or 0, "not kept by the node any more")
 

@@ -173,9 +173,9 @@ class Publisher:
 
         From that batch the sink finds out where the two histories part, and names the point as a conflict.
         """
-        newest = sender.journal.spans()[-1]
-        ranges = sender.cursors.get(newest.epoch)
-        if not ranges:
+        newest = sender.newest
+        ranges = sender.cursors.get(newest.epoch) if newest else None
+        if newest is None or not ranges:
             return
         top = ranges.items[-1]
         if sender.compared and not sender.suspended and top.hi <= newest.last:
@@ -185,7 +185,7 @@ class Publisher:
         if top.hi <= newest.last and (batch is None or batch.header.kind == GAP):
             return  # not kept any more: nothing to compare with
         if batch is not None and batch.header.last == top.hi and top.after in (batch.digest, UNKNOWN):
-            sender.suspended = False
+            sender.resume()
         elif not sender.suspended:
             self.counters["cursor of another history"] += 1
             sender.suspend(newest.epoch, min(top.hi, newest.last))
@@ -193,7 +193,7 @@ class Publisher:
     def _resolve(self, stream: int, epoch: bytes, seq: int) -> bool:
         """The sink holds another history of `epoch` from `seq` on: go on in a new epoch."""
         journal = self._journals[stream]
-        if journal.spans()[-1].epoch != epoch:
+        if epoch not in [span.epoch for span in journal.spans()[-1:]]:
             return False  # already done, the message is an echo
         detail = f"the sink holds other records from {seq} on: this node was restored from an older state"
         try:

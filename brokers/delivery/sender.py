@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from tabard.brokers.delivery.ports import StreamJournal
-from tabard.brokers.delivery.ranges import Ranges
+from tabard.brokers.delivery.ports import EpochSpan, StreamJournal
+from tabard.brokers.delivery.ranges import UNKNOWN, Ranges
 from tabard.brokers.wire.batch import Batch
 from tabard.brokers.wire.messages import NO_SESSION, CursorStream, Envelope, Want
 
@@ -31,8 +31,8 @@ class Sender:
         self._live: tuple[bytes, int] | None = None
         self._wants: deque[Want] = deque()
         self._turn_of_wants = False
-        self.suspended = False
-        """The sink's history of the newest epoch differs from the journal's: nothing goes live until it is settled."""
+        self._suspended = UNKNOWN
+        """The epoch of which the sink has another history: nothing of it goes live until that is settled."""
         self.compared = False
         """Whether the sink's history was held against the journal in this session."""
 
@@ -43,7 +43,8 @@ class Sender:
         self._credit = self._credit_bytes = 0
         self._live = None
         self._wants.clear()
-        self.suspended = self.compared = False
+        self.resume()
+        self.compared = False
         self.cursors.clear()
 
     def hear(self, now: float, number: int, part: CursorStream) -> None:
@@ -66,14 +67,30 @@ class Sender:
         """The journal opened a new epoch: positions in the old one mean nothing any more."""
         self._live = None
         self._wants.clear()
-        self.suspended = False
+        self.resume()
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the sink's history of the epoch being written differs from the journal's."""
+        newest = self.newest
+        return newest is not None and newest.epoch == self._suspended
+
+    def resume(self) -> None:
+        """The histories agree."""
+        self._suspended = UNKNOWN
 
     def suspend(self, epoch: bytes, seq: int) -> None:
         """Send nothing live, but the batch that holds `seq`."""
-        self.suspended = True
+        self._suspended = epoch
         self._live = None
         self._wants.clear()
         self._wants.append(Want(epoch, seq, seq, 1))
+
+    @property
+    def newest(self) -> EpochSpan | None:
+        """The epoch being written as far as it is durable; None while the disk let none begin."""
+        spans = self.journal.spans()
+        return spans[-1] if spans else None
 
     @property
     def envelope(self) -> Envelope:
@@ -115,8 +132,8 @@ class Sender:
         if self._live is None:
             return False
         epoch, seq = self._live
-        newest = self.journal.spans()[-1]
-        return epoch == newest.epoch and seq <= newest.last
+        newest = self.newest
+        return newest is not None and epoch == newest.epoch and seq <= newest.last
 
     def _next_live(self) -> Batch | None:
         while self._has_live():
@@ -145,8 +162,8 @@ class Sender:
                 if kept and want.lo < kept[0].oldest <= want.hi:
                     self._wants.appendleft(want._replace(lo=kept[0].oldest))
                 continue  # not kept any more: the next beacon says from where on it is
-            newest = self.journal.spans()[-1]
-            if want.epoch == newest.epoch and batch.header.last > newest.last:
+            newest = self.newest
+            if newest is None or (want.epoch == newest.epoch and batch.header.last > newest.last):
                 continue
             limit = want.limit - 1 if want.limit else 0
             if batch.header.last < want.hi and (limit or not want.limit):

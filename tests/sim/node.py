@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
@@ -113,9 +114,13 @@ class SimNode:
     def stop(self) -> None:
         """An orderly end."""
         if self.alive:
-            for journal in self.journals.values():
-                journal.close()
-            self._synced()
+            try:
+                for journal in self.journals.values():
+                    journal.close()
+            except JournalError:
+                pass  # the disk refuses: it ends as if it had been killed
+            else:
+                self._synced()
         self.kill()
 
     def power_cut(self) -> None:
@@ -138,6 +143,23 @@ class SimNode:
             for frames in waiting:
                 self.receive(frames)
             self._tick(self.life)
+
+    def host_snapshot(self) -> Any:
+        """The whole machine as it runs: memory and disk, as a hypervisor copies it."""
+        kept = (self.time, self.rng, self, self.up)
+        memo: dict[int, Any] = {id(item): item for item in kept}
+        state = (self.disk, self.journals, self.publisher, self.unsynced)
+        return copy.deepcopy(state, memo)
+
+    def host_restore(self, snapshot: Any) -> None:
+        """Go on from the copy, as if nothing had happened since; the clock is the host's and goes on."""
+        self.life += 1
+        self.alive = True
+        self.frozen = None
+        self.disk, self.journals, self.publisher, self.unsynced = snapshot
+        self._sync_due = True
+        self._sync(self.life)
+        self._tick(self.life)
 
     # --- work ------------------------------------------------------------------------------
 

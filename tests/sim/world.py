@@ -30,6 +30,7 @@ FAULTS = (
     "disk full",
     "disk read-only",
     "restore journal while running",
+    "restore host",
 )
 
 
@@ -49,6 +50,7 @@ class Plan:
     burst: int = 40
     segment: int = 4096
     keep_acked: int = 0
+    age: float = 86_400.0
     done: list[str] = field(default_factory=list)
 
     @classmethod
@@ -80,12 +82,14 @@ class World:
         self.links: list[Link] = []
         self.journal_restores = 0
         self.store_restores = 0
+        self.host_restores = 0
+        self.healed = False
         plan = self.plan
         self.recorder = SimRecorder(self.time, self.rng, self._down_top, plan.budget)
         self.brokers = [SimBroker(f"b{n}", "lab") for n in range(plan.brokers)]
         self._join()
         limits = Limits(
-            segment=plan.segment, bytes=plan.quota, age=7 * 86_400.0, keep_acked=plan.keep_acked
+            segment=plan.segment, bytes=plan.quota, age=plan.age, keep_acked=plan.keep_acked
         )
         self.nodes: list[SimNode] = []
         for number in range(plan.nodes):
@@ -143,10 +147,11 @@ class World:
         INFLICT[fault](self)
 
     def after(self, low: float, high: float, action) -> None:  # type: ignore[no-untyped-def]
-        """Let `action` happen some time later."""
-        self.time.at(self.time.now + self.rng.uniform(low, high), action)
+        """Let `action` happen some time later, unless everything was healed by then."""
+        self.time.at(self.time.now + self.rng.uniform(low, high), lambda: None if self.healed else action())
 
     def _heal(self) -> None:
+        self.healed = True
         for link in self.links:
             link.cut = False
             link._loss = 0.0
@@ -167,6 +172,8 @@ class World:
         """Whether every node's journal is stored as far as it goes, and every past epoch is accounted for."""
         store = self.recorder.flaky.store
         for node in self.nodes:
+            if not node.alive:
+                return False
             for stream, journal in node.journals.items():
                 newest = journal.spans()[-1].epoch
                 if any(cursor.epoch != newest for cursor in store.unfinished(node.key, stream)):
@@ -338,8 +345,28 @@ def _restore_journal_running(world: World) -> None:
     def back() -> None:
         node.disk.restore(snapshot)
         node.unsynced.clear()
-        node.exchanged_at = mark if node.exchanged_at is None else min(mark, node.exchanged_at)
+        if node.alive:
+            node.exchanged_at = mark if node.exchanged_at is None else min(mark, node.exchanged_at)
+        else:
+            node.rolled_back.extend(node.accepted[mark:])
         world.journal_restores += 1
+
+    world.after(0.5, 20.0, back)
+
+
+def _restore_host(world: World) -> None:
+    node = _node(world)
+    if not node.alive or node.frozen is not None or node.exchanged_at is not None:
+        return
+    snapshot = node.host_snapshot()
+    mark = len(node.accepted)
+
+    def back() -> None:
+        node.kill()
+        node.rolled_back.extend(node.accepted[mark:])
+        world.journal_restores += 1
+        world.host_restores += 1
+        node.host_restore(snapshot)
 
     world.after(0.5, 20.0, back)
 
@@ -362,4 +389,5 @@ INFLICT = {
     "disk full": _disk_full,
     "disk read-only": _disk_read_only,
     "restore journal while running": _restore_journal_running,
+    "restore host": _restore_host,
 }
