@@ -45,13 +45,14 @@ def run(
     settings = load()
     home.ensure()
     with locks.hold(home.lock("herald")):
+        host, port = settings.str("herald.host"), settings.int("herald.port")
         app = create_app(
             Reader(settings.str("store.path") or home.store),
             timezone=settings.str("herald.timezone"),
             page_size=settings.int("herald.page_size"),
             clock=SystemClock(),
+            hosts=[host],
         )
-        host, port = settings.str("herald.host"), settings.int("herald.port")
         if once is not None:
             answer = app.test_client().get("/", headers={"Host": f"{host}:{port}"})
             if answer.status_code != 200:
@@ -67,10 +68,13 @@ def run(
             )
         )
         _end_with_parent()
-        _log.info("herald answers on http://%s:%s/", host, port)
-        ready()
+
+        def listening() -> None:
+            _log.info("herald answers on http://%s:%s/", host, port)
+            ready()
+
         try:
-            serve(app, host, port, settings.int("herald.threads"))
+            serve(app, host, port, settings.int("herald.threads"), ready=listening)
         finally:
             status.unlink(missing_ok=True)
 

@@ -45,18 +45,17 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    app: Flask, host: str, port: int, threads: int, *, in_worker: Callable[[], None] | None = None
+    app: Flask, host: str, port: int, threads: int, *, ready: Callable[[], None] = lambda: None
 ) -> None:
     """Answer on ``host`` and ``port`` with ``threads`` threads until SIGTERM or SIGINT, then return.
 
-    Must be called from the main thread: gunicorn takes over the signals. ``in_worker`` is called in the
-    process that answers, before its first request: threads of the caller (such as those of logging) do
-    not survive the fork into it. Raises TabardError when it cannot listen there.
+    Must be called from the main thread: gunicorn takes over the signals. ``ready`` is called once it
+    listens. Raises TabardError when it cannot.
     """
     descriptor = listen(host, port).detach()  # gunicorn makes a socket of its own of it and closes this
     caller = os.getpid()
     try:
-        _Gunicorn(app, descriptor, threads, in_worker).run()
+        _Gunicorn(app, descriptor, threads, ready).run()
     except SystemExit as end:
         if os.getpid() != caller:
             # The worker: what the caller still has to clean up (locks, files) is not its to touch.
@@ -97,13 +96,11 @@ class _PropagatingLogger(Logger):
 
 
 class _Gunicorn(BaseApplication):
-    def __init__(
-        self, app: Flask, descriptor: int, threads: int, in_worker: Callable[[], None] | None
-    ) -> None:
+    def __init__(self, app: Flask, descriptor: int, threads: int, ready: Callable[[], None]) -> None:
         self._app = app
         self._descriptor = descriptor
         self._threads = threads
-        self._in_worker = in_worker
+        self._ready = ready
         super().__init__()
 
     def load_config(self) -> None:
@@ -118,6 +115,7 @@ class _Gunicorn(BaseApplication):
             "loglevel": "warning",
             "control_socket_disable": True,
             "proc_name": "tabard-herald",
+            "when_ready": lambda _server: self._ready(),
             # A record's own page carries it in the path, a shared search in the query: 4094 is the default.
             "limit_request_line": 8190,
         }
@@ -125,9 +123,6 @@ class _Gunicorn(BaseApplication):
             settings["worker_tmp_dir"] = "/dev/shm"  # noqa: S108
         for name, value in settings.items():
             self.cfg.set(name, value)
-        if self._in_worker is not None:
-            notify = self._in_worker
-            self.cfg.set("post_fork", lambda _server, _worker: notify())
 
     def load(self) -> Any:
         return self._app

@@ -30,7 +30,7 @@ PROGRAM = """
     from tabard.web.server import serve
 
     app = create_app(Reader(sys.argv[1]), timezone="utc", page_size=50, clock=SystemClock())
-    serve(app, "127.0.0.1", int(sys.argv[2]), 4, in_worker=lambda: print("ready", flush=True))
+    serve(app, "127.0.0.1", int(sys.argv[2]), 4, ready=lambda: print("ready", flush=True))
 """
 
 

@@ -37,6 +37,7 @@ def test_curves_stay_within_their_drawing(points):
     """Every coordinate is between 0 and 1000, 0 and 100, and no path is malformed."""
     points = [(NOW + moment, value) for moment, value in sorted(points)]
     chart = draw_chart(Plan("x", {"x": "x"}, show_number), {"x": points}, NOW, NOW + 10**6, UTC_ZONE)
+    assert chart is not None
     (curve,) = chart.curves
     spots = re.findall(r"[ML]([\d.]+) ([\d.]+)", curve.path)
     assert spots

@@ -112,7 +112,7 @@ def test_paging_shows_everything_once_in_both_directions(client, seeder, order):
     assert len(whole) == 32
 
     def follow(address, relation):
-        pages = []
+        pages, last = [], address
         while address:
             page = client.get(address).text
             pages.append(messages(page))

@@ -24,12 +24,16 @@ PROGRAM = """
     app = Flask("tabard.web")
     both = threading.Barrier(2)
 
+    @app.get("/")
+    def here():
+        return "here"
+
     @app.get("/meet")
     def meet():
         both.wait(20)
         return "met"
 
-    serve(app, "127.0.0.1", int(sys.argv[1]), 4, in_worker=lambda: print("worker", flush=True))
+    serve(app, "127.0.0.1", int(sys.argv[1]), 4, ready=lambda: print("ready", flush=True))
     print("ended", flush=True)
 """
 
@@ -37,7 +41,12 @@ PROGRAM = """
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+def ask(port, path):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+        return answer.read()
 
 
 @pytest.fixture
@@ -46,13 +55,16 @@ def server():
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(PROGRAM), str(port)], stdout=subprocess.PIPE, text=True
     )
+    output = process.stdout
+    assert output is not None
     try:
-        assert process.stdout.readline() == "worker\n"
+        assert output.readline() == "ready\n"
+        assert ask(port, "/") == b"here"
         yield process, port
     finally:
         process.kill()
         process.wait()
-        process.stdout.close()
+        output.close()
 
 
 def test_requests_are_answered_side_by_side(server):
@@ -60,11 +72,7 @@ def test_requests_are_answered_side_by_side(server):
     _, port = server
     answers = []
 
-    def ask():
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/meet", timeout=30) as answer:
-            answers.append(answer.read())
-
-    threads = [threading.Thread(target=ask) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: answers.append(ask(port, "/meet"))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
