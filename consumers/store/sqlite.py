@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -89,13 +89,26 @@ class SqliteStore:
         directory = Path(store)
         if not all(kind.path(directory).exists() for kind in FILES):
             schema.create(directory)
-        return cls([Database(kind, kind.path(directory), synchronous) for kind in FILES])
+        return cls._opened(lambda kind: Database(kind, kind.path(directory), synchronous))
 
     @classmethod
     def memory(cls, image: bytes | None = None) -> Self:
         """A store that lives in memory, empty or as `image` says. Raises StoreError when that is not one."""
-        parts = _split(image) if image is not None else [schema.template(kind) for kind in FILES]
-        return cls([Database(kind, None, image=part) for kind, part in zip(FILES, parts, strict=True)])
+        parts = dict(zip(FILES, _split(image), strict=True)) if image is not None else None
+        return cls._opened(
+            lambda kind: Database(kind, None, image=parts[kind] if parts else schema.template(kind))
+        )
+
+    @classmethod
+    def _opened(cls, opening: Callable[[FileKind], Database]) -> Self:
+        with contextlib.ExitStack() as undo:
+            databases = []
+            for kind in FILES:
+                database = opening(kind)
+                undo.callback(database.close)
+                databases.append(database)
+            undo.pop_all()
+        return cls(databases)
 
     def __enter__(self) -> Self:
         return self
@@ -277,6 +290,6 @@ def _split(image: bytes) -> list[bytes]:
         at += _LENGTH_BYTES
         parts.append(image[at : at + size])
         at += size
-    if len(parts) != len(FILES):
+    if len(parts) != len(FILES) or not all(parts):
         raise StoreError("not an image of a store", expected=f"{len(FILES)} databases", found=f"{len(parts)}")
     return parts
