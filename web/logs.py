@@ -84,8 +84,9 @@ def page() -> tuple[str, int]:
 def tail() -> Response:
     """What was stored after the record ``after`` and the gap ``gap`` and fits the filters: JSON with rows as HTML.
 
-    With ``count=1`` they are only counted. ``last`` and ``gap`` are what to go on from; ``reset`` says that the
-    store was replaced by an older one, and that the page must begin anew.
+    With ``count=1`` they are only counted. ``last`` and ``gap`` are what to go on from. ``whole`` says that more
+    came than a page holds: the rows are then the newest page, and replace what is shown. ``reset`` says that an
+    older store stands in the place of the one that ``after`` is of: the page must begin anew.
     """
     own = {name: value for name, value in query_items() if name in {"after", "gap", "count"}}
     after, gap = own.get("after", ""), own.get("gap", "0")
@@ -98,22 +99,23 @@ def tail() -> Response:
         answer.status_code = 400
         return answer
     reader = site().reader
-    if reader.last_id() < int(after):
+    newest = reader.last_id()  # before anything is read: what arrives meanwhile comes with the next answer
+    if newest < int(after):
         return jsonify(reset=True)
     records, last = reader.tail(params.query, int(after))
     gaps = [row for row in _newest_gaps(params) if row.id > int(gap)]
-    rows: list[LogRow | GapRow] = [*records, *gaps]
+    rows: Sequence[LogRow | GapRow] = [*records, *gaps]
+    count = len(rows)
+    whole = len(records) >= params.query.limit
+    if whole:
+        rows, last = reader.logs(params.query).rows, newest
     html = ""
     if rows and "count" not in own:
         html = render_template(
             "_rows.html", rows=rows, zone=params.zone, params=params, **row_helpers(params)
         )
     return jsonify(
-        last=last,
-        gap=max((row.id for row in gaps), default=int(gap)),
-        count=len(rows),
-        more=len(records) >= params.query.limit,
-        html=html,
+        last=last, gap=max((row.id for row in gaps), default=int(gap)), count=count, whole=whole, html=html
     )
 
 

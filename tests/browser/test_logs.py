@@ -148,6 +148,18 @@ def test_the_tail_can_be_switched_off(visit, herald):
     expect(page.locator(".msg").first).to_have_text("in the pause")
 
 
+def test_a_flood_does_not_make_the_tail_lag(visit, herald):
+    """More than a page in a second: the page shows the newest, and Older leads to the ones between."""
+    page = visit("/logs?service=flood&n=50")
+    expect(page.locator("#older")).to_be_hidden()
+    now = time.time_ns()
+    herald.seeder.logs([record(message=f"drop {n}", time=now + n, service="flood") for n in range(200)])
+    expect(page.locator(".msg").first).to_have_text("drop 199")
+    assert page.locator(".msg").count() == 50
+    page.locator("#older").click()
+    expect(page.locator(".msg").first).to_have_text("drop 149")
+
+
 def test_a_hidden_tab_asks_nothing(visit):
     """Nobody looks, so nothing is asked for; it goes on when somebody looks again."""
     page = visit("/logs")

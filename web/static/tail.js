@@ -9,9 +9,11 @@ const body = document.getElementById("rows");
 const table = body.closest("table");
 const live = document.getElementById("live");
 const fresh = document.getElementById("new");
+const older = document.getElementById("older");
 let { last, gap } = state.dataset;
 let on = true;
 let waiting = 0;
+let full = false; // more than a page is waiting
 let timer;
 
 const scrolled = () => window.scrollY > table.getBoundingClientRect().top + window.scrollY + AT_TOP;
@@ -31,24 +33,39 @@ function show() {
   live.setAttribute("aria-pressed", String(!still));
   live.textContent = still ? "Paused" : "Live";
   fresh.hidden = !(still && waiting);
-  fresh.textContent = `${waiting >= KEPT ? `${KEPT}+` : waiting} new: show`;
+  fresh.textContent = `${waiting}${full ? "+" : ""} new: show`;
 }
 
-function insert(html) {
+function insert(html, whole) {
   const template = document.createElement("template");
   template.innerHTML = html; // rendered and escaped by herald's own template
+  if (whole) body.replaceChildren();
   for (const row of template.content.querySelectorAll("tr")) {
     if (row.id && document.getElementById(row.id)) continue;
-    row.classList.add("fresh");
-    const time = BigInt(row.dataset.time);
-    const below = [...body.children].find((other) => other.dataset.time && BigInt(other.dataset.time) <= time);
-    body.insertBefore(row, below ?? null);
+    if (whole) {
+      body.append(row);
+    } else {
+      const time = BigInt(row.dataset.time);
+      const below = [...body.children].find((other) => other.dataset.time && BigInt(other.dataset.time) <= time);
+      row.classList.add("fresh");
+      body.insertBefore(row, below ?? null);
+    }
     for (const group of ["system", "product", "where"]) {
       if (row.querySelector(`.c-${group} .part, .c-${group} .soft`)) table.classList.remove(`no-${group}`);
     }
   }
-  while (body.children.length > KEPT) body.lastElementChild.remove();
+  if (whole || body.children.length > KEPT) trim();
   document.getElementById("empty")?.remove();
+}
+
+// What leaves the page at its foot, or never came onto it, is behind the link to older rows.
+function trim() {
+  while (body.children.length > KEPT || !body.lastElementChild.dataset.time) body.lastElementChild.remove();
+  const { time, id, gap: lost } = body.lastElementChild.dataset;
+  const target = new URL(older.href);
+  target.searchParams.set("before", `${time}.${id ?? `-${lost}`}`);
+  older.href = target.pathname + target.search;
+  older.hidden = false;
 }
 
 async function look() {
@@ -58,40 +75,35 @@ async function look() {
   const got = await answer.json();
   if (got.reset) { // another store stands where the one of this page was: its ids mean nothing there
     window.location.reload();
-    return false;
-  }
-  if (counting) {
-    waiting = got.count;
-  } else {
-    waiting = 0;
-    ({ last, gap } = got);
-    if (got.html) insert(got.html);
+    return;
   }
   live.classList.remove("away");
   live.title = "Follow new records (l)";
-  return !counting && got.more;
+  if (counting || paused()) { // also when the reader scrolled while the answer was on its way
+    waiting = got.count;
+    full = got.whole;
+  } else {
+    waiting = 0;
+    ({ last, gap } = got);
+    if (got.html) insert(got.html, got.whole);
+  }
 }
 
 async function run() {
   clearTimeout(timer);
   if (document.hidden) return;
-  let more = false;
   try {
-    more = await look();
+    await look();
   } catch (error) {
     live.classList.add("away");
     live.title = `Herald does not answer (${error.message}); asking again`;
   }
   show();
   clearTimeout(timer);
-  timer = setTimeout(run, more ? 0 : EVERY);
+  timer = setTimeout(run, EVERY);
 }
 
 function resume() {
-  if (waiting >= KEPT) {
-    window.location.reload();
-    return;
-  }
   on = true;
   window.scrollTo({ top: 0 });
   run();

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from urllib.parse import urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tabard.consumers.store.read import Reader
 from tabard.errors import TabardError
 from tabard.records import INT_FIELDS, LOG_FIELDS
+from tabard.web.app import create_app
+from tabard.web.params import PARAMETERS
 from tests.unit.web.html import parse
-from tests.unit.web.seed import NOW, SECOND, record
+from tests.unit.web.seed import NOW, SECOND, Clock, Seeder, record
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><b onmouseover='alert(3)'>"
 PAGES = (
@@ -175,8 +180,6 @@ def test_a_store_of_another_version_says_what_to_do(client, seeder, tmp_path):
 
 def test_the_store_appears_when_it_is_there(tmp_path, make_app):
     """No restart is needed once a recorder has made the store."""
-    from tests.unit.web.seed import Seeder
-
     with Reader(tmp_path / "late") as reader:
         client = make_app(reader).test_client()
         assert client.get("/logs").status_code == 503
@@ -212,3 +215,41 @@ def test_a_wrong_parameter_of_any_page_is_explained(client, seeder):
         answer = client.get(address)
         assert answer.status_code == 400
         assert "was left out" in answer.text
+
+
+@pytest.fixture(scope="module")
+def sturdy(tmp_path_factory):
+    """One herald for many questions."""
+    store = tmp_path_factory.mktemp("sturdy") / "store"
+    seeder = Seeder(store)
+    seeder.logs([record(message=str(number), time=NOW + number) for number in range(30)])
+    seeder.gap(3)
+    seeder.beacon()
+    with Reader(store) as reader:
+        yield create_app(reader, timezone="utc", page_size=10, clock=Clock()).test_client()
+    seeder.close()
+
+
+names = st.sampled_from([*PARAMETERS, "range", "sort", "find", "count", "gap", "x"])
+words = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["1h", "9" * 19, "-1", "1.1", f"{NOW}.-1", "utc", "error", "0", "%00"]),
+)
+
+
+@given(
+    st.sampled_from([*PAGES, "/api/logs", "/logs.csv", "/logs.ndjson", "/logs/tail"]),
+    st.lists(st.tuples(names, words), max_size=5),
+)
+def test_no_address_makes_herald_fail(sturdy, path, items):
+    """Any parameters on any page are answered with the page, or with what is wrong about them."""
+    answer = sturdy.get(f"{path.partition('?')[0]}?{urlencode(items)}")
+    assert answer.status_code in {200, 400, 404}
+
+
+@given(st.binary(max_size=40))
+def test_no_bytes_in_an_address_make_herald_fail(sturdy, junk):
+    """Nor does an address that is no text."""
+    query = "".join(f"%{byte:02X}" for byte in junk)
+    assert sturdy.get(f"/logs?q={query}&{query}={query}").status_code in {200, 400}
+    assert sturdy.get(f"/nodes/{query.replace('%2F', '')}").status_code in {200, 308, 404}
