@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tabard import __version__
 from tabard.errors import HomeError
 from tabard.home import Home
 from tabard.locks import held
@@ -32,7 +33,9 @@ class Seen:
     since: int | None
     """When it started, nanoseconds since 1970 UTC."""
     said: Mapping[str, Any] = field(default_factory=dict)
-    """Its status file; empty when it does not run."""
+    """Its status file; empty when it does not run, or is of another version, which may say it differently."""
+    version: str | None = None
+    """That of the running role, when it says one."""
 
     @property
     def role(self) -> str:
@@ -66,20 +69,24 @@ def _seen(home: Home, name: str) -> Seen:
     if pid is None:
         return Seen(name, STOPPED, None, None)
     said, age = _said(home, name, pid)
-    state = SILENT if age is not None and age > SILENT_AFTER else RUNNING
-    return Seen(name, state, pid or None, _locked_at(home, name), said)
+    # Herald writes its file once, since it has nothing to count.
+    state = SILENT if age > SILENT_AFTER and not name.startswith("herald") else RUNNING
+    version = said.get("version")
+    return Seen(
+        name, state, pid or None, _locked_at(home, name), said if version == __version__ else {}, version
+    )
 
 
-def _said(home: Home, name: str, pid: int) -> tuple[Mapping[str, Any], float | None]:
-    """What the status file says and how many seconds ago; nothing when it is not of this process."""
+def _said(home: Home, name: str, pid: int) -> tuple[Mapping[str, Any], float]:
+    """What the status file says and how many seconds ago; nothing, now, when it is not of this process."""
     path = home.run / f"{name}.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         age = time.time() - path.stat().st_mtime
     except (OSError, ValueError):
-        return {}, None
+        return {}, 0.0
     if not isinstance(content, dict) or content.get("pid") != pid:
-        return {}, None
+        return {}, 0.0
     return content, age
 
 

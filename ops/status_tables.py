@@ -57,7 +57,7 @@ def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
     )
     yield Section(
         "Journal",
-        ("stream", "size", "sink", "behind"),
+        ("stream", "size", "dropped", "sink", "attached", "behind"),
         [
             {**stream, "size": _size(stream["journal_bytes"]), "behind": _records(stream["lag"])}
             for stream in report["streams"]

@@ -14,7 +14,7 @@ from tabard.ops.cli.options import output_option
 from tabard.ops.output import Row, emit
 from tabard.settings import Settings, load
 
-COLUMNS: Final = ("sink", "node", "zone", "stream", "lag", "told_by")
+COLUMNS: Final = ("sink", "node", "zone", "stream", "lag", "attached")
 
 
 @command(
@@ -28,29 +28,41 @@ COLUMNS: Final = ("sink", "node", "zone", "stream", "lag", "told_by")
 def sink_list(home: Home, output: str) -> int:
     """List the sinks and how far each is behind.
 
-    A row is one stream of one node. Lag is the number of records that the node has and the sink has not; it is
-    empty when nobody said yet. Where an agent runs, it tells of its own node and of every sink it hands up to;
-    where a store is, the last beacons tell of all nodes.
+    A row is one stream of one node. Lag is the number of records that the node has and the sink has not, by the
+    node's last beacon; it is empty on a host that has no store. Attached says whether the agent of this host has
+    heard of the sink; it is empty for other nodes.
     """
     settings = load(home)
-    emit([*_by_agent(home, settings), *_by_store(home, settings)], COLUMNS, output)
+    emit(_rows(home, settings), COLUMNS, output)
     return exits.DONE
 
 
-def _by_agent(home: Home, settings: Settings) -> Iterator[Row]:
+def _rows(home: Home, settings: Settings) -> list[Row]:
+    rows = {_identity(row): row for row in _by_store(home, settings)}
+    for row in _by_agent(home):
+        known = rows.get(_identity(row))
+        rows[_identity(row)] = {**row, "lag": known["lag"] if known else None}
+    return list(rows.values())
+
+
+def _identity(row: Row) -> tuple[object, ...]:
+    return tuple(row[key] for key in ("sink", "zone", "node", "stream"))
+
+
+def _by_agent(home: Home) -> Iterator[Row]:
     """The sinks of the agent of this home, if it runs."""
-    from tabard.ops.report import streams
+    from tabard.ops.report import said, streams
     from tabard.ops.seen import roles
 
-    said = next((seen.said for seen in roles(home) if seen.name == "agent"), {})
-    for stream in streams(said):
+    agent = said(roles(home), "agent")
+    for stream in streams(agent, {}):
         yield {
             "sink": stream["sink"],
-            "node": settings.str("node.name"),
-            "zone": settings.str("node.zone"),
+            "node": agent["node"],
+            "zone": agent["zone"],
             "stream": stream["stream"],
-            "lag": stream["lag"],
-            "told_by": "agent",
+            "lag": None,
+            "attached": stream["attached"],
         }
 
 
@@ -73,5 +85,5 @@ def _by_store(home: Home, settings: Settings) -> Iterator[Row]:
                 "zone": node.zone,
                 "stream": stream,
                 "lag": lag,
-                "told_by": "store",
+                "attached": None,
             }
