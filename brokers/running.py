@@ -27,26 +27,17 @@ STATUS_EVERY: Final = 2.0
 """Seconds between two writings of the status file."""
 
 
-class Role:
-    """A running role: its loop and its status file ``run/ROLE.json``."""
+class StatusFile:
+    """``run/ROLE.json``: what a role says of itself, replaced as a whole at each writing."""
 
     def __init__(self, name: str, home: Home) -> None:
-        self.name = name
-        self.home = home
-        self.loop = Loop()
-        self._status: Callable[[], Mapping[str, Any]] = dict
+        self._name = name
         self._file = home.run / f"{name}.json"
         self._written = True
 
-    def report(self, status: Callable[[], Mapping[str, Any]]) -> None:
-        """Write what `status` returns to the status file from now on."""
-        self._status = status
-        self.loop.every(STATUS_EVERY, self.write_status)
-        self.write_status()
-
-    def write_status(self) -> None:
-        """Replace the status file; a disk that refuses is said once and does not stop the role."""
-        content = {"role": self.name, "pid": os.getpid(), "version": VERSION, **self._status()}
+    def write(self, status: Mapping[str, Any]) -> None:
+        """Replace the content; a disk that refuses is said once and does not stop the role."""
+        content = {"role": self._name, "pid": os.getpid(), "version": VERSION, **status}
         temporary = self._file.with_suffix(".tmp")
         try:
             temporary.write_text(json.dumps(content, default=str))
@@ -58,10 +49,25 @@ class Role:
         else:
             self._written = True
 
-    def remove_status(self) -> None:
+    def remove(self) -> None:
         """The role ends: nobody shall take old numbers for new ones."""
         with contextlib.suppress(OSError):
             self._file.unlink()
+
+
+class Role:
+    """A running role: its loop and its status file."""
+
+    def __init__(self, name: str, home: Home) -> None:
+        self.name = name
+        self.home = home
+        self.loop = Loop()
+        self.file = StatusFile(name, home)
+
+    def report(self, status: Callable[[], Mapping[str, Any]]) -> None:
+        """Write what `status` returns to the status file from now on."""
+        self.loop.every(STATUS_EVERY, lambda: self.file.write(status()))
+        self.file.write(status())
 
 
 def running(home: Home, name: str) -> dict[str, Any] | None:
@@ -91,18 +97,20 @@ def role(name: str, home: Home, reload: Callable[[], None] | None = None) -> Ite
             loop.on_signal(number, loop.stop)
         if reload is not None:
             loop.on_signal(signal.SIGHUP, reload)
-        _watch_lifeline(loop)
+        fd = lifeline()
+        if fd is not None:
+            loop.add_reader(fd, loop.stop)
         try:
             yield process
         finally:
-            process.remove_status()
+            process.file.remove()
             loop.close()
 
 
-def _watch_lifeline(loop: Loop) -> None:
+def lifeline() -> int | None:
+    """The descriptor that becomes readable when `up` has ended; None for a role that was started by hand."""
     text = os.environ.pop(LIFELINE, "")
     if not text.isdigit():
-        return
-    fd = int(text)
-    os.set_inheritable(fd, False)
-    loop.add_reader(fd, loop.stop)
+        return None
+    os.set_inheritable(int(text), False)
+    return int(text)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 from tabard import locks
-from tabard._version import VERSION
-from tabard.brokers.running import LIFELINE
+from tabard.brokers.running import STATUS_EVERY, StatusFile, lifeline
 from tabard.clock import SystemClock
 from tabard.consumers.store.read import Reader
 from tabard.errors import TabardError
@@ -61,35 +62,45 @@ def run(
                 )
             ready()
             return
-        status = home.run / "herald.json"
-        status.write_text(
-            json.dumps(
-                {"role": "herald", "pid": os.getpid(), "version": VERSION, "url": f"http://{host}:{port}/"}
-            )
-        )
-        _end_with_parent()
+        url = f"http://{host}:{port}/"
 
         def listening() -> None:
-            _log.info("herald answers on http://%s:%s/", host, port)
+            _log.info("herald answers on %s", url)
             ready()
 
-        try:
+        with _Watch(StatusFile("herald", home), url):
             serve(app, host, port, settings.int("herald.threads"), ready=listening)
-        finally:
-            status.unlink(missing_ok=True)
 
 
-def _end_with_parent() -> None:
-    """End in order when the lifeline closes: gunicorn has the loop, so a thread watches for it."""
-    text = os.environ.pop(LIFELINE, "")
-    if not text.isdigit():
-        return
-    descriptor = int(text)
-    os.set_inheritable(descriptor, False)
+class _Watch:
+    """The thread beside gunicorn's loop: it keeps the status file fresh and ends the process with its parent."""
 
-    def watch() -> None:
-        while os.read(descriptor, 1):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
+    def __init__(self, status: StatusFile, url: str) -> None:
+        self._status = status
+        self._url = url
+        self._lifeline = lifeline()
+        self._end, self._wake = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="herald-watch", daemon=True)
 
-    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._wake)
+        self._thread.join()
+        os.close(self._end)
+        self._status.remove()
+
+    def _run(self) -> None:
+        watched = [self._end] if self._lifeline is None else [self._end, self._lifeline]
+        while True:
+            self._status.write({"url": self._url})
+            readable, _, _ = select.select(watched, [], [], STATUS_EVERY)
+            if self._end in readable:
+                return
+            if readable:
+                os.kill(os.getpid(), signal.SIGTERM)
+                watched = [self._end]
