@@ -62,12 +62,22 @@ class Role:
         self.name = name
         self.home = home
         self.loop = Loop()
-        self.file = StatusFile(name, home)
+        self._status: Callable[[], Mapping[str, Any]] = dict
+        self._file = StatusFile(name, home)
 
     def report(self, status: Callable[[], Mapping[str, Any]]) -> None:
         """Write what `status` returns to the status file from now on."""
-        self.loop.every(STATUS_EVERY, lambda: self.file.write(status()))
-        self.file.write(status())
+        self._status = status
+        self.loop.every(STATUS_EVERY, self.write_status)
+        self.write_status()
+
+    def write_status(self) -> None:
+        """Write it now."""
+        self._file.write(self._status())
+
+    def remove_status(self) -> None:
+        """The role ends."""
+        self._file.remove()
 
 
 def running(home: Home, name: str) -> dict[str, Any] | None:
@@ -103,7 +113,7 @@ def role(name: str, home: Home, reload: Callable[[], None] | None = None) -> Ite
         try:
             yield process
         finally:
-            process.file.remove()
+            process.remove_status()
             loop.close()
 
 
