@@ -134,9 +134,10 @@ class Batcher:
     def keep(self, source: str, mark: Any) -> None:
         """Journal ``mark`` along with the next records, whoever brings them.
 
-        The journal forgets marks that were not renewed for very long; a quiet source renews its own so.
+        For a source that has a position and no records yet, and for one that was quiet for so long that
+        the journal might forget it.
         """
-        self._open.marks.setdefault(source, mark)
+        self._open.marks[source] = mark
 
     def flush(self) -> None:
         """Journal what is waiting now, without lingering. A blocked journal is tried once more."""

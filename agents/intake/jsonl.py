@@ -22,6 +22,7 @@ from tabard.records import (
     LOG_WIDTH,
     MAX_RECORD,
     SEVERITIES,
+    normalise_log,
 )
 
 ALIASES: Final = {
@@ -122,7 +123,9 @@ def parse_line(line: bytes, now: int) -> tuple[Any, ...]:
     try:
         said = _DECODER.decode(line.decode().strip())
         if isinstance(said, dict):
-            return _within(_from_object(said, now))
+            record = _from_object(said, now)
+            # Only an escape can say half of a surrogate pair, which no database takes.
+            return _within(normalise_log(record) if b"\\u" in line else record)
     except (ValueError, RecursionError):
         pass  # it is text, then
     values: list[Any] = [None] * LOG_WIDTH

@@ -78,7 +78,7 @@ class ListJournal:
         if self.error is not None:
             raise self.error
         self.batches.append((body, count, dict(marks)))
-        self.marks.update(marks)
+        self.marks.update(msgpack.unpackb(msgpack.packb(dict(marks))))
 
     def groups(self):
         """Every group journaled, decoded."""

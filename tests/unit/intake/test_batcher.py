@@ -88,15 +88,17 @@ def test_the_last_mark_of_each_source_goes_with_the_batch(batcher, journal, loop
     assert journal.batches[0][2] == {"a": 2}
 
 
-def test_a_kept_mark_waits_for_records_and_never_replaces_a_newer_one(batcher, journal, loop):
+def test_a_kept_mark_waits_for_records(batcher, journal, loop):
     """A quiet source renews its mark with what others bring; no batch is cut for it."""
     batcher.keep("quiet", 7)
     loop.advance(1)
     assert journal.batches == []
     batcher.add("a", 1, "", records("x"), 1)
-    batcher.keep("a", 0)
     loop.advance(1)
     assert journal.batches[0][2] == {"quiet": 7, "a": 1}
+    batcher.add("a", 2, "", records("y"), 1)
+    loop.advance(1)
+    assert journal.batches[1][2] == {"a": 2}
 
 
 @pytest.mark.parametrize("error", [JournalError("the disk is full"), OSError(5, "input/output error")])

@@ -1,0 +1,196 @@
+"""Follows all files: looks for new ones, polls each in its own time, hands their records to the batcher.
+
+Polling costs a ``stat`` a file, every 0.25 s while it grows and every 2 s while it does not. It works on
+every file system, and rotation needs no special case.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from tabard.agents.intake.batcher import Batcher
+from tabard.agents.intake.grouping import encode_groups
+from tabard.agents.intake.ports import Handle, Loop
+from tabard.agents.intake.tail.assemble import Assembled
+from tabard.agents.intake.tail.file import TailedFile
+from tabard.agents.intake.tail.marks import TELLING_BYTES, KnownMarks, Mark
+from tabard.agents.intake.tail.specs import MOST_FILES, TailSpec
+from tabard.agents.intake.tail.watch import UNREADABLE, WAITING, Watch
+from tabard.clock import Clock
+
+SCAN_SECONDS: Final = 2.0
+"""How often the patterns are looked up."""
+
+
+class Tailer:
+    """All tailed files of an agent.
+
+    ``specs`` are the configured ones first: a path belongs to the first that matches. ``marks`` are the
+    journal's at the start. ``backlog`` is how many bytes before its end a file is read from that is there
+    at the first start. Files below the directories ``exclude`` are Tabard's own.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        batcher: Batcher,
+        clock: Clock,
+        specs: Sequence[TailSpec],
+        *,
+        marks: Mapping[str, Any] | None = None,
+        backlog: int = 262_144,
+        exclude: Sequence[str] = (),
+    ) -> None:
+        self._loop = loop
+        self._batcher = batcher
+        self._clock = clock
+        self._specs = specs
+        self.known: Final = KnownMarks(marks or {})
+        self.backlog: Final = backlog
+        self.starting = True
+        self._exclude = tuple(os.path.join(os.path.realpath(path), "") for path in exclude)
+        self._outputs = _outputs()
+        self._watches: dict[str, Watch] = {}
+        self._left_out = 0
+        self._scan_due = 0.0
+        self._timer: Handle | None = None
+
+    def start(self) -> None:
+        """Look for files and follow them from now on."""
+        self._batcher.on_blocked.append(self._pause)
+        self._batcher.on_ready.append(self._tick)
+        self._tick()
+
+    def close(self) -> None:
+        """Stop and let go of every file. The marks in the journal say where to go on."""
+        self._pause()
+        for callbacks, own in ((self._batcher.on_blocked, self._pause), (self._batcher.on_ready, self._tick)):
+            if own in callbacks:
+                callbacks.remove(own)
+        for watch in self._watches.values():
+            watch.close()
+        self._watches.clear()
+
+    def sources(self) -> list[dict[str, Any]]:
+        """Every path with path, state (reading, unreadable, waiting, skipped), why, offset, size, lag (bytes).
+
+        Patterns that the user asked for and that match nothing are there too.
+        """
+        rows = [watch.source() for watch in self._watches.values()]
+        rows += [
+            _row(spec.path, WAITING, "no file matches")
+            for spec in self._specs
+            if not spec.default and next(spec.paths(), None) is None
+        ]
+        if self._left_out:
+            why = f"{self._left_out} more files match; at most {MOST_FILES} are followed"
+            rows.append(_row("", UNREADABLE, why))
+        return rows
+
+    # --- time ---
+
+    def _pause(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        self._pause()
+        now = self._loop.now()
+        if now >= self._scan_due:
+            self._scan_due = now + SCAN_SECONDS
+            self._scan(now)
+        watches = list(self._watches.values())
+        if self.starting:
+            # Those the journal has marks of claim files first that others would take for new ones.
+            watches.sort(key=lambda watch: not watch.marked)
+        for watch in watches:
+            if self._batcher.blocked:
+                return  # on_ready brings us back
+            if watch.due <= now:
+                watch.poll(now)
+        self.starting = False
+        due = min((watch.due for watch in self._watches.values()), default=self._scan_due)
+        self._timer = self._loop.call_at(min(due, self._scan_due), self._tick)
+
+    def _scan(self, now: float) -> None:
+        self._left_out = 0
+        matching: set[str] = set()
+        for spec in self._specs:
+            # A file that was moved away while no agent ran is looked for beside the path it had.
+            known = (
+                self.known.paths() if self.starting else (spec.path,) if spec.path in self._watches else ()
+            )
+            for path in (*spec.paths(), *filter(spec.matches, known)):
+                if path in matching:
+                    continue
+                matching.add(path)
+                if path in self._watches:
+                    continue
+                if len(self._watches) >= MOST_FILES:
+                    self._left_out += 1
+                else:
+                    self._watches[path] = Watch(path, spec.style(path), self, now)
+        for path in [path for path in self._watches if path not in matching]:
+            watch = self._watches[path]
+            if watch.idle and watch.due > now:
+                del self._watches[path]
+
+    # --- what the watches ask for ---
+
+    def wall(self) -> int:
+        """Nanoseconds since 1970-01-01 UTC."""
+        return self._clock.wall()
+
+    def deliver(self, key: str, origin: str, file: TailedFile, found: Sequence[Assembled]) -> None:
+        """Hand records to the batcher, each group with the mark behind its last record."""
+        position = 0
+        for group in encode_groups(item.record for item in found):
+            position += group.total
+            file.recorded = found[position - 1].end
+            self._batcher.add(key, file.mark(), origin, group.records, group.total)
+
+    def keep(self, key: str, mark: Mark) -> None:
+        """Renew a mark in the journal along with the next records."""
+        self._batcher.keep(key, mark)
+
+    def followed(self, identity: tuple[int, int]) -> Watch | None:
+        """The path under which a file is followed already."""
+        for watch in self._watches.values():
+            if any(file.identity == identity for file in watch.files()):
+                return watch
+        return None
+
+    def original(self, path: str, head: bytes) -> Watch | None:
+        """The path in the same directory whose file has the same first bytes, enough of them to tell."""
+        directory = os.path.dirname(path)
+        for watch in self._watches.values():
+            if watch.path == path or os.path.dirname(watch.path) != directory:
+                continue
+            for file in watch.files():
+                mark = file.mark()
+                if mark.length >= TELLING_BYTES and mark.fits(head):
+                    return watch
+        return None
+
+    def own(self, path: str, identity: tuple[int, int]) -> bool:
+        """Whether Tabard writes the file: below its home, or this process's own output."""
+        return identity in self._outputs or os.path.realpath(path).startswith(self._exclude)
+
+
+def _row(path: str, state: str, why: str) -> dict[str, Any]:
+    return {"path": path, "state": state, "why": why, "offset": 0, "size": 0, "lag": 0}
+
+
+def _outputs() -> set[tuple[int, int]]:
+    """The files that standard output and standard error of this process go to."""
+    found = set()
+    for fd in (1, 2):
+        try:
+            state = os.fstat(fd)
+        except OSError:
+            continue
+        found.add((state.st_dev, state.st_ino))
+    return found
