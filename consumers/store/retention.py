@@ -147,6 +147,10 @@ class Retention:
         self._adapt(time.perf_counter() - started)
         return True
 
+    def _ago(self, age: float) -> int:
+        """The time `age` seconds ago; not before the beginning of time."""
+        return max(0, self._clock.wall() - round(age * 1e9))
+
     def _adapt(self, took: float) -> None:
         if took > STEP_SECONDS:
             self._rows = max(FEWEST_ROWS, self._rows // 2)
@@ -167,7 +171,7 @@ class Retention:
     def _first_kept(self, connection: sqlite3.Connection, stream: int, first: int, last: int) -> int:
         """The id up to which rows are too old, found by halving: ids follow arrival."""
         age = self.limits.logs_age if stream == LOGS else self.limits.samples_age
-        limit = self._clock.wall() - round(age * 1e9)
+        limit = self._ago(age)
         arrived = f"SELECT id, arrived FROM {ROW_TABLES[stream]} WHERE id >= ? ORDER BY id LIMIT 1"  # noqa: S608
         low, high = first, last
         while low < high:
@@ -200,7 +204,7 @@ class Retention:
             return [row[0] for row in connection.execute("SELECT id FROM node ORDER BY id")]
 
     def _delete_heartbeats(self, nodes: list[int]) -> None:
-        limit = self._clock.wall() - round(self.limits.samples_age * 1e9)
+        limit = self._ago(self.limits.samples_age)
         with self._store.upkeep(RECORDS) as connection:
             connection.executemany(
                 "DELETE FROM heartbeat WHERE node_id = ? AND minute < ?", [(node, limit) for node in nodes]

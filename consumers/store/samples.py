@@ -5,6 +5,7 @@ What a node sampled is outside data: whatever does not have the documented form 
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -116,7 +117,7 @@ def _processes(rows: Sequence[Any]) -> Iterator[Process]:
 
 
 def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
-    return isinstance(value, kinds)
+    return isinstance(value, kinds) and (not isinstance(value, float) or math.isfinite(value))
 
 
 def _host_samples(
@@ -180,4 +181,4 @@ def _rates(before: Mapping[str, float], now: Mapping[str, float], seconds: float
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if type(value) in {int, float} else None
+    return float(value) if type(value) in {int, float} and math.isfinite(value) else None

@@ -1,0 +1,246 @@
+"""Retention: by age and by size, oldest first, in small steps, by the sink's clock alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tabard import failpoints
+from tabard.brokers.delivery.ports import Entry, Gap, Presence
+from tabard.brokers.wire.streams import LOGS, SAMPLES
+from tabard.consumers.store.layout import RECORDS
+from tabard.consumers.store.retention import Retention, RetentionLimits
+from tabard.consumers.store.sqlite import SqliteStore
+from tests.contract.chain import MAIL, NOON, SECOND, WEB, Chain, log, logs
+
+DAY = 86_400
+NEVER = RetentionLimits(
+    logs_age=1e6 * DAY,
+    logs_bytes=2**40,
+    samples_age=1e6 * DAY,
+    samples_bytes=2**40,
+    every=30.0,
+    budget_rows=2000,
+)
+
+
+class Wall:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.now / SECOND
+
+    def wall(self) -> int:
+        """Nanoseconds."""
+        return self.now
+
+
+@pytest.fixture
+def store() -> Iterator[SqliteStore]:
+    """An empty store in memory."""
+    with SqliteStore.memory() as store:
+        yield store
+
+
+@pytest.fixture
+def wall() -> Wall:
+    """The sink's clock, at noon."""
+    return Wall()
+
+
+def ask(store: SqliteStore, query: str) -> list[tuple[Any, ...]]:
+    """Rows of the records file."""
+    return store.connection(RECORDS).execute(query).fetchall()
+
+
+def run(retention: Retention, now: float = 0.0) -> int:
+    """Do a whole pass; returns its steps."""
+    steps = 1
+    while retention.step(now):
+        steps += 1
+        assert steps < 10_000
+    return steps
+
+
+def fill(store: SqliteStore, chain: Chain, days: int, count: int = 10) -> None:
+    """Records that arrive once a day, the last of them at noon."""
+    for day in range(days):
+        store.commit([chain.work(logs(count, day * count))], NOON - (days - 1 - day) * DAY * SECOND)
+
+
+def test_old_records_go_and_young_ones_stay(store: SqliteStore, wall: Wall) -> None:
+    """Of all nodes; the totals follow."""
+    chain, other = Chain(), Chain(MAIL)
+    fill(store, chain, 5)
+    store.commit([other.work(logs(1))], NOON)
+    run(Retention(store, NEVER._replace(logs_age=2.5 * DAY), wall))
+    assert ask(store, "SELECT node_id, min(seq), count(*) FROM log GROUP BY 1") == [(1, 21, 30), (2, 1, 1)]
+    assert ask(store, "SELECT rows FROM usage") == ask(store, "SELECT count(*) FROM log")
+
+
+def test_companions_go_with_their_rows(store: SqliteStore, wall: Wall) -> None:
+    """Gaps and quarantined batches that arrived before the oldest record left are deleted, later ones are not."""
+    chain = Chain()
+    for day in (9, 5, 0):
+        arrived = NOON - day * DAY * SECOND
+        gap = Gap(chain.epoch, 1, 1, 1, False, "gap", f"day {day}")
+        batch_work = chain.work([log("x")], gaps=[gap])
+        batch, groups = chain.cut([log("x")], count=2)
+        chain.take(batch)
+        batch_work.entries.append(Entry(batch, groups))
+        store.commit([batch_work], arrived)
+    run(Retention(store, NEVER._replace(logs_age=7.0 * DAY), wall))
+    assert ask(store, "SELECT reason FROM gap") == [("day 5",), ("day 0",)]
+    assert ask(store, "SELECT count(*) FROM quarantine") == [(2,)]
+    assert ask(store, "SELECT count(*) FROM batch") == [(2,)]
+
+
+def test_a_node_with_a_wrong_clock_neither_loses_nor_keeps_records(store: SqliteStore, wall: Wall) -> None:
+    """Event times in the distant past or future do not count."""
+    chain = Chain()
+    store.commit([chain.work([log("future", time=NOON + 365 * DAY * SECOND)])], NOON - 5 * DAY * SECOND)
+    store.commit([chain.work([log("past", time=1)])], NOON)
+    run(Retention(store, NEVER._replace(logs_age=2.0 * DAY), wall))
+    assert ask(store, "SELECT message FROM log") == [("past",)]
+
+
+def test_a_jump_of_the_sinks_clock_does_not_keep_old_records(store: SqliteStore, wall: Wall) -> None:
+    """Rows stamped in the future by a clock that was wrong for a while go with those around them."""
+    chain = Chain()
+    for number in range(40):
+        wrong = 3650 * DAY * SECOND if number in {3, 4} else 0
+        store.commit([chain.work(logs(1, number))], NOON - (40 - number) * DAY * SECOND + wrong)
+    run(Retention(store, NEVER._replace(logs_age=5.5 * DAY), wall))
+    assert ask(store, "SELECT min(seq), count(*) FROM log") == [(36, 5)]
+
+
+def test_the_newest_record_always_stays(store: SqliteStore, wall: Wall) -> None:
+    """Its id must not be given again: a tail that follows ids would miss what comes next."""
+    chain = Chain()
+    fill(store, chain, 2)
+    wall.now += 100 * DAY * SECOND
+    run(Retention(store, NEVER._replace(logs_age=1.0 * DAY), wall))
+    assert ask(store, "SELECT id FROM log") == [(20,)]
+    store.commit([chain.work(logs(1))], wall.now)
+    assert ask(store, "SELECT id FROM log ORDER BY id") == [(20,), (21,)]
+
+
+def test_records_beyond_the_size_go_oldest_first(tmp_path: Path, wall: Wall) -> None:
+    """Until the used part of the file is within the limit, and no further than a step beyond it."""
+    with SqliteStore.open(tmp_path) as store:
+        chain = Chain()
+        for start in range(0, 20_000, 1000):
+            store.commit([chain.work([log("x" * 200) for _ in range(1000)])], NOON + start)
+        limit = 2 * 2**20
+        run(Retention(store, NEVER._replace(logs_bytes=limit, budget_rows=500), wall))
+        (pages,), (free,) = ask(store, "PRAGMA page_count")[0], ask(store, "PRAGMA freelist_count")[0]
+        assert limit * 0.8 < (pages - free) * 4096 <= limit
+        ((first, last, count),) = ask(store, "SELECT min(seq), max(seq), count(*) FROM log")
+        assert (last, count) == (20_000, 20_000 - first + 1)
+        assert ask(store, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_samples_have_limits_of_their_own(store: SqliteStore, wall: Wall) -> None:
+    """Their size is that of their data: logs stay when samples are too much, and the other way round."""
+    web, samples = Chain(WEB), Chain(WEB, SAMPLES)
+    store.commit([web.work(logs(10))], NOON)
+    for number in range(20):
+        data = {"scan": number, "blob": os.urandom(50_000)}
+        store.commit([samples.work([(NOON, "processes", data)])], NOON + number)
+    run(Retention(store, NEVER._replace(samples_bytes=500_000, budget_rows=1), wall))
+    ((count,),) = ask(store, "SELECT count(*) FROM sample")
+    assert 8 <= count <= 10
+    assert ask(store, "SELECT count(*) FROM log") == [(10,)]
+    assert ask(store, f"SELECT rows, bytes FROM usage WHERE stream = {SAMPLES}") == ask(
+        store, "SELECT count(*), sum(length(data)) FROM sample"
+    )
+    run(Retention(store, NEVER._replace(samples_age=0.0), wall))
+    assert ask(store, "SELECT count(*) FROM log") == [(10,)]
+
+
+def test_old_heartbeats_go(store: SqliteStore, wall: Wall) -> None:
+    """With the samples' age."""
+    for day in (3, 1, 0):
+        store.presence([Presence(WEB, NOON - day * DAY * SECOND, NOON, 10.0, {}, {})])
+    store.commit([Chain(stream=LOGS).work(logs(1))], NOON)
+    run(Retention(store, NEVER._replace(samples_age=2.0 * DAY), wall))
+    assert ask(store, "SELECT minute FROM heartbeat") == [(NOON - DAY * SECOND,), (NOON,)]
+
+
+def test_cursors_stay_when_their_records_go(store: SqliteStore, wall: Wall) -> None:
+    """An epoch that were forgotten would be asked for, and stored, once more."""
+    chain = Chain()
+    fill(store, chain, 3)
+    wall.now += 100 * DAY * SECOND
+    run(Retention(store, NEVER._replace(logs_age=1.0), wall))
+    assert store.load(WEB, LOGS, [chain.epoch]) == {chain.epoch: chain.cursor}
+    store.commit([chain.work(logs(1))], wall.now)
+
+
+def test_work_is_done_in_steps(store: SqliteStore, wall: Wall) -> None:
+    """No step deletes more than the budget, and commits come between them."""
+    chain = Chain()
+    fill(store, chain, 30, 100)
+    retention = Retention(store, NEVER._replace(logs_age=1.0 * DAY, budget_rows=70), wall)
+    before = 3000
+    while retention.step(0.0):
+        ((count,),) = ask(store, "SELECT count(*) FROM log")
+        assert before - count <= 70
+        before = count
+        store.commit([chain.work(logs(1))], NOON)
+        before += 1
+    assert before < 400
+
+
+def test_a_pass_is_due_at_its_interval(store: SqliteStore, wall: Wall) -> None:
+    """Between two passes a step does nothing, and limits may change meanwhile."""
+    chain = Chain()
+    fill(store, chain, 5)
+    retention = Retention(store, NEVER, wall)
+    run(retention, 100.0)
+    retention.limits = NEVER._replace(logs_age=1.5 * DAY)
+    assert retention.step(129.0) is False
+    assert ask(store, "SELECT count(*) FROM log") == [(50,)]
+    run(retention, 130.0)
+    assert ask(store, "SELECT count(*) FROM log") == [(20,)]
+
+
+def test_a_failing_store_ends_the_pass_and_loses_nothing(store: SqliteStore, wall: Wall) -> None:
+    """A step never raises for the store's sake; what it was about to delete is there, and goes the next time."""
+    fill(store, Chain(), 5)
+    retention = Retention(store, NEVER._replace(logs_age=1.5 * DAY), wall)
+    failpoints.arm("store.retention_chunk=error")
+    try:
+        assert retention.step(0.0) is False
+    finally:
+        failpoints.arm("")
+    assert ask(store, "SELECT count(*) FROM log") == [(50,)]
+    run(retention, 30.0)
+    assert ask(store, "SELECT count(*) FROM log") == [(20,)]
+    assert ask(store, "SELECT rows FROM usage") == [(20,)]
+
+
+def test_a_file_that_is_mostly_free_is_shortened(
+    tmp_path: Path, wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a limit was lowered the disk gets its space back."""
+    monkeypatch.setattr("tabard.consumers.store.retention.FREE_BYTES", 100_000)
+    with SqliteStore.open(tmp_path) as store:
+        chain = Chain()
+        for _ in range(10):
+            store.commit([chain.work([log("x" * 500) for _ in range(1000)])], NOON)
+        store.idle()
+        size = RECORDS.path(tmp_path).stat().st_size
+        run(Retention(store, NEVER._replace(logs_bytes=2**20), wall))
+        store.commit([chain.work(logs(1000))], NOON)
+        store.idle()
+        assert RECORDS.path(tmp_path).stat().st_size < size / 2
+        assert ask(store, "PRAGMA integrity_check") == [("ok",)]
