@@ -105,8 +105,7 @@ def role(name: str, home: Home, reload: Callable[[], None] | None = None) -> Ite
         loop = process.loop
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.on_signal(number, loop.stop)
-        if reload is not None:
-            loop.on_signal(signal.SIGHUP, reload)
+        loop.on_signal(signal.SIGHUP, reload or (lambda: _log.info("nothing that a reload could change")))
         fd = lifeline()
         if fd is not None:
             loop.add_reader(fd, loop.stop)
