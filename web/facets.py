@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -32,9 +33,13 @@ def count_facets(reader: Reader, query: LogQuery) -> list[Facet]:
     facets = []
     for name in FIELDS:
         began = time.monotonic()
-        counted = reader.facets(whole, name, SHOWN, BUDGET)
+        found = reader.facets(whole, name, 3 * SHOWN, BUDGET)
         partial = time.monotonic() - began >= BUDGET
-        counts = [(str(value), count) for value, count in counted if value not in {None, ""}]
+        counts: Counter[str] = Counter()
+        for value, count in found:
+            if value not in {None, ""}:
+                # Sources write INFO, Info and info; the filter takes them for the same, so they count together.
+                counts[str(value).upper() if name == "level" else str(value)] += count
         if counts:
-            facets.append(Facet(name, counts, partial))
+            facets.append(Facet(name, counts.most_common(SHOWN), partial))
     return facets

@@ -262,9 +262,10 @@ def test_what_is_not_there_is_not_found(client, seeder, address):
 
 def test_facets_count_the_main_ids(client, seeder):
     """The most frequent values, each a link to its filter."""
-    seeder.logs([record(service="nginx")] * 3 + [record(service="sshd")])
+    seeder.logs([record(service="nginx", level="INFO")] * 3 + [record(service="sshd", level="info")])
     page = parse(client.get("/logs?facets=1").text)
     (facets,) = page.all("div", "facets")
+    assert "INFO 4" in facets.text
     assert "nginx 3" in facets.text
     assert "sshd 1" in facets.text
     assert any(link.attributes["href"].startswith("/logs?facets=1&service=nginx") for link in facets.all("a"))
