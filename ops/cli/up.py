@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import click
 
 from tabard import exits, locks
-from tabard.errors import SettingsError, UsageError
-from tabard.home import Home, default_home
+from tabard.errors import UsageError
+from tabard.home import Home
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import settings_options
 from tabard.ops.up.checks import refuse_busy, refuse_missing, refuse_running
-from tabard.ops.up.plan import ROLES, Planned, addresses, page_url, parse_only, planned
+from tabard.ops.up.plan import ROLES, addresses, parse_only, planned
 from tabard.settings import Settings, examine, load
 
 
@@ -74,7 +71,10 @@ def up(
         refuse_missing(roles)
         refuse_running(home, children)
         refuse_busy(addresses(settings, home, roles))
-        _run(home, settings, children, stage, given)
+        # Late, so that a mistake above is told without the cost of these.
+        from tabard.ops.up.run import run
+
+        run(home, settings, children, stage, given)
     return exits.DONE
 
 
@@ -85,74 +85,3 @@ def _settings(home: Home, stage: str | None, given: Mapping[str, str]) -> Settin
         if finding.warning:
             click.echo(f"tabard: warning: {finding.error}", err=True)
     return examination.settings or load(home, stage, args=given)
-
-
-def _run(
-    home: Home, settings: Settings, children: list[Planned], stage: str | None, given: Mapping[str, str]
-) -> None:
-    # Late, so that a mistake above is told without the cost of these.
-    from tabard.brokers.running import Role
-    from tabard.ops.up.supervisor import Supervisor
-    from tabard.ops.up.voice import Voice
-
-    options = ["--home", str(home.path)]
-    options += ["--stage", stage] if stage is not None else []
-    options += [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
-
-    def command_line(child: Planned) -> list[str]:
-        return [sys.executable, "-P", "-m", "tabard.ops.main", *child.words, *options]
-
-    def may_reload() -> str | None:
-        try:
-            load(home, stage, args=given)
-        except SettingsError as error:
-            return str(error)
-        return None
-
-    process = Role("up", home)
-    url = page_url(settings) if any(child.role == "herald" for child in children) else None
-    try:
-        with Voice(home) as voice:
-            voice.note("starting " + ", ".join(child.name for child in children))
-            supervisor = Supervisor(
-                children,
-                command_line,
-                process.loop,
-                voice,
-                on_ready=lambda: voice.show(_summary(home, settings, children, url)),
-                on_change=process.write_status,
-                may_reload=may_reload,
-            )
-            process.report(lambda: _status(url, supervisor.status()))
-            supervisor.run()
-            voice.note("all roles have ended")
-    finally:
-        process.remove_status()
-        process.loop.close()
-
-
-def _status(url: str | None, children: Mapping[str, Any]) -> dict[str, Any]:
-    return {"url": url, "children": children}
-
-
-def _summary(home: Home, settings: Settings, children: Sequence[Planned], url: str | None) -> str:
-    """What a person wants to know now."""
-    roles = {child.role for child in children}
-    lines = [
-        "",
-        f"Tabard runs here as node {settings.str('node.name')} of zone {settings.str('node.zone')}.",
-        "",
-        f"  home      {home.path}",
-    ]
-    if "agent" in roles:
-        if settings.flag("intake.socket"):
-            lines.append(f"  intake    {home.socket('intake.sock')}")
-        if settings.str("intake.tcp"):
-            lines.append(f"  intake    tcp {settings.str('intake.tcp')}")
-    lines.append(f"  log       tabard logs -f; what was said without an agent is in {home.log}")
-    lines.append("  end it    Ctrl-C")
-    if str(home.path) != str(Home(default_home(os.environ)).path):
-        lines += ["", f"In another terminal, first: export TABARD_HOME={home.path}"]
-    if url is not None:
-        lines += ["", f"Open {url}"]
-    return "\n".join([*lines, ""])

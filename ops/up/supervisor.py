@@ -18,8 +18,8 @@ from tabard.units import format_duration
 
 SLOW: Final = 20.0
 """Seconds after which a child that is not ready yet is mentioned."""
-SHARE: Final = 3.0
-"""Seconds for which those that end later wait for one that does not end."""
+SHARE: Final = 0.3
+"""Part of the time to end for which those that end later wait for one that does not."""
 REAPING: Final = 5.0
 """Seconds that the kernel has to take away what was killed; a process stuck in a dead disk stays its problem."""
 REPEATED: Final = 5
@@ -64,9 +64,11 @@ class Supervisor:
         voice: Voice,
         *,
         on_ready: Callable[[], None],
-        on_change: Callable[[], None],
+        on_change: Callable[[Mapping[str, Any]], None],
         may_reload: Callable[[], str | None],
+        patience: float = PATIENCE,
     ) -> None:
+        self._patience = patience
         self._posts = {each.name: Post(each) for each in planned}
         self._stages = stages(planned)
         self._command = command
@@ -99,9 +101,9 @@ class Supervisor:
             os.close(self._life)
             os.close(self._lifeline)
 
-    def status(self) -> Mapping[str, Any]:
-        """For the status file: every child."""
-        return {name: post.status() for name, post in self._posts.items()}
+    def tell(self) -> None:
+        """Say how every child is."""
+        self._on_change({name: post.status() for name, post in self._posts.items()})
 
     # --- start and start again -------------------------------------------------------------
 
@@ -125,7 +127,7 @@ class Supervisor:
                 f"{post.name} cannot be started: {error}; next attempt in {format_duration(delay)}"
             )
             post.due = self._loop.call_at(self._loop.now() + delay, lambda: self._start(post))
-        self._on_change()
+        self.tell()
 
     def _hear(self, post: Post, text: str) -> None:
         if text:
@@ -136,7 +138,7 @@ class Supervisor:
         post.ready = True
         if self._announced and post.child is not None:
             self._voice.note(f"{post.name} runs again as process {post.child.pid}")
-        self._on_change()
+        self.tell()
         if not self._announced and all(each.ready for each in self._posts.values()):
             self._announced = True
             self._on_ready()
@@ -165,7 +167,7 @@ class Supervisor:
             said += f", {post.backoff.failures} times in a row: see log/{post.name}.log and log/up.log"
         self._voice.warn(f"{post.name} {_ended(code)}{said}; it starts again in {format_duration(delay)}")
         post.due = self._loop.call_at(now + delay, lambda: self._start(post))
-        self._on_change()
+        self.tell()
 
     # --- signals ---------------------------------------------------------------------------
 
@@ -194,7 +196,7 @@ class Supervisor:
     # --- the end ---------------------------------------------------------------------------
 
     def _end(self) -> None:
-        """End all, those first that hand on to the others; kill what has not ended after `PATIENCE`."""
+        """End all, those first that hand on to the others; kill what has not ended in time."""
         self._ending = True
         began = time.monotonic()
         for post in self._posts.values():
@@ -205,9 +207,9 @@ class Supervisor:
             for post in posts:
                 if post.child is not None:
                     post.child.ask_to_end()
-            self._wait(posts, min(time.monotonic() + SHARE, began + PATIENCE))
+            self._wait(posts, min(time.monotonic() + SHARE * self._patience, began + self._patience))
         everyone = list(self._posts.values())
-        self._wait(everyone, began + PATIENCE)
+        self._wait(everyone, began + self._patience)
         for post in everyone:
             if post.child is not None:
                 self._voice.warn(f"{post.name} does not end and is killed")

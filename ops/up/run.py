@@ -1,0 +1,80 @@
+"""The supervisor at work: what its children are started with, what is said and shown of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from tabard.brokers.loop import Loop
+from tabard.brokers.running import STATUS_EVERY, StatusFile
+from tabard.errors import SettingsError
+from tabard.home import Home, default_home
+from tabard.ops.up.plan import Planned, page_url
+from tabard.ops.up.supervisor import Supervisor
+from tabard.ops.up.voice import Voice
+from tabard.settings import Settings, load
+
+
+def run(
+    home: Home, settings: Settings, children: Sequence[Planned], stage: str | None, given: Mapping[str, str]
+) -> None:
+    """Run the children until it is told to end; ``stage`` and ``given`` are handed on to their command lines."""
+    options = ["--home", str(home.path)]
+    options += ["--stage", stage] if stage is not None else []
+    options += [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
+
+    def command_line(child: Planned) -> list[str]:
+        return [sys.executable, "-P", "-m", "tabard.ops.main", *child.words, *options]
+
+    def may_reload() -> str | None:
+        try:
+            load(home, stage, args=given)
+        except SettingsError as error:
+            return str(error)
+        return None
+
+    loop = Loop()
+    file = StatusFile("up", home)
+    url = page_url(settings) if any(child.role == "herald" for child in children) else None
+    try:
+        with Voice(home) as voice:
+            voice.note("starting " + ", ".join(child.name for child in children))
+            supervisor = Supervisor(
+                children,
+                command_line,
+                loop,
+                voice,
+                on_ready=lambda: voice.show(_summary(home, settings, children, url)),
+                on_change=lambda status: file.write({"url": url, "children": status}),
+                may_reload=may_reload,
+            )
+            loop.every(STATUS_EVERY, supervisor.tell)
+            supervisor.run()
+            voice.note("all roles have ended")
+    finally:
+        file.remove()
+        loop.close()
+
+
+def _summary(home: Home, settings: Settings, children: Sequence[Planned], url: str | None) -> str:
+    """What a person wants to know now."""
+    roles = {child.role for child in children}
+    lines = [
+        "",
+        f"Tabard runs here as node {settings.str('node.name')} of zone {settings.str('node.zone')}.",
+        "",
+        f"  home      {home.path}",
+    ]
+    if "agent" in roles:
+        if settings.flag("intake.socket"):
+            lines.append(f"  intake    {home.socket('intake.sock')}")
+        if settings.str("intake.tcp"):
+            lines.append(f"  intake    tcp {settings.str('intake.tcp')}")
+    lines.append(f"  log       tabard logs -f; what was said without an agent is in {home.log}")
+    lines.append("  end it    Ctrl-C")
+    if str(home.path) != str(Home(default_home(os.environ)).path):
+        lines += ["", f"In another terminal, first: export TABARD_HOME={home.path}"]
+    if url is not None:
+        lines += ["", f"Open {url}"]
+    return "\n".join([*lines, ""])
