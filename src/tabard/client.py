@@ -34,6 +34,9 @@ ERROR: Final = 0x84
 PROTOCOL: Final = 1
 DEFAULT_WINDOW: Final = 64
 """Frames sent and not yet accepted, after which `send` waits."""
+_ARRAY_HEAD: Final = 3
+MAX_PAYLOAD: Final = MAX_BODY - 4_096 - _ARRAY_HEAD
+"""Bytes of the records of one frame: with what the agent puts round them they fit the body of a batch."""
 
 
 class Refused(NamedTuple):
@@ -67,17 +70,21 @@ class IntakeClient:
         self._timeout = timeout
         self._socket: socket.socket | None = None
         self._buffer = bytearray()
-        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._sent: deque[tuple[int, bytes]] = deque()
+        """Frames that were sent, on this connection or one before it, and are not accepted."""
+        self._unsent: deque[bytes] = deque()
+        """Payloads that were never sent. They have no number yet: the first WELCOME says where numbers begin."""
         self._number = 0
         self.accepted = 0
         """The number of the last frame that is journaled."""
         self.refused: list[Refused] = []
 
     def connect(self) -> None:
-        """Connect, learn what the agent has of this source, and send again what it has not.
+        """Connect, learn what the agent has of this source, and send what it has not.
 
         Raises:
-            IntakeError: nobody listens, the agent is full, or it speaks another protocol.
+            IntakeError: nobody listens, the agent is full, it speaks another protocol, or the connection
+                broke at once.
         """
         self.close()
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -97,14 +104,20 @@ class IntakeClient:
             ) from error
         self._socket = sock
         self._buffer.clear()
-        kind, number, payload = self._read_frame()
-        if kind != WELCOME:
+        try:
+            self._settle(self._welcome())
+            self._number = max(self._number, self.accepted)
+            for _, data in self._sent:
+                sock.sendall(data)
+            self._send_unsent()
+        except OSError as error:
             self.close()
-            raise IntakeError("the agent refused the connection", found=_reason(payload), where=self._path)
-        self._settle(number)
-        self._number = max(self._number, number)
-        for _, waiting in self._waiting:
-            self._send(waiting)
+            raise IntakeError(
+                "the agent does not take what is sent",
+                expected="a connection that lasts",
+                found=error.strerror or str(error),
+                where=self._path,
+            ) from error
 
     def send(self, records: Iterable[Sequence[Any]]) -> int:
         """Hand over log records (each in the layout of `tabard.records.LOG_FIELDS`); the number of the last frame.
@@ -112,25 +125,19 @@ class IntakeClient:
         Waits while the window is full; reconnects once when the connection broke.
 
         Raises:
-            IntakeError: no agent takes them now. They stay with this client, and the next call sends them first.
+            IntakeError: no agent takes them now. They stay with this client, and the next call sends them
+                first. Or one of them is too large for a frame; then none of this call is kept.
+            TypeError, OverflowError: one of them cannot be encoded; then none of this call is kept.
         """
-        for payload in _payloads(records):
-            self._number += 1
-            self._queue(self._number, frame(RECORDS, self._number, payload))
-        return self._number
-
-    def _queue(self, number: int, data: bytes) -> None:
-        self._waiting.append((number, data))
+        self._unsent.extend(_payloads(records))
         try:
             if self._socket is None:
                 self.connect()
-            else:
-                self._send(data)
+            self._send_unsent()
             self._take_answers(0)
-            while len(self._waiting) >= self._window:
-                self._take_answers(self._timeout)
         except OSError:
             self.connect()
+        return self._number
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything sent is journaled or refused; False when `timeout` seconds were not enough.
@@ -139,7 +146,7 @@ class IntakeClient:
             IntakeError: the connection broke and no agent listens any more.
         """
         deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
-        while self._waiting:
+        while self._sent or self._unsent:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
@@ -160,24 +167,42 @@ class IntakeClient:
 
     # --- pieces ----------------------------------------------------------------------------
 
-    def _send(self, data: bytes) -> None:
-        assert self._socket is not None
-        self._socket.sendall(data)
+    def _send_unsent(self) -> None:
+        """Number and send what was never sent, waiting while the window is full. Raises OSError."""
+        while self._unsent:
+            while len(self._sent) >= self._window:
+                self._take_answers(self._timeout)
+            assert self._socket is not None
+            self._number += 1
+            data = frame(RECORDS, self._number, self._unsent.popleft())
+            self._sent.append((self._number, data))
+            self._socket.sendall(data)
+
+    def _welcome(self) -> int:
+        """The last frame of this source that the agent has. Raises IntakeError."""
+        try:
+            while (answer := self._next_answer()) is None:
+                self._receive()
+        except OSError as error:
+            self.close()
+            raise IntakeError(
+                "the agent does not answer", expected="a welcome", found=str(error), where=self._path
+            ) from error
+        kind, number, payload = answer
+        if kind != WELCOME:
+            self.close()
+            raise IntakeError("the agent refused the connection", found=_reason(payload), where=self._path)
+        return number
 
     def _take_answers(self, timeout: float) -> None:
-        """Read what the agent said, waiting up to `timeout` seconds for the first word."""
+        """Read what the agent said, waiting up to `timeout` seconds for the first word. Raises OSError."""
         assert self._socket is not None
-        while select.select([self._socket], [], [], timeout)[0]:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        if poll.poll(timeout * 1000):
             self._receive()
-            timeout = 0
-            while len(self._buffer) >= HEADER.size:
-                length, kind, number = HEADER.unpack_from(self._buffer)
-                if len(self._buffer) < HEADER.size + length:
-                    break
-                payload = bytes(self._buffer[HEADER.size : HEADER.size + length])
-                del self._buffer[: HEADER.size + length]
-                self._answer(kind, number, payload)
-            return
+            while (answer := self._next_answer()) is not None:
+                self._answer(*answer)
 
     def _receive(self) -> None:
         assert self._socket is not None
@@ -187,58 +212,58 @@ class IntakeClient:
             raise ConnectionResetError("the agent closed the connection")
         self._buffer += data
 
-    def _read_frame(self) -> tuple[int, int, bytes]:
-        while True:
-            if len(self._buffer) >= HEADER.size:
-                length, kind, number = HEADER.unpack_from(self._buffer)
-                end = HEADER.size + length
-                if length > MAX_BODY:
-                    break
-                if len(self._buffer) >= end:
-                    payload = bytes(self._buffer[HEADER.size : end])
-                    del self._buffer[:end]
-                    return kind, number, payload
-            try:
-                self._receive()
-            except OSError as error:
-                self.close()
-                raise IntakeError(
-                    "the agent does not answer", expected="a welcome", found=str(error), where=self._path
-                ) from error
-        self.close()
-        raise IntakeError(
-            "not an agent's answer", expected="a welcome", found="other bytes", where=self._path
-        )
+    def _next_answer(self) -> tuple[int, int, bytes] | None:
+        """Kind, number and payload of the next whole frame received, None when there is none yet."""
+        if len(self._buffer) < HEADER.size:
+            return None
+        length, kind, number = HEADER.unpack_from(self._buffer)
+        if length > MAX_BODY:
+            self.close()
+            raise ConnectionAbortedError("these bytes are not an agent's answer")
+        end = HEADER.size + length
+        if len(self._buffer) < end:
+            return None
+        payload = bytes(self._buffer[HEADER.size : end])
+        del self._buffer[:end]
+        return kind, number, payload
 
     def _answer(self, kind: int, number: int, payload: bytes) -> None:
         if kind == ACCEPTED:
             self._settle(number)
         elif kind == REFUSED:
             self.refused.append(Refused(number, _reason(payload)))
-            self._waiting = deque(item for item in self._waiting if item[0] != number)
+            self._sent = deque(item for item in self._sent if item[0] != number)
         elif kind == ERROR:
             self.close()
             raise ConnectionAbortedError(_reason(payload))
 
     def _settle(self, number: int) -> None:
         self.accepted = max(self.accepted, number)
-        while self._waiting and self._waiting[0][0] <= number:
-            self._waiting.popleft()
+        while self._sent and self._sent[0][0] <= number:
+            self._sent.popleft()
 
 
-def _payloads(records: Iterable[Sequence[Any]]) -> Iterable[bytes]:
-    """Record arrays of at most 256 records and one intake frame's bytes."""
+def _payloads(records: Iterable[Sequence[Any]]) -> list[bytes]:
+    """Record arrays of at most 256 records and one intake frame's bytes. Raises IntakeError."""
+    payloads: list[bytes] = []
     packed: list[bytes] = []
     size = 0
     for record in records:
         encoded: bytes = msgpack.packb(record, unicode_errors="surrogatepass")
-        if packed and (len(packed) >= MAX_RECORDS or size + len(encoded) > MAX_BODY - 16):
-            yield _array(packed)
+        if len(encoded) > MAX_PAYLOAD:
+            raise IntakeError(
+                "a record is too large",
+                expected=f"at most {MAX_PAYLOAD} bytes",
+                found=f"{len(encoded)} bytes",
+            )
+        if packed and (len(packed) >= MAX_RECORDS or size + len(encoded) > MAX_PAYLOAD):
+            payloads.append(_array(packed))
             packed, size = [], 0
         packed.append(encoded)
         size += len(encoded)
     if packed:
-        yield _array(packed)
+        payloads.append(_array(packed))
+    return payloads
 
 
 def _array(packed: list[bytes]) -> bytes:
