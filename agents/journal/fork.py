@@ -169,7 +169,6 @@ def finish_fork(shelf: Shelf) -> None:
         return
     for number in rename:
         shelf.adopt(segment_name(number))
-    shelf.sync()
     for number in remove:
         shelf.discard(segment_name(number))
     shelf.sync()

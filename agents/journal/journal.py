@@ -166,7 +166,7 @@ class Journal:
         except OSError as error:
             raise self._refused("the journal cannot be read now", error) from error
         self.marks = found.marks
-        self._next_number = max(found.next_number, self._next_number)
+        self._next_number = found.next_number
         self._time.resume(found.last, found.kept)
         for segment in found.unsynced:
             writer = reopen_segment(self._shelf, segment)

@@ -109,7 +109,9 @@ class SimFile:
         """What is visible."""
         assert not self.closed
         self._disk.check("read", self._path)
-        return bytes(self._inode.data[offset : offset + size])
+        data = bytes(self._inode.data[offset : offset + size])
+        self._disk.bytes_read += len(data)
+        return data
 
     def truncate(self, size: int) -> None:
         """Cut."""
@@ -141,7 +143,7 @@ class SimFile:
 
 
 class SimDisk:
-    """Directories of files. `now_reads` and the like are not modelled: every operation takes no time."""
+    """Directories of files. Every operation takes no time."""
 
     def __init__(self) -> None:
         self._directories: dict[str, _Directory] = {}
@@ -154,6 +156,8 @@ class SimDisk:
         self.read_only = False
         self.operations = 0
         """Changing operations so far, syncs included."""
+        self.bytes_read = 0
+        """So far."""
         self.fuse: int | None = None
         """At which operation the process dies, in the middle of it; None for never."""
 

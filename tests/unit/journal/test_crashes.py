@@ -18,6 +18,8 @@ class Ledger:
     def __init__(self) -> None:
         self.accepted: list[Batch] = []
         self.synced: list[Batch] = []
+        self.ruined: int | None = 0
+        """How many batches may be lost; None where a quota drops them."""
 
     def add(self, rig: Rig, times: int = 1) -> None:
         """Append batches."""
@@ -48,6 +50,8 @@ class Ledger:
         for batch in data(kept):
             mine = [one for one in self.accepted if one.header[2:5] == batch.header[2:5]]
             assert not mine or mine == [batch], f"{batch.header.first} was used twice"
+        lost = [batch for batch in self.synced if batch not in kept]
+        assert self.ruined is None or len(lost) <= self.ruined, "more is lost than was ruined"
         mark = rig.journal.marks.get("source", -1)
         assert mark >= len(self.synced if power else self.accepted) - 1
 
@@ -65,6 +69,7 @@ def write_and_roll(rig: Rig, ledger: Ledger) -> None:
 
 def drop_by_quota(rig: Rig, ledger: Ledger) -> None:
     """Let segments give way to gaps that merge."""
+    ledger.ruined = None
     rig.open(bytes=60_000)
     for _ in range(12):
         ledger.add(rig, 9)
@@ -76,6 +81,7 @@ def mend_what_was_damaged(rig: Rig, ledger: Ledger) -> None:
     """Read a journal with a ruined frame in its middle."""
     ledger.add(rig, 40)
     ledger.sync(rig)
+    ledger.ruined = 1
     rig.disk.corrupt(rig.files()[1], 4000, b"ruin")
     everything(rig.journal)
     ledger.add(rig, 3)

@@ -7,7 +7,8 @@ import errno
 import pytest
 
 from tabard.agents.journal.faults import DiskRefused
-from tabard.agents.journal.frames import PREFIX_BYTES, Found, walk
+from tabard.agents.journal.frames import PREFIX_BYTES, Found, encode_batch, walk
+from tabard.brokers.wire.batch import seal_batch
 from tabard.brokers.wire.codec import unpack
 from tabard.brokers.wire.streams import SAMPLES
 from tests.unit.journal.rig import Rig, data, everything, gaps, opening
@@ -251,6 +252,21 @@ def test_a_last_frame_ruined_after_it_was_written_is_counted() -> None:
     facts = opening(rig.open())
     assert facts["lost"] == {"at_least": 1, "reason": "torn"}
     assert facts["previous_last"] == last.first - 1
+
+
+def test_a_frame_that_does_not_follow_the_one_before_it_is_damage() -> None:
+    """However intact it is: what was restored from another time must not break the chain of digests."""
+    rig = filled()
+    path = rig.files()[-1]
+    image = rig.disk.get(path)
+    batch = everything(rig.journal)[-2]
+    frame = encode_batch(batch, 0)
+    start = image.index(batch.head) - PREFIX_BYTES
+    header = batch.header._replace(previous=b"\7" * 32)
+    forged = encode_batch(seal_batch(header, batch.body, lambda _: b""), 0)
+    rig.disk.put(path, image[:start] + forged + image[start + len(frame) :])
+    rig.open()
+    assert gaps(everything(rig.journal)) == [(header.first, header.last, "damaged")]
 
 
 def test_text_that_looks_like_a_frame_is_text() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from itertools import product
 from random import Random
 
 import pytest
@@ -192,9 +193,10 @@ def test_death_at_every_operation_leaves_the_old_or_the_new(power: bool, older: 
     rig, written = prepare()
     start = rig.disk.operations
     rig.journal.fork(written[0].header.epoch, 50, "")
-    for fuse in range(start + 1, rig.disk.operations + 1):
+    end = rig.disk.operations
+    for fuse, seed in product(range(start + 1, end + 1), range(4 if power else 1)):
         rig, written = prepare()
-        rig.rng = Random(fuse)
+        rig.rng = Random(100 * fuse + seed)
         rig.disk.fuse = fuse
         with pytest.raises(Killed):
             rig.journal.fork(written[0].header.epoch, 50, "")
