@@ -80,10 +80,11 @@ class Syncer:
     def _run(self) -> None:
         while True:
             self._go.acquire()
-            if self._closing:
-                return
+            # Also on closing: a job that was begun is taken for done when the thread has ended.
             for _, job in self._jobs:
                 job.run()
+            if self._closing:
+                return
             self._loop.call_soon(self._finish)
 
     def _finish(self) -> None:
