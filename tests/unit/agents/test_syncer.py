@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_a_sync_asked_for_just_before_the_end_is_done_and_not_only_said_to_be(lo
     for _ in range(200):
         journal = Journal()
         journal.ready.set()
-        syncer = Syncer(loop, [journal], 0.0, lambda: None)
+        syncer = Syncer(loop, [cast(Any, journal)], 0.0, lambda: None)
         journal.write()
         syncer.request()
         syncer.close()
@@ -81,7 +82,7 @@ def test_what_is_written_during_a_sync_is_synced_after_it(loop: Loop) -> None:
     """One sync at a time; another follows, and the publisher is told after each."""
     journal = Journal()
     told: list[int] = []
-    syncer = Syncer(loop, [journal], 0.0, lambda: told.append(journal.synced))
+    syncer = Syncer(loop, [cast(Any, journal)], 0.0, lambda: told.append(journal.synced))
     journal.write()
     syncer.request()
     assert journal.running.wait(30)
@@ -100,7 +101,7 @@ def test_a_sync_that_failed_is_tried_again(loop: Loop) -> None:
     journal.failure = OSError(5, "the disk failed")
     journal.ready.set()
     told: list[int] = []
-    syncer = Syncer(loop, [journal], 0.0, lambda: told.append(journal.synced))
+    syncer = Syncer(loop, [cast(Any, journal)], 0.0, lambda: told.append(journal.synced))
     journal.write()
     syncer.request()
     while not told:
