@@ -12,12 +12,12 @@ from types import TracebackType
 from typing import Self
 
 from tabard import locks
-from tabard.brokers.running import STATUS_EVERY, StatusFile, lifeline
 from tabard.clock import SystemClock
 from tabard.consumers.store.read import Reader
 from tabard.errors import TabardError
 from tabard.home import Home
 from tabard.settings import Settings
+from tabard.status import STATUS_EVERY, StatusFile, lifeline
 from tabard.web.app import create_app
 from tabard.web.server import serve
 

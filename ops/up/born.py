@@ -13,10 +13,11 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
+from tabard.status import LIFELINE
+
 READY: Final = "TABARD_READY"
 """Environment variable with the number of the descriptor on which the parent hears that a child is ready."""
 WORD: Final = b"ready\n"
-_LIFELINE: Final = "TABARD_LIFELINE"  # brokers.running has it; importing that would cost every command ZeroMQ
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -25,7 +26,7 @@ def follow_parent() -> Callable[[], None]:
 
     A role that was started by hand has no such parent: then nothing is tied and nothing is said.
     """
-    if _LIFELINE in os.environ and sys.platform == "linux":
+    if LIFELINE in os.environ and sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)

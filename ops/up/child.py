@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from tabard.brokers.loop import Loop
-from tabard.brokers.running import LIFELINE
 from tabard.ops.up.born import READY, WORD
+from tabard.status import LIFELINE
 
 _CHUNK: Final = 65_536
 _CHUNKS: Final = 16

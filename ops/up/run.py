@@ -7,13 +7,13 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from tabard.brokers.loop import Loop
-from tabard.brokers.running import STATUS_EVERY, StatusFile
 from tabard.errors import SettingsError
 from tabard.home import Home, default_home
 from tabard.ops.up.plan import Planned, page_url
 from tabard.ops.up.supervisor import Supervisor
 from tabard.ops.up.voice import Voice
 from tabard.settings import Settings, load
+from tabard.status import STATUS_EVERY, StatusFile
 
 
 def run(
