@@ -23,16 +23,24 @@ class Fault(NamedTuple):
 
 def of_roles(roles: Sequence[Seen], now: int) -> list[Fault]:
     """Everything that the roles' state and their own words show at wall clock ``now``."""
-    faults = [fault for role in roles for fault in _of(role, now)]
-    faults += _not_started(roles, {fault.where for fault in faults})
-    return faults
+    return [*_not_running(roles), *(fault for role in roles for fault in _of(role, now))]
+
+
+def _not_running(roles: Iterable[Seen]) -> Iterator[Fault]:
+    """Roles that ran here once, and children of ``tabard up`` that it cannot keep running."""
+    states = {role.name: role.state for role in roles}
+    children = next((role.said.get("children", {}) for role in roles if role.name == "up"), {})
+    for name in sorted({*states, *children} - {"up"}):  # up is one way to start the others; it need not run
+        restarts = children.get(name, {}).get("restarts", 0)
+        if states.get(name, seen.STOPPED) != seen.STOPPED:
+            continue
+        if restarts:
+            yield Fault(name, f"does not run: it ended {restarts} times and is started again; see log/up.log")
+        elif name in states:
+            yield Fault(name, "does not run")
 
 
 def _of(role: Seen, now: int) -> Iterator[Fault]:
-    if role.state == seen.STOPPED:
-        if role.name != "up":  # it is one way to start the others, not one that must run
-            yield Fault(role.name, "does not run")
-        return
     if role.state == seen.SILENT:
         yield Fault(role.name, f"has said nothing for over {seen.SILENT_AFTER:.0f} s: is it frozen?")
     if role.version not in {None, __version__}:
@@ -56,12 +64,3 @@ def _of_agent(role: Seen, now: int) -> Iterator[Fault]:
                 role.name,
                 f"has not heard of sink {name}: does its recorder run, is there a way to its broker?",
             )
-
-
-def _not_started(roles: Iterable[Seen], known: set[str]) -> Iterator[Fault]:
-    """Children of ``tabard up`` that it cannot keep running and that left no lock to be seen by."""
-    running = {role.name for role in roles if role.state != seen.STOPPED}
-    for role in roles:
-        for name, child in role.said.get("children", {}).items():
-            if child["restarts"] and name not in running and name not in known:
-                yield Fault(name, f"ended {child['restarts']} times and is started again: see log/up.log")

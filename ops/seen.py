@@ -69,8 +69,7 @@ def _seen(home: Home, name: str) -> Seen:
     if pid is None:
         return Seen(name, STOPPED, None, None)
     said, age = _said(home, name, pid)
-    # Herald writes its file once, since it has nothing to count.
-    state = SILENT if age > SILENT_AFTER and not name.startswith("herald") else RUNNING
+    state = SILENT if age > SILENT_AFTER else RUNNING
     version = said.get("version")
     return Seen(
         name, state, pid or None, _locked_at(home, name), said if version == __version__ else {}, version

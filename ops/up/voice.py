@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import time
 from types import TracebackType
@@ -55,5 +56,9 @@ class Voice:
 
 
 def _print(text: str, stream: TextIO) -> None:
-    with contextlib.suppress(OSError, ValueError):
+    try:
         print(text, file=stream, flush=True)
+    except OSError:
+        # Nobody is there any more. What stays in the buffer must not fail a second time when the process ends.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
