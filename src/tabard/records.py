@@ -8,6 +8,7 @@ by (product, system, sub-systems, two free user fields, package and version).
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 LOG_FIELDS: Final = (
@@ -134,7 +135,7 @@ def _storable_int(value: Any) -> int | None:
         return None if value is None else int(value)
     if isinstance(value, int):
         return clean_int(value)
-    if isinstance(value, float) and value == value and abs(value) < 2**63:
+    if isinstance(value, float) and math.isfinite(value) and abs(value) < 2**63:
         return int(value)
     return None
 
