@@ -1,0 +1,123 @@
+"""Command lines as they may be shown: quoted for a shell, without the secrets people put into them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+MASK: Final = "***"
+LONGEST: Final = 1_024
+"""Characters of a command line that are kept."""
+
+# Stands for a secret until the line is quoted: the mask itself would be put in quotes.
+_HIDDEN: Final = "__hidden_secret__"
+
+_WORD: Final = (
+    r"(?:pass(?:word|wd|phrase|code)|secret|token|credential|(?:api|access|private|auth|encryption)[-_.]?key"
+    r"|(?<![a-z])(?:pass|pwd|pw|auth|bearer)(?![a-z]))"
+)
+_NAME: Final = re.compile(_WORD, re.IGNORECASE)
+_HARMLESS: Final = re.compile(r"(?:file|path|dir|prompt|stdin|ttl|type|length)$", re.IGNORECASE)
+_OPTION: Final = re.compile(r"(-{1,2}[\w.-]+|[\w.-]+)=(.+)", re.DOTALL)
+_WITHIN: Final = re.compile(
+    rf"([\w.-]*{_WORD}[\w.-]*)(\s*[=:]\s*|\s+)(\"[^\"]*\"|'[^']*'|[^\s;&,\"']+)", re.IGNORECASE
+)
+_HEADER: Final = re.compile(
+    r"((?:proxy-)?authorization|cookie|x-[\w-]*(?:key|token))\s*:\s*.+", re.IGNORECASE | re.DOTALL
+)
+_URL: Final = re.compile(r"(\w[\w+.-]{0,31}://[^\s/:@]*:)[^\s/@]+@")
+_SHAPE: Final = re.compile(
+    r"\b(?:gh[pousr]_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|sk-[\w-]{20,}"
+    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
+)
+_CREDENTIAL_OPTIONS: Final = frozenset({"-u", "--user", "--proxy-user", "-U"})
+"""Options whose next argument may be ``user:password`` (curl and its kin)."""
+_PASSWORD_OPTIONS: Final = {
+    "sshpass": "-p",
+    "redis-cli": "-a",
+    "mongo": "-p",
+    "mongosh": "-p",
+    "ldapsearch": "-w",
+    "ldapadd": "-w",
+    "ldapmodify": "-w",
+}
+"""Programs with a short option that takes a password, attached or as the next argument."""
+_ATTACHED_ONLY: Final = dict.fromkeys(
+    ("mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump", "mariadb-admin"), "-p"
+)
+"""Those that take it attached; alone the option makes them ask."""
+_TAKERS: Final = _PASSWORD_OPTIONS | _ATTACHED_ONLY
+_HINT: Final = re.compile(
+    r"pass|pwd|pw|secret|token|credential|key|auth|bearer|cookie|://|\0-u|\0--user|\0-U|\0--proxy-user"
+    r"|gh[pousr]_|glpat-|xox|AKIA|sk-|eyJ",
+    re.IGNORECASE,
+)
+"""What every secret that is masked has in it or beside it."""
+
+
+def command_line(argv: Sequence[str]) -> str:
+    """``argv`` as one line, at most `LONGEST` characters, with `MASK` in place of what looks like a secret.
+
+    A single argument with blanks is what a program wrote over its arguments (its title), and not quoted.
+    """
+    if not _suspicious(argv):
+        return " ".join(shlex.quote(part) for part in argv)[:LONGEST] if len(argv) != 1 else argv[0][:LONGEST]
+    if len(argv) == 1 and " " in argv[0]:
+        line = _masked_text(argv[0])
+    else:
+        line = " ".join(shlex.quote(part) for part in _masked(argv))
+    return line.replace(_HIDDEN, MASK)[:LONGEST]
+
+
+def _suspicious(argv: Sequence[str]) -> bool:
+    """Whether to look closer: most command lines hold nothing that could be a secret, and are many."""
+    program = argv[0].rpartition("/")[2] if argv else ""
+    return program in _TAKERS or _HINT.search("\0".join(argv)) is not None
+
+
+def _masked(argv: Sequence[str]) -> Iterator[str]:
+    program = argv[0].rpartition("/")[2] if argv else ""
+    before = ""
+    for position, part in enumerate(argv):
+        yield part if position == 0 else _masked_part(part, before, program)
+        before = part
+
+
+def _masked_part(part: str, before: str, program: str) -> str:
+    if before.startswith("-") and "=" not in before and not part.startswith("-"):
+        if _secret_name(before) or _PASSWORD_OPTIONS.get(program) == before:
+            return _HIDDEN
+        if before in _CREDENTIAL_OPTIONS and ":" in part:
+            return part.partition(":")[0] + ":" + _HIDDEN
+    if len(part) > 2 and _TAKERS.get(program) == part[:2]:
+        return part[:2] + _HIDDEN
+    if match := _HEADER.fullmatch(part):
+        return f"{match[1]}: {_HIDDEN}"
+    match = _OPTION.fullmatch(part)
+    if match and _secret_name(match[1]) and (part.startswith("-") or " " not in part):
+        return f"{match[1]}={_HIDDEN}"
+    return _masked_text(part)
+
+
+def _masked_text(text: str) -> str:
+    """Mask inside of one argument: connection strings, URLs, scripts given to a shell."""
+    text = _URL.sub(rf"\1{_HIDDEN}@", text)
+    text = _SHAPE.sub(_HIDDEN, text)
+    if " " in text or "=" in text:
+        text = _WITHIN.sub(_hide, text)
+    return text
+
+
+def _hide(match: re.Match[str]) -> str:
+    name, between = match[1], match[2]
+    # Prose ("token expired") has neither a sign of assignment nor the dashes of an option.
+    if not _secret_name(name) or (between.isspace() and not name.startswith("-")):
+        return match[0]
+    return f"{name}{between}{_HIDDEN}"
+
+
+def _secret_name(name: str) -> bool:
+    name = name.removeprefix("-D")  # a property of Java
+    return _NAME.search(name) is not None and _HARMLESS.search(name) is None
