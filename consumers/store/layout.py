@@ -46,6 +46,12 @@ def check_library() -> None:
         )
 
 
+def is_blank(connection: sqlite3.Connection, database: str = "main") -> bool:
+    """Whether a database holds nothing at all: it is being made, or its making was interrupted."""
+    count = connection.execute(f"SELECT count(*) FROM {database}.sqlite_master").fetchone()[0]  # noqa: S608
+    return int(count) == 0
+
+
 def schema_version(connection: sqlite3.Connection, database: str = "main") -> str | None:
     """The schema version that a database says it has, None when it has none; `database` may be an attached one."""
     found = connection.execute(
@@ -62,6 +68,10 @@ def check_version(connection: sqlite3.Connection, where: str, database: str = "m
     found = schema_version(connection, database)
     if found == VERSION:
         return
+    if found is None and is_blank(connection, database):
+        raise StoreError(
+            "store not found", found="an empty file", where=where, hint="Start a recorder, or pass --home"
+        )
     newer = found is not None and found > VERSION
     raise StoreError(
         f"the store's schema is {'newer' if newer else 'older'} than this program",

@@ -95,6 +95,8 @@ def tail(
     """Records stored after `after_id`, as `Reader.tail` says."""
     only = _filter(connection, query)
     last = last_id(connection)
+    if only.nodes == ():
+        return [], last
     deadline = monotonic() + budget
     rows: list[LogRow] = []
     conditions, values = only.rest
@@ -242,6 +244,8 @@ class _Walk:
 
         The last one ends nowhere (None); unless `stepwise` it is the only one.
         """
+        if self._only.nodes == ():
+            return
         lane, lane_values = self._only.lane
         rest, rest_values = self._only.rest
         low, high = self._low, self._high

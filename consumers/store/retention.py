@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CHUNK: Final = failpoints.declare("store.retention_chunk", "about to commit the deletion of some old rows")
 
-STEP_SECONDS: Final = 0.008
+STEP_SECONDS: Final = 0.005
 """What a step should take at most; the number of rows adapts to it."""
 FEWEST_ROWS: Final = 50
 FREE_SHARE: Final = 0.25

@@ -27,6 +27,7 @@ from tabard.consumers.store.layout import (
     FileKind,
     check_library,
     check_version,
+    is_blank,
     schema_version,
 )
 from tabard.errors import StoreError
@@ -81,12 +82,6 @@ def upgrade(store: str | os.PathLike[str]) -> dict[str, tuple[str | None, str]]:
             migrate(connection, kind, str(path))
             done[kind.name] = (before, VERSION)
     return done
-
-
-def is_blank(connection: sqlite3.Connection) -> bool:
-    """Whether the database holds nothing at all: new, or its making was interrupted."""
-    count = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    return int(count) == 0
 
 
 def migrate(connection: sqlite3.Connection, kind: FileKind, where: str) -> None:

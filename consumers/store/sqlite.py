@@ -45,12 +45,16 @@ class _File:
         """Rows committed since the last checkpoint."""
 
     @contextlib.contextmanager
-    def guarded(self) -> Iterator[sqlite3.Connection]:
-        """The connection; every failure ends its transaction, drops the numbers, and becomes a refusal to go on."""
+    def guarded(self, *, writes: bool = False) -> Iterator[sqlite3.Connection]:
+        """The connection; every failure ends its transaction, drops the numbers, and becomes a refusal to go on.
+
+        Only a success that `writes` ends a fault: a full disk can still be read.
+        """
         try:
             self.database.notice_replacement()
             yield self.database.connection
-            self.database.fault = None
+            if writes:
+                self.database.fault = None
         except (sqlite3.Error, OSError, WireError) as error:
             self.ids.forget()
             raise self.database.failed(error) from error
@@ -144,7 +148,7 @@ class SqliteStore:
     def upkeep(self, kind: FileKind) -> Iterator[sqlite3.Connection]:
         """A short transaction of retention on one file, between two commits. Raises StoreUnavailable."""
         file = self._of_kind(kind)
-        with file.guarded(), file.database.relaxed() as connection:
+        with file.guarded(writes=True), file.database.relaxed() as connection:
             yield connection
 
     # --- what the delivery core asks ------------------------------------------------------------------
@@ -203,7 +207,7 @@ class SqliteStore:
             if not items:
                 continue
             try:
-                with file.guarded():
+                with file.guarded(writes=True):
                     file.must_be_the_one_read()
                     file.unchecked += Commit(file.database, file.statements, file.ids, arrived).run(items)
             except (CursorConflict, StoreUnavailable) as error:

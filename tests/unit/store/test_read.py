@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tabard.brokers.delivery.ports import EpochWork, Gap, NodeKey
 from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store import pages, schema
-from tabard.consumers.store.layout import RECORDS
+from tabard.consumers.store.layout import FILES, RECORDS
 from tabard.consumers.store.read import GapRow, LogQuery, LogRow, Reader
 from tabard.consumers.store.sqlite import SqliteStore
 from tabard.errors import StoreError
@@ -405,6 +405,17 @@ def test_a_missing_store_is_named(tmp_path: Path) -> None:
     assert "store not found" in str(error.value)
     assert "Start a recorder, or pass --home" in str(error.value)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_store_that_is_being_made_is_not_there_yet(tmp_path: Path) -> None:
+    """Its files are empty for a moment; that is not a store of an older version."""
+    for kind in FILES:
+        kind.path(tmp_path).touch()
+    with Reader(tmp_path) as reader:
+        with pytest.raises(StoreError, match="store not found"):
+            reader.last_id()
+        schema.create(tmp_path)
+        assert reader.last_id() == 0
 
 
 def test_a_reader_follows_a_restored_backup(home: Home, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tabard.brokers.delivery.ports import CursorConflict, Presence, StoreUnavailable
+from tabard.brokers.delivery.ports import CursorConflict, EpochWork, Presence, StoreUnavailable
 from tabard.brokers.wire.streams import CONTROL, LOGS
 from tabard.consumers.store import database
 from tabard.consumers.store.layout import RECORDS, STATE
@@ -170,6 +170,8 @@ def test_a_file_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").rename(path)
     found = store.load(WEB, LOGS, [chain.epoch])[chain.epoch]
     assert found.ranges.solid == 5
+    chain.cursor.ranges = found.ranges
+    store.commit([EpochWork(WEB, LOGS, chain.cursor)], NOON)
     assert fault_of(store) == ""
     store.close()
 
