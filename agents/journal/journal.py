@@ -17,7 +17,7 @@ from tabard.agents.journal.disk import Disk
 from tabard.agents.journal.faults import DiskRefused, Fault, Faults
 from tabard.agents.journal.fork import Cut, carried, write_fork
 from tabard.agents.journal.gaps import GapMaker
-from tabard.agents.journal.limits import MAX_MARKS, Limits
+from tabard.agents.journal.limits import MAX_MARKS, MAX_SEGMENTS, Limits
 from tabard.agents.journal.opening import Opening, Owner, open_body
 from tabard.agents.journal.quota import Quota
 from tabard.agents.journal.reader import SegmentReader
@@ -512,6 +512,7 @@ class Journal:
                 newest = self._roll().segment
             self._quota.drop_old(kept - int(self._limits.age * 1000))
             self._quota.shrink(self._limits.bytes)
+            self._quota.thin(MAX_SEGMENTS)
             if newest and not newest.bare and self._catalog.bytes > self._limits.bytes:
                 self._roll()
                 self._quota.shrink(self._limits.bytes)

@@ -111,6 +111,18 @@ class Quota:
             if not done:
                 return
 
+    def thin(self, limit: int) -> None:
+        """Keep at most `limit` segments where the oldest hold no record.
+
+        An agent that is started every minute and never meets a sink leaves an epoch each time. What a gap
+        among them said is forgotten with it; the sink still learns from the next epoch that something is missing.
+        """
+        excess = len(self._catalog) - limit
+        while excess > 0 and (oldest := self._catalog.oldest) and oldest.bare:
+            if oldest is self._catalog.newest or not self._drop(oldest):
+                return
+            excess -= 1
+
     def _victim(self) -> Segment | None:
         closed = [
             segment for segment in self._catalog if not segment.bare and segment is not self._catalog.newest

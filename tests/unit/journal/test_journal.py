@@ -405,3 +405,19 @@ def test_ten_thousand_epochs_open_by_their_heads() -> None:
     assert rig.disk.bytes_read - read < 310 * HEAD_WINDOW
     assert len(rig.journal.spans()) == 301
     assert len(data(everything(rig.journal))) == 3000
+
+
+def test_epochs_without_records_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent started every minute without a sink; those with records stay, and those after them."""
+    monkeypatch.setattr("tabard.agents.journal.journal.MAX_SEGMENTS", 50)
+    rig = Rig()
+    for _ in range(60):
+        rig.open()
+    rig.journal.enforce(rig.clock.monotonic())
+    assert rig.journal.stats().segments == 50
+    rig.add()
+    for _ in range(60):
+        rig.open()
+    rig.journal.enforce(rig.clock.monotonic())
+    assert rig.journal.stats().segments == 61
+    assert len(data(everything(rig.journal))) == 1
