@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tabard import __version__
@@ -26,10 +26,10 @@ def of_roles(roles: Sequence[Seen], now: int) -> list[Fault]:
     return [*_not_running(roles), *(fault for role in roles for fault in _of(role, now))]
 
 
-def _not_running(roles: Iterable[Seen]) -> Iterator[Fault]:
+def _not_running(roles: Sequence[Seen]) -> Iterator[Fault]:
     """Roles that ran here once, and children of ``tabard up`` that it cannot keep running."""
     states = {role.name: role.state for role in roles}
-    children = next((role.said.get("children", {}) for role in roles if role.name == "up"), {})
+    children = seen.said(roles, "up").get("children", {})
     for name in sorted({*states, *children} - {"up"}):  # up is one way to start the others; it need not run
         restarts = children.get(name, {}).get("restarts", 0)
         if states.get(name, seen.STOPPED) != seen.STOPPED:

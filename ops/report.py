@@ -30,7 +30,7 @@ def report(home: Home) -> dict[str, Any]:
     settings = _settings(home, faults)
     roles = seen.roles(home)
     running = [role for role in roles if role.state != seen.STOPPED]
-    agent = said(roles, "agent")
+    agent = seen.said(roles, "agent")
     node = agent.get("node") or (settings.str("node.name") if settings else None)
     zone = agent.get("zone") or (settings.str("node.zone") if settings else None)
     store, lag = _store(home, settings, node, zone, roles, faults)
@@ -51,14 +51,9 @@ def report(home: Home) -> dict[str, Any]:
         "sources": list(agent.get("sources", ())),
         "streams": streams(agent, lag),
         "brokers": [_broker(role.said) for role in running if role.role == "broker" and role.said],
-        "recorder": _recorder(said(roles, "recorder")),
+        "recorder": _recorder(seen.said(roles, "recorder")),
         "store": store,
     }
-
-
-def said(roles: Iterable[Seen], name: str) -> Mapping[str, Any]:
-    """What the role of that name says of itself; empty when it does not run."""
-    return next((role.said for role in roles if role.name == name), {})
 
 
 def streams(agent: Mapping[str, Any], lag: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -144,5 +139,5 @@ def _recorder(status: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _page(roles: Sequence[Seen]) -> str | None:
     """Where herald answers."""
-    url = said(roles, "herald").get("url")
+    url = seen.said(roles, "herald").get("url")
     return url if isinstance(url, str) else None

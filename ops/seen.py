@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -62,6 +62,11 @@ def roles(home: Home) -> list[Seen]:
         ) from error
     found = [_seen(home, name.removesuffix(".lock")) for name in names]
     return sorted(found, key=lambda seen: (_place(seen.role), seen.name))
+
+
+def said(roles: Iterable[Seen], name: str) -> Mapping[str, Any]:
+    """What the role of that name says of itself; empty when it does not run."""
+    return next((role.said for role in roles if role.name == name), {})
 
 
 def _seen(home: Home, name: str) -> Seen:

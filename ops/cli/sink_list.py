@@ -51,8 +51,8 @@ def _identity(row: Row) -> tuple[object, ...]:
 
 def _by_agent(home: Home) -> Iterator[Row]:
     """The sinks of the agent of this home, if it runs."""
-    from tabard.ops.report import said, streams
-    from tabard.ops.seen import roles
+    from tabard.ops.report import streams
+    from tabard.ops.seen import roles, said
 
     agent = said(roles(home), "agent")
     for stream in streams(agent, {}):
