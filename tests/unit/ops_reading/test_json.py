@@ -1,0 +1,105 @@
+"""docs/reference/json.md and the commands agree: every key that is written is described, and no other."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tabard.consumers.store.read import LogQuery, Reader
+from tabard.ops.rendering import as_object
+from tabard.web.api import as_dict
+from tests.unit.ops_reading.conftest import Run
+
+PAGE: Final = (Path(__file__).parents[3] / "docs/reference/json.md").read_text(encoding="utf-8")
+COMMANDS: Final = ("logs", "nodes", "status", "sink list", "check", "settings")
+
+
+def described(heading: str) -> list[str]:
+    """The keys in the table below a heading of the page, in order."""
+    section = re.split(rf"^#+ {re.escape(heading)}$", PAGE, maxsplit=1, flags=re.MULTILINE)[1]
+    table = re.split(r"^#", section, maxsplit=1, flags=re.MULTILINE)[0]
+    return re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+
+
+def test_records_and_gaps(tabard: Run) -> None:
+    """Every row of the log has the keys of its kind, in the order of the page."""
+    found = json.loads(tabard("logs", "-n", "6", "-o", "json").stdout)
+    assert {row["kind"] for row in found} == {"record", "gap", "doubt"}
+    for row in found:
+        assert list(row) == described("A record" if row["kind"] == "record" else "A gap or a doubt")
+
+
+def test_the_page_in_the_browser_exports_the_same(home: Path) -> None:
+    """Herald's JSON and the command line's are one form."""
+    with Reader(home / "store") as reader:
+        rows = reader.logs(LogQuery(limit=10)).rows
+    assert len(rows) == 10
+    assert [as_object(row) for row in rows] == [as_dict(row) for row in rows]
+
+
+def test_nodes(tabard: Run) -> None:
+    """One object for each node."""
+    found = json.loads(tabard("nodes", "-o", "json").stdout)
+    assert [row["node"] for row in found] == ["web1", "db1"]
+    assert [list(row) for row in found] == [described("tabard nodes")] * 2
+
+
+def test_settings_and_findings(tabard: Run) -> None:
+    """Two lists of one table each."""
+    (row,) = json.loads(tabard("settings", "agent.linger", "-o", "json").stdout)
+    assert list(row) == described("tabard settings")
+    (finding, *_) = json.loads(tabard("check", "--set", "agent.linger=1", "-o", "json").stdout)
+    assert list(finding) == described("tabard check")
+
+
+def test_status_of_a_home_where_nothing_runs(tabard: Run) -> None:
+    """One object; its parts that are not there are empty or null."""
+    found = json.loads(tabard("status", "-o", "json").stdout)
+    assert list(found) == described("tabard status")
+    assert list(found["store"]) == described("status: store")
+    assert set(found["store"]["streams"]["logs"]) == {"rows", "oldest", "newest"}
+    assert (found["state"], found["faults"], found["roles"], found["recorder"]) == ("stopped", [], [], None)
+
+
+def times(value: Any) -> Iterator[str]:
+    """Every text in a value that looks like a time."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from times(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from times(inner)
+    elif isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\dT", value):
+        yield value
+
+
+@pytest.mark.parametrize("command", ["logs", "nodes", "status"])
+def test_times_are_utc_to_the_nanosecond(tabard: Run, command: str) -> None:
+    """One form of time everywhere, whatever the reader's time zone."""
+    found = list(times(json.loads(tabard(command, "-o", "json").stdout)))
+    assert found
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", time) for time in found)
+
+
+def test_every_command_that_lists_is_on_the_page() -> None:
+    """A command that takes -o has a section."""
+    import click
+
+    from tabard.ops.cli import root
+
+    def listing(group: click.Group, path: str) -> Iterator[str]:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            if isinstance(command, click.Group):
+                yield from listing(command, f"{path}{name} ")
+            elif command is not None and any(param.name == "output" for param in command.params):
+                yield path + name
+
+    assert sorted(listing(root, "")) == sorted(COMMANDS)
+    assert all(f"## tabard {name}\n" in PAGE for name in COMMANDS)
