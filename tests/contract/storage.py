@@ -314,6 +314,16 @@ class StorageContract:
         for chain in (web, mail):
             assert store.load(chain.key, LOGS, [chain.epoch]) == {chain.epoch: chain.cursor}
 
+    def test_a_place_is_never_taken_twice(self, engine: Engine[Any], store: SinkStore) -> None:
+        """Work that claims stored sequence numbers again, as only a faulty sink would, is quarantined."""
+        chain = Chain()
+        store.commit([chain.work(logs(3))], ARRIVED)
+        chain.next = 2
+        batch, groups = chain.cut([log("again")])
+        store.commit([EpochWork(WEB, LOGS, chain.cursor, [Entry(batch, groups)])], ARRIVED)
+        assert [row[0] for row in engine.rows(store, LOGS, "message")] == ["record 0", "record 1", "record 2"]
+        assert engine.table(store, LOGS, "quarantine", "first, body") == [(2, batch.body)]
+
     def test_every_batch_refused_is_still_one_commit(self, engine: Engine[Any], store: SinkStore) -> None:
         """The cursor passes them all."""
         engine.forbid(store, "poison")
