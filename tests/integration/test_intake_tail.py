@@ -155,13 +155,12 @@ def test_rotation_by_rename_loses_nothing(make):
     host = make("app.log")
     host.write("app.log", "one\n")
     host.settle(5)
-    writer = open(host.directory / "app.log", "a")
-    writer.write("two\n")
-    writer.flush()
-    os.rename(host.directory / "app.log", host.directory / "app.log.1")
-    host.write("app.log", "four\n")
-    writer.write("three\n")
-    writer.close()
+    with open(host.directory / "app.log", "a") as writer:
+        writer.write("two\n")
+        writer.flush()
+        os.rename(host.directory / "app.log", host.directory / "app.log.1")
+        host.write("app.log", "four\n")
+        writer.write("three\n")
     host.settle()
     assert sorted(host.messages()) == sorted(["one", "two", "three", "four"])
     assert host.messages().index("two") < host.messages().index("four")
@@ -466,7 +465,7 @@ def test_a_path_that_is_no_utf8_is_followed(make):
 
 
 def test_the_default_files_of_a_host_are_found(make, tmp_path):
-    """syslog and its kin, and every *.log directly below or one directory down; nothing is said of absent ones."""
+    """The syslog and its kin, and every *.log directly below or one directory down; nothing is said of absent ones."""
     host = make(*default_specs(str(tmp_path)))
     (host.directory / "nginx").mkdir()
     for name in ("syslog", "dpkg.log", "nginx/error.log", "wtmp", "notes.txt"):
@@ -484,6 +483,7 @@ class Rotations(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
+        """A log with one line, and an agent that has read it."""
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tail"))
         self.host = Host(self.directory, self.pattern)
         self.count = 0
@@ -494,9 +494,11 @@ class Rotations(RuleBasedStateMachine):
         self.host.settle(5)
 
     def first_line(self):
+        """Begin a file with a line that tells it from any other."""
         self.line("first line of a file, long enough that a copy of it is told from any other")
 
     def teardown(self):
+        """Everything written is journaled once, also after one more restart."""
         if not hasattr(self, "host"):
             return
         try:
@@ -511,12 +513,14 @@ class Rotations(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
     def line(self, text="line"):
+        """Write one line that is like no other."""
         self.count += 1
         self.written.append(f"{self.count:06} {text}")
         self.host.write("app.log", self.written[-1] + "\n")
 
     @rule(lines=st.integers(1, 5))
     def append(self, lines):
+        """Write some lines, to a new file if there is none."""
         if not os.path.exists(self.directory / "app.log"):
             self.first_line()
         for _ in range(lines):
@@ -524,20 +528,24 @@ class Rotations(RuleBasedStateMachine):
 
     @rule()
     def append_much(self):
+        """Write more than is read at a turn."""
         for _ in range(3):
             self.line("x" * 30_000)
 
     @rule(seconds=st.sampled_from([0.05, 0.3, 1.0, 3.0, 100.0]))
     def wait(self, seconds):
+        """Let time pass."""
         self.host.settle(seconds)
 
     def shift(self):
+        """Make room for another rotated file."""
         for number in range(25, 0, -1):
             if os.path.exists(self.directory / f"app.log.{number}"):
                 os.rename(self.directory / f"app.log.{number}", self.directory / f"app.log.{number + 1}")
 
     @rule(create=st.booleans())
     def rename(self, create):
+        """Rotate by renaming, as logrotate does by default."""
         if os.path.exists(self.directory / "app.log"):
             self.shift()
             os.rename(self.directory / "app.log", self.directory / "app.log.1")
@@ -547,6 +555,7 @@ class Rotations(RuleBasedStateMachine):
     @precondition(lambda self: self.running and os.path.exists(self.directory / "app.log"))
     @rule(unread=st.integers(0, 3))
     def copytruncate(self, unread):
+        """Rotate by copying and emptying, with lines the agent has not read."""
         self.host.settle(20)
         if os.path.getsize(self.directory / "app.log") < 64:
             return  # too little to tell the copy by, as the documentation says
@@ -560,11 +569,13 @@ class Rotations(RuleBasedStateMachine):
     @precondition(lambda self: self.running and os.path.exists(self.directory / "app.log"))
     @rule()
     def truncate(self):
+        """Empty the file when it is read."""
         self.host.settle(20)
         os.truncate(self.directory / "app.log", 0)
 
     @rule()
     def crash(self):
+        """Kill the agent, or start it again."""
         if self.running:
             self.host.crash()
         else:

@@ -222,6 +222,8 @@ def test_a_real_process_is_seen_from_start_to_end(source, clock):
     with subprocess.Popen(
         [sys.executable, "-c", code, "--password=hunter2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
         assert child.stdout.readline() == b"up\n"
         clock.seconds += 10
         row = rows(sampler.scan())[child.pid]

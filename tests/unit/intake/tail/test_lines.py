@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tabard.agents.intake.tail.assemble import FLUSH_SECONDS, MOST_LINES, Assembler, Style
+from tabard.agents.intake.tail.assemble import FLUSH_SECONDS, MOST_LINES, Assembled, Assembler, Style
 from tabard.agents.intake.tail.lines import LONGEST, Line, Splitter
 from tabard.records import LOG_INDEX
 
@@ -17,7 +17,8 @@ WALL = 1_763_765_724_000_000_000
 
 def split(data, cuts=(), offset=0):
     splitter = Splitter(offset)
-    found, start = [], 0
+    found: list[Line] = []
+    start = 0
     for cut in [*sorted(cuts), len(data)]:
         found += splitter.feed(data[start:cut])
         start = cut
@@ -60,7 +61,7 @@ def test_a_part_that_was_flushed_is_followed_by_the_rest_of_its_line():
 
 def assemble(text, style=None, *, end=True):
     assembler = Assembler(style or Style())
-    found = []
+    found: list[Assembled] = []
     for line in split(text.encode())[0]:
         found += assembler.feed(line, 0.0, WALL)
     if end:
@@ -86,7 +87,7 @@ ValueError: no
 def test_a_trace_belongs_to_the_line_with_the_time():
     """What follows a line with a time and has none itself is part of its record, blank lines too."""
     first, second = messages(TRACE)
-    assert first == TRACE.split("\n2025")[0]
+    assert first == TRACE.partition("\n2025")[0]
     assert second == "2025-11-21 22:55:25,000 INFO app: going on"
     record = assemble(TRACE)[0].record
     assert record[LOG_INDEX["level"]] == "ERROR"

@@ -106,16 +106,17 @@ def test_a_line_without_a_time_has_no_stamp(line):
 def test_a_date_without_a_year_is_of_the_last_twelve_months():
     """In January the lines of December are last year's; a clock a little ahead is not a year behind."""
     january = utc("2026-01-01T00:30:00")
-    assert LineReader().read("Dec 31 23:59:59 h p: x", january).time == utc("2025-12-31T22:59:59")
+    assert LineReader().read("Dec 31 23:59:59 h p: x", january) == Stamp(utc("2025-12-31T22:59:59"), "p")
     eve = utc("2025-12-31T22:59:00")
-    assert LineReader().read("Jan  1 00:00:01 h p: x", eve).time == utc("2025-12-31T23:00:01")
+    assert LineReader().read("Jan  1 00:00:01 h p: x", eve) == Stamp(utc("2025-12-31T23:00:01"), "p")
 
 
 def test_the_setting_decides_what_is_ambiguous():
     """A blank between date and time may be syslog's or any program's: format = "syslog" says which."""
     line = "2025-11-21 22:55:24 host prog[12]: hello"
-    assert LineReader().read(line, NOW).service is None
-    assert LineReader(syslog=True).read(line, NOW)[1:3] == ("prog", 12)
+    time = utc("2025-11-21T21:55:24")
+    assert LineReader().read(line, NOW) == Stamp(time, None, 12)
+    assert LineReader(syslog=True).read(line, NOW) == Stamp(time, "prog", 12)
 
 
 @pytest.mark.parametrize(
