@@ -16,9 +16,8 @@ from tabard.agents.intake.batcher import Batcher, BatchLimits
 from tabard.agents.intake.server import IntakeServer
 from tabard.agents.intake.tail.specs import TailSpec, default_specs
 from tabard.agents.intake.tail.tailer import Tailer
-from tabard.agents.journal.disk import RealDisk
 from tabard.agents.journal.journal import Journal
-from tabard.agents.journal.limits import Limits
+from tabard.agents.journals import Journals
 from tabard.agents.samplers.host import HostSampler
 from tabard.agents.samplers.processes import ProcessSampler
 from tabard.agents.syncer import Syncer
@@ -31,7 +30,6 @@ from tabard.brokers.topology import Ends
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.codec import pack
 from tabard.brokers.wire.messages import Message
-from tabard.brokers.wire.streams import LOGS, SAMPLES, STREAM_NAMES
 from tabard.clock import SystemClock, boot_id
 from tabard.errors import JournalError
 from tabard.home import Home
@@ -68,26 +66,26 @@ class Agent:
         self._key = NodeKey(settings.str("node.name"), settings.str("node.zone"))
         self._sinks = settings.strings("agent.sinks")
         self._linger = settings.seconds("agent.linger")
-        self.journals = {stream: self._open(home, settings, stream) for stream in (LOGS, SAMPLES)}
+        self.journals = Journals(home, settings, self._key, self._clock)
         self.publisher = Publisher(
             self._key,
             self._sinks,
-            self.journals,
+            self.journals.by_stream,
             OpenSeal(),
             os.urandom,
             interval=settings.seconds("agent.beacon"),
             facts=self._facts,
         )
         self._syncer = Syncer(
-            loop, list(self.journals.values()), settings.seconds("journal.fsync"), self._pump
+            loop, (self.journals.logs, self.journals.samples), settings.seconds("journal.fsync"), self._pump
         )
         self._batcher = Batcher(
-            SyncedJournal(self.journals[LOGS], self._syncer.request),
+            SyncedJournal(self.journals.logs, self._syncer.request),
             loop,
             linger=self._linger,
             limits=BatchLimits(records=settings.int("agent.batch_records")),
         )
-        marks = dict(self.journals[LOGS].marks)
+        marks = dict(self.journals.logs.marks)
         self._server = IntakeServer(
             loop,
             self._batcher,
@@ -116,27 +114,6 @@ class Agent:
         self._progress_at = loop.now()
         self.settings = settings
 
-    def _open(self, home: Home, settings: Settings, stream: int) -> Journal:
-        name = STREAM_NAMES[stream]
-        return Journal.open(
-            RealDisk(),
-            str(home.journal / name),
-            stream,
-            limits=Limits(
-                bytes=settings.bytes(f"journal.{name}_bytes"),
-                age=settings.seconds("journal.age"),
-                segment=settings.bytes("journal.segment"),
-                keep_acked=settings.bytes("journal.keep_acked"),
-            ),
-            clock=self._clock,
-            seal=OpenSeal(),
-            entropy=os.urandom,
-            boot=boot_id(),
-            node=self._key.node,
-            zone=self._key.zone,
-            version=VERSION,
-        )
-
     # --- life ------------------------------------------------------------------------------
 
     def start(self, ends: Ends) -> None:
@@ -150,6 +127,7 @@ class Agent:
         self._server.open()
         self._tailer.start()
         self._loop.every(ENFORCE_EVERY, self._enforce)
+        self._note("agent.started", {"version": VERSION, "boot": boot_id(), "pid": os.getpid()})
         self._sample_host()
         self._sample_processes()
         self._pump()
@@ -157,6 +135,7 @@ class Agent:
     def take(self, settings: Settings) -> None:
         """Take over what may change while running."""
         self.settings = settings
+        self._note("agent.reloaded", {"pid": os.getpid()})
 
     def finish(self) -> None:
         """Stop reading, journal what was read, send what can still be sent, and close the journals in order."""
@@ -164,12 +143,22 @@ class Agent:
         self._tailer.close()
         self._batcher.flush()
         self._syncer.close()
-        for journal in self.journals.values():
-            try:
-                journal.close()
-            except JournalError as error:
-                _log.error("%s", error)
+        self._note("agent.stopped", {})
+        try:
+            self.journals.logs.sync()
+            self.journals.samples.sync()
+        except JournalError as error:
+            _log.error("what was accepted last is not durable: %s", error)
         self._send_all()
+        self.journals.close(lambda error: _log.error("%s", error))
+
+    def _note(self, kind: str, data: Mapping[str, Any]) -> None:
+        """A control record about the agent itself: what an auditor asks for later."""
+        body = pack([("agent", None, "agent", [(self._clock.wall(), kind, data)])])
+        try:
+            self.journals.control.append(body, 1, {})
+        except JournalError as error:
+            _log.error("cannot note %s: %s", kind, error)
 
     # --- publishing ------------------------------------------------------------------------
 
@@ -206,8 +195,7 @@ class Agent:
                 return
 
     def _enforce(self) -> None:
-        for journal in self.journals.values():
-            journal.enforce(self._loop.now())
+        self.journals.enforce(self._loop.now())
 
     # --- samples ---------------------------------------------------------------------------
 
@@ -224,7 +212,7 @@ class Agent:
     def _keep_sample(self, kind: str, data: Mapping[str, Any]) -> None:
         body = pack([("sampler", None, "sampler", [(self._clock.wall(), kind, data)])])
         try:
-            self.journals[SAMPLES].append(body, 1, {})
+            self.journals.samples.append(body, 1, {})
         except JournalError:
             self._samples_lost += (
                 1  # the next sample says how things are then; `status` says how many are missing
@@ -234,16 +222,13 @@ class Agent:
     # --- what it says of itself ------------------------------------------------------------
 
     def _facts(self) -> dict[str, Any]:
-        faults = [f"{fault.kind}: {fault.where}: {fault.detail}" for fault in self._faults()]
+        faults = [f"{fault.kind}: {fault.where}: {fault.detail}" for fault in self.journals.faults()]
         return {
             "version": VERSION,
             "boot": boot_id(),
-            "journal_bytes": sum(journal.stats().bytes for journal in self.journals.values()),
+            "journal_bytes": sum(stream["bytes"] for stream in self.journals.status().values()),
             "faults": faults[:8],
         }
-
-    def _faults(self) -> list[Any]:
-        return [fault for journal in self.journals.values() for fault in journal.faults()]
 
     def idle(self) -> float:
         """Seconds since anything was accepted or sent; infinite when all there is was read and stored."""
@@ -257,7 +242,7 @@ class Agent:
         nothing_left = (
             not self._batcher.waiting
             and not any(source.get("lag") for source in self._tailer.sources())
-            and not any(journal.unsynced for journal in self.journals.values())
+            and not self.journals.unsynced
             and self.publisher.delivered()
         )
         return float("inf") if nothing_left else now - self._progress_at
@@ -273,23 +258,11 @@ class Agent:
             "accepted": self._batcher.accepted,
             "blocked": str(self._batcher.blocked) if self._batcher.blocked else None,
             "samples_lost": self._samples_lost,
-            "journals": {STREAM_NAMES[stream]: _stats(journal) for stream, journal in self.journals.items()},
+            "journals": self.journals.status(),
             "sinks": self.publisher.sinks(),
-            "faults": [list(fault) for fault in self._faults()],
+            "faults": [list(fault) for fault in self.journals.faults()],
             "counters": dict(self.publisher.counters),
         }
-
-
-def _stats(journal: Journal) -> dict[str, Any]:
-    stats = journal.stats()
-    return {
-        "bytes": stats.bytes,
-        "segments": stats.segments,
-        "unsynced": stats.unsynced,
-        "oldest_age": stats.oldest_age,
-        "dropped": stats.dropped,
-        "epochs": len(journal.spans()),
-    }
 
 
 def _tails(settings: Settings) -> list[TailSpec]:

@@ -1,0 +1,104 @@
+"""The three journals of an agent: control in a database, logs and samples in segments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tabard._version import VERSION
+from tabard.agents.journal.disk import RealDisk
+from tabard.agents.journal.faults import Fault
+from tabard.agents.journal.journal import Journal
+from tabard.agents.journal.limits import Limits
+from tabard.agents.journal.outbox import Outbox
+from tabard.agents.journal.outbox_file import open_outbox
+from tabard.brokers.delivery.ports import NodeKey, StreamJournal
+from tabard.brokers.delivery.seal import OpenSeal
+from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
+from tabard.clock import Clock, boot_id
+from tabard.errors import JournalError
+from tabard.home import Home
+from tabard.settings import Settings
+
+
+class Journals:
+    """Opens, bounds, closes and describes them together."""
+
+    def __init__(self, home: Home, settings: Settings, key: NodeKey, clock: Clock) -> None:
+        """Recover what is there and begin new epochs. Raises JournalError when a directory cannot be used at all."""
+        common: dict[str, Any] = {
+            "clock": clock,
+            "seal": OpenSeal(),
+            "entropy": os.urandom,
+            "boot": boot_id(),
+            "node": key.node,
+            "zone": key.zone,
+            "version": VERSION,
+        }
+
+        def place(stream: int) -> str:
+            return str(home.journal / STREAM_NAMES[stream])
+
+        self.control: Outbox = open_outbox(
+            place(CONTROL), CONTROL, limits=_limits(settings, CONTROL), **common
+        )
+        self.logs = Journal.open(RealDisk(), place(LOGS), LOGS, limits=_limits(settings, LOGS), **common)
+        self.samples = Journal.open(
+            RealDisk(), place(SAMPLES), SAMPLES, limits=_limits(settings, SAMPLES), **common
+        )
+
+    @property
+    def by_stream(self) -> dict[int, StreamJournal]:
+        """As the publisher wants them."""
+        return {CONTROL: self.control, LOGS: self.logs, SAMPLES: self.samples}
+
+    @property
+    def unsynced(self) -> int:
+        """Bytes that a power cut would take."""
+        return self.logs.unsynced + self.samples.unsynced
+
+    def enforce(self, now: float) -> None:
+        """Keep all of them within their bounds."""
+        for journal in (self.control, self.logs, self.samples):
+            journal.enforce(now)
+
+    def close(self, report: Callable[[JournalError], None]) -> None:
+        """End all of them in order; what goes wrong is reported and does not keep the others from it."""
+        for journal in (self.control, self.logs, self.samples):
+            try:
+                journal.close()
+            except JournalError as error:
+                report(error)
+
+    def faults(self) -> list[Fault]:
+        """What is wrong with any of them."""
+        return [*self.control.faults(), *self.logs.faults(), *self.samples.faults()]
+
+    def status(self) -> Mapping[str, Mapping[str, Any]]:
+        """Of each stream: bytes, segments, dropped records, epochs."""
+        control = self.control.stats()
+        found: dict[str, Mapping[str, Any]] = {
+            STREAM_NAMES[CONTROL]: {"bytes": control.bytes, "epochs": control.epochs, "dropped": 0}
+        }
+        for journal in (self.logs, self.samples):
+            stats = journal.stats()
+            found[STREAM_NAMES[journal.stream]] = {
+                "bytes": stats.bytes,
+                "epochs": len(journal.spans()),
+                "dropped": stats.dropped,
+                "segments": stats.segments,
+                "unsynced": stats.unsynced,
+                "oldest_age": stats.oldest_age,
+                "mended": stats.mended,
+            }
+        return found
+
+
+def _limits(settings: Settings, stream: int) -> Limits:
+    return Limits(
+        bytes=settings.bytes(f"journal.{STREAM_NAMES[stream]}_bytes"),
+        age=settings.seconds("journal.age"),
+        segment=settings.bytes("journal.segment"),
+        keep_acked=settings.bytes("journal.keep_acked"),
+    )
