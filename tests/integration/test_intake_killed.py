@@ -147,7 +147,7 @@ def start(directory, failpoints=""):
 def journaled(directory):
     """Every message that the journal holds, by source."""
     journal = open_journal(str(directory / "journal"))
-    found = {}
+    found: dict[str, list[str]] = {}
     for span in journal.spans():
         for batch in journal.read_from(span.epoch, 1):
             if batch.header.kind == DATA:
