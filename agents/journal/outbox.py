@@ -12,58 +12,28 @@ answer could not be kept.
 
 from __future__ import annotations
 
-import errno
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, NamedTuple
 
-from tabard import failpoints
+from tabard.agents.journal.author import Author, Opening, Owner
 from tabard.agents.journal.faults import DiskRefused, Fault, Faults
 from tabard.agents.journal.fork import Cut, carried
 from tabard.agents.journal.gaps import DAMAGED, Dropped, GapMaker, chain_digest
 from tabard.agents.journal.limits import MAX_MARKS, Limits
-from tabard.agents.journal.opening import Opening, Owner, open_body
+from tabard.agents.journal.outbox_db import OutboxDatabase
 from tabard.agents.journal.segment import Prior
 from tabard.brokers.delivery.ports import EpochSpan
 from tabard.brokers.delivery.ranges import Ranges
 from tabard.brokers.delivery.seal import Seal
-from tabard.brokers.wire.batch import (
-    DATA,
-    EPOCH_BYTES,
-    NO_DIGEST,
-    OPEN,
-    Batch,
-    Header,
-    body_digest,
-    check_batch,
-    seal_batch,
-)
+from tabard.brokers.wire.batch import NO_DIGEST, Batch, check_batch
 from tabard.brokers.wire.codec import pack, unpack
 from tabard.clock import Clock
 from tabard.errors import WireError
 
-BEFORE_COMMIT = failpoints.declare("outbox.before_commit", "about to commit control records")
-AFTER_COMMIT = failpoints.declare("outbox.after_commit", "past a commit that nobody was told of yet")
-
 MAX_EPOCHS: Final = 256
 """Stored epochs beyond this number are let go at once."""
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS outbox_epoch (
-    id INTEGER PRIMARY KEY, uid BLOB NOT NULL UNIQUE, last INTEGER NOT NULL, digest BLOB NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS outbox_batch (
-    epoch INTEGER NOT NULL REFERENCES outbox_epoch, first INTEGER NOT NULL, last INTEGER NOT NULL,
-    previous BLOB NOT NULL, digest BLOB NOT NULL, size INTEGER NOT NULL,
-    head BLOB NOT NULL, signature BLOB NOT NULL, body BLOB NOT NULL, UNIQUE (epoch, first)
-) STRICT;
-CREATE TABLE IF NOT EXISTS outbox_mark (
-    id INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE, mark BLOB NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS outbox_state (
-    only INTEGER PRIMARY KEY CHECK (only = 1), clean INTEGER NOT NULL
-) STRICT;
-"""
 
 
 class _Epoch(NamedTuple):
@@ -86,39 +56,27 @@ class Outbox:
     def __init__(
         self,
         connect: Callable[[], sqlite3.Connection],
-        stream: int,
-        *,
+        author: Author,
         limits: Limits,
-        clock: Clock,
-        seal: Seal,
-        entropy: Callable[[int], bytes],
-        owner: Owner,
         where: str,
     ) -> None:
-        self.stream = stream
+        self.stream = author.stream
         self.marks: dict[str, Any] = {}
         """Every source's mark as of the last commit; the source heard of last stands last."""
         self.unsynced = 0
         """Always 0: what is committed is durable."""
-        self._connect = connect
-        self._db: sqlite3.Connection | None = None
         self._limits = limits
-        self._clock = clock
-        self._seal = seal
-        self._entropy = entropy
-        self._owner = owner
+        self._author = author
         self._where = where
-        self._faults = Faults(clock)
-        self._gaps = GapMaker(stream, seal)
+        self._faults = Faults(author.clock)
+        self._database = OutboxDatabase(connect, where, self._faults, self._load, self._publish)
+        self._gaps = GapMaker(author.stream, author.seal)
         self._epochs: dict[bytes, _Epoch] = {}
         self._bytes = 0
         self._spans: tuple[EpochSpan, ...] = ()
         self._stored: Mapping[bytes, Ranges] = {}
-        self._depth = 0
-        self._doomed = False
-        """A part of the transaction under way failed: the rest must not be committed without it."""
-        self._begun = False
-        """Whether this run's epoch was begun."""
+        self._own = b""
+        """The epoch begun by this run, while that is committed."""
         self._opening = Opening("start")
 
     @classmethod
@@ -159,86 +117,24 @@ class Outbox:
         Raises:
             JournalError: the database cannot be read.
         """
-        outbox = cls(
-            connect,
-            stream,
-            limits=limits,
-            clock=clock,
-            seal=seal,
-            entropy=entropy,
-            owner=Owner(boot, node, zone, version),
-            where=where,
-        )
+        owner = Owner(boot, node, zone, version)
+        author = Author(stream, owner, clock=clock, seal=seal, entropy=entropy)
+        outbox = cls(connect, author, limits, where)
         outbox._opening = Opening("start", clean=lost is None, lost=lost)
-        outbox._connected()
+        outbox._database.connection()
         with suppress(DiskRefused):  # noted as a fault; reading works, and append tries again
             outbox._begin()
         return outbox
 
     # --- transactions --------------------------------------------------------------------------
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """One durable transaction, which the caller may extend; nested ones are part of the outermost.
 
         Raises:
             JournalError: the disk refused; nothing was written (`retry` is true: try again later).
         """
-        db = self._connected()
-        if self._depth:
-            try:
-                yield db
-            except BaseException:
-                self._doomed = True
-                raise
-            return
-        self._depth += 1
-        self._doomed = False
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            yield db
-            self._check_whole()
-            failpoints.hit(BEFORE_COMMIT)
-            db.execute("COMMIT")
-            self._publish()
-            failpoints.hit(AFTER_COMMIT)
-        except BaseException as error:
-            self._roll_back(db)
-            if isinstance(error, (sqlite3.DatabaseError, OSError)):
-                raise self._refused("the outbox cannot be written", error) from error
-            raise
-        finally:
-            self._depth -= 1
-
-    def _check_whole(self) -> None:
-        if self._doomed:
-            raise OSError(errno.ECANCELED, "a part of the transaction failed")
-
-    def _roll_back(self, db: sqlite3.Connection) -> None:
-        try:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            self._load(db)
-        except sqlite3.DatabaseError:
-            # What stands there is unknown now: read it anew before the next use.
-            self._db = None
-            with suppress(sqlite3.Error):
-                db.close()
-
-    def _connected(self) -> sqlite3.Connection:
-        if self._db is None:
-            try:
-                db = self._connect()
-                db.execute("PRAGMA busy_timeout = 5000")
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = FULL")
-                if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox_state'").fetchone():
-                    db.executescript(_SCHEMA)
-                self._load(db)
-            except (sqlite3.DatabaseError, OSError) as error:
-                raise self._refused("the outbox cannot be opened", error) from error
-            self._db = db
-        return self._db
+        return self._database.transaction()
 
     def _load(self, db: sqlite3.Connection) -> None:
         """Take the state from the database."""
@@ -269,21 +165,11 @@ class Outbox:
             JournalError: the outbox is full, or the disk refused; nothing was accepted.
         """
         self._make_room(len(body))
-        if not self._begun:
-            self._begin()
-        uid, epoch = next(reversed(self._epochs.items()))
-        header = Header(
-            self.stream,
-            DATA,
-            uid,
-            self._seal.key_id,
-            epoch.last + 1,
-            count,
-            body_digest(body),
-            epoch.digest,
-        )
-        batch = seal_batch(header, body, self._seal.sign)
         with self.transaction() as db:
+            if self._own not in self._epochs:
+                self._begin()
+            epoch = self._epochs[self._own]
+            batch = self._author.data(Prior(self._own, epoch.last, epoch.digest), body, count)
             self._insert(db, batch)
             for source, mark in marks.items():
                 db.execute(
@@ -317,17 +203,10 @@ class Outbox:
             state = db.execute("SELECT clean FROM outbox_state").fetchone()
             clean = self._opening.clean and (state is None or state[0] == 1)
             db.execute("INSERT OR REPLACE INTO outbox_state (only, clean) VALUES (1, 0)")
-            opening = self._open_batch(self._opening._replace(clean=clean), self._tip())
+            opening = self._author.opening(self._opening._replace(clean=clean), self._tip())
             self._insert_epoch(db, opening)
-        self._begun = True
-        self._opening = Opening("start")
+        self._own = opening.header.epoch
         self._faults.clear("read-only", "failing")
-
-    def _open_batch(self, opening: Opening, tip: Prior | None) -> Batch:
-        body = open_body(opening, tip, self._owner, self._clock.wall())
-        epoch = self._entropy(EPOCH_BYTES)
-        header = Header(self.stream, OPEN, epoch, self._seal.key_id, 1, 1, body_digest(body), NO_DIGEST)
-        return seal_batch(header, body, self._seal.sign)
 
     def _tip(self) -> Prior | None:
         if not self._epochs:
@@ -381,7 +260,7 @@ class Outbox:
             return None
         try:
             row = (
-                self._connected()
+                self._database.connection()
                 .execute(
                     "SELECT rowid, first, last, previous, digest, head, signature, body FROM outbox_batch"
                     " WHERE epoch = ? AND first <= ? ORDER BY first DESC LIMIT 1",
@@ -390,7 +269,7 @@ class Outbox:
                 .fetchone()
             )
         except sqlite3.DatabaseError as error:
-            self._refused("the outbox cannot be read", error)
+            self._database.refused("the outbox cannot be read", error)
             return None
         if row is None or row[2] < seq:
             return None
@@ -434,9 +313,9 @@ class Outbox:
         tip = self._tip()
         if tip and tip.epoch == epoch:
             tip = Prior(*cut)
-        opening = self._open_batch(Opening("fork", doubt=detail, forked=Prior(*cut)), tip)
+        opening = self._author.opening(Opening("fork", doubt=detail, forked=Prior(*cut)), tip)
         with self.transaction() as db:
-            for batch in carried(self.read_from(epoch, cut.last + 1), opening, self._seal):
+            for batch in carried(self.read_from(epoch, cut.last + 1), opening, self._author.seal):
                 if batch is opening:
                     self._insert_epoch(db, batch)
                 else:
@@ -445,7 +324,7 @@ class Outbox:
                 self._set_end(db, epoch, cut.last, cut.digest)
                 db.execute("DELETE FROM outbox_batch WHERE epoch = ? AND first > ?", (known.row, cut.last))
                 self._tidy(db)
-        self._begun = True
+        self._own = opening.header.epoch
 
     # --- letting go ----------------------------------------------------------------------------
 
@@ -479,7 +358,7 @@ class Outbox:
             upto = held.hi if held else 0
             if uid == newest:
                 upto = min(upto, epoch.last - 1)  # the newest batch stays, for sinks to compare histories by
-            rows += self._connected().execute(
+            rows += self._database.connection().execute(
                 "SELECT rowid, size FROM outbox_batch WHERE epoch = ? AND last <= ? ORDER BY first",
                 (epoch.row, upto),
             )
@@ -513,15 +392,12 @@ class Outbox:
     def close(self) -> None:
         """End in order. Raises JournalError when the disk refused."""
         try:
-            if self._begun:
+            if self._own in self._epochs:
                 with self.transaction() as db:
                     db.execute("UPDATE outbox_state SET clean = 1")
         finally:
-            self._begun = False
-            if self._db is not None:
-                with suppress(sqlite3.Error):  # what is committed is there
-                    self._db.close()
-                self._db = None
+            self._own = b""
+            self._database.close()
 
     def faults(self) -> tuple[Fault, ...]:
         """What is wrong with the database, in words."""
@@ -534,15 +410,3 @@ class Outbox:
     def stats(self) -> OutboxStats:
         """Where it stands."""
         return OutboxStats(self._bytes, len(self._epochs))
-
-    def _refused(self, what: str, error: sqlite3.DatabaseError | OSError) -> DiskRefused:
-        return self._faults.refused(what, self._where, _as_disk_error(error))
-
-
-def _as_disk_error(error: sqlite3.DatabaseError | OSError) -> OSError:
-    """A database error as the disk error it stands for."""
-    if isinstance(error, OSError):
-        return error
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # missing where the module itself complains
-    number = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}.get(code, errno.EIO)
-    return OSError(number, str(error))

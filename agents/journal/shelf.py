@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from tabard.agents.journal.disk import Disk, File, FileStat
-from tabard.agents.journal.faults import Faults
+from tabard.agents.journal.faults import DiskRefused, Faults
 from tabard.agents.journal.segment import SUFFIX, segment_name, segment_number
 
 QUARANTINE: Final = "quarantine"
@@ -28,6 +28,10 @@ class Shelf:
         self.disk = disk
         self.directory = directory
         self.faults = faults
+
+    def refused(self, what: str, error: OSError) -> DiskRefused:
+        """Remember the `error` that the disk answered with, and the exception to raise for it."""
+        return self.faults.refused(what, self.directory, error)
 
     def path(self, name: str) -> str:
         """The full path of `name`."""

@@ -19,7 +19,7 @@ from tabard.agents.journal.journal import Journal
 from tabard.agents.journal.limits import Limits
 from tabard.brokers.delivery.ranges import Range, Ranges
 from tabard.brokers.delivery.seal import OpenSeal
-from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST
+from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST, Batch
 from tabard.brokers.wire.streams import LOGS
 from tabard.clock import SystemClock, boot_id
 from tests.conftest import Need
@@ -110,7 +110,7 @@ def test_a_full_disk_refuses_and_goes_on_when_there_is_room(small_disk: Path) ->
     for limits in (LIMITS, Limits(recent=0)):
         directory = small_disk / str(limits.segment)
         journal = start(directory, limits)
-        accepted = []
+        accepted: list[Batch] = []
         for _ in range(3):
             with pytest.raises(DiskRefused, match="No space left") as refused:
                 accepted.extend(journal.append(os.urandom(7_001), 2, {}) for _ in range(1_000))

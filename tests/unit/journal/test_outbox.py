@@ -161,6 +161,50 @@ def test_the_caller_extends_the_transaction() -> None:
     assert box.db.execute("SELECT count(*) FROM work").fetchone() == (1,)
 
 
+def test_an_epoch_whose_beginning_was_rolled_back_is_begun_again() -> None:
+    """The records of this run never go into an epoch of an earlier one."""
+    box = Box()
+    old = box.add().header.epoch
+    box.limits = replace(LIMITS, bytes=1 << 20)
+    read_only = True
+    real = box.db
+    image = real.serialize()
+
+    def connect() -> sqlite3.Connection:
+        db = sqlite3.connect(":memory:", isolation_level=None)
+        db.deserialize(image)
+        db.execute(f"PRAGMA query_only = {int(read_only)}")
+        return db
+
+    outbox = Outbox.open(
+        connect,
+        CONTROL,
+        limits=LIMITS,
+        clock=SimClock(),
+        seal=OpenSeal(),
+        entropy=box.rng.randbytes,
+        boot="b",
+        node="web1",
+        zone="hq",
+        version="1",
+    )
+    assert outbox.spans()[-1].epoch == old
+    with pytest.raises(DiskRefused, match="readonly"):
+        outbox.append(b"x", 1, {})
+    read_only = False
+    outbox._database.close()
+
+    def fail() -> None:
+        with outbox.transaction():
+            outbox.append(b"x", 1, {})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert outbox.append(b"y", 1, {}).header.first == 2
+    assert [span.last for span in outbox.spans()] == [1 + 2, 2]
+
+
 def test_a_part_that_failed_takes_the_whole_with_it() -> None:
     """Even when the caller goes on as if nothing had been."""
     box = Box()

@@ -1,0 +1,102 @@
+"""Who writes a stream: makes and signs its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from tabard.agents.journal.segment import Prior
+from tabard.brokers.delivery.seal import Seal
+from tabard.brokers.wire.batch import (
+    DATA,
+    EPOCH_BYTES,
+    NO_DIGEST,
+    OPEN,
+    Batch,
+    Header,
+    body_digest,
+    seal_batch,
+)
+from tabard.brokers.wire.codec import pack
+from tabard.clock import Clock
+
+
+class Owner(NamedTuple):
+    """Whose journal it is."""
+
+    boot: str
+    node: str
+    zone: str
+    version: str
+
+
+class Opening(NamedTuple):
+    """Why a new epoch begins."""
+
+    reason: str
+    """``start``, ``fork``, ``doubt`` or ``error``."""
+    clean: bool = True
+    """The epoch before it was closed in order."""
+    power: bool = False
+    """It was not, and the host was booted since: power may have been cut."""
+    lost: int | None = None
+    """Records lost at its end, at least; None when none are missed."""
+    doubt: str | None = None
+    """What cannot be decided."""
+    forked: Prior | None = None
+    """The epoch that is continued, where that is not the one written before."""
+
+
+class Author:
+    """Makes the batches of one stream of one node."""
+
+    def __init__(
+        self, stream: int, owner: Owner, *, clock: Clock, seal: Seal, entropy: Callable[[int], bytes]
+    ) -> None:
+        self.stream = stream
+        self.owner = owner
+        self.clock = clock
+        self.seal = seal
+        self._entropy = entropy
+
+    def data(self, tip: Prior, body: bytes, count: int) -> Batch:
+        """A batch of `count` records that follows `tip`."""
+        header = Header(
+            self.stream,
+            DATA,
+            tip.epoch,
+            self.seal.key_id,
+            tip.last + 1,
+            count,
+            body_digest(body),
+            tip.digest,
+        )
+        return seal_batch(header, body, self.seal.sign)
+
+    def opening(self, opening: Opening, tip: Prior | None) -> Batch:
+        """The first batch of a new epoch, after one that ended at `tip`.
+
+        Its body names by ``previous``, ``previous_last`` and ``previous_digest`` the epoch that it follows. A fork
+        of an older epoch names that one, and says by ``closes`` where the epoch ended that was written until now.
+        """
+        before = opening.forked or tip
+        facts: dict[str, Any] = {
+            "previous": before.epoch if before else None,
+            "previous_last": before.last if before else 0,
+            "previous_digest": before.digest if before else NO_DIGEST,
+            "reason": opening.reason,
+            "clean": opening.clean,
+            **self.owner._asdict(),
+            "time": self.clock.wall(),
+            "doubt": opening.doubt,
+        }
+        if opening.power:
+            facts["power"] = True
+        if opening.lost is not None:
+            facts["lost"] = {"at_least": opening.lost, "reason": "torn"}
+        if opening.forked and tip and tip.epoch != opening.forked.epoch:
+            facts["closes"] = list(tip)
+        body = pack(facts)
+        epoch = self._entropy(EPOCH_BYTES)
+        header = Header(self.stream, OPEN, epoch, self.seal.key_id, 1, 1, body_digest(body), NO_DIGEST)
+        return seal_batch(header, body, self.seal.sign)
