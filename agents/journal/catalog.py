@@ -110,6 +110,16 @@ class Catalog:
             self._closed = tuple(span for span in closed if span.oldest <= span.last)
         return (*self._closed, _span(next(reversed(self._epochs.values()))))
 
+    def spans_upto(self, tip: Prior | None) -> tuple[EpochSpan, ...]:
+        """What of the spans is at or before `tip`; nothing when that is None."""
+        if tip is None:
+            return ()
+        spans = self.spans()
+        for place, span in enumerate(spans):
+            if span.epoch == tip.epoch:
+                return (*spans[:place], span._replace(last=tip.last, digest=tip.digest))
+        return spans[:-1]  # it was let go; what is written now is younger than it
+
 
 def _span(segments: list[Segment]) -> EpochSpan:
     first, last = segments[0], segments[-1]

@@ -256,7 +256,7 @@ class Journal:
         tip = self._pen.unsynced.tip
         made_of = (self._catalog.version, tip)
         if self._spans[0] != made_of:
-            self._spans = (made_of, _durable(self._catalog.spans(), tip))
+            self._spans = (made_of, self._catalog.spans_upto(tip))
         return self._spans[1]
 
     def read(self, epoch: bytes, seq: int) -> Batch | None:
@@ -398,15 +398,3 @@ class Journal:
             self._quota.dropped_records,
             self._reader.mended,
         )
-
-
-def _durable(spans: tuple[EpochSpan, ...], tip: Prior | None) -> tuple[EpochSpan, ...]:
-    """What of `spans` is at or before `tip`."""
-    if tip is None:
-        return ()
-    epochs = [span.epoch for span in spans]
-    if tip.epoch not in epochs:
-        return spans[:-1]  # it was let go since; what is written now is younger than the last sync
-    place = epochs.index(tip.epoch)
-    span = spans[place]
-    return (*spans[:place], span._replace(last=tip.last, digest=tip.digest))

@@ -22,7 +22,7 @@ from tabard.agents.journal.faults import DiskRefused, Fault, Faults
 from tabard.agents.journal.fork import Cut, carried
 from tabard.agents.journal.gaps import DAMAGED, Dropped, GapMaker, chain_digest
 from tabard.agents.journal.limits import MAX_MARKS, Limits
-from tabard.agents.journal.outbox_db import OutboxDatabase
+from tabard.agents.journal.outbox_db import KeptEpoch, OutboxDatabase, stored_rows
 from tabard.agents.journal.segment import Prior
 from tabard.brokers.delivery.ports import EpochSpan
 from tabard.brokers.delivery.ranges import Ranges
@@ -34,13 +34,6 @@ from tabard.errors import WireError
 
 MAX_EPOCHS: Final = 256
 """Stored epochs beyond this number are let go at once."""
-
-
-class _Epoch(NamedTuple):
-    row: int
-    oldest: int
-    last: int
-    digest: bytes
 
 
 class OutboxStats(NamedTuple):
@@ -71,7 +64,7 @@ class Outbox:
         self._faults = Faults(author.clock)
         self._database = OutboxDatabase(connect, where, self._faults, self._load, self._publish)
         self._gaps = GapMaker(author.stream, author.seal)
-        self._epochs: dict[bytes, _Epoch] = {}
+        self._epochs: dict[bytes, KeptEpoch] = {}
         self._bytes = 0
         self._spans: tuple[EpochSpan, ...] = ()
         self._stored: Mapping[bytes, Ranges] = {}
@@ -141,7 +134,7 @@ class Outbox:
         oldest = dict(db.execute("SELECT epoch, min(first) FROM outbox_batch GROUP BY epoch"))
         rows = db.execute("SELECT id, uid, last, digest FROM outbox_epoch ORDER BY id").fetchall()
         self._epochs = {
-            uid: _Epoch(row, oldest.get(row, last + 1), last, digest) for row, uid, last, digest in rows
+            uid: KeptEpoch(row, oldest.get(row, last + 1), last, digest) for row, uid, last, digest in rows
         }
         self._bytes = db.execute("SELECT coalesce(sum(size), 0) FROM outbox_batch").fetchone()[0]
         marks = db.execute("SELECT source, mark FROM outbox_mark ORDER BY id").fetchall()
@@ -217,7 +210,7 @@ class Outbox:
     def _insert_epoch(self, db: sqlite3.Connection, opening: Batch) -> None:
         uid = opening.header.epoch
         cursor = db.execute("INSERT INTO outbox_epoch (uid, last, digest) VALUES (?, 0, ?)", (uid, NO_DIGEST))
-        self._epochs[uid] = _Epoch(cursor.lastrowid or 0, 1, 0, NO_DIGEST)
+        self._epochs[uid] = KeptEpoch(cursor.lastrowid or 0, 1, 0, NO_DIGEST)
         self._insert(db, opening)
 
     def _insert(self, db: sqlite3.Connection, batch: Batch) -> None:
@@ -337,7 +330,7 @@ class Outbox:
                 self._delete_stored(keep)
 
     def _delete_stored(self, keep: int) -> None:
-        stored = self._stored_rows()
+        stored = stored_rows(self._database.connection(), self._epochs, self._stored)
         excess = sum(size for _, size in stored) - keep
         if not stored or excess <= 0:
             return
@@ -348,23 +341,6 @@ class Outbox:
                 excess -= size
                 db.execute("DELETE FROM outbox_batch WHERE rowid = ?", (rowid,))
             self._tidy(db)
-
-    def _stored_rows(self) -> list[tuple[int, int]]:
-        """Row and size of the batches stored everywhere, oldest first, up to the first that is not."""
-        rows: list[tuple[int, int]] = []
-        newest = next(reversed(self._epochs), None)
-        for uid, epoch in self._epochs.items():
-            held = self._stored[uid].covering(epoch.oldest) if uid in self._stored else None
-            upto = held.hi if held else 0
-            if uid == newest:
-                upto = min(upto, epoch.last - 1)  # the newest batch stays, for sinks to compare histories by
-            rows += self._database.connection().execute(
-                "SELECT rowid, size FROM outbox_batch WHERE epoch = ? AND last <= ? ORDER BY first",
-                (epoch.row, upto),
-            )
-            if upto < epoch.last:
-                break
-        return rows
 
     def _tidy(self, db: sqlite3.Connection) -> None:
         """After batches were deleted: forget epochs of which nothing is left, but for the newest."""

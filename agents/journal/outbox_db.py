@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from tabard import failpoints
 from tabard.agents.journal.faults import DiskRefused, Faults
+from tabard.brokers.delivery.ranges import Ranges
 
 BEFORE_COMMIT = failpoints.declare("outbox.before_commit", "about to commit control records")
 AFTER_COMMIT = failpoints.declare("outbox.after_commit", "past a commit that nobody was told of yet")
@@ -30,6 +31,17 @@ CREATE TABLE IF NOT EXISTS outbox_state (
     only INTEGER PRIMARY KEY CHECK (only = 1), clean INTEGER NOT NULL
 ) STRICT;
 """
+
+
+class KeptEpoch(NamedTuple):
+    """What the outbox keeps of an epoch."""
+
+    row: int
+    """Its id in the database."""
+    oldest: int
+    last: int
+    digest: bytes
+    """Digest after `last`."""
 
 
 class OutboxDatabase:
@@ -121,6 +133,26 @@ class OutboxDatabase:
     def refused(self, what: str, error: sqlite3.DatabaseError | OSError) -> DiskRefused:
         """Remember an error, and the exception to raise for it."""
         return self._faults.refused(what, self._where, _as_disk_error(error))
+
+
+def stored_rows(
+    db: sqlite3.Connection, epochs: Mapping[bytes, KeptEpoch], stored: Mapping[bytes, Ranges]
+) -> list[tuple[int, int]]:
+    """Row and size of the batches that are stored everywhere, oldest first, up to the first that is not."""
+    rows: list[tuple[int, int]] = []
+    newest = next(reversed(list(epochs)), None)
+    for uid, epoch in epochs.items():
+        held = stored[uid].covering(epoch.oldest) if uid in stored else None
+        upto = held.hi if held else 0
+        if uid == newest:
+            upto = min(upto, epoch.last - 1)  # the newest batch stays, for sinks to compare histories by
+        rows += db.execute(
+            "SELECT rowid, size FROM outbox_batch WHERE epoch = ? AND last <= ? ORDER BY first",
+            (epoch.row, upto),
+        )
+        if upto < epoch.last:
+            break
+    return rows
 
 
 def _as_disk_error(error: sqlite3.DatabaseError | OSError) -> OSError:
