@@ -117,8 +117,6 @@ def _decode(payload: bytes) -> tuple[Any, bool]:
 
 
 def _undecodable(error: Exception) -> WireError:
-    if isinstance(error, WireError):
-        return error
     return WireError(
         "records are not valid msgpack",
         expected="one array of records",

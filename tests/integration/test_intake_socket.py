@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import stat
 
@@ -499,3 +500,42 @@ def test_a_busy_port_is_said(tmp_path):
         other.listen()
         with pytest.raises(IntakeError, match="in use"):
             Rig(tmp_path, tcp=f"127.0.0.1:{other.getsockname()[1]}")
+
+
+def test_without_file_descriptors_clients_wait_and_the_loop_does_not_spin(rig):
+    """The listener rests for a second at a time; once there are descriptors again the client is served."""
+    clients = [rig.connect() for _ in range(3)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (clients[-1].sock.fileno() + 1, hard))
+    try:
+        rig.loop.turn(0.05)
+        assert rig.server.clients() == []
+        turns = 0
+        end = rig.loop.now() + 0.2
+        while rig.loop.now() < end:
+            rig.loop.turn(0.1)
+            turns += 1
+        assert turns < 20
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for number, client in enumerate(clients):
+        assert client.hello(f"s{number}") == (protocol.WELCOME, 0, None)
+
+
+def test_a_client_left_in_mid_frame_is_cut_off_in_the_end(rig, monkeypatch):
+    """After a minute of silence; one that was silent because the agent did not read is not."""
+    monkeypatch.setattr(server, "STALLED_SECONDS", 0.0)
+    client, idle = rig.connect(), rig.connect()
+    client.hello("stalled")
+    idle.hello("idle")
+    client.send(records(1, "half")[:20])
+    rig.until(lambda: rig.server._held)
+    rig.batcher.blocked = JournalError("the disk is full")
+    rig.server._sweep_clients()
+    assert rig.server.stats.stalled == 0
+    rig.batcher.blocked = None
+    rig.server._sweep_clients()
+    kind, _, payload = client.answer()
+    assert (kind, "unfinished" in payload["reason"]) == (protocol.ERROR, True)
+    idle.records(1, "one")
+    assert idle.answer() == (protocol.ACCEPTED, 1, None)
