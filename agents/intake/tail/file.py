@@ -55,6 +55,11 @@ class TailedFile:
         return max(self.size - self.offset, 0)
 
     @property
+    def lag(self) -> int:
+        """Bytes of which no record was handed out yet: what is not read, and lines that are held back."""
+        return self.unread if self.due is None else max(self.size - self.recorded, 0)
+
+    @property
     def due(self) -> float | None:
         """When held-back lines have to be handed out (monotonic seconds); None when none are."""
         times = [time for time in (self._assembler.due, self._partial_due()) if time is not None]

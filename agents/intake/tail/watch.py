@@ -118,7 +118,7 @@ class Watch:
             "why": self.why,
             "offset": current.offset if current else 0,
             "size": current.size if current else 0,
-            "lag": sum(file.unread for file in self.files()),
+            "lag": sum(file.lag for file in self.files()),
         }
 
     # --- one look ---
