@@ -342,6 +342,18 @@ class Journal:
             raise self._shelf.refused("a fork cannot be written", error) from error
         self._reload()
 
+    def renew(self, doubt: str) -> None:
+        """End the epoch being written and begin another, whose OPEN says `doubt`.
+
+        Raises JournalError: the disk refused; the next call, or the next append, tries again.
+        """
+        if self._stale:
+            self._reload()
+        self._pen.ready()
+        self._pen.end_epoch(Opening("fork", doubt=doubt))
+        self._pen.begin()
+        self.sync()
+
     # --- letting go ----------------------------------------------------------------------------
 
     def release(self, cursors: Mapping[bytes, Ranges]) -> None:

@@ -319,6 +319,11 @@ class Outbox:
                 self._tidy(db)
         self._own = opening.header.epoch
 
+    def renew(self, doubt: str) -> None:
+        """Begin a new epoch, whose OPEN says `doubt`. Raises JournalError; the next call tries again."""
+        self._opening = Opening("fork", doubt=doubt)
+        self._begin()
+
     # --- letting go ----------------------------------------------------------------------------
 
     def release(self, cursors: Mapping[bytes, Ranges]) -> None:

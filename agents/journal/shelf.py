@@ -17,6 +17,8 @@ MANIFEST: Final = "fork"
 RESERVE: Final = "reserve"
 """A file that is removed when the disk is full, so that one more segment can be begun."""
 RESERVE_BYTES: Final = 65_536
+MAX_QUARANTINED: Final = 64
+"""Files kept in the quarantine; the oldest goes when there is one more."""
 _TEMPORARY: Final = ".tmp"
 _READ_STEP: Final = 4_096
 
@@ -54,6 +56,7 @@ class Shelf:
     def numbers(self) -> list[int]:
         """The numbers of the segments there, rising; what else lies there is set aside or named."""
         numbers = []
+        self._tell_quarantine()
         for name in self.prepare():
             number = segment_number(name)
             if number is not None:
@@ -65,6 +68,12 @@ class Shelf:
             elif name not in (QUARANTINE, MANIFEST, RESERVE):
                 self.faults.note("foreign", self.path(name), "not a file of the journal; it is left alone")
         return numbers
+
+    def _tell_quarantine(self) -> None:
+        path = self.path(QUARANTINE)
+        with suppress(OSError):  # there is none
+            count = len(self.disk.names(path))
+            self.faults.note("quarantined", path, f"{count} damaged files are kept here to be looked at")
 
     def read(self, name: str, size: int = -1) -> bytes:
         """The first `size` bytes of a file, or all; unreadable blocks come back as zeros.
@@ -188,7 +197,9 @@ class Shelf:
     def _place(self, name: str) -> str:
         quarantine = self.path(QUARANTINE)
         self.disk.make_directory(quarantine)
-        taken = set(self.disk.names(quarantine))
+        taken = sorted(self.disk.names(quarantine))
+        if len(taken) >= MAX_QUARANTINED:
+            self.disk.unlink(f"{quarantine}/{taken[0]}")
         tries = (f"{name}.{number}" if number else name for number in range(len(taken) + 1))
         return f"{quarantine}/{next(free for free in tries if free not in taken)}"
 

@@ -292,3 +292,17 @@ def test_faults_are_bounded() -> None:
         rig.disk.put(f"/j/logs/file {number}", b"")
     rig.open()
     assert len(rig.journal.faults()) == 64
+
+
+def test_the_quarantine_is_bounded_and_told_of_at_every_start() -> None:
+    """The newest files are kept."""
+    rig = filled()
+    for number in range(70):
+        rig.disk.put(f"/j/logs/{0x100 + number:016x}.seg", b"nonsense")
+    rig.open()
+    assert len(rig.quarantined()) == 64
+    assert rig.quarantined()[-1] == f"{0x100 + 69:016x}.seg"
+    rig.open()
+    assert [fault.detail for fault in rig.journal.faults()] == [
+        "64 damaged files are kept here to be looked at"
+    ]
