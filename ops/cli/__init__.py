@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "check": Entry("tabard.ops.cli.check:check", "Validate the settings and look for contradictions."),
     "settings": Entry("tabard.ops.cli.settings:settings", "Show every setting and where its value comes from."),
     "log": Entry("tabard.ops.cli.log:log", "Hand lines from standard input, or one message, to the agent."),
+    "bench": Entry("tabard.ops.cli.bench:bench", "Measure this machine, each figure beside a ceiling or a peer of the same run."),
     "completion": Entry("tabard.ops.cli.completion:completion", "Print the completion script of a shell."),
 }  # fmt: skip
 """Every command: where it is, and its help in one sentence (so that ``tabard --help`` imports none)."""

@@ -1,0 +1,109 @@
+"""Processes that do one part of a bench, apart from the rest so that their CPU is not counted with it.
+
+Requests and answers are JSON lines over the helper's standard input and output. A helper ends when its input
+does, which is also when whoever asked it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tabard.errors import TabardError
+from tabard.ops.bench.surroundings import environment
+
+_ENDING: Final = 5.0
+_CHUNK: Final = 65_536
+
+
+class Helper:
+    """The asking side. As a context it ends the process."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+        self._rest = b""
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+            process_group=0,  # a Ctrl-C reaches the bench, which then ends this in order
+        )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        if error is not None:
+            self._process.kill()
+        try:
+            self._process.wait(_ENDING)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    def ask(self, timeout: float, **request: Any) -> dict[str, Any]:
+        """One request and its answer. Raises TabardError when none comes within `timeout` seconds."""
+        self.tell(**request)
+        return self.hear(timeout)
+
+    def tell(self, **request: Any) -> None:
+        """One request; `hear` gives the answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        self._process.stdin.flush()
+
+    def hear(self, timeout: float) -> dict[str, Any]:
+        """The next answer. Raises TabardError when none comes within `timeout` seconds."""
+        line = self._line(time.monotonic() + timeout)
+        if line is None:
+            raise TabardError(
+                "a part of the bench gave no answer",
+                expected=f"one within {timeout:.0f}s",
+                found="silence" if self._process.poll() is None else "its end",
+                where=self._module,
+            )
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _line(self, deadline: float) -> bytes | None:
+        assert self._process.stdout is not None
+        pipe = self._process.stdout.fileno()
+        while b"\n" not in self._rest:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([pipe], [], [], left)[0]:
+                return None
+            data = self._process.stdout.read1(_CHUNK)  # type: ignore[attr-defined]  # a BufferedReader
+            if not data:
+                return None
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line
+
+
+def requests() -> Iterator[Mapping[str, Any]]:
+    """The helping side: what is asked, until nobody asks any more."""
+    for line in sys.stdin:
+        yield json.loads(line)
+
+
+def answer(**content: Any) -> None:
+    """The helping side: one answer."""
+    print(json.dumps(content), flush=True)

@@ -1,0 +1,25 @@
+"""What many measurements come to. The machine is never quiet, so single values are not trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that at least `percent` of `values` do not exceed. Raises ValueError without values."""
+    if not values:
+        raise ValueError("no values")
+    ranked = sorted(values)
+    return ranked[max(0, math.ceil(len(ranked) * percent / 100) - 1)]
+
+
+def medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The median of each name over runs that all have the same names."""
+    return {name: median(run[name] for run in runs) for name in runs[0]}
+
+
+def best(rates: Mapping[int, Sequence[float]]) -> int:
+    """The key whose rates have the highest median."""
+    return max(rates, key=lambda key: median(rates[key]))

@@ -1,0 +1,50 @@
+"""The table of benches, and what every one of them is given and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final, NamedTuple
+
+from tabard.ops.bench.result import Measured
+
+
+class Options(NamedTuple):
+    """How much to measure; None is the bench's own default, which ends within three minutes."""
+
+    records: int | None = None
+    """Records of one run."""
+    seconds: int | None = None
+    """How long something steady is watched."""
+    rounds: int | None = None
+    """How often a run and its ceiling are repeated."""
+
+
+Say = Callable[[str], None]
+"""Tells the person who waits how far it is."""
+Run = Callable[[Options, Say], Measured]
+
+
+class Bench(NamedTuple):
+    """One row of the table."""
+
+    module: str
+    """A module with a function ``run``, a `Run`."""
+    summary: str
+
+    def load(self) -> Run:
+        """Import it, with all that it measures."""
+        run: Run = import_module(self.module).run
+        return run
+
+
+BENCHES: Final = {
+    "ingest": Bench(
+        "tabard.ops.bench.ingest",
+        "records a second from an agent's socket through three brokers into the store, beside the bare insert",
+    ),
+    "agent": Bench(
+        "tabard.ops.bench.agent",
+        "memory and CPU of an agent among 300 processes, its start, and a cron check that finds it running",
+    ),
+}

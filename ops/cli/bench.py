@@ -1,0 +1,54 @@
+"""``tabard bench``: measure this machine."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from tabard import exits
+from tabard.home import Home
+from tabard.ops.bench.table import BENCHES, Options
+from tabard.ops.cli.base import command
+from tabard.ops.cli.options import output_option
+
+
+@command(
+    "bench",
+    examples=[
+        ("tabard bench ingest", "How fast do records get into the store, and how soon can they be read?"),
+        ("tabard bench agent", "What does an agent cost its host?"),
+        ("tabard bench ingest --records 50000 --rounds 1 -o json", "A quick look, for a program"),
+    ],
+)
+@click.argument("name", type=click.Choice(list(BENCHES)))
+@click.option("--records", type=click.IntRange(1, 10_000_000), metavar="N", help="Records of one run.")
+@click.option(
+    "--seconds", type=click.IntRange(1, 3600), metavar="N", help="How long something steady is watched."
+)
+@click.option("--rounds", type=click.IntRange(1, 100), metavar="N", help="How often a run is repeated.")
+@output_option
+def bench(
+    home: Home,  # noqa: ARG001 -- every command takes --home; a bench makes a home of its own
+    name: str,
+    records: int | None,
+    seconds: int | None,
+    rounds: int | None,
+    output: str,
+) -> int:
+    """Measure this machine, each figure beside a ceiling or a peer of the same run.
+
+    NAME is ingest (records a second and delay from an agent's socket through three brokers into the store) or
+    agent (memory, CPU and start of an agent). Takes up to three minutes. Everything runs in a home of its own
+    that is removed afterwards. An aim that is missed is reported as missed, with exit code 0; code 1 means that
+    nothing could be measured, or that a record was lost. How far it is comes on standard error.
+    """
+    from tabard.ops.bench.machine import describe
+    from tabard.ops.bench.result import write
+
+    machine = describe()
+    measured = BENCHES[name].load()(
+        Options(records, seconds, rounds), lambda text: click.echo(f"tabard bench: {text}", err=True)
+    )
+    write(name, machine, measured, output, sys.stdout)
+    return exits.DONE
