@@ -98,7 +98,7 @@ def test_a_second_start_is_refused(core: Started) -> None:
 def test_a_role_that_runs_already_is_not_started_twice(home: Path) -> None:
     """A recorder from cron is in the way: said before anything is started."""
     with Started(home, "recorder") as recorder:
-        while held(recorder.home.lock("recorder")) is None:
+        while not held(recorder.home.lock("recorder")):
             assert recorder.process.poll() is None
         refused = tabard(home, "up", "--only", "broker,recorder")
         assert refused.returncode == exits.FAILED
