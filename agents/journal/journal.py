@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from tabard.agents.journal.aging import JournalTime
@@ -18,7 +17,7 @@ from tabard.agents.journal.disk import Disk
 from tabard.agents.journal.faults import DiskRefused, Fault, Faults
 from tabard.agents.journal.fork import Cut, carried, write_fork
 from tabard.agents.journal.gaps import GapMaker
-from tabard.agents.journal.limits import MAX_SEGMENTS, Limits
+from tabard.agents.journal.limits import MAX_SEGMENTS, Limits, Stats
 from tabard.agents.journal.pen import Pen
 from tabard.agents.journal.quota import Quota
 from tabard.agents.journal.reader import SegmentReader
@@ -35,23 +34,6 @@ from tabard.clock import Clock
 
 _AGE_SHARE = 8
 """A segment grows for at most this part of the journal's age limit, so that little goes at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Where a journal stands."""
-
-    bytes: int
-    """Bytes on disk."""
-    segments: int
-    unsynced: int
-    """Bytes that a power cut would take."""
-    oldest_age: float
-    """Seconds, by journal time, since the oldest segment began."""
-    dropped: int
-    """Records that gave way to gaps since it was opened."""
-    mended: int
-    """Segments found damaged since it was opened."""
 
 
 class Journal:

@@ -1,4 +1,4 @@
-"""How much a journal may keep, and for how long."""
+"""How much a journal may keep and for how long, and how much it does keep."""
 
 from __future__ import annotations
 
@@ -32,3 +32,20 @@ class Limits:
     def roll_at(self) -> int:
         """Bytes at which a new segment begins: small enough that a quota drops an eighth, not all."""
         return max(min(self.segment, self.bytes // 8), BLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Where a journal stands."""
+
+    bytes: int
+    """Bytes on disk."""
+    segments: int
+    unsynced: int
+    """Bytes that a power cut would take."""
+    oldest_age: float
+    """Seconds, by journal time, since the oldest segment began."""
+    dropped: int
+    """Records that gave way to gaps since it was opened."""
+    mended: int
+    """Segments found damaged since it was opened."""
