@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "nodes": Entry("tabard.ops.cli.nodes:nodes", "List the nodes, when they were heard, and how far behind they are."),
     "status": Entry("tabard.ops.cli.status:status", "Show how this home is doing, faults first."),
     "sink": Entry("tabard.ops.cli.sink:sink", "Look at the sinks that records go to."),
+    "store": Entry("tabard.ops.cli.store:store", "Look after the store."),
     "check": Entry("tabard.ops.cli.check:check", "Validate the settings and look for contradictions."),
     "settings": Entry("tabard.ops.cli.settings:settings", "Show every setting and where its value comes from."),
     "log": Entry("tabard.ops.cli.log:log", "Hand lines from standard input, or one message, to the agent."),

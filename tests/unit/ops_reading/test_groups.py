@@ -1,0 +1,60 @@
+"""Commands below a command: `tabard sink list`, `tabard store upgrade`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tabard import exits
+from tabard.home import Home
+from tabard.locks import hold
+from tests.unit.ops_reading.conftest import Run, run_on
+
+
+@pytest.mark.parametrize(
+    "words", [["sink"], ["sink", "list"], ["sink", "-o", "json"], ["sink", "list", "-o", "json"]]
+)
+def test_sink_lists_without_being_told(tabard: Run, words: list[str]) -> None:
+    """The list is what one wants; `list` may be left out, with its options or without."""
+    done = tabard(*words)
+    assert done.returncode == exits.DONE
+    assert done.stdout.startswith("[]" if "json" in words else "SINK ")
+
+
+def test_the_home_may_stand_anywhere(home: Path, tmp_path: Path) -> None:
+    """Before the group, before its command, and after it; the last one counts."""
+    for words in (
+        ["--home", str(home), "store", "upgrade"],
+        ["store", "--home", str(home), "upgrade"],
+        ["store", "upgrade", "--home", str(home)],
+        ["--home", "/nonexistent", "store", "upgrade", "--home", str(home)],
+    ):
+        done = run_on(tmp_path, *words)
+        assert (done.returncode, done.stdout.split()[0]) == (exits.DONE, "records:")
+
+
+def test_a_store_that_is_up_to_date_is_left_alone(tabard: Run, home: Path) -> None:
+    """Upgrading twice is no error and says which version each file has."""
+    before = (home / "store" / "records.db").read_bytes()
+    done = tabard("store", "upgrade")
+    assert done.returncode == exits.DONE
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["records", "state"]
+    assert (home / "store" / "records.db").read_bytes() == before
+
+
+def test_no_store_is_made_by_upgrading(tmp_path: Path) -> None:
+    """A home without a store is an error, and stays without one."""
+    done = run_on(tmp_path / "none", "store", "upgrade")
+    assert done.returncode == exits.FAILED
+    assert "store not found" in done.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_store_in_use_is_not_upgraded(tmp_path: Path) -> None:
+    """The recorder has to be ended first, and is named."""
+    home = Home(tmp_path).ensure()
+    with hold(home.lock("recorder")):
+        done = run_on(home.path, "store", "upgrade")
+    assert done.returncode == exits.FAILED
+    assert "recorder is already running as process" in done.stderr
