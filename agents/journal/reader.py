@@ -68,7 +68,9 @@ class SegmentReader:
             return index.gaps[index.firsts[place]]
         try:
             file = self._shelf.disk.open(self._shelf.path(segment.name))
-        except FileNotFoundError:
+        except OSError as error:
+            if passing(error):
+                raise
             return None
         try:
             return read_batch(file, index, place)
@@ -106,12 +108,11 @@ class SegmentReader:
         finally:
             file.close()
 
-    def mend(self, segment: Segment, without: str = MISSING) -> Index:
+    def mend(self, segment: Segment, without: str = MISSING, *, rewrite: bool = False) -> Index:
         """Read a segment whole, put gaps where frames are lost, and replace the file if the disk lets us.
 
-        `without` is the reason to give where there is no file.
+        `without` is the reason to give where there is no file. `rewrite` also replaces a file that lacks no frame.
         """
-        self.mended += 1
         self.forget(segment)
         try:
             data = self._shelf.read(segment.name)
@@ -129,9 +130,13 @@ class SegmentReader:
             self._gaps,
             reason,
         )
-        return self.settle(segment, mended, data)
+        if not mended.damaged and not rewrite:
+            self._keep(segment, mended.index)
+            return mended.index
+        self.mended += 1
+        return self._settle(segment, mended, data)
 
-    def settle(self, segment: Segment, mended: Mended, data: bytes) -> Index:
+    def _settle(self, segment: Segment, mended: Mended, data: bytes) -> Index:
         """Put what was mended in the damaged file's place; keep the gaps in memory where that fails."""
         name = segment.name
         path = self._shelf.path(name)

@@ -90,7 +90,8 @@ class Recovery:
             found.closed, found.lost = False, 0
         for segment in self._suspects:
             if self._catalog.find(segment.epoch, segment.end) is segment:
-                self._reader.mend(segment, DAMAGED if segment.number in self._set_aside else MISSING)
+                without = DAMAGED if segment.number in self._set_aside else MISSING
+                self._reader.mend(segment, without, rewrite=True)
         return found
 
     # --- one file ------------------------------------------------------------------------------

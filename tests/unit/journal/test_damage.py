@@ -170,6 +170,17 @@ def test_an_unreadable_segment_is_set_aside(number: int) -> None:
     assert len(rig.quarantined()) == 1
 
 
+@pytest.mark.parametrize("operation", ["open", "read"])
+def test_a_read_that_fails_once_loses_nothing(operation: str) -> None:
+    """The segment is read again before anything is said to be lost."""
+    rig = filled()
+    before = everything(rig.journal)
+    rig.disk.fail(operation)
+    assert everything(rig.journal) == before
+    assert rig.journal.stats().mended == 0
+    assert rig.quarantined() == []
+
+
 def test_too_many_open_files_blame_no_file() -> None:
     """open() fails, to be tried again; reading returns nothing for now."""
     rig = filled()
