@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -11,12 +12,13 @@ from typing import Any, Final
 import pytest
 
 from tabard.consumers.store.read import LogQuery, Reader
+from tabard.ops.bench.result import Aim, Measured, write
 from tabard.ops.rendering import as_object
 from tabard.web.api import as_dict
 from tests.unit.ops_reading.conftest import Run
 
 PAGE: Final = (Path(__file__).parents[3] / "docs/reference/json.md").read_text(encoding="utf-8")
-COMMANDS: Final = ("logs", "nodes", "status", "sink list", "check", "settings")
+COMMANDS: Final = ("logs", "nodes", "status", "sink list", "check", "settings", "bench")
 
 
 def described(heading: str) -> list[str]:
@@ -64,6 +66,15 @@ def test_status_of_a_home_where_nothing_runs(tabard: Run) -> None:
     assert list(found["store"]) == described("status: store")
     assert set(found["store"]["streams"]["logs"]) == {"rows", "oldest", "newest"}
     assert (found["state"], found["faults"], found["roles"], found["recorder"]) == ("stopped", [], [], None)
+
+
+def test_bench() -> None:
+    """What a run writes; the figures differ from bench to bench."""
+    stream = io.StringIO()
+    write("agent", {"cpus": 2}, Measured({}, [Aim("pss_mib", 20.0, "<=", 25.0, "MiB")]), "json", stream)
+    found = json.loads(stream.getvalue())
+    assert list(found) == described("tabard bench")
+    assert list(found["aims"]["pss_mib"]) == described("bench: aims")
 
 
 def times(value: Any) -> Iterator[str]:
