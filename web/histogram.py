@@ -1,18 +1,16 @@
 """How many records of which level when: the bars above the log table.
 
-The store is asked bucket by bucket, newest first, within a time box, so a huge range costs no more than a
-small one: what could not be counted is drawn as not counted.
+The store counts from the newest record on, within a time box, so a huge range costs no more than a small one:
+what could not be counted is drawn as not counted.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from tabard.consumers.store.read import Reader
-from tabard.records import severity_name
 from tabard.web.params import LogParams
 from tabard.web.scales import nice_ceiling, spaced
 from tabard.web.zones import SECOND, DisplayZone, iso
@@ -78,12 +76,28 @@ def draw_histogram(reader: Reader, params: LogParams, *, now: int, link: Callabl
     since = params.query.since if params.query.since is not None else max(until - DEFAULT_SPAN, 0)
     step = bucket_width(until - since)
     first, last = since // step, -(-until // step)
-    counts = _count(reader, params, first, last, step)
+    whole = replace(params.query, since=since, until=until, before=None, after=None)
+    counted = reader.histogram(whole, step, BUDGET)
+    counts = {start: _by_layer(levels) for start, levels in counted.counts.items()}
     highest = max((sum(levels.values()) for levels in counts.values()), default=0)
     top = nice_ceiling(highest)
     width = 1000 / max(last - first, 1)
+    counted_from = counted.counted_from or 0
+
+    def levels_at(start: int) -> Mapping[str, int] | None:
+        return counts.get(start, {}) if start >= counted_from else None
+
     bars = [
-        _bar(counts.get(index), (index - first) * width, width, top, params.zone, index * step, step, link)
+        _bar(
+            levels_at(index * step),
+            (index - first) * width,
+            width,
+            top,
+            params.zone,
+            index * step,
+            step,
+            link,
+        )
         for index in range(first, last)
     ]
     return Histogram(
@@ -91,7 +105,7 @@ def draw_histogram(reader: Reader, params: LogParams, *, now: int, link: Callabl
         top=f"{top:,.0f}",
         ticks=[_tick(params.zone, moment, until - since) for moment in spaced(first * step, last * step, 5)],
         total=sum(sum(levels.values()) for levels in counts.values()),
-        partial=len(counts) < last - first,
+        partial=counted.partial,
         span="" if params.query.since is not None else "last 24 h",
     )
 
@@ -103,31 +117,12 @@ def bucket_width(span: int) -> int:
     )
 
 
-def _count(reader: Reader, params: LogParams, first: int, last: int, step: int) -> dict[int, dict[str, int]]:
-    """Records per level in each bucket, newest bucket first for as long as the time box allows."""
-    deadline = time.monotonic() + BUDGET
-    whole = replace(params.query, before=None, after=None)
-    counts: dict[int, dict[str, int]] = {}
-    for index in range(last - 1, first - 1, -1):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            break
-        bucket = replace(
-            whole,
-            since=max(index * step, whole.since or 0),
-            until=min((index + 1) * step, whole.until or (index + 1) * step),
-        )
-        levels: dict[str, int] = {}
-        for severity, count in reader.facets(bucket, "severity", 25, left):
-            level = severity_name(int(severity or 0)).lower() or "none"
-            levels[level] = levels.get(level, 0) + count
-        if time.monotonic() < deadline:  # else this very bucket may have been cut short
-            counts[index] = levels
-    return counts
+def _by_layer(levels: Mapping[str, int]) -> dict[str, int]:
+    return {level.lower() or "none": count for level, count in levels.items()}
 
 
 def _bar(
-    levels: dict[str, int] | None,
+    levels: Mapping[str, int] | None,
     x: float,
     width: float,
     top: float,

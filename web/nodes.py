@@ -87,7 +87,7 @@ def show(name: str) -> tuple[str, int]:
         process_time=table.time,
         order=order,
         find=find,
-        gaps=reader.gaps(name, zone=node.zone, limit=GAPS_SHOWN),
+        gaps=[gap for gap in reader.gaps(name, zone=node.zone, limit=GAPS_SHOWN) if gap.zone == node.zone],
         link_zone=node.zone if "zone" in args.raw else None,
     )
 

@@ -121,7 +121,7 @@ def read_log_params(
 
 
 def parse_key(text: str) -> Key | None:
-    """A place between rows, ``TIME.ID`` (the id of a gap is negative). Raises TabardError."""
+    """A place between rows, ``TIME.ID`` (of a gap as in its key). Raises TabardError."""
     time, _, number = text.partition(".")
     if not (is_number(time) and is_number(number.removeprefix("-"))):
         raise TabardError("not a place", expected=KEY_FORM, found=repr(shorten(text)))

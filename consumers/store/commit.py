@@ -295,10 +295,14 @@ class Commit:
         )
 
     def _time_of(self, stream: int, epoch_id: int | None, seq: int) -> int:
-        """Where a loss stands in the order by event time: at the record before it, else at the one after it."""
+        """Where a loss stands in the order by event time: at the record before it, else before the one after it."""
         if epoch_id is not None:
-            for texts in (self._statements.time_before, self._statements.time_after):
-                row = self._connection.execute(texts[stream], (epoch_id, seq)).fetchone()
-                if row is not None:
-                    return int(row[0])
+            before, after = (
+                self._connection.execute(texts[stream], (epoch_id, seq)).fetchone()
+                for texts in (self._statements.time_before, self._statements.time_after)
+            )
+            if before is not None:
+                return int(before[0])
+            if after is not None:  # a gap comes after the records of its time
+                return max(int(after[0]) - 1, 0)
         return self._arrived

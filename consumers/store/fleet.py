@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from tabard.brokers.wire.streams import STREAM_IDS, STREAM_NAMES
 from tabard.consumers.store.layout import FILES, ROW_TABLES
-from tabard.consumers.store.pages import gap_row, gap_select
+from tabard.consumers.store.pages import gap_row, gap_select, zone_condition
 from tabard.consumers.store.results import GapRow, NodeRow, Stats, StreamStats
 
 LATE: Final = 2.0
@@ -75,22 +75,26 @@ def gaps(
     """Gaps of both files, as `Reader.gaps` says."""
     wanted = {
         "node.name = ?": node_name,
-        "node.zone = ?": zone,
         "gap.stream = ?": None if stream is None else STREAM_IDS.get(stream, 0),
         "gap.time >= ?": since,
         "gap.time < ?": until,
     }
-    conditions = {text: value for text, value in wanted.items() if value is not None}
+    given = {text: value for text, value in wanted.items() if value is not None}
+    conditions, values = list(given), list(given.values())
+    if zone is not None:
+        inside, ends = zone_condition("node.zone", zone)
+        conditions.append(inside)
+        values += ends
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     found = [
         gap_row(row)
         for database in _DATABASES
         for row in connection.execute(
-            f"{gap_select(database)}{where} ORDER BY gap.time DESC, gap.id LIMIT ?",
-            (*conditions.values(), limit),
+            f"{gap_select(database)}{where} ORDER BY gap.time DESC, gap.id DESC LIMIT ?",
+            (*values, limit),
         )
     ]
-    found.sort(key=lambda gap: (-gap.time, gap.id))
+    found.sort(key=lambda gap: gap.key, reverse=True)
     return found[:limit]
 
 

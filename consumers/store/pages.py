@@ -8,14 +8,13 @@ search can stop between them and say how far it came.
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
 from tabard.brokers.wire.streams import LOGS, STREAM_NAMES
-from tabard.consumers.store.results import EQUAL_FIELDS, FACET_FIELDS, GapRow, Key, LogPage, LogQuery, LogRow
+from tabard.consumers.store.results import EQUAL_FIELDS, GAP_BASE, GapRow, Key, LogPage, LogQuery, LogRow
 from tabard.records import INT_MIN, TIME_MAX
 
 FIRST_WINDOW: Final = 1_000
@@ -32,7 +31,8 @@ _GAP_COLUMNS: Final = (
     " gap.kind, gap.reason, gap.detail, gap.time, gap.arrived"
 )
 # CROSS JOIN keeps the order of the tables: the page is read from the index of the first one.
-_RECORDS: Final = "FROM log CROSS JOIN node ON node.id = log.node_id"
+RECORDS: Final = "FROM log CROSS JOIN node ON node.id = log.node_id"
+_GAP_ID: Final = f"gap.id + {GAP_BASE}"
 _NO_ID: Final = INT_MIN
 """Less than the id of any record or gap."""
 _TOP: Final[Key] = (TIME_MAX + 1, _NO_ID)
@@ -40,7 +40,7 @@ _BOTTOM: Final[Key] = (-1, _NO_ID)
 
 
 @dataclass(frozen=True, slots=True)
-class _Filter:
+class Filter:
     """The conditions of a query, apart from where in the order it looks."""
 
     nodes: tuple[int, ...] | None
@@ -69,7 +69,7 @@ class _Filter:
 def page(connection: sqlite3.Connection, query: LogQuery, budget: float) -> LogPage:
     """One page of records and gaps, as `Reader.logs` says."""
     falling = _falls(query)
-    walk = _Walk(connection, query, _filter(connection, query), falling)
+    walk = Walk(connection, query, filter_of(connection, query), falling)
     records, reached = walk.records(query.limit + 1, monotonic() + budget)
     items: list[LogRow | GapRow] = [*records, *walk.gaps(query.limit + 1, reached)]
     items.sort(key=lambda item: item.key, reverse=falling)
@@ -93,7 +93,7 @@ def tail(
     connection: sqlite3.Connection, query: LogQuery, after_id: int, budget: float
 ) -> tuple[list[LogRow], int]:
     """Records stored after `after_id`, as `Reader.tail` says."""
-    only = _filter(connection, query)
+    only = filter_of(connection, query)
     last = last_id(connection)
     if only.nodes == ():
         return [], last
@@ -106,7 +106,7 @@ def tail(
     while at < last and len(rows) < query.limit and monotonic() < deadline:
         end = min(at + LAST_WINDOW, last)
         found = connection.execute(
-            f"SELECT {_RECORD_COLUMNS} {_RECORDS} WHERE log.id > ? AND log.id <= ?{conditions}"
+            f"SELECT {_RECORD_COLUMNS} {RECORDS} WHERE log.id > ? AND log.id <= ?{conditions}"
             " ORDER BY log.id LIMIT ?",
             (at, end, *values, query.limit - len(rows)),
         ).fetchall()
@@ -122,7 +122,7 @@ def last_id(connection: sqlite3.Connection) -> int:
 
 def one(connection: sqlite3.Connection, row_id: int) -> LogRow | None:
     """The record with that id."""
-    row = connection.execute(f"SELECT {_RECORD_COLUMNS} {_RECORDS} WHERE log.id = ?", (row_id,)).fetchone()
+    row = connection.execute(f"SELECT {_RECORD_COLUMNS} {RECORDS} WHERE log.id = ?", (row_id,)).fetchone()
     return None if row is None else LogRow._make(row)
 
 
@@ -132,31 +132,10 @@ def context(connection: sqlite3.Connection, row_id: int, count: int) -> list[Log
     if middle is None:
         return []
     place = (middle.epoch_id, middle.seq, count)
-    select = f"SELECT {_RECORD_COLUMNS} {_RECORDS} WHERE log.epoch_id = ? AND log.seq "
+    select = f"SELECT {_RECORD_COLUMNS} {RECORDS} WHERE log.epoch_id = ? AND log.seq "
     before = connection.execute(select + "< ? ORDER BY log.seq DESC LIMIT ?", place).fetchall()
     after = connection.execute(select + "> ? ORDER BY log.seq LIMIT ?", place).fetchall()
     return [*map(LogRow._make, reversed(before)), middle, *map(LogRow._make, after)]
-
-
-def facets(
-    connection: sqlite3.Connection, query: LogQuery, field: str, limit: int, budget: float
-) -> list[tuple[str | int | None, int]]:
-    """The most frequent values of one field, as `Reader.facets` says."""
-    if field not in FACET_FIELDS:
-        raise ValueError(f"{field!r} is not one of {', '.join(FACET_FIELDS)}")
-    walk = _Walk(connection, query, _filter(connection, query), falling=True)
-    column = {"node": "node.name", "zone": "node.zone"}.get(field, f"log.{field}")
-    counts: Counter[str | int | None] = Counter()
-    deadline = monotonic() + budget
-    for where, values, _edge in walk.windows(stepwise=True):
-        found = connection.execute(
-            f"SELECT {column}, count(*) {_RECORDS} WHERE {where} GROUP BY 1",
-            values,
-        )
-        counts.update({value: count for value, count in found if value is not None})
-        if monotonic() >= deadline:
-            break
-    return counts.most_common(limit)
 
 
 def gap_row(row: Sequence[Any]) -> GapRow:
@@ -193,16 +172,23 @@ def node_ids(connection: sqlite3.Connection, name: str | None, zone: str | None)
         conditions.append("name = ?")
         values.append(name)
     if zone is not None:
-        conditions.append("(zone = ? OR (zone >= ? AND zone < ?))")
-        values += [zone, zone + "/", zone + "0"]  # "0" follows "/"
+        inside, ends = zone_condition("zone", zone)
+        conditions.append(inside)
+        values += ends
     found = connection.execute(f"SELECT id FROM node WHERE {' AND '.join(conditions)}", values)  # noqa: S608
     return tuple(row[0] for row in found)
 
 
-class _Walk:
+def zone_condition(column: str, zone: str) -> tuple[str, list[str]]:
+    """The condition for a zone and all below it, with its values."""
+    values = [zone, zone + "/", zone + "0"]  # "0" follows "/"
+    return f"({column} = ? OR ({column} >= ? AND {column} < ?))", values
+
+
+class Walk:
     """A way through the log by (time, id), newest first when `falling`, between two places (both exclusive)."""
 
-    def __init__(self, connection: sqlite3.Connection, query: LogQuery, only: _Filter, falling: bool) -> None:
+    def __init__(self, connection: sqlite3.Connection, query: LogQuery, only: Filter, falling: bool) -> None:
         self._connection = connection
         self._only = only
         self._falling = falling
@@ -215,7 +201,7 @@ class _Walk:
         rows: list[LogRow] = []
         for where, values, edge in self.windows(stepwise=bool(self._only.rest[0])):
             found = self._connection.execute(
-                f"SELECT {_RECORD_COLUMNS} {_RECORDS} WHERE {where}"
+                f"SELECT {_RECORD_COLUMNS} {RECORDS} WHERE {where}"
                 f" ORDER BY log.time {self._order}, log.id {self._order} LIMIT ?",
                 (*values, limit - len(rows)),
             ).fetchall()
@@ -230,11 +216,11 @@ class _Walk:
         """Up to `limit` gaps of the stream of logs on the same way, none beyond `reached`."""
         nodes = self._only.nodes
         low, high = self._between(self._low, self._high, reached)
-        bounds, values = _bounds("gap.time", "-gap.id", low, high)
+        bounds, values = _bounds("gap.time", _GAP_ID, low, high)
         lane = "" if nodes is None else f" AND gap.node_id IN ({', '.join('?' * len(nodes))})"
         found = self._connection.execute(
             f"{gap_select('main')} WHERE gap.stream = ? AND {bounds}{lane}"
-            f" ORDER BY gap.time {self._order}, -gap.id {self._order} LIMIT ?",
+            f" ORDER BY gap.time {self._order}, gap.id {self._order} LIMIT ?",
             (LOGS, *values, *(nodes or ()), limit),
         )
         return [gap_row(row) for row in found]
@@ -284,9 +270,7 @@ def _bounds(time: str, row_id: str, low: Key, high: Key) -> tuple[str, tuple[int
 
     The plus signs leave one range for the index; what remains decides among records of the same time.
     """
-    condition = (
-        f"{time} >= ? AND {time} <= ? AND (+{time} > ? OR +{row_id} > ?) AND (+{time} < ? OR +{row_id} < ?)"
-    )
+    condition = f"{time} >= ? AND {time} <= ? AND (+{time} > ? OR +({row_id}) > ?) AND (+{time} < ? OR +({row_id}) < ?)"
     return condition, (low[0], high[0], *low, *high)
 
 
@@ -299,7 +283,8 @@ def _falls(query: LogQuery) -> bool:
     return query.order == "new"
 
 
-def _filter(connection: sqlite3.Connection, query: LogQuery) -> _Filter:
+def filter_of(connection: sqlite3.Connection, query: LogQuery) -> Filter:
+    """What the query asks of a record, its place aside."""
     conditions: list[str] = []
     values: list[Any] = []
     wanted = (
@@ -322,7 +307,7 @@ def _filter(connection: sqlite3.Connection, query: LogQuery) -> _Filter:
             "(log.message LIKE ? ESCAPE '\\' OR log.function LIKE ? ESCAPE '\\' OR log.module LIKE ? ESCAPE '\\')"
         )
         values += [pattern] * 3
-    return _Filter(
+    return Filter(
         nodes=node_ids(connection, query.node, query.zone),
         conditions=tuple(conditions),
         values=tuple(values),

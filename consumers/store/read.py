@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from tabard.consumers.store import fleet, pages, samples
+from tabard.consumers.store import counts, fleet, pages, samples
 from tabard.consumers.store.readonly import Connections
 from tabard.consumers.store.results import (
     FACET_FIELDS,
     MAX_LIMIT,
+    FacetCounts,
     GapRow,
+    Histogram,
     Key,
     LogPage,
     LogQuery,
@@ -31,7 +33,9 @@ from tabard.consumers.store.results import (
 __all__ = [
     "FACET_FIELDS",
     "MAX_LIMIT",
+    "FacetCounts",
     "GapRow",
+    "Histogram",
     "Key",
     "LogPage",
     "LogQuery",
@@ -99,16 +103,23 @@ class Reader:
         with self._connections.use() as connection:
             return pages.context(connection, row_id, count)
 
-    def facets(
-        self, query: LogQuery, field: str, limit: int = 20, budget: float = BUDGET
-    ) -> list[tuple[str | int | None, int]]:
+    def facets(self, query: LogQuery, field: str, limit: int = 20, budget: float = BUDGET) -> FacetCounts:
         """The most frequent values of `field` among the newest matching records, with their counts.
 
-        When the time box ends first, only the records searched so far are counted. Raises ValueError for a
-        field that is not in `FACET_FIELDS`.
+        When the time box ends first, only the records searched so far are counted, and the answer says so.
+        Raises ValueError for a field that is not in `FACET_FIELDS`.
         """
         with self._connections.use() as connection:
-            return pages.facets(connection, query, field, limit, budget)
+            return counts.facets(connection, query, field, limit, budget)
+
+    def histogram(self, query: LogQuery, width: int, budget: float = BUDGET) -> Histogram:
+        """How many matching records of which level fall into each `width` nanoseconds of event time.
+
+        Counts from the newest on for at most about `budget` seconds; the answer says which buckets that
+        left out. Raises ValueError for a width below 1.
+        """
+        with self._connections.use() as connection:
+            return counts.histogram(connection, query, width, budget)
 
     def gaps(
         self,
@@ -120,7 +131,10 @@ class Reader:
         until: int | None = None,
         limit: int = 100,
     ) -> list[GapRow]:
-        """Gaps and doubts, newest first by event time; of all streams unless one is named."""
+        """Gaps and doubts, newest first by event time; of all streams unless one is named.
+
+        The sub-zones of `zone` are included, as in `logs`.
+        """
         with self._connections.use() as connection:
             return fleet.gaps(connection, node, zone, stream, since, until, limit)
 

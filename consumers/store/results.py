@@ -1,17 +1,21 @@
 """What is asked of the store and what it answers: plain values, the same for every engine.
 
 All times are integers, nanoseconds since 1970-01-01 UTC. A `Key` is a place in the order of the log by event
-time; gaps take part in it with a negative id, so that every record and every gap has one place.
+time; gaps take part in it with ids beyond those of all records, so that every record and every gap has one
+place, and a gap stands just after the record it follows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 Key = tuple[int, int]
-"""Event time and id of a record; of a gap its time and its negated id."""
+"""Event time and id of a record; of a gap its time and `GAP_BASE` plus its id."""
+
+GAP_BASE: Final = 2**62
+"""What is added to a gap's id in its key: no record's id comes near it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +165,8 @@ class GapRow:
 
     @property
     def key(self) -> Key:
-        """Its place in the order by event time: just before the records of the same time."""
-        return (self.time, -self.id)
+        """Its place in the order by event time: just after the records of the same time."""
+        return (self.time, GAP_BASE + self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,33 @@ class LogPage:
     """The search was stopped by its time box: the page is right, but not full, and goes on at `reached`."""
     reached: int | None = None
     """Event time up to which was searched, when `partial`."""
+
+
+class FacetCounts(NamedTuple):
+    """The most frequent values of one field."""
+
+    counts: list[tuple[str | int | None, int]]
+    """Value and how many records have it, most frequent first."""
+    partial: bool
+    """The time box ended first: only the newest of the matching records were counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many records of which level when."""
+
+    width: int
+    """Nanoseconds of one bucket; a bucket starts at a multiple of it."""
+    counts: Mapping[int, Mapping[str, int]]
+    """By the start of a bucket, then by level as `tabard.records.severity_name` says it (``""``: not said).
+    Buckets without records are left out."""
+    counted_from: int | None
+    """Start of the oldest bucket that was counted, when the time box ended first; None: all were."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether older buckets were not counted."""
+        return self.counted_from is not None
 
 
 @dataclass(frozen=True, slots=True)

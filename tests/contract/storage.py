@@ -258,7 +258,7 @@ class StorageContract:
             (4, 10, 7, 0, "gap", "quota", NOON + 2 * SECOND, ARRIVED + 1)
         ]
 
-    def test_a_gap_without_a_record_before_it_stands_at_the_one_after(
+    def test_a_gap_without_a_record_before_it_stands_before_the_one_after(
         self, engine: Engine[Any], store: SinkStore
     ) -> None:
         """And at its arrival when its epoch has no record at all."""
@@ -268,7 +268,7 @@ class StorageContract:
             [EpochWork(WEB, LOGS, chain.cursor, chain.work(logs(1, start=60)).entries, lost.gaps)], ARRIVED
         )
         store.commit([empty.lose(2)], ARRIVED)
-        assert engine.table(store, LOGS, "gap", "time") == [(NOON + 60 * SECOND,), (ARRIVED,)]
+        assert engine.table(store, LOGS, "gap", "time") == [(NOON + 60 * SECOND - 1,), (ARRIVED,)]
 
     def test_a_gap_may_name_an_epoch_that_is_not_stored(self, engine: Engine[Any], store: SinkStore) -> None:
         """Its name is kept in the detail, and an open end stays open."""

@@ -61,9 +61,8 @@ function insert(html, whole) {
 // What leaves the page at its foot, or never came onto it, is behind the link to older rows.
 function trim() {
   while (body.children.length > KEPT || !body.lastElementChild.dataset.time) body.lastElementChild.remove();
-  const { time, id, gap: lost } = body.lastElementChild.dataset;
   const target = new URL(older.href);
-  target.searchParams.set("before", `${time}.${id ?? `-${lost}`}`);
+  target.searchParams.set("before", body.lastElementChild.dataset.key);
   older.href = target.pathname + target.search;
   older.hidden = false;
 }

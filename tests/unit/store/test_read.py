@@ -310,29 +310,71 @@ def test_facets_count_what_matches(home: Home) -> None:
     """The most frequent first; without a value a record does not count; out of time, fewer are counted."""
     home.put(*(log(service="web" if number % 3 else "db") for number in range(30)), log())
     home.put(log(service="web"), key=MAIL)
-    assert home.reader.facets(LogQuery(), "service") == [("web", 21), ("db", 10)]
-    assert home.reader.facets(LogQuery(), "service", 1) == [("web", 21)]
-    assert home.reader.facets(LogQuery(service="web"), "node") == [("web1", 20), ("mail1", 1)]
-    assert home.reader.facets(LogQuery(node="mail1"), "zone") == [("hq", 1)]
-    assert home.reader.facets(LogQuery(), "severity") == [(9, 32)]
-    assert sum(count for _, count in home.reader.facets(LogQuery(), "severity", budget=0.0)) < 10
+    assert home.reader.facets(LogQuery(), "service") == ([("web", 21), ("db", 10)], False)
+    assert home.reader.facets(LogQuery(), "service", 1) == ([("web", 21)], False)
+    assert home.reader.facets(LogQuery(service="web"), "node") == ([("web1", 20), ("mail1", 1)], False)
+    assert home.reader.facets(LogQuery(node="mail1"), "zone") == ([("hq", 1)], False)
+    assert home.reader.facets(LogQuery(), "severity") == ([(9, 32)], False)
+    counts, partial = home.reader.facets(LogQuery(), "severity", budget=0.0)
+    assert partial
+    assert sum(count for _, count in counts) < 10
     with pytest.raises(ValueError, match="'message' is not one of"):
         home.reader.facets(LogQuery(), "message")
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_a_histogram_counts_by_bucket_and_level(home: Home) -> None:
+    """Buckets start at multiples of their width; a source that says no level has a word of its own."""
+    start = NOON // SECOND * SECOND
+    home.put(
+        *(log(time=start + number * SECOND // 2, severity=9 + number % 2 * 8) for number in range(30)),
+        log(time=start, severity=0),
+        log(time=start + 1, severity=24, service="db"),
+    )
+    found = home.reader.histogram(LogQuery(), SECOND)
+    assert not found.partial
+    assert found.counts[start] == {"INFO": 1, "ERROR": 1, "": 1, "CRITICAL": 1}
+    assert sum(sum(levels.values()) for levels in found.counts.values()) == 32
+    assert home.reader.histogram(LogQuery(service="db"), 60 * SECOND).counts == {
+        start // (60 * SECOND) * 60 * SECOND: {"CRITICAL": 1}
+    }
+    half = LogQuery(since=start + 5 * SECOND, until=start + 7 * SECOND)
+    assert sorted(home.reader.histogram(half, SECOND).counts) == [start + 5 * SECOND, start + 6 * SECOND]
+    assert home.reader.histogram(LogQuery(node="nobody"), SECOND).counts == {}
+    with pytest.raises(ValueError, match="at least 1 ns"):
+        home.reader.histogram(LogQuery(), 0)
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_a_histogram_out_of_time_holds_whole_buckets_only(home: Home) -> None:
+    """What it says of a bucket is all there is in it, and it says which ones it left out."""
+    start = NOON // SECOND * SECOND
+    home.put(*(log(time=start + number * SECOND // 2) for number in range(30)))
+    found = home.reader.histogram(LogQuery(), SECOND, 0.0)
+    assert found.partial
+    assert found.counted_from is not None
+    assert found.counts
+    assert found.counts == {
+        bucket: levels
+        for bucket, levels in home.reader.histogram(LogQuery(), SECOND).counts.items()
+        if bucket >= found.counted_from
+    }
 
 
 # --- gaps ---------------------------------------------------------------------------------------
 
 
 def test_gaps_stand_where_the_records_would(home: Home) -> None:
-    """Also when they arrive long after the records that follow them."""
+    """Just after the record before them, also when they arrive long after the records that follow them."""
     home.put(*logs(2))
     chain = home.chains[WEB]
     gap = Gap(chain.epoch, 3, 5, 3, True, "gap", "lost", "the disk was full")
     home.put(log("later", time=NOON + 60 * SECOND), key=MAIL)
     home.store.commit([EpochWork(WEB, LOGS, chain.cursor, gaps=[gap])], NOON + 3600 * SECOND)
     page = home.reader.logs(LogQuery())
-    assert said(page.rows) == ["later", "record 1", "lost", "record 0"]
-    row = page.rows[2]
+    assert said(page.rows) == ["later", "lost", "record 1", "record 0"]
+    assert said(home.reader.logs(LogQuery(order="old")).rows) == ["record 0", "record 1", "lost", "later"]
+    row = page.rows[1]
     assert isinstance(row, GapRow)
     assert row.is_gap
     assert (row.node, row.zone, row.stream, row.epoch) == ("web1", "hq/dmz", "logs", chain.epoch.hex())
@@ -340,6 +382,16 @@ def test_gaps_stand_where_the_records_would(home: Home) -> None:
     assert (row.detail, row.arrived) == ("the disk was full", NOON + 3600 * SECOND)
     assert said(home.reader.logs(LogQuery(node="mail1")).rows) == ["later"]
     assert said(home.reader.logs(LogQuery(text="nothing")).rows) == ["lost"]
+
+
+def test_a_gap_before_the_first_record_stands_before_it(home: Home) -> None:
+    """It follows none, and must not seem to follow the one after it."""
+    chain = home.chains[WEB] = Chain(WEB)
+    home.store.commit([chain.lose(1)], NOON)
+    home.put(log("first"))
+    lost = Gap(chain.epoch, 1, 1, 1, False, "gap", "lost again", "")
+    home.store.commit([EpochWork(WEB, LOGS, chain.cursor, gaps=[lost])], NOON + 9 * SECOND)
+    assert said(home.reader.logs(LogQuery(order="old")).rows)[:2] == ["lost again", "first"]
 
 
 def test_gaps_are_listed_by_node_stream_and_time(home: Home) -> None:
@@ -353,7 +405,9 @@ def test_gaps_are_listed_by_node_stream_and_time(home: Home) -> None:
     assert said(reader.gaps()) == ["rolled back", "quota"]
     assert said(reader.gaps(limit=1)) == ["rolled back"]
     assert said(reader.gaps("web1")) == ["quota"]
-    assert said(reader.gaps(zone="hq")) == ["rolled back"]
+    assert said(reader.gaps(zone="hq")) == ["rolled back", "quota"]
+    assert said(reader.gaps(zone="hq/dmz")) == ["quota"]
+    assert reader.gaps(zone="h") == []
     assert said(reader.gaps(stream="control")) == ["rolled back"]
     assert reader.gaps(stream="nonsense") == []
     assert said(reader.gaps(since=NOON + 1)) == ["rolled back"]

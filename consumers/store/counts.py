@@ -1,0 +1,58 @@
+"""Counting what matches: facets and the histogram, newest records first, in a time box."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, defaultdict
+from time import monotonic
+from typing import Final
+
+from tabard.consumers.store.pages import RECORDS, Walk, filter_of
+from tabard.consumers.store.results import FACET_FIELDS, FacetCounts, Histogram, LogQuery
+from tabard.records import severity_name
+
+_CLASS: Final = "CASE WHEN log.severity > 0 THEN (log.severity + 3) / 4 ELSE 0 END"
+"""1 for the severity numbers 1 to 4, 2 for 5 to 8 and so on; 0 for none. Each is one word of `severity_name`."""
+
+
+def facets(
+    connection: sqlite3.Connection, query: LogQuery, field: str, limit: int, budget: float
+) -> FacetCounts:
+    """The most frequent values of one field, as `Reader.facets` says."""
+    if field not in FACET_FIELDS:
+        raise ValueError(f"{field!r} is not one of {', '.join(FACET_FIELDS)}")
+    walk = Walk(connection, query, filter_of(connection, query), falling=True)
+    column = {"node": "node.name", "zone": "node.zone"}.get(field, f"log.{field}")
+    counts: Counter[str | int | None] = Counter()
+    deadline = monotonic() + budget
+    partial = False
+    for where, values, edge in walk.windows(stepwise=True):
+        found = connection.execute(f"SELECT {column}, count(*) {RECORDS} WHERE {where} GROUP BY 1", values)
+        counts.update({value: count for value, count in found if value is not None})
+        if edge is not None and monotonic() >= deadline:
+            partial = True
+            break
+    return FacetCounts(counts.most_common(limit), partial)
+
+
+def histogram(connection: sqlite3.Connection, query: LogQuery, width: int, budget: float) -> Histogram:
+    """Records per bucket and level, as `Reader.histogram` says."""
+    if width < 1:
+        raise ValueError(f"a bucket is at least 1 ns wide, not {width!r}")
+    walk = Walk(connection, query, filter_of(connection, query), falling=True)
+    counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    deadline = monotonic() + budget
+    counted_from = None
+    for where, values, edge in walk.windows(stepwise=True):
+        found = connection.execute(
+            f"SELECT log.time / ?, {_CLASS}, count(*) {RECORDS} WHERE {where} GROUP BY 1, 2",
+            (width, *values),
+        )
+        for bucket, level, count in found:
+            counts[bucket * width][severity_name(4 * level)] += count
+        if edge is not None and monotonic() >= deadline:
+            # The bucket of the last record looked at may hold more of them: it does not count as counted.
+            counted_from = edge[0] // width * width + width
+            break
+    whole = {start: dict(levels) for start, levels in counts.items() if start >= (counted_from or 0)}
+    return Histogram(width, whole, counted_from)
