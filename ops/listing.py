@@ -21,7 +21,7 @@ _GAPS: Final = 1_000
 def newest(reader: Reader, query: LogQuery, count: int) -> list[Row]:
     """The newest ``count`` records and gaps that fit, oldest first. Raises StoreError."""
     found: list[Row] = []
-    query = replace(query, order="new", limit=min(count, MAX_LIMIT))
+    query = replace(query, order="new")
     while len(found) < count:
         page = reader.logs(replace(query, limit=min(count - len(found), MAX_LIMIT)))
         found += page.rows

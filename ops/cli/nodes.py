@@ -58,7 +58,7 @@ def _table(found: Iterable[NodeRow], now: int) -> Iterator[Row]:
             "zone": node.zone,
             "state": node.state,
             "heard": heard,
-            "behind": behind or 0,
+            "behind": (behind or 0) if node.lag else None,
             "gaps": node.gaps,
             "version": node.version,
         }

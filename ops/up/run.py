@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -36,7 +37,6 @@ def run(
 
     loop = Loop()
     file = StatusFile("up", home)
-    url = page_url(settings) if any(child.role == "herald" for child in children) else None
     try:
         with Voice(home) as voice:
             voice.note("starting " + ", ".join(child.name for child in children))
@@ -45,8 +45,8 @@ def run(
                 command_line,
                 loop,
                 voice,
-                on_ready=lambda: voice.show(_summary(home, settings, children, url)),
-                on_change=lambda status: file.write({"url": url, "children": status}),
+                on_ready=lambda: voice.show(_summary(home, settings, children)),
+                on_change=lambda children: file.write({"children": children}),
                 may_reload=may_reload,
             )
             loop.every(STATUS_EVERY, supervisor.tell)
@@ -57,24 +57,26 @@ def run(
         loop.close()
 
 
-def _summary(home: Home, settings: Settings, children: Sequence[Planned], url: str | None) -> str:
+def _summary(home: Home, settings: Settings, children: Sequence[Planned]) -> str:
     """What a person wants to know now."""
     roles = {child.role for child in children}
+    facts = [("home", str(home.path))]
+    if "agent" in roles and settings.flag("intake.socket"):
+        facts.append(("intake", str(home.socket("intake.sock"))))
+    if "agent" in roles and settings.str("intake.tcp"):
+        facts.append(("intake", f"tcp {settings.str('intake.tcp')}"))
+    if "recorder" in roles:
+        facts.append(("read", "tabard logs -f, tabard nodes, tabard status"))
+    facts.append(("trouble", f"{home.log} has what a role says while no agent runs"))
+    facts.append(("end it", "Ctrl-C"))
     lines = [
         "",
         f"Tabard runs here as node {settings.str('node.name')} of zone {settings.str('node.zone')}.",
         "",
-        f"  home      {home.path}",
+        *(f"  {name:<8}  {what}" for name, what in facts),
     ]
-    if "agent" in roles:
-        if settings.flag("intake.socket"):
-            lines.append(f"  intake    {home.socket('intake.sock')}")
-        if settings.str("intake.tcp"):
-            lines.append(f"  intake    tcp {settings.str('intake.tcp')}")
-    lines.append(f"  log       tabard logs -f; what was said without an agent is in {home.log}")
-    lines.append("  end it    Ctrl-C")
     if str(home.path) != str(Home(default_home(os.environ)).path):
-        lines += ["", f"In another terminal, first: export TABARD_HOME={home.path}"]
-    if url is not None:
-        lines += ["", f"Open {url}"]
+        lines += ["", f"In another terminal, first: export TABARD_HOME={shlex.quote(str(home.path))}"]
+    if "herald" in roles:
+        lines += ["", f"Open {page_url(settings)}"]
     return "\n".join([*lines, ""])

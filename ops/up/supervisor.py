@@ -198,6 +198,7 @@ class Supervisor:
     def _end(self) -> None:
         """End all, those first that hand on to the others; kill what has not ended in time."""
         self._ending = True
+        self._voice.show("\nending all roles; Ctrl-C again kills them")
         began = time.monotonic()
         for post in self._posts.values():
             if post.due is not None:

@@ -41,6 +41,9 @@ class Told:
 
     warn = note
 
+    def show(self, text: str) -> None:
+        """What is for the terminal alone."""
+
     def quote(self, child: str, text: str) -> None:
         """What a child printed."""
         self.note(f"{child} | {text}")
