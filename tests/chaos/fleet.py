@@ -1,0 +1,175 @@
+"""Several nodes, three chained brokers in two zones and a recorder: real processes in homes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tabard.home import Home
+from tests.chaos.worker import Worker
+
+ZONE: Final = "plant/line"
+BROKERS: Final = ("b1", "b2", "b3")
+_PORTS: Final = range(20_000, 32_000)
+"""Below what the kernel gives to those who dial, so that none of them takes a port while its broker is away."""
+
+_HUB: Final = """\
+[node]
+name = "hub"
+zone = "plant"
+
+[retention]
+every = "1s"
+samples_age = "1h"
+budget_rows = 20
+
+[[broker]]
+name = "b1"
+zone = "plant/line"
+up_in = "tcp://127.0.0.1:{0}"
+down_out = "tcp://127.0.0.1:{1}"
+parent = "b2"
+
+[[broker]]
+name = "b2"
+zone = "plant"
+up_in = "tcp://127.0.0.1:{2}"
+down_out = "tcp://127.0.0.1:{3}"
+parent = "b3"
+
+[[broker]]
+name = "b3"
+zone = "plant"
+"""
+
+_NODE: Final = """\
+[node]
+name = "{name}"
+zone = "plant/line"
+
+[agent]
+up = "tcp://127.0.0.1:{0}"
+down = "tcp://127.0.0.1:{1}"
+beacon = "1s"
+sample_host = "1s"
+sample_processes = "2s"
+sample_full = "10s"
+
+[intake]
+tail_defaults = false
+tail_backlog = "1GiB"
+
+[[intake.tail]]
+path = "{tail}"
+format = "plain"
+
+[journal]
+{journal}
+"""
+
+
+class Fleet:
+    """Homes below one directory and the processes that live in them. Use as a context manager."""
+
+    def __init__(self, directory: Path, log: Path, nodes: Mapping[str, Mapping[str, str]]) -> None:
+        """`nodes` are names with their settings of the journal; `log` is where fail-points are noted."""
+        self.directory = directory
+        self.hub = Home(directory / "hub")
+        self.homes = {name: Home(directory / name) for name in nodes}
+        self.crew: dict[str, Worker] = {}
+        self._lifeline, self._life = os.pipe()
+        self.ports = free_ports(4)
+        for home in (self.hub, *self.homes.values()):
+            home.ensure()
+        self.hub.settings_file.write_text(_HUB.format(*self.ports))
+        for name, journal in nodes.items():
+            self._describe(name, journal)
+        for name in BROKERS:
+            self._hire(name, self.hub, ["broker", name], log)
+        self._hire("recorder", self.hub, ["recorder"], log)
+        for name, home in self.homes.items():
+            self._hire(name, home, ["agent"], log)
+
+    def _describe(self, name: str, journal: Mapping[str, str]) -> None:
+        self.tailed(name).parent.mkdir()
+        lines = "\n".join(f'{key} = "{value}"' for key, value in journal.items())
+        text = _NODE.format(*self.ports, name=name, tail=self.tailed(name), journal=lines)
+        self.homes[name].settings_file.write_text(text)
+
+    def _hire(self, name: str, home: Home, words: list[str], log: Path) -> None:
+        words = [*words, "--home", str(home.path)]
+        output = self.directory / f"{name}.out"
+        output.touch()
+        self.crew[name] = Worker(name, words, output, self._lifeline, log)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self.crew.values():
+            worker.destroy()
+        os.close(self._life)
+        os.close(self._lifeline)
+        for home in (self.hub, *self.homes.values()):
+            if home.sockets != home.run:
+                shutil.rmtree(home.sockets, ignore_errors=True)
+
+    # --- places ------------------------------------------------------------------------------
+
+    def tailed(self, node: str) -> Path:
+        """The log file that a node's agent follows."""
+        return self.directory / f"{node}-logs" / "app.log"
+
+    def intake(self, node: str) -> Path:
+        """A node's intake socket."""
+        return self.homes[node].socket("intake.sock")
+
+    def segments(self, node: str, stream: str = "logs") -> list[Path]:
+        """The files of a node's journal, oldest first."""
+        return sorted((self.homes[node].journal / stream).glob("*.seg"))
+
+    def status(self, name: str) -> dict[str, Any]:
+        """What a process wrote into its status file, empty when it did not."""
+        home, role = (self.homes[name], "agent") if name in self.homes else (self.hub, name)
+        role = f"broker.{name}" if name in BROKERS else role
+        with contextlib.suppress(OSError, ValueError):
+            content = json.loads((home.run / f"{role}.json").read_text())
+            if isinstance(content, dict):
+                return content
+        return {}
+
+    @property
+    def crashes(self) -> list[str]:
+        """Every end that nobody caused."""
+        return [crash for worker in self.crew.values() for crash in worker.crashes]
+
+    def names(self, *kinds: str) -> list[str]:
+        """The processes of these kinds: ``agent``, ``broker``, ``recorder``."""
+        known: dict[str, Sequence[str]] = {
+            "agent": list(self.homes),
+            "broker": BROKERS,
+            "recorder": ["recorder"],
+        }
+        return [name for kind in kinds for name in known[kind]]
+
+
+def free_ports(count: int) -> list[int]:
+    """TCP ports of this host that nobody listens on."""
+    found: list[int] = []
+    order = random.SystemRandom()
+    while len(found) < count:
+        port = order.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
