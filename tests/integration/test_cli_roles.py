@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from tabard import exits
 from tabard.home import Home
 from tabard.locks import held
-from tests.integration.upping import Started, free_port, tabard
+from tests.integration.upping import Started, environment, free_port, tabard
 
 ROLES = ("agent", "broker", "recorder", "herald")
 
@@ -23,7 +25,9 @@ def lock(home: Path, role: str) -> Path:
 
 def running(started: Started, role: str) -> int:
     """The process id of the role once it runs."""
-    while not (pid := held(lock(started.home.path, role))):  # 0: it has the lock and has not written its id yet
+    while not (
+        pid := held(lock(started.home.path, role))
+    ):  # 0: it has the lock and has not written its id yet
         assert started.process.poll() is None, started.rest() or started.said
     return pid
 
@@ -131,3 +135,16 @@ def test_what_a_role_cannot_say_to_an_agent_is_in_its_file(home: Path) -> None:
     assert done.returncode == exits.FAILED
     assert "cannot listen" in done.stderr
     assert "cannot listen" in (Home(home).log / "herald.log").read_text()
+
+
+def test_an_agent_stays_small(home: Path) -> None:
+    """A plain host has no SQLAlchemy and no Flask: the agent runs without either."""
+    code = (
+        "import sys; from tabard.ops.main import main;"
+        f"main(['agent', '--once', '--idle', '10ms', '--home', {str(home)!r}]);"
+        "print({m.split('.')[0] for m in sys.modules} & {'flask', 'sqlalchemy', 'alembic', 'gunicorn', 'jinja2'})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment(home), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
