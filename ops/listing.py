@@ -90,7 +90,4 @@ def follow(
 
 
 def _gaps(reader: Reader, query: LogQuery) -> list[GapRow]:
-    gaps = reader.gaps(query.node, stream="logs", limit=_GAPS)
-    if query.zone is None:
-        return gaps
-    return [gap for gap in gaps if gap.zone == query.zone or gap.zone.startswith(query.zone + "/")]
+    return reader.gaps(query.node, zone=query.zone, stream="logs", limit=_GAPS)
