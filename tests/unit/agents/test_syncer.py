@@ -95,6 +95,19 @@ def test_what_is_written_during_a_sync_is_synced_after_it(loop: Loop) -> None:
     syncer.close()
 
 
+def test_the_interval_is_the_longest_wait_and_not_the_shortest(loop: Loop) -> None:
+    """With a quick disk each write is durable soon after it, whatever the interval allows."""
+    journal = Journal()
+    journal.ready.set()
+    syncer = Syncer(loop, [cast(Any, journal)], 3600.0, lambda: None)
+    for number in (1, 2, 3):
+        journal.write()
+        syncer.request()
+        while journal.synced < number:
+            loop.turn(1.0)
+    syncer.close()
+
+
 def test_a_sync_that_failed_is_tried_again(loop: Loop) -> None:
     """The disk comes back, and everything becomes durable without being asked again."""
     journal = Journal()
