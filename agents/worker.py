@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from tabard._version import VERSION
 from tabard.agents.intake.batcher import Batcher, BatchLimits
+from tabard.agents.intake.defaults import Defaults
 from tabard.agents.intake.server import IntakeServer
 from tabard.agents.intake.tail.specs import TailSpec, default_specs
 from tabard.agents.intake.tail.tailer import Tailer
@@ -86,6 +88,7 @@ class Agent:
             limits=BatchLimits(records=settings.int("agent.batch_records")),
         )
         marks = dict(self.journals.logs.marks)
+        defaults = Defaults(product=settings.str("node.product"), system=settings.str("node.system"))
         self._server = IntakeServer(
             loop,
             self._batcher,
@@ -94,6 +97,7 @@ class Agent:
             tcp=settings.str("intake.tcp"),
             marks=marks,
             max_clients=settings.int("agent.max_clients"),
+            defaults=defaults,
         )
         self._tailer = Tailer(
             loop,
@@ -103,6 +107,7 @@ class Agent:
             marks=marks,
             backlog=settings.bytes("intake.tail_backlog"),
             exclude=[str(home.path)],
+            defaults=defaults,
         )
         self._host = HostSampler(self._clock)
         self._processes = ProcessSampler(self._clock)
@@ -261,8 +266,13 @@ class Agent:
             "journals": self.journals.status(),
             "sinks": self.publisher.sinks(),
             "faults": [list(fault) for fault in self.journals.faults()],
-            "counters": dict(self.publisher.counters),
+            "counters": {**self.publisher.counters, **self._counted()},
         }
+
+    def _counted(self) -> dict[str, int]:
+        """What the intake counted since the start, bad input above all."""
+        counts = asdict(self._server.stats)
+        return {f"intake {name.replace('_', ' ')}": count for name, count in counts.items() if count}
 
 
 def _tails(settings: Settings) -> list[TailSpec]:

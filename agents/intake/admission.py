@@ -2,7 +2,8 @@
 
 A frame is decoded once. When every record fits the columns of the store, the client's own bytes go on
 unchanged, so that nothing is encoded again on this host. A record that does not fit is made to
-(`records.normalise_log`), cut when it is too large, and the frame is encoded anew.
+(`records.normalise_log`), cut when it is too large, and the frame is encoded anew; so is one with records that
+leave empty what the node has a default for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgpack
 
 from tabard.agents.intake.batcher import MAX_GROUP
 from tabard.agents.intake.cutting import cut_record
+from tabard.agents.intake.defaults import NO_DEFAULTS, Defaults
 from tabard.brokers.wire.codec import pack, refuse_map
 from tabard.errors import WireError
 from tabard.records import (
@@ -56,8 +58,8 @@ class Admitted(NamedTuple):
     """How many of them did not fit and were normalised or cut."""
 
 
-def admit(payload: bytes) -> Admitted:
-    """Check the payload of a RECORDS frame; what comes back fits one group of a batch.
+def admit(payload: bytes, defaults: Defaults = NO_DEFAULTS) -> Admitted:
+    """Check the payload of a RECORDS frame; what comes back fits one group of a batch, with `defaults` filled in.
 
     Raises:
         WireError: not one msgpack array of 1 to 256 values without maps; the whole frame is refused.
@@ -75,16 +77,17 @@ def admit(payload: bytes) -> Admitted:
             "a frame with a wrong number of records", expected=f"1 to {MAX_RECORDS}", found=str(count)
         )
     check = _all_fit if count > _FEW else _each_fits
-    if exact and len(payload) <= MAX_RECORD and check(records):
+    if exact and len(payload) <= MAX_RECORD and check(records) and (not defaults or defaults.named(records)):
         return Admitted(payload, count, 0)
-    return encode(records)
+    return encode(records, defaults)
 
 
-def encode(records: Sequence[Any]) -> Admitted:
+def encode(records: Sequence[Any], defaults: Defaults = NO_DEFAULTS) -> Admitted:
     """Encode decoded records into one array of at most `MAX_GROUP` bytes, normalised and cut as needed."""
     count = len(records)
     kept = [fitted(record) for record in records]
     repaired = sum(new is not old for new, old in zip(kept, records, strict=True))
+    kept = [defaults.fill(record) for record in kept]
     raw = pack(kept)
     # Few records can be too large each, many can be so together (normalising may lengthen text).
     most = MAX_RECORD if len(raw) <= MAX_GROUP else MAX_GROUP // count

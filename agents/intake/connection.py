@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 from tabard.agents.intake.listeners import Peer
@@ -41,7 +41,7 @@ class Connection:
         loop: Loop,
         sock: socket.socket,
         peer: Peer,
-        wall: Callable[[], int],
+        parser: Parser,
         owner: Owner,
     ) -> None:
         self._loop = loop
@@ -49,7 +49,7 @@ class Connection:
         self._socket = sock
         self._fd = sock.fileno()
         self.peer: Final = peer
-        self.parser: Final = Parser(wall)
+        self.parser: Final = parser
         self.touched = loop.now()
         """When it last said something (monotonic seconds)."""
         self.hello: Hello | None = None

@@ -8,26 +8,28 @@ from typing import Any
 from tabard.agents.intake.admission import Admitted, fitted
 from tabard.agents.intake.batcher import BATCH_BYTES, array_head
 from tabard.agents.intake.cutting import cut_record
+from tabard.agents.intake.defaults import NO_DEFAULTS, Defaults
 from tabard.brokers.wire.codec import pack
 from tabard.records import MAX_RECORD, MAX_RECORDS
 
 
-def encode_groups(records: Iterable[tuple[Any, ...]]) -> Iterator[Admitted]:
-    """The records in order, as arrays of at most 256 of them and `BATCH_BYTES`, each made to fit."""
+def encode_groups(records: Iterable[tuple[Any, ...]], defaults: Defaults = NO_DEFAULTS) -> Iterator[Admitted]:
+    """The records in order, as arrays of at most 256 of them and `BATCH_BYTES`, each made to fit and filled."""
     parts: list[bytes] = []
     size = repaired = 0
     for record in records:
-        storable = fitted(record)
-        raw = pack(storable)
-        if len(raw) > MAX_RECORD:
-            storable = cut_record(storable, MAX_RECORD)
-            raw = pack(storable)
+        fit = fitted(record)
+        whole = defaults.fill(fit)
+        raw = pack(whole)
+        too_large = len(raw) > MAX_RECORD
+        if too_large:
+            raw = pack(cut_record(whole, MAX_RECORD))
         if parts and (len(parts) == MAX_RECORDS or size + len(raw) > BATCH_BYTES):
             yield _group(parts, repaired)
             parts, size, repaired = [], 0, 0
         parts.append(raw)
         size += len(raw)
-        repaired += storable is not record
+        repaired += too_large or fit is not record
     if parts:
         yield _group(parts, repaired)
 

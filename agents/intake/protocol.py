@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from tabard.agents.intake.admission import admit
+from tabard.agents.intake.defaults import NO_DEFAULTS, Defaults
 from tabard.agents.intake.jsonl import LineParser
 from tabard.brokers.wire.codec import MAX_HEAD, pack, unpack
 from tabard.errors import WireError
@@ -79,9 +80,13 @@ Event = Hello | Records | Refusal | Ping | Line | Violation
 
 
 class Parser:
-    """One connection's bytes, in order. ``wall`` gives a JSON line without a time its time (ns UTC)."""
+    """One connection's bytes, in order.
 
-    def __init__(self, wall: Callable[[], int]) -> None:
+    ``wall`` gives a JSON line without a time its time (ns UTC), ``defaults`` are for records in frames.
+    """
+
+    def __init__(self, wall: Callable[[], int], defaults: Defaults = NO_DEFAULTS) -> None:
+        self._defaults = defaults
         self._buffer = bytearray()
         self._lines: LineParser | None = None
         self._wall = wall
@@ -147,7 +152,7 @@ class Parser:
 
     def _frame(self, kind: int, number: int, payload: bytes) -> Event:
         if kind == RECORDS and self._greeted:
-            return _records(number, payload)
+            return _records(number, payload, self._defaults)
         if kind == HELLO and not self._greeted:
             self._greeted = True
             return self._hello(payload)
@@ -181,11 +186,11 @@ class Parser:
         return Violation(reason)
 
 
-def _records(number: int, payload: bytes) -> Event:
+def _records(number: int, payload: bytes, defaults: Defaults) -> Event:
     if not 1 <= number <= INT_MAX:
         return Refusal(number, "a frame number out of range", f"1 to {INT_MAX}")
     try:
-        admitted = admit(payload)
+        admitted = admit(payload, defaults)
     except WireError as error:
         found = f", found {error.found}" if error.found else ""
         return Refusal(number, f"{error.what}{found}", error.expected or "an array of log records")

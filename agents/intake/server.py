@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from tabard.agents.intake.batcher import Batcher
 from tabard.agents.intake.connection import Connection
+from tabard.agents.intake.defaults import NO_DEFAULTS, Defaults
 from tabard.agents.intake.grouping import encode_groups
 from tabard.agents.intake.listeners import identify, listen_tcp, listen_unix
 from tabard.agents.intake.ports import Handle, Loop
@@ -30,6 +31,7 @@ from tabard.agents.intake.protocol import (
     Event,
     Hello,
     Line,
+    Parser,
     Ping,
     Records,
     Refusal,
@@ -79,7 +81,8 @@ class ServerStats:
 class IntakeServer:
     """Listens on a unix socket (``path``) and a TCP address (``tcp``), either may be "".
 
-    ``marks`` are those of the journal at the start: the last frame kept of each source.
+    ``marks`` are those of the journal at the start: the last frame kept of each source. ``defaults`` fill what
+    records leave empty.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class IntakeServer:
         marks: Mapping[str, Any] | None = None,
         max_clients: int = 256,
         users: Users | None = None,
+        defaults: Defaults = NO_DEFAULTS,
     ) -> None:
         self._loop = loop
         self._batcher = batcher
@@ -101,6 +105,7 @@ class IntakeServer:
         self._tcp = tcp
         self._max_clients = max_clients
         self._users = users or Users()
+        self._defaults = defaults
         self._sources = Sources(marks or {})
         self._speaks: dict[Connection, Source] = {}
         self._held: dict[Connection, int] = {}
@@ -220,7 +225,8 @@ class IntakeServer:
                 sock.send(frame(ERROR, 0, {"reason": reason}))
             sock.close()
             return
-        client = Connection(self._loop, sock, identify(sock, self._users), self._clock.wall, self)
+        parser = Parser(self._clock.wall, self._defaults)
+        client = Connection(self._loop, sock, identify(sock, self._users), parser, self)
         self._clients[client] = None
         self.stats.connections += 1
         if not self._batcher.blocked:
@@ -299,7 +305,7 @@ class IntakeServer:
     def _on_lines(self, connection: Connection, lines: list[tuple[Any, ...]]) -> None:
         self.stats.lines += len(lines)
         self.stats.records += len(lines)
-        for admitted in encode_groups(lines):
+        for admitted in encode_groups(lines, self._defaults):
             self.stats.repaired += admitted.repaired
             done = partial(connection.count, admitted.total)
             self._batcher.add("", None, connection.peer.origin, admitted.records, admitted.total, done)

@@ -12,6 +12,7 @@ import pytest
 
 from tabard.agents.intake import protocol, server
 from tabard.agents.intake.batcher import Batcher, BatchLimits
+from tabard.agents.intake.defaults import Defaults
 from tabard.agents.intake.protocol import HEAD, frame
 from tabard.agents.intake.server import IntakeServer
 from tabard.agents.samplers.users import Users
@@ -539,3 +540,20 @@ def test_a_client_left_in_mid_frame_is_cut_off_in_the_end(rig, monkeypatch):
     assert (kind, "unfinished" in payload["reason"]) == (protocol.ERROR, True)
     idle.records(1, "one")
     assert idle.answer() == (protocol.ACCEPTED, 1, None)
+
+
+def test_records_that_name_no_product_get_the_node_s(tmp_path):
+    """On both protocols."""
+    rig = Rig(tmp_path, defaults=Defaults(product="shop"))
+    try:
+        client = rig.connect()
+        client.hello()
+        client.records(1, "framed")
+        client.answer()
+        lines = rig.connect()
+        lines.send(b'{"message": "line"}\n{"message": "named", "product": "bank"}\n')
+        rig.until(lambda: len(rig.messages()) == 3)
+        products = {record[MESSAGE]: record[LOG_INDEX["product"]] for record in rig.journal.records()}
+        assert products == {"framed": "shop", "line": "shop", "named": "bank"}
+    finally:
+        rig.close()

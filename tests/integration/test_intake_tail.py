@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tabard.agents.intake.batcher import Batcher
+from tabard.agents.intake.defaults import Defaults
 from tabard.agents.intake.tail import tailer as tailer_module
 from tabard.agents.intake.tail.file import PARTIAL_SECONDS
 from tabard.agents.intake.tail.specs import TailSpec, default_specs
@@ -89,6 +90,14 @@ def make(tmp_path):
     yield host
     for found in hosts:
         found.crash()
+
+
+def test_lines_get_the_system_of_the_node(make):
+    """A file cannot name one."""
+    host = make("a.log", defaults=Defaults(system="orders"))
+    host.write("a.log", "one\n")
+    host.settle()
+    assert [record[LOG_INDEX["system"]] for record in host.journal.records()] == ["orders"]
 
 
 def test_lines_are_records_as_they_are_written(make):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tabard.agents.intake.batcher import Batcher
+from tabard.agents.intake.defaults import NO_DEFAULTS, Defaults
 from tabard.agents.intake.grouping import encode_groups
 from tabard.agents.intake.ports import Handle, Loop
 from tabard.agents.intake.tail.assemble import Assembled
@@ -29,7 +30,8 @@ class Tailer:
 
     ``specs`` are the configured ones first: a path belongs to the first that matches. ``marks`` are the
     journal's at the start. ``backlog`` is how many bytes before its end a file is read from that is there
-    at the first start. Files below the directories ``exclude`` are Tabard's own.
+    at the first start. Files below the directories ``exclude`` are Tabard's own. ``defaults`` fill what lines
+    do not say.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Tailer:
         marks: Mapping[str, Any] | None = None,
         backlog: int = 262_144,
         exclude: Sequence[str] = (),
+        defaults: Defaults = NO_DEFAULTS,
     ) -> None:
         self._loop = loop
         self._batcher = batcher
@@ -49,6 +52,7 @@ class Tailer:
         self._specs = specs
         self.known: Final = KnownMarks(marks or {})
         self.backlog: Final = backlog
+        self._defaults = defaults
         self.starting = True
         self._exclude = tuple(os.path.join(os.path.realpath(path), "") for path in exclude)
         self._outputs = _outputs()
@@ -147,7 +151,7 @@ class Tailer:
     def deliver(self, key: str, origin: str, file: TailedFile, found: Sequence[Assembled]) -> None:
         """Hand records to the batcher, each group with the mark behind its last record."""
         position = 0
-        for group in encode_groups(item.record for item in found):
+        for group in encode_groups((item.record for item in found), self._defaults):
             position += group.total
             file.recorded = found[position - 1].end
             self._batcher.add(key, file.mark(), origin, group.records, group.total)
