@@ -1,7 +1,7 @@
 """The child's side of ``tabard up``: it says when it is ready, and does not outlive its parent.
 
-A role watches the lifeline of ``tabard.brokers.running`` in its loop. Where the kernel can, it also has the
-process told when its parent dies, which reaches a role that is busy elsewhere.
+A role watches the lifeline (``tabard.status``) in its loop. Where the kernel can, it also kills the process when
+its parent dies, which reaches a role that is stopped or busy elsewhere; journal and store are made for that.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def follow_parent() -> Callable[[], None]:
     if LIFELINE in os.environ and sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     text = os.environ.pop(READY, "")
     if not text.isdigit():
         return lambda: None

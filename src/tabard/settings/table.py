@@ -44,7 +44,7 @@ SETTINGS: Final = (
     Setting("intake.tcp", forms.HOST_PORT, "", 'Listen on this address too; "" for not at all. Use a loopback address.'),
     Setting("intake.tail_defaults", Flag(), True, "Tail the log files this host is known to have."),
     Setting("intake.tail_backlog", Size("0B", "1GiB"), "256KiB", "How much of a file is read that is seen for the first time."),
-    Setting("journal.fsync", Duration("0s", "10s"), "5ms", "Shortest time between two syncs of the journal: what is accepted is published, and survives a power cut, once it is synced; `0s` syncs without a pause."),
+    Setting("journal.fsync", Duration("0s", "10s"), "100ms", "Longest time a record may be lost by a power cut; a fast disk is synced more often, since only what is synced is published."),
     Setting("journal.segment", Size("64KiB", "1GiB"), "8MiB", "Size at which a new segment file begins."),
     Setting("journal.logs_bytes", Size("1MiB", "1TiB"), "1GiB", "Most disk space for log records."),
     Setting("journal.samples_bytes", Size("1MiB", "1TiB"), "128MiB", "Most disk space for samples."),
