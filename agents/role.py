@@ -25,8 +25,8 @@ def run(
     *,
     once: float | None = None,
     ready: Callable[[], None] = lambda: None,
-) -> None:
-    """Run the agent of a home until it is told to end.
+) -> bool:
+    """Run the agent of a home until it is told to end; whether every sink had stored everything by then.
 
     Args:
         home: its directory.
@@ -63,6 +63,8 @@ def run(
             if once is not None:
                 process.loop.every(LOOK_EVERY, lambda: process.loop.stop() if agent.idle() > once else None)
             process.loop.run()
+            stored = agent.publisher.delivered()
             agent.finish()
         finally:
             made.close()
+    return stored

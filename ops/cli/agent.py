@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tabard import exits
 from tabard.home import Home
 from tabard.ops.cli.base import command
 from tabard.ops.cli.roles import Load, Ready, role_options, serve
@@ -23,12 +24,13 @@ def agent(home: Home, **options: Any) -> int:
 
     Runs in the foreground until SIGTERM or Ctrl-C; SIGHUP reads the settings again. A second start in the same
     home is an error; with --cron it is not. --once reads what the sources have and ends when all of it is
-    stored, or when nothing moved for the time of --idle.
+    stored (exit code 0), or when nothing moved for the time of --idle (3: what is left is sent next time).
     """
 
-    def run(load: Load, once: float | None, ready: Ready) -> None:
+    def run(load: Load, once: float | None, ready: Ready) -> int:
         from tabard.agents.role import run
 
-        run(home, load, once=once, ready=ready)
+        stored = run(home, load, once=once, ready=ready)
+        return exits.DONE if stored or once is None else exits.PARTLY
 
     return serve("agent", home, run, **options)

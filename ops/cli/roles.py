@@ -56,7 +56,7 @@ def role_options(function: _F) -> _F:
 def serve(
     name: str,
     home: Home,
-    run: Callable[[Load, float | None, Ready], None],
+    run: Callable[[Load, float | None, Ready], int | None],
     *,
     once: bool,
     idle: float | None,
@@ -67,7 +67,8 @@ def serve(
     """Run a role in this process until it ends; the exit code.
 
     ``run`` is handed how to read the settings, the seconds after which it ends when nothing happens (None: it
-    does not end by itself), and what to call when it is ready. Raises TabardError when it cannot run.
+    does not end by itself), and what to call when it is ready; it may return another exit code than 0. Raises
+    TabardError when it cannot run.
     """
     # Until the role's own loop has it, SIGTERM ends the process in order too: with what is open closed, and with 0.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(exits.DONE))
@@ -84,15 +85,16 @@ def serve(
 
     handler = setup_role_logging(name, settings, home)
     try:
-        run(fresh, (IDLE if idle is None else idle) if once else None, ready)
+        code = run(fresh, (IDLE if idle is None else idle) if once else None, ready)
     except AlreadyRunning:
         # Cron asks again every minute; that the role runs is what it wants.
         if not cron:
             raise
+        code = None
     except TabardError as error:
         if not sys.stderr.isatty():  # on a terminal it is about to be shown
             _log.critical("%s cannot run: %s", name, error)
         raise
     finally:
         handler.close()
-    return exits.DONE
+    return code or exits.DONE
