@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tabard.brokers.wire.codec import pack
-from tabard.client import ACCEPTED, HEADER, HELLO, PROTOCOL, WELCOME, IntakeClient, frame
+from tabard.client import IntakeClient
 from tabard.errors import IntakeError
+from tabard.intake_frames import ACCEPTED, HEAD, HELLO, VERSION, WELCOME, frame
 from tabard.ops.bench.helper import answer, requests
 from tabard.ops.bench.records import frames, record
 
@@ -29,7 +30,7 @@ class Connection:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(_PATIENCE)
         self._socket.connect(path)
-        self._socket.sendall(frame(HELLO, 0, pack({"v": PROTOCOL, "source": source, "service": ""})))
+        self._socket.sendall(frame(HELLO, 0, pack({"v": VERSION, "source": source, "service": ""})))
         self._hear(WELCOME)
 
     def send(self, prepared: Sequence[bytes]) -> None:
@@ -43,12 +44,12 @@ class Connection:
             accepted = self._hear(ACCEPTED)
 
     def _hear(self, expected: int) -> int:
-        while len(self._answers) < HEADER.size:
+        while len(self._answers) < HEAD.size:
             data = self._socket.recv(4096)
             if not data:
                 raise IntakeError("the agent closed the connection", where=self._path)
             self._answers += data
-        _, kind, number = HEADER.unpack_from(self._answers)
+        _, kind, number = HEAD.unpack_from(self._answers)
         if kind != expected:
             raise IntakeError(
                 "an unexpected answer of the agent",
@@ -56,7 +57,7 @@ class Connection:
                 found=f"kind {kind}",
                 where=self._path,
             )
-        del self._answers[: HEADER.size]
+        del self._answers[: HEAD.size]
         return int(number)
 
     def close(self) -> None:

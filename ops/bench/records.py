@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tabard.brokers.wire.codec import pack
-from tabard.client import RECORDS, frame
+from tabard.intake_frames import RECORDS, frame
 from tabard.records import LOG_FIELDS, MAX_RECORDS
 
 PRODUCT: Final = "tabard-bench"
