@@ -1,19 +1,34 @@
-"""What a sink holds in memory of each node, stream and epoch between two commits."""
+"""What a sink holds in memory of each node, stream and epoch between two commits.
+
+A node that was restored to an older state while it ran writes an epoch a second time: one name, two
+histories. The store keeps each as an epoch of its own, the first under the name that the node gave it,
+the next under a name derived from that (`forked_id`). What both begin with stays where it is.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from tabard.brokers.delivery.credit import Account
 from tabard.brokers.delivery.ports import Entry, EpochCursor, EpochWork, Gap, NodeKey
-from tabard.brokers.delivery.ranges import Ranges
-from tabard.brokers.wire.messages import Beacon, Conflict, Want
+from tabard.brokers.delivery.ranges import UNKNOWN, Range, Ranges
+from tabard.brokers.wire.batch import EPOCH_BYTES
+from tabard.brokers.wire.messages import Beacon
+
+
+def forked_id(stored_as: bytes) -> bytes:
+    """The name under which the store keeps the next history of the epoch that it knows as `stored_as`."""
+    return sha256(b"fork" + stored_as).digest()[:EPOCH_BYTES]
 
 
 @dataclass(eq=False)
 class EpochBook:
     """One epoch: what is stored, what is received and not yet committed, what the node says it keeps."""
 
+    epoch: bytes
+    """The name that the node gave it; `cursor.epoch` is the one it is stored under."""
     cursor: EpochCursor
     """As committed."""
     seen: Ranges
@@ -29,37 +44,70 @@ class EpochBook:
     """The first sequence number the node still keeps, by its last beacon."""
     last: int = 0
     """The last one it has, by its last beacon."""
-    agreed: int = 0
-    """The highest sequence number of which node and store were seen to agree, while a conflict is sought."""
+    past: tuple[EpochBook, ...] = ()
+    """Earlier histories of the epoch, the first one first; nothing more is stored there."""
 
     @classmethod
-    def of(cls, cursor: EpochCursor) -> EpochBook:
-        """A book on what the store holds."""
+    def of(cls, epoch: bytes, cursor: EpochCursor, past: tuple[EpochBook, ...] = ()) -> EpochBook:
+        """A book on what the store holds of `epoch`."""
         return cls(
+            epoch,
             cursor,
             cursor.ranges.copy(),
             previous=cursor.previous,
             previous_last=cursor.previous_last,
             opened=cursor.opened,
             ended=cursor.ended,
+            past=past,
         )
 
     @property
-    def epoch(self) -> bytes:
-        """The epoch's id."""
+    def stored_as(self) -> bytes:
+        """The name it is stored under."""
         return self.cursor.epoch
+
+    def fork(self) -> EpochBook:
+        """The book on the epoch's next history: nothing is stored of what the node keeps.
+
+        This one ends, with what is pending in it.
+        """
+        self.ended = self.seen.solid
+        self.changed = True
+        below = self.oldest - 1
+        kept = [
+            Range(item.lo, min(item.hi, below), UNKNOWN, UNKNOWN) for item in self.seen if item.lo <= below
+        ]
+        return EpochBook(
+            self.epoch,
+            EpochCursor(forked_id(self.stored_as), 0, Ranges()),
+            Ranges(kept),
+            previous=self.stored_as,
+            previous_last=below,
+            opened=self.opened,
+            changed=True,
+            oldest=self.oldest,
+            last=self.last,
+            past=(*self.past, self),
+        )
+
+    def unsaid(self, lo: int, hi: int) -> list[tuple[int, int]]:
+        """The parts of `lo` to `hi` that are missing, and that no earlier history holds either."""
+        holes = self.seen.holes(hi, lo)
+        for book in self.past:
+            holes = [part for start, end in holes for part in book.seen.holes(end, start)]
+        return holes
 
     @property
     def finished(self) -> bool:
         """Whether nothing more can come of it."""
         return self.ended is not None and not self.seen.holes(self.ended)
 
-    def pending_digest(self, first: int) -> bytes | None:
-        """The digest of the uncommitted batch that starts at `first`."""
-        for entry in self.entries:
-            if entry.batch.header.first == first:
-                return entry.batch.digest
-        return None
+    def known_digest(self, last: int) -> bytes | None:
+        """The digest of the batch that ends at `last`, as far as it is known without the store."""
+        around = self.seen.covering(last)
+        if around is not None and around.hi == last and around.after:
+            return around.after
+        return next((entry.batch.digest for entry in self.entries if entry.batch.header.last == last), None)
 
     def work(self, key: NodeKey, stream: int) -> EpochWork:
         """What the next commit writes for this epoch."""
@@ -96,12 +144,8 @@ class StreamBook:
     live: tuple[bytes, int] | None = None
     node_live: int = 0
     """The next sequence number the node sends unasked, by its last beacon."""
-    heard: int = 0
-    wants_left: int = 0
     asked: dict[tuple[bytes, int, int], int] = field(default_factory=dict)
     """Ranges asked for, with the number of the cursor message that asked."""
-    searching: Want | None = None
-    conflict: Conflict | None = None
     unacked: int = 0
     """Batches committed since the last cursor message."""
 
@@ -110,9 +154,15 @@ class StreamBook:
         """The book of the epoch the node writes now."""
         return self.epochs.get(self.newest) if self.newest is not None else None
 
+    def books(self) -> Iterator[EpochBook]:
+        """Every history of every epoch, an earlier one before a later one."""
+        for book in self.epochs.values():
+            yield from book.past
+            yield book
+
     def dirty(self) -> list[EpochBook]:
-        """The epochs that a commit must write."""
-        return [book for book in self.epochs.values() if book.entries or book.gaps or book.changed]
+        """What a commit must write."""
+        return [book for book in self.books() if book.entries or book.gaps or book.changed]
 
 
 @dataclass(eq=False)
@@ -122,7 +172,8 @@ class NodeBook:
     key: NodeKey
     session: bytes
     beacon: Beacon
-    heard: float
+    disputed: frozenset[tuple[int, bytes]] = frozenset()
+    """(stream, epoch) whose other history the session before this one ran into: each forks at the first beacon."""
     number: int = 0
     confirmed: bool = False
     """Whether the node was seen to use this session."""

@@ -1,19 +1,28 @@
-"""What a sink makes of one batch or of the spans in a beacon: store, duplicate, gap, conflict."""
+"""What a sink makes of one batch or of the spans in a beacon: store, duplicate, gap, another history."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
-from tabard.brokers.delivery.book import EpochBook, StreamBook
+from tabard.brokers.delivery.book import EpochBook, StreamBook, forked_id
 from tabard.brokers.delivery.ports import Entry, EpochCursor, Gap, NodeKey, SinkStore
 from tabard.brokers.delivery.ranges import UNKNOWN, ChainBroken, Range, Ranges, TooManyRanges
 from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST, Batch
 from tabard.brokers.wire.body import Open, decode_gap, decode_groups, decode_open
-from tabard.brokers.wire.messages import BeaconStream, Conflict, Want
+from tabard.brokers.wire.messages import BeaconStream
 from tabard.errors import WireError
 
-SEARCH_STEP = 16_384
-"""Sequence numbers by which the search for the point of a rollback goes back at first."""
+
+class HistoryDiffers(Exception):
+    """Raised when a batch is of another history of its epoch than the one stored: the node went back in time.
+
+    Nothing was entered. The caller begins a new session, in which the node says what it keeps now.
+    """
+
+    def __init__(self, epoch: bytes) -> None:
+        super().__init__(f"another history of epoch {epoch.hex()}")
+        self.epoch = epoch
 
 
 class Intake:
@@ -23,46 +32,62 @@ class Intake:
         self._store = store
         self._counters = counters
 
+    def restore(self, key: NodeKey, stream: StreamBook) -> None:
+        """Open the books of what is not stored to its end."""
+        for cursor in self._store.unfinished(key, stream.stream):
+            self._book(key, stream, self._named(key, stream, cursor))
+
     def take(self, key: NodeKey, stream: StreamBook, batch: Batch) -> tuple[int, bool]:
-        """Enter `batch`; returns the records now pending and whether the node should be answered soon."""
+        """Enter `batch`; returns the records now pending and whether the node should be answered soon.
+
+        Raises:
+            HistoryDiffers: another batch than the one stored stands there now, or it follows another one.
+        """
         header = batch.header
         book = self._book(key, stream, header.epoch)
         if header.kind == GAP:
-            return 0, self._take_gap(book, batch)
+            return 0, self._take_gap(key, stream, book, batch)
         if book.seen.overlaps(header.first, header.last):
-            return 0, self._compare(key, stream, book, batch)
+            self._compare(key, stream, book, batch)
+            return 0, False
         high = book.seen.high
-        digest = batch.digest
         try:
-            book.seen.add(Range(header.first, header.last, header.previous, digest))
+            book.seen.add(Range(header.first, header.last, header.previous, batch.digest))
         except TooManyRanges:
             self._counters["batches beyond the eighth range"] += 1
             return 0, True
         except ChainBroken as broken:
-            if broken.seq == header.first:
-                self._search(stream, book, header.first)
-                return 0, True
-            # the node's history leaves the store's right behind this batch
-            book.seen.add(Range(header.first, header.last, header.previous, UNKNOWN))
-            stream.conflict = Conflict(book.epoch, broken.seq)
-        entry = Entry(batch)
-        try:
-            if header.kind == DATA:
-                entry.groups = decode_groups(header.stream, batch.body, header.count)
-            else:
-                self._open(key, stream, book, decode_open(batch.body))
-        except WireError as error:
-            entry.poison = str(error)
-            self._counters["batches quarantined"] += 1
-        book.entries.append(entry)
-        return header.count, header.first > high + 1 or stream.conflict is not None
+            raise HistoryDiffers(book.epoch) from broken
+        answer = header.first > high + 1
+        if self._held(key, stream, book.past, batch):
+            self._counters["batches held by an earlier history"] += 1
+            book.changed = True
+            stream.unacked += 1
+            return 0, answer
+        book.entries.append(self._entry(key, stream, book, batch))
+        return header.count, answer
 
-    def spans(self, key: NodeKey, stream: StreamBook, part: BeaconStream, *, exact: bool) -> None:
-        """Take over which epochs the node keeps. `exact`: it was said within this session, so it is no echo."""
-        for epoch, oldest, last, _ in part.spans:
+    def spans(
+        self,
+        key: NodeKey,
+        stream: StreamBook,
+        part: BeaconStream,
+        *,
+        exact: bool,
+        disputed: Collection[tuple[int, bytes]] = (),
+    ) -> None:
+        """Take over which epochs the node keeps. `exact`: it was said within this session, so it is no echo.
+
+        An epoch whose end is not the one stored, or that is `disputed`, is taken anew as another history.
+        """
+        for epoch, oldest, last, digest in part.spans:
             book = self._book(key, stream, epoch)
             book.oldest, book.last = oldest, last
-            if exact and oldest > 1:
+            if not exact:
+                continue
+            if (stream.stream, epoch) in disputed or _contradicts(book.seen, last, _known(digest)):
+                book = self._fork(stream, book)
+            if oldest > 1:
                 self._lose(book, oldest - 1, "not kept by the node any more")
         if not part.spans:
             return
@@ -71,35 +96,69 @@ class Intake:
         if stream.newest != newest:
             stream.newest = newest
             stream.live = None
-            stream.conflict = None
-            stream.searching = None
         if not exact:
             return
         stream.node_live = part.live
         for epoch in stream.listed[:-1]:
             book = stream.epochs[epoch]
             self._end(book, book.last)
-            # beyond the node's last there is only what it had before it went back in time
+            # an end that was known before lies beyond what a node has that went back in time
             self._lose(book, book.ended or 0, "not kept by the node any more", start=book.last + 1)
         if part.more == 0:
             self._close_unlisted(stream)
-        book = stream.epochs[newest]
-        if book.last < book.seen.high and stream.conflict is None and stream.searching is None:
-            self._counters["rolled back: a beacon ends before the cursor"] += 1
-            book.agreed = 0
-            stream.searching = Want(newest, book.last, book.last, 1)
 
-    # --- pieces ----------------------------------------------------------------------------
+    # --- books -----------------------------------------------------------------------------
 
     def _book(self, key: NodeKey, stream: StreamBook, epoch: bytes) -> EpochBook:
+        """The book on the latest history of `epoch`."""
         book = stream.epochs.get(epoch)
         if book is None:
-            cursor = self._store.load(key, stream.stream, [epoch]).get(epoch)
-            book = EpochBook.of(cursor or EpochCursor(epoch, 0, Ranges()))
+            known = self._store.load(key, stream.stream, [epoch, forked_id(epoch)])
+            book = EpochBook.of(epoch, known.get(epoch) or EpochCursor(epoch, 0, Ranges()))
+            while (later := known.get(forked_id(book.stored_as))) is not None:
+                book = EpochBook.of(epoch, later, (*book.past, book))
+                known = self._store.load(key, stream.stream, [forked_id(book.stored_as)])
             stream.epochs[epoch] = book
         return book
 
-    def _take_gap(self, book: EpochBook, batch: Batch) -> bool:
+    def _named(self, key: NodeKey, stream: StreamBook, cursor: EpochCursor | None) -> bytes:
+        """The name that the node gave to the epoch of a stored cursor."""
+        assert cursor is not None
+        name = cursor.epoch
+        while cursor is not None and cursor.previous is not None and name == forked_id(cursor.previous):
+            name = cursor.previous
+            cursor = self._store.load(key, stream.stream, [name]).get(name)
+        return name
+
+    def _fork(self, stream: StreamBook, book: EpochBook) -> EpochBook:
+        """The node went back in time: take all it keeps of the epoch anew, beside what is stored."""
+        if not book.cursor.version:
+            return book  # forked a moment ago, and that is not stored yet
+        self._counters["forked epoch"] += 1
+        detail = (
+            f"the node went back in time: of what is stored here up to {book.seen.high}, it holds from "
+            f"{book.oldest} to {book.last}, which may differ and is stored as epoch {forked_id(book.stored_as).hex()}"
+        )
+        book.gaps.append(_doubt(book.stored_as, book.oldest, "rolled back", detail))
+        fork = stream.epochs[book.epoch] = book.fork()
+        return fork
+
+    # --- pieces ----------------------------------------------------------------------------
+
+    def _entry(self, key: NodeKey, stream: StreamBook, book: EpochBook, batch: Batch) -> Entry:
+        entry = Entry(batch)
+        header = batch.header
+        try:
+            if header.kind == DATA:
+                entry.groups = decode_groups(header.stream, batch.body, header.count)
+            else:
+                self._open(key, stream, book, decode_open(batch.body))
+        except WireError as error:
+            entry.poison = str(error)
+            self._counters["batches quarantined"] += 1
+        return entry
+
+    def _take_gap(self, key: NodeKey, stream: StreamBook, book: EpochBook, batch: Batch) -> bool:
         header = batch.header
         try:
             info = decode_gap(batch.body)
@@ -110,6 +169,10 @@ class Intake:
         if not pieces:
             self._counters["duplicate gaps"] += 1
             return False
+        partly = pieces != [(header.first, header.last)]
+        if partly and not self._follows(key, stream, book, batch):
+            raise HistoryDiffers(book.epoch)
+        lost = book.unsaid(header.first, header.last)
         trial = book.seen.copy()
         try:
             for lo, hi in pieces:
@@ -123,23 +186,37 @@ class Intake:
             self._counters["batches beyond the eighth range"] += 1
             return True
         book.seen = trial
-        book.gaps.extend(
-            Gap(book.epoch, lo, hi, hi - lo + 1, at_least=False, kind="gap", reason=info.reason)
-            for lo, hi in pieces
-        )
+        book.changed = True
+        # of what is stored within the gap nobody can say any more whether it is what the node dropped
+        book.gaps.extend(_gap(book, lo, hi, info.reason)._replace(at_least=partly) for lo, hi in lost)
         return True
 
     def _lose(self, book: EpochBook, upto: int, reason: str, start: int = 1) -> None:
         """Record that what is missing from `start` to `upto` will never come."""
         for lo, hi in book.seen.holes(upto, start):
+            lost = book.unsaid(lo, hi)
             try:
                 book.seen.add(Range(lo, hi, UNKNOWN, UNKNOWN))
             except TooManyRanges:
                 return  # the holes before it close first; the next beacon comes back to this one
-            book.gaps.append(Gap(book.epoch, lo, hi, hi - lo + 1, at_least=False, kind="gap", reason=reason))
-            if lo == 1:
-                detail = "the record that names the epoch before this one is gone: whole epochs may be missing"
-                book.gaps.append(Gap(book.epoch, 1, 1, 0, at_least=True, kind="doubt", reason="chain broken", detail=detail))
+            book.changed = True
+            book.gaps.extend(_gap(book, *part, reason) for part in lost)
+            if lo == 1 and not book.opened:
+                detail = (
+                    "the record that names the epoch before this one is gone: whole epochs may be missing"
+                )
+                book.gaps.append(
+                    Gap(
+                        book.stored_as,
+                        1,
+                        1,
+                        0,
+                        at_least=True,
+                        kind="doubt",
+                        reason="chain broken",
+                        detail=detail,
+                    )
+                )
 
     def _close_unlisted(self, stream: StreamBook) -> None:
         """The node names all it keeps: what is missing of any other epoch will never come."""
@@ -152,7 +229,7 @@ class Intake:
                     continue  # the record that names this epoch as its predecessor is still to come
                 # the node went back to a time before this epoch
                 detail = "the node does not know this epoch any more: what it held beyond this is not known"
-                book.gaps.append(_doubt(book.epoch, book.seen.high + 1, "unknown end", detail))
+                book.gaps.append(_doubt(book.stored_as, book.seen.high + 1, "unknown end", detail))
                 self._end(book, book.seen.high)
             self._lose(book, book.ended or 0, "not kept by the node any more")
 
@@ -165,74 +242,79 @@ class Intake:
 
     def _open(self, key: NodeKey, stream: StreamBook, book: EpochBook, info: Open) -> None:
         book.opened = True
-        book.previous, book.previous_last = info.previous, info.previous_last
         if info.previous is None:
             before = self._store.newest(key, stream.stream)
-            if before is not None and before.epoch != book.epoch:
+            if before is not None and before.epoch != book.stored_as:
                 detail = "the node's journal began anew: what it accepted and had not sent is not known"
                 book.gaps.append(_doubt(before.epoch, before.ranges.high + 1, "journal replaced", detail))
             return
         past = self._book(key, stream, info.previous)
-        high = past.seen.high
-        if high > info.previous_last and info.reason == "start":
-            detail = (
-                f"the node's journal went back to {info.previous_last}, the store has records up to {high}"
-            )
-            book.gaps.append(_doubt(info.previous, info.previous_last + 1, "rolled back", detail))
+        if not book.past:
+            book.previous, book.previous_last = past.stored_as, info.previous_last
+        if past.epoch not in stream.listed:  # else the beacon tells how much of it the node still has
+            self._check_end(key, stream, past, info)
         self._end(past, info.previous_last)
         after = (past.ended or 0) + 1
         if info.lost is not None:
             book.gaps.append(
-                Gap(info.previous, after, None, info.lost, at_least=True, kind="gap", reason="torn")
+                Gap(past.stored_as, after, None, info.lost, at_least=True, kind="gap", reason="torn")
             )
         if info.power:
             detail = "power was cut: what was accepted after the last sync is not known"
-            book.gaps.append(_doubt(info.previous, after, "power", detail))
+            book.gaps.append(_doubt(past.stored_as, after, "power", detail))
         if info.doubt:
-            book.gaps.append(_doubt(info.previous, info.previous_last + 1, info.reason, info.doubt))
+            book.gaps.append(_doubt(past.stored_as, info.previous_last + 1, info.reason, info.doubt))
 
-    def _compare(self, key: NodeKey, stream: StreamBook, book: EpochBook, batch: Batch) -> bool:
-        """A batch that overlaps what is seen: the same, late, or another history."""
+    def _check_end(self, key: NodeKey, stream: StreamBook, past: EpochBook, info: Open) -> None:
+        """Say so when an epoch that the node keeps nothing of ended otherwise than what is stored of it."""
+        last, high = info.previous_last, past.seen.high
+        known = self._digest(key, stream, past, last)
+        same = info.previous_digest in (NO_DIGEST, known)
+        if high < last or (high == last and (same or known is None)):
+            return
+        detail = f"the node went back in time: its epoch ended at {last}, and what is stored goes to {high}"
+        past.gaps.append(_doubt(past.stored_as, last + 1 if same else 1, "rolled back", detail))
+
+    def _compare(self, key: NodeKey, stream: StreamBook, book: EpochBook, batch: Batch) -> None:
+        """A batch that overlaps what is seen: the same, or late. Raises HistoryDiffers."""
         header = batch.header
-        known = book.pending_digest(header.first)
-        if known is None:
-            around = book.seen.covering(header.first)
-            if around is not None and around.hi == header.last:
-                known = around.after or None
-        if known is None:
-            known = self._store.digest(key, stream.stream, book.epoch, header.first)
-        if known is None and stream.searching is None and book.seen.covering(header.last):
+        known = self._digest(key, stream, book, header.last)
+        around = book.seen.covering(header.first)
+        inside = around is not None and header.last <= around.hi
+        if known == batch.digest or (known is None and inside and self._held(key, stream, book.past, batch)):
+            self._counters["duplicate batches"] += 1
+        elif known is None and inside and self._follows(key, stream, book, batch):
             self._counters["late batches"] += 1  # it lies within what was given up as lost
-            return False
-        if known != batch.digest:
-            self._search(stream, book, header.first)
-            return True
-        self._counters["duplicate batches"] += 1
-        book.agreed = max(book.agreed, header.last)
-        if stream.searching is not None and header.last == book.last < book.seen.high:
-            # the node ends within what is stored, and agrees with it up to there
-            stream.conflict = Conflict(book.epoch, header.last + 1)
-            stream.searching = None
-            return True
-        return False
+        else:
+            raise HistoryDiffers(book.epoch)
 
-    def _search(self, stream: StreamBook, book: EpochBook, first: int) -> None:
-        """Node and store differ at `first`: name the point when it is known, else look further back."""
-        if stream.conflict is not None:
-            return
-        self._counters["batches of another history"] += 1
-        if first <= book.oldest or first == book.agreed + 1:
-            stream.conflict = Conflict(book.epoch, first)
-            stream.searching = None
-            return
-        if stream.searching is None or first <= stream.searching.lo:
-            step = (
-                SEARCH_STEP
-                if stream.searching is None
-                else 2 * (stream.searching.hi - stream.searching.lo + 1)
-            )
-            book.agreed = 0
-            stream.searching = Want(book.epoch, max(book.oldest, first - step), first - 1, 0)
+    def _follows(self, key: NodeKey, stream: StreamBook, book: EpochBook, batch: Batch) -> bool:
+        """Whether a batch can follow what is stored before it."""
+        previous = batch.header.previous
+        return previous == NO_DIGEST or self._digest(key, stream, book, batch.header.first - 1) in (
+            None,
+            previous,
+        )
+
+    def _digest(self, key: NodeKey, stream: StreamBook, book: EpochBook, last: int) -> bytes | None:
+        """The digest of the batch that ends at `last`, None when that is not known."""
+        return book.known_digest(last) or self._store.digest(key, stream.stream, book.stored_as, last)
+
+    def _held(self, key: NodeKey, stream: StreamBook, past: Collection[EpochBook], batch: Batch) -> bool:
+        """Whether this very batch is stored in an earlier history of its epoch."""
+        return any(self._digest(key, stream, book, batch.header.last) == batch.digest for book in past)
+
+
+def _contradicts(seen: Ranges, last: int, digest: bytes) -> bool:
+    """Whether an epoch that ends at `last` with `digest` cannot be what was `seen`."""
+    if last < seen.high:
+        return True
+    top = seen.covering(last)
+    return top is not None and bool(top.after) and bool(digest) and top.after != digest
+
+
+def _gap(book: EpochBook, lo: int, hi: int, reason: str) -> Gap:
+    return Gap(book.stored_as, lo, hi, hi - lo + 1, at_least=False, kind="gap", reason=reason)
 
 
 def _known(digest: bytes) -> bytes:

@@ -121,8 +121,8 @@ class SinkStore(Protocol):
         """The cursor of the epoch opened last. Raises StoreUnavailable."""
         ...
 
-    def digest(self, key: NodeKey, stream: int, epoch: bytes, first: int) -> bytes | None:
-        """The digest of the stored batch that starts at `first`, None when there is none. Raises StoreUnavailable."""
+    def digest(self, key: NodeKey, stream: int, epoch: bytes, last: int) -> bytes | None:
+        """The digest of the stored batch that ends at `last`, None when there is none. Raises StoreUnavailable."""
         ...
 
     def commit(self, work: Sequence[EpochWork], arrived: int) -> None:
@@ -179,6 +179,9 @@ class StreamJournal(Protocol):
         """Every required sink has stored these ranges: they may be dropped, oldest first."""
         ...
 
-    def fork(self, epoch: bytes, seq: int, detail: str) -> None:
-        """`epoch` was rolled back: end it before `seq`, open a new epoch, and carry what is kept from `seq` on into it."""
+    def renew(self, doubt: str) -> None:
+        """End the epoch being written and begin another, whose first record says `doubt`.
+
+        Raises JournalError; the next call tries again.
+        """
         ...

@@ -13,11 +13,10 @@ from random import Random
 from typing import Any
 
 from tabard.brokers.delivery.ports import NodeKey, StreamJournal
-from tabard.brokers.delivery.ranges import UNKNOWN, Ranges
+from tabard.brokers.delivery.ranges import Ranges
 from tabard.brokers.delivery.seal import Seal
 from tabard.brokers.delivery.sender import Sender
 from tabard.brokers.wire import topics
-from tabard.brokers.wire.batch import GAP
 from tabard.brokers.wire.messages import (
     CURSOR_KIND,
     HELLO_KIND,
@@ -138,18 +137,15 @@ class Publisher:
             return
         state.number = cursor.number
         state.linger = cursor.linger
-        forked = False
         for part in cursor.streams:
             sender = state.senders.get(part.stream)
             if sender is None:
                 continue
             sender.hear(now, cursor.number, part)
-            self._check_history(sender)
-            if part.conflict is not None:
-                forked |= self._resolve(part.stream, part.conflict.epoch, part.conflict.seq)
+            newest = sender.newest
+            if newest is not None and newest.epoch in sender.foreign:
+                self._renew(now, part.stream)
         self._release()
-        if forked:
-            state.next_beacon = now
 
     def _is_current(self, state: _SinkState, cursor: Cursor) -> bool:
         if cursor.session == state.session:
@@ -168,43 +164,18 @@ class Publisher:
             sender.begin(cursor.session)
         return True
 
-    def _check_history(self, sender: Sender) -> None:
-        """A cursor that this journal never earned means a rollback: send nothing live, but show the sink one batch.
-
-        From that batch the sink finds out where the two histories part, and names the point as a conflict.
-        """
-        newest = sender.newest
-        ranges = sender.cursors.get(newest.epoch) if newest else None
-        if newest is None or not ranges:
-            return
-        top = ranges.items[-1]
-        if sender.compared and not sender.suspended and top.hi <= newest.last:
-            return
-        sender.compared = True
-        batch = sender.journal.read(newest.epoch, min(top.hi, newest.last))
-        if top.hi <= newest.last and (batch is None or batch.header.kind == GAP):
-            return  # not kept any more: nothing to compare with
-        if batch is not None and batch.header.last == top.hi and top.after in (batch.digest, UNKNOWN):
-            sender.resume()
-        elif not sender.suspended:
-            self.counters["cursor of another history"] += 1
-            sender.suspend(newest.epoch, min(top.hi, newest.last))
-
-    def _resolve(self, stream: int, epoch: bytes, seq: int) -> bool:
-        """The sink holds another history of `epoch` from `seq` on: go on in a new epoch."""
-        journal = self._journals[stream]
-        if epoch not in [span.epoch for span in journal.spans()[-1:]]:
-            return False  # already done, the message is an echo
-        detail = f"the sink holds other records from {seq} on: this node was restored from an older state"
+    def _renew(self, now: float, stream: int) -> None:
+        """A sink has another history of the epoch that is being written: go on in a new one."""
         try:
-            journal.fork(epoch, seq, detail)
+            self._journals[stream].renew(
+                "a sink holds records of the epoch before this one that its node has not"
+            )
         except JournalError:
-            self.counters["fork put off"] += 1  # the sink repeats the conflict until it is done
-            return False
-        self.counters["forked epoch"] += 1
+            self.counters["new epoch put off"] += 1  # the next cursor message says it again
+            return
+        self.counters["epoch renewed"] += 1
         for state in self._sinks.values():
-            state.senders[stream].drop_positions()
-        return True
+            state.next_beacon = now
 
     def _release(self) -> None:
         """Let each journal drop what every sink has stored."""

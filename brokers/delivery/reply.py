@@ -49,10 +49,12 @@ class Reply:
         return min(linger, MAX_LINGER) if linger > MIN_LINGER else 0.0
 
     def _stream(self, now: float, node: NodeBook, stream: StreamBook) -> CursorStream:
+        if any(number == stream.stream for number, _ in node.disputed):
+            # nothing is known that could be relied on; without credit the node sends a beacon at once
+            return CursorStream(stream.stream, (), 0, 0, LEASE, None, ())
         newest = stream.newest_book
         assert newest is not None
-        if stream.conflict is None and stream.searching is None:
-            self._set_live(stream, newest)
+        self._set_live(stream, newest)
         wants = self._wants(node, stream, newest)
         backlog = newest.last > newest.seen.high
         demand = bool(wants or stream.asked or backlog or stream.unacked)
@@ -71,9 +73,8 @@ class Reply:
             stream.account.granted,
             stream.account.granted_bytes,
             LEASE,
-            stream.live if stream.conflict is None else None,
+            stream.live,
             wants,
-            stream.conflict,
         )
 
     @staticmethod
@@ -86,11 +87,6 @@ class Reply:
 
     def _wants(self, node: NodeBook, stream: StreamBook, newest: EpochBook) -> tuple[Want, ...]:
         wants: list[Want] = []
-        if stream.searching is not None:
-            self._ask(node, stream, stream.searching, wants)
-            return tuple(wants)
-        if stream.conflict is not None:
-            return ()
         for epoch in stream.listed:
             book = stream.epochs[epoch]
             upto = book.last
@@ -100,7 +96,7 @@ class Reply:
             for lo, hi in book.seen.holes(upto, book.oldest):
                 if len(wants) >= MAX_WANTS:
                     break
-                self._ask(node, stream, Want(epoch, lo, hi, 0), wants)
+                self._ask(node, stream, Want(epoch, lo, hi), wants)
         return tuple(wants)
 
     @staticmethod

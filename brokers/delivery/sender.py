@@ -7,9 +7,11 @@ asked for, one of each in turn, as far as the credit goes and the lease lasts.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
+from tabard.brokers.delivery.history import Verdict, judge
 from tabard.brokers.delivery.ports import EpochSpan, StreamJournal
-from tabard.brokers.delivery.ranges import UNKNOWN, Ranges
+from tabard.brokers.delivery.ranges import Range, Ranges
 from tabard.brokers.wire.batch import Batch
 from tabard.brokers.wire.messages import NO_SESSION, CursorStream, Envelope, Want
 
@@ -20,7 +22,10 @@ class Sender:
     def __init__(self, journal: StreamJournal) -> None:
         self.journal = journal
         self.cursors: dict[bytes, Ranges] = {}
-        """What the sink said it has stored, by epoch; never kept over a restart."""
+        """What the sink has stored of what this journal holds, by epoch; never kept over a restart."""
+        self.foreign: frozenset[bytes] = frozenset()
+        """The epochs of which the sink has another history than this journal."""
+        self._proven: set[tuple[bytes, Range]] = set()
         self.session = NO_SESSION
         self.heard = 0
         self.sent = 0
@@ -31,10 +36,6 @@ class Sender:
         self._live: tuple[bytes, int] | None = None
         self._wants: deque[Want] = deque()
         self._turn_of_wants = False
-        self._suspended = UNKNOWN
-        """The epoch of which the sink has another history: nothing of it goes live until that is settled."""
-        self.compared = False
-        """Whether the sink's history was held against the journal in this session."""
 
     def begin(self, session: bytes) -> None:
         """A new session of the sink: everything sent before counts for nothing."""
@@ -43,48 +44,39 @@ class Sender:
         self._credit = self._credit_bytes = 0
         self._live = None
         self._wants.clear()
-        self.resume()
-        self.compared = False
-        self.cursors.clear()
+        self.cursors = {}
+        self.foreign = frozenset()
 
     def hear(self, now: float, number: int, part: CursorStream) -> None:
         """Take over what a cursor message with `number` says of this stream."""
         self.heard = number
-        self.cursors = dict(part.cursors)
+        self._compare(part.cursors)
         self._credit = part.credit
         self._credit_bytes = part.credit_bytes
         self._lease_until = now + part.lease
-        if (
-            part.live is not None
-            and not self.suspended
-            and (self._live is None or self._live[0] != part.live[0])
-        ):
+        if part.live is not None and (self._live is None or self._live[0] != part.live[0]):
             self._live = part.live
         known = {(want.epoch, want.lo) for want in self._wants}
         self._wants.extend(want for want in part.wants if (want.epoch, want.lo) not in known)
 
-    def drop_positions(self) -> None:
-        """The journal opened a new epoch: positions in the old one mean nothing any more."""
-        self._live = None
-        self._wants.clear()
-        self.resume()
-
-    @property
-    def suspended(self) -> bool:
-        """Whether the sink's history of the epoch being written differs from the journal's."""
-        newest = self.newest
-        return newest is not None and newest.epoch == self._suspended
-
-    def resume(self) -> None:
-        """The histories agree."""
-        self._suspended = UNKNOWN
-
-    def suspend(self, epoch: bytes, seq: int) -> None:
-        """Send nothing live, but the batch that holds `seq`."""
-        self._suspended = epoch
-        self._live = None
-        self._wants.clear()
-        self._wants.append(Want(epoch, seq, seq, 1))
+    def _compare(self, cursors: Sequence[tuple[bytes, Ranges]]) -> None:
+        """Believe of `cursors` only what this journal can have earned: the rest must not be let go of."""
+        spans = {span.epoch: span for span in self.journal.spans()}
+        self.cursors = {}
+        proven: set[tuple[bytes, Range]] = set()
+        foreign: set[bytes] = set()
+        for epoch, ranges in cursors:
+            if epoch not in spans:
+                continue
+            for item in ranges:
+                known = (epoch, item) in self._proven
+                verdict = Verdict.OURS if known else judge(self.journal, spans[epoch], item)
+                if verdict is Verdict.OURS:
+                    proven.add((epoch, item))
+                elif verdict is Verdict.FOREIGN:
+                    foreign.add(epoch)
+            self.cursors[epoch] = Ranges(item for item in ranges if (epoch, item) in proven)
+        self._proven, self.foreign = proven, frozenset(foreign)
 
     @property
     def newest(self) -> EpochSpan | None:
@@ -165,8 +157,7 @@ class Sender:
             newest = self.newest
             if newest is None or (want.epoch == newest.epoch and batch.header.last > newest.last):
                 continue
-            limit = want.limit - 1 if want.limit else 0
-            if batch.header.last < want.hi and (limit or not want.limit):
-                self._wants.appendleft(want._replace(lo=batch.header.last + 1, limit=limit))
+            if batch.header.last < want.hi:
+                self._wants.appendleft(want._replace(lo=batch.header.last + 1))
             return batch
         return None

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
 from tabard.brokers.delivery.book import EpochBook, NodeBook, StreamBook
 from tabard.brokers.delivery.credit import Budget
-from tabard.brokers.delivery.intake import Intake
+from tabard.brokers.delivery.intake import HistoryDiffers, Intake
 from tabard.brokers.delivery.ports import (
     CursorConflict,
     EpochWork,
@@ -79,6 +79,8 @@ class Sink:
         self._due: list[tuple[float, int, NodeBook]] = []
         self._order = count()
         self._called: dict[NodeKey, float] = {}
+        self._disputed: dict[NodeKey, frozenset[tuple[int, bytes]]] = {}
+        """What a session ran into that is to be settled in the node's next one."""
         self._out: list[Message] = []
         self._presence: dict[NodeKey, Presence] = {}
         self._expire_at = 0.0
@@ -125,7 +127,11 @@ class Sink:
             self._rolled_back(now, node, "a batch was numbered as one before it")
             return
         self._account(node, stream, envelope, received=1)
-        records, answer = self._intake.take(key, stream, batch)
+        try:
+            records, answer = self._intake.take(key, stream, batch)
+        except HistoryDiffers as differs:
+            self._rolled_back(now, node, "a batch of another history", {(stream.stream, differs.epoch)})
+            return
         self.pending_records += records
         self._dirty[node] = None
         if answer:
@@ -141,9 +147,8 @@ class Sink:
         key = NodeKey(beacon.node, beacon.zone)
         node = self._nodes.get(key)
         if node is None or self._restarted(node, beacon):
-            node = self._attach(now, key, beacon)
+            node = self._attach(key, beacon)
         node.beacon = beacon
-        node.heard = now
         node.tries = 0
         for part in beacon.streams:
             stream = node.streams.get(part.stream)
@@ -155,9 +160,12 @@ class Sink:
                     self._rolled_back(now, node, "a beacon counts less than was received")
                     return
                 self._account(node, stream, envelope, received=0)
-            self._intake.spans(node.key, stream, part, exact=envelope.session == node.session)
+            exact = envelope.session == node.session
+            self._intake.spans(node.key, stream, part, exact=exact, disputed=node.disputed if exact else ())
             if stream.dirty():
                 self._dirty[node] = None
+        if node.confirmed:
+            node.disputed = frozenset()
         self._note(wall, node, beacon)
         self._schedule(node, now)
 
@@ -172,8 +180,6 @@ class Sink:
             self.counters["batches lost on the way"] += lost
         self._budget.use(stream.account, envelope.sent, envelope.sent_bytes)
         node.confirmed = True
-        stream.heard = envelope.heard
-        stream.wants_left = envelope.wants
         if not envelope.wants and stream.asked:
             stream.asked = {want: number for want, number in stream.asked.items() if number > envelope.heard}
 
@@ -194,14 +200,13 @@ class Sink:
             Message(topics.down_topic(key.zone, key.node), b"", head, self._seal.sign(head), b"", b"")
         )
 
-    def _attach(self, now: float, key: NodeKey, beacon: Beacon) -> NodeBook:
+    def _attach(self, key: NodeKey, beacon: Beacon) -> NodeBook:
         self._drop(key)
-        node = NodeBook(key, self._entropy(SESSION_BYTES), beacon, now)
+        node = NodeBook(key, self._entropy(SESSION_BYTES), beacon, self._disputed.pop(key, frozenset()))
         for number in STREAM_NAMES:
             stream = StreamBook(number, self._budget.open())
             node.streams[number] = stream
-            for cursor in self._store.unfinished(key, number):
-                stream.epochs[cursor.epoch] = EpochBook.of(cursor)
+            self._intake.restore(key, stream)
         self._nodes[key] = node
         self.counters["sessions"] += 1
         return node
@@ -214,13 +219,19 @@ class Sink:
         node.due = float("inf")
         for stream in node.streams.values():
             self._budget.close(stream.account)
-            for book in stream.epochs.values():
+            for book in stream.books():
                 self.pending_records -= sum(entry.batch.header.count for entry in book.entries)
 
-    def _rolled_back(self, now: float, node: NodeBook, why: str) -> None:
-        """The node went back in time within a session: forget the session, begin anew from the store."""
+    def _rolled_back(
+        self, now: float, node: NodeBook, why: str, disputed: Iterable[tuple[int, bytes]] = ()
+    ) -> None:
+        """The node went back in time within a session: forget the session, begin anew from the store.
+
+        In the new session nothing is on its way any more that the node said before it went back.
+        """
         self.counters[f"rolled back: {why}"] += 1
         self._drop(node.key)
+        self._disputed[node.key] = node.disputed.union(disputed)
         self._call(now, node.key)
 
     # --- committing ------------------------------------------------------------------------
@@ -248,7 +259,8 @@ class Sink:
             stream.unacked += len(work.entries)
             self.counters["batches stored"] += len(work.entries)
             book.committed(work)
-            if book.finished and book.epoch != stream.newest and book.epoch not in stream.listed:
+            done = book.finished and stream.epochs.get(book.epoch) is book
+            if done and book.epoch != stream.newest and book.epoch not in stream.listed:
                 del stream.epochs[book.epoch]
             self._after_commit(now, node, stream)
         self._serve_waiting(now)

@@ -85,19 +85,11 @@ class Beacon(NamedTuple):
 
 
 class Want(NamedTuple):
-    """A request to send again: batches of `epoch` that cover `lo` to `hi`, at most `limit` of them."""
+    """A request to send again: the batches of `epoch` that cover `lo` to `hi`."""
 
     epoch: bytes
     lo: int
     hi: int
-    limit: int
-
-
-class Conflict(NamedTuple):
-    """The sink's copy of `epoch` and the node's differ from `seq` on: the node must open a new epoch there."""
-
-    epoch: bytes
-    seq: int
 
 
 class CursorStream(NamedTuple):
@@ -113,7 +105,6 @@ class CursorStream(NamedTuple):
     live: tuple[bytes, int] | None
     """(epoch, seq): send unasked from there on."""
     wants: tuple[Want, ...]
-    conflict: Conflict | None
 
 
 class Cursor(NamedTuple):
@@ -191,7 +182,6 @@ def encode_cursor(cursor: Cursor) -> bytes:
             s.lease,
             s.live,
             [tuple(want) for want in s.wants],
-            s.conflict,
         )
         for s in cursor.streams
     ]
@@ -337,7 +327,7 @@ def _beacon_stream(value: Any) -> BeaconStream:
 
 
 def _cursor_stream(value: Any) -> CursorStream:
-    stream, cursors, credit, credit_bytes, lease, live, wants, conflict = _row(value, 8, "stream of a cursor")
+    stream, cursors, credit, credit_bytes, lease, live, wants = _row(value, 7, "stream of a cursor")
     pairs = []
     for pair in _rows(cursors, 2 * MAX_EPOCHS, "cursors"):
         epoch, ranges = _row(pair, 2, "cursor")
@@ -350,7 +340,6 @@ def _cursor_stream(value: Any) -> CursorStream:
         _seconds(lease, "lease"),
         None if live is None else _position(live, "live position"),
         tuple(_want(want) for want in _rows(wants, MAX_WANTS, "wants")),
-        None if conflict is None else Conflict(*_position(conflict, "conflict")),
     )
 
 
@@ -360,6 +349,6 @@ def _position(value: Any, what: str) -> tuple[bytes, int]:
 
 
 def _want(value: Any) -> Want:
-    epoch, lo, hi, limit = _row(value, 4, "want")
+    epoch, lo, hi = _row(value, 3, "want")
     _blob(epoch, EPOCH_BYTES, "epoch")
-    return Want(epoch, _number(lo, "want"), _number(hi, "want"), _number(limit, "want"))
+    return Want(epoch, _number(lo, "want"), _number(hi, "want"))

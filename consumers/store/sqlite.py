@@ -177,8 +177,8 @@ class SqliteStore:
         with file.guarded() as connection:
             return cursors.newest(_epochs(file, connection, key, stream))
 
-    def digest(self, key: NodeKey, stream: int, epoch: bytes, first: int) -> bytes | None:
-        """The digest of the stored or quarantined batch that starts at `first`. Raises StoreUnavailable.
+    def digest(self, key: NodeKey, stream: int, epoch: bytes, last: int) -> bytes | None:
+        """The digest of the stored or quarantined batch that ends at `last`. Raises StoreUnavailable.
 
         None when there is none, or retention has removed its header.
         """
@@ -189,9 +189,9 @@ class SqliteStore:
             for text in (
                 (file.statements.header, file.statements.quarantined_header) if row is not None else ()
             ):
-                header = connection.execute(text, (row[0], first)).fetchone()
-                if header is not None:
-                    return sha256(header[0]).digest()
+                found = connection.execute(text, (row[0], last)).fetchone()
+                if found is not None and found[1] + found[2] - 1 == last:
+                    return sha256(found[0]).digest()
         return None
 
     def commit(self, work: Sequence[EpochWork], arrived: int) -> None:

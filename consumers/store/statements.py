@@ -31,6 +31,9 @@ from tabard.consumers.store import models
 from tabard.consumers.store.layout import RECORDS, ROW_TABLES, FileKind
 
 _CURSOR: Final = ("version", "ranges", "previous", "previous_last", "opened", "ended", "finished")
+# Written out, because numbers would become parameters.
+_ONE: Final[ColumnElement[int]] = literal_column("1")
+_NONE: Final[ColumnElement[int]] = literal_column("0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,8 @@ class Statements:
     epochs: str  # node_id, stream
     add_epoch: str  # node_id, stream, uid, version, ranges, previous, previous_last, opened, ended, finished, created
     set_epoch: str  # new version, ranges, previous, previous_last, opened, ended, finished; id, old version
-    header: str  # epoch_id, first
-    quarantined_header: str  # epoch_id, first
+    header: str  # epoch_id, last: of the batch that begins there or next before
+    quarantined_header: str  # epoch_id, last
     add_batch: str  # epoch_id, first, count, stream, kind, header, signature, arrived
     add_gap: (
         str  # node_id, stream, epoch_id, first, last, count, at_least, kind, reason, detail, time, arrived
@@ -136,15 +139,14 @@ def _statements(kind: FileKind, metadata: MetaData, dialect: Dialect) -> Stateme
 
 
 def _header(table: Table) -> Select[Any]:
-    return select(table.c.header).where(table.c.epoch_id == bindparam("e"), table.c.first == bindparam("f"))
+    columns = (table.c.header, table.c.first, table.c.count)
+    found = select(*columns).where(table.c.epoch_id == bindparam("e"), table.c.first <= bindparam("l"))
+    return found.order_by(desc(table.c.first)).limit(_ONE).offset(_NONE)
 
 
 def _neighbour(table: Table, *, before: bool) -> Select[Any]:
     seq: Column[int] = table.c.seq
-    # Written out, because numbers would become two more parameters.
-    one: ColumnElement[int] = literal_column("1")
-    none: ColumnElement[int] = literal_column("0")
-    query = select(table.c.time).where(table.c.epoch_id == bindparam("e")).limit(one).offset(none)
+    query = select(table.c.time).where(table.c.epoch_id == bindparam("e")).limit(_ONE).offset(_NONE)
     if before:
         return query.where(seq < bindparam("q")).order_by(desc(seq))
     return query.where(seq > bindparam("q")).order_by(seq)

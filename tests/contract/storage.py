@@ -225,15 +225,19 @@ class StorageContract:
         assert store.load(WEB, LOGS, [chain.epoch]) == {chain.epoch: chain.cursor}
 
     def test_a_batch_is_known_by_its_digest(self, store: SinkStore) -> None:
-        """`digest` answers for the batch that starts at a sequence number, and for no other number."""
+        """`digest` answers for the batch that ends at a sequence number, and for no other number."""
         chain = Chain()
         batch, groups = chain.cut(logs(3))
         chain.take(batch)
-        store.commit([EpochWork(WEB, LOGS, chain.cursor, [Entry(batch, groups)])], ARRIVED)
-        assert store.digest(WEB, LOGS, chain.epoch, 1) == batch.digest
-        assert store.digest(WEB, LOGS, chain.epoch, 2) is None
-        assert store.digest(WEB, SAMPLES, chain.epoch, 1) is None
-        assert store.digest(MAIL, LOGS, chain.epoch, 1) is None
+        after, more = chain.cut(logs(2))
+        chain.take(after)
+        store.commit(
+            [EpochWork(WEB, LOGS, chain.cursor, [Entry(batch, groups), Entry(after, more)])], ARRIVED
+        )
+        found = [store.digest(WEB, LOGS, chain.epoch, last) for last in range(8)]
+        assert found == [None, None, None, batch.digest, None, after.digest, None, None]
+        assert store.digest(WEB, SAMPLES, chain.epoch, 3) is None
+        assert store.digest(MAIL, LOGS, chain.epoch, 3) is None
 
     def test_headers_and_signatures_are_kept(self, engine: Engine[Any], store: SinkStore) -> None:
         """What the node signed can be verified later: one row a batch, those without records included."""
@@ -295,7 +299,7 @@ class StorageContract:
         ]
         assert engine.rows(store, LOGS, "seq") == []
         assert store.load(WEB, LOGS, [chain.epoch])[chain.epoch].ranges.solid == 3
-        assert store.digest(WEB, LOGS, chain.epoch, 1) == batch.digest
+        assert store.digest(WEB, LOGS, chain.epoch, 3) == batch.digest
 
     def test_one_refused_record_holds_up_nobody(self, engine: Engine[Any], store: SinkStore) -> None:
         """Of a commit with one record that the database refuses, only the batch it came in is quarantined."""

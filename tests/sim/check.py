@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from functools import cache
 from typing import NamedTuple
 
 import msgpack
 
+from tabard.brokers.delivery.book import forked_id
 from tabard.brokers.wire.streams import LOGS, SAMPLES
 from tabard.consumers.store.layout import RECORDS
 from tests.sim.node import Accepted, SimNode
@@ -17,7 +19,8 @@ from tests.sim.world import World
 class Row(NamedTuple):
     """A stored record."""
 
-    epoch: bytes
+    stored_as: bytes
+    """The epoch in the store: that of a node, or a later history of one."""
     seq: int
     payload: str
 
@@ -25,15 +28,16 @@ class Row(NamedTuple):
 class Loss(NamedTuple):
     """A stored gap or doubt; without a last seq it is open-ended."""
 
-    epoch: bytes | None
+    stored_as: bytes | None
     first: int
     last: int | None
     kind: str
     reason: str
+    at_least: bool
 
-    def covers(self, epoch: bytes, seq: int) -> bool:
-        """Whether the loss of this record is said."""
-        return self.epoch == epoch and self.first <= seq and (self.last is None or seq <= self.last)
+    def covers(self, histories: list[bytes], seq: int) -> bool:
+        """Whether the loss of this record is said in one of the histories of its epoch."""
+        return self.stored_as in histories and self.first <= seq and (self.last is None or seq <= self.last)
 
 
 class Violation(AssertionError):
@@ -61,7 +65,7 @@ def stored(world: World, node: SimNode, stream: int) -> tuple[list[Row], list[Lo
     rows = [
         Row(uid, seq, value if stream == LOGS else msgpack.unpackb(value)["payload"])
         for uid, seq, value in db.execute(
-            f"SELECT e.uid, r.seq, {column} FROM {table} r JOIN epoch e ON e.id = r.epoch_id "  # noqa: S608
+            f"SELECT e.uid, r.seq, {column} FROM {table} r JOIN epoch e ON e.id = r.epoch_id "
             "JOIN node n ON n.id = r.node_id WHERE n.name = ? AND e.stream = ? ORDER BY r.id",
             (node.key.node, stream),
         )
@@ -69,12 +73,21 @@ def stored(world: World, node: SimNode, stream: int) -> tuple[list[Row], list[Lo
     losses = [
         Loss(*row)
         for row in db.execute(
-            "SELECT e.uid, g.first, g.last, g.kind, g.reason FROM gap g LEFT JOIN epoch e ON e.id = g.epoch_id "
+            "SELECT e.uid, g.first, g.last, g.kind, g.reason, g.at_least FROM gap g LEFT JOIN epoch e ON e.id = g.epoch_id "
             "JOIN node n ON n.id = g.node_id WHERE n.name = ? AND g.stream = ?",
             (node.key.node, stream),
         )
     ]
     return rows, losses
+
+
+@cache
+def histories(epoch: bytes) -> list[bytes]:
+    """The names under which the store may keep what a node calls `epoch`."""
+    names = [epoch]
+    for _ in range(64):
+        names.append(forked_id(names[-1]))
+    return names
 
 
 def _once(rows: list[Row]) -> None:
@@ -94,10 +107,10 @@ def _accounted(world: World, node: SimNode, stream: int, rows: list[Row], losses
             continue
         row = where.get(entry.payload)
         if row is not None:
-            if (row.epoch, row.seq) != (entry.epoch, entry.seq) and not world.host_restores:
+            if row.stored_as not in histories(entry.epoch) or row.seq != entry.seq:
                 raise Violation(f"{entry} was stored in another place: {row}")
             continue
-        said = [loss for loss in losses if loss.covers(entry.epoch, entry.seq)]
+        said = [loss for loss in losses if loss.covers(histories(entry.epoch), entry.seq)]
         if any(loss.kind == "gap" for loss in said):
             if not _may_be_lost(world, node, entry):
                 raise Violation(f"{entry} is in a gap, and nothing that happened may lose it: {said}")
@@ -106,11 +119,30 @@ def _accounted(world: World, node: SimNode, stream: int, rows: list[Row], losses
             if not said:
                 raise Violation(f"{entry} was lost by a power cut, and no doubt says so")
             continue
+        if world.host_restores and _dropped_with_another_history(world, entry, losses):
+            continue
         if entry.payload in excused or (said and world.store_restores):
             continue
         if world.store_restores and any(loss.reason == "chain broken" for loss in losses):
             continue  # a whole epoch went with the restored store, and the next one's first record with it
         raise Violation(f"{entry} is lost without a word; said {said}")
+
+
+def _dropped_with_another_history(world: World, entry: Accepted, losses: list[Loss]) -> bool:
+    """Whether a quota dropped it where another history is stored, and it is said that the loss is not exact.
+
+    Either the gap behind it counts at least so many, or there is a doubt from some place before it on.
+    """
+    return world.plan.quota < 1024 * 1024 and any(
+        loss.at_least
+        and loss.stored_as in histories(entry.epoch)
+        and (
+            entry.seq < loss.first
+            if loss.kind == "gap"
+            else loss.reason == "rolled back" and loss.first <= entry.seq
+        )
+        for loss in losses
+    )
 
 
 def _may_be_lost(world: World, node: SimNode, entry: Accepted) -> bool:
@@ -134,10 +166,10 @@ def _doubts_have_a_reason(world: World, losses: list[Loss]) -> None:
 def _gaps_are_true(rows: list[Row], losses: list[Loss]) -> None:
     seqs = defaultdict(set)
     for row in rows:
-        seqs[row.epoch].add(row.seq)
+        seqs[row.stored_as].add(row.seq)
     for loss in losses:
-        if loss.kind != "gap" or loss.epoch is None or loss.last is None:
+        if loss.kind != "gap" or loss.stored_as is None or loss.last is None:
             continue
-        inside = [seq for seq in seqs[loss.epoch] if loss.first <= seq <= loss.last]
+        inside = [seq for seq in seqs[loss.stored_as] if loss.first <= seq <= loss.last]
         if inside:
             raise Violation(f"{loss} claims records that are stored: {inside[:5]}")

@@ -102,7 +102,7 @@ class SimNode:
         return self.rng.randbytes(size)
 
     def kill(self) -> None:
-        """kill -9: memory is gone, the page cache is not."""
+        """SIGKILL: memory is gone, the page cache is not."""
         if self.exchanged_at is not None:
             self.rolled_back.extend(self.accepted[self.exchanged_at :])
             self.exchanged_at = None
@@ -146,7 +146,7 @@ class SimNode:
 
     def host_snapshot(self) -> Any:
         """The whole machine as it runs: memory and disk, as a hypervisor copies it."""
-        kept = (self.time, self.rng, self, self.up)
+        kept = (self.time, self.rng, self.clock, self, self.up)
         memo: dict[int, Any] = {id(item): item for item in kept}
         state = (self.disk, self.journals, self.publisher, self.unsynced)
         return copy.deepcopy(state, memo)

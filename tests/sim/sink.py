@@ -41,7 +41,6 @@ class FlakyStore:
         if self.doubtful and self.rng.random() < self.doubtful:
             raise StoreUnavailable("the connection broke during the commit")
 
-
     def _look(self) -> None:
         if self.down:
             raise StoreUnavailable("the disk is away")
@@ -87,7 +86,7 @@ class SimRecorder:
             self._send([self.sink.hello()])
 
     def kill(self) -> None:
-        """kill -9: what was not committed is gone."""
+        """SIGKILL: what was not committed is gone."""
         self.alive = False
         self.life += 1
         self.sink = None

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tabard.agents.journal.limits import Limits
+from tabard.brokers.delivery.book import forked_id
+from tabard.brokers.delivery.ports import EpochCursor, NodeKey, SinkStore
 from tabard.brokers.wire.streams import LOGS, SAMPLES
 from tests.sim.clock import Time
 from tests.sim.net import Link, SimBroker
@@ -88,9 +90,7 @@ class World:
         self.recorder = SimRecorder(self.time, self.rng, self._down_top, plan.budget)
         self.brokers = [SimBroker(f"b{n}", "lab") for n in range(plan.brokers)]
         self._join()
-        limits = Limits(
-            segment=plan.segment, bytes=plan.quota, age=plan.age, keep_acked=plan.keep_acked
-        )
+        limits = Limits(segment=plan.segment, bytes=plan.quota, age=plan.age, keep_acked=plan.keep_acked)
         self.nodes: list[SimNode] = []
         for number in range(plan.nodes):
             up = self._link(self.brokers[0].up)
@@ -175,11 +175,13 @@ class World:
             if not node.alive:
                 return False
             for stream, journal in node.journals.items():
-                newest = journal.spans()[-1].epoch
-                if any(cursor.epoch != newest for cursor in store.unfinished(node.key, stream)):
+                newest = latest(store, node.key, stream, journal.spans()[-1].epoch)
+                if newest is None or any(
+                    cursor.epoch != newest.epoch for cursor in store.unfinished(node.key, stream)
+                ):
                     return False
                 for span in journal.spans():
-                    cursor = store.load(node.key, stream, [span.epoch]).get(span.epoch)
+                    cursor = latest(store, node.key, stream, span.epoch)
                     if cursor is None or cursor.ranges.holes(span.last, span.oldest):
                         return False
         return True
@@ -188,6 +190,14 @@ class World:
     def at_rest(self) -> bool:
         """See `run`."""
         return self._at_rest()
+
+
+def latest(store: SinkStore, key: NodeKey, stream: int, epoch: bytes) -> EpochCursor | None:
+    """The cursor of the latest history that the store has of what a node calls `epoch`."""
+    cursor = None
+    while (found := store.load(key, stream, [epoch]).get(epoch)) is not None:
+        cursor, epoch = found, forked_id(epoch)
+    return cursor
 
 
 # --- faults ------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ MESSAGES: Final[tuple[Any, ...]] = (
     batch.Header,
     messages.Beacon,
     messages.BeaconStream,
-    messages.Conflict,
     messages.Cursor,
     messages.CursorStream,
     messages.Envelope,
