@@ -47,10 +47,10 @@ class Journal:
         self._time = JournalTime(author.clock, author.owner.boot)
         self._gaps = GapMaker(author.stream, author.seal)
         self._catalog = Catalog()
-        self._reader = SegmentReader(shelf, self._catalog, self._gaps)
-        self._pen = Pen(shelf, self._catalog, author, self._time, limits.roll_at)
-        self._quota = Quota(shelf, self._catalog, self._reader, self._gaps, self._pen.unsynced.discard)
         self._recent = Recent(limits.recent)
+        self._reader = SegmentReader(shelf, self._catalog, self._gaps, self._recent.clear)
+        self._pen = Pen(shelf, self._catalog, author, self._time, limits.roll_at)
+        self._quota = Quota(shelf, self._catalog, self._reader, self._gaps, self._pen.unsynced)
         self._stale = False
         """The files could not be read anew after they changed: to be tried again."""
         self._replaced: Sequence[EpochSpan] = ()
@@ -180,6 +180,7 @@ class Journal:
             return False
         try:
             self._pen.roll()
+            self.sync()
         except DiskRefused:
             return False
         self._quota.drop_stored(segment)
@@ -243,12 +244,12 @@ class Journal:
 
     def read(self, epoch: bytes, seq: int) -> Batch | None:
         """The batch that holds `seq`; a gap where it is damaged; None when it is not kept."""
-        recent = self._recent.get(epoch, seq)
-        if recent is not None:
-            return recent
         segment = self._catalog.find(epoch, seq)
         if segment is None:
             return None
+        recent = None if segment.head.gap else self._recent.get(epoch, seq)
+        if recent is not None:
+            return recent
         writer = self._pen.writer
         if writer is None or segment is not writer.segment:
             return self._reader.read(segment, seq)

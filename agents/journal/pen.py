@@ -124,7 +124,7 @@ class Pen:
         self._put_away()
         self.writer = writer
         self._catalog.add(writer.segment)
-        self.unsynced.names_dirty = True
+        self.unsynced.note_name()
         return writer
 
     def _put_away(self) -> None:
@@ -138,7 +138,8 @@ class Pen:
     def sync_job(self) -> SyncJob | None:
         """A sync of everything written so far, None when all is durable. Raises DiskRefused."""
         try:
-            return self.unsynced.job(self.writer, self._catalog.tip)
+            newest = self._catalog.newest
+            return self.unsynced.job(self.writer, self._catalog.tip, newest.number if newest else 0)
         except OSError as error:
             raise self._shelf.refused("a segment cannot be written again", error) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from tabard import failpoints
 from tabard.agents.journal.catalog import Catalog
@@ -11,6 +11,7 @@ from tabard.agents.journal.gaps import AGE, QUOTA, Dropped, GapMaker, gap_reason
 from tabard.agents.journal.reader import SegmentReader
 from tabard.agents.journal.segment import Segment, encode_head
 from tabard.agents.journal.shelf import Shelf
+from tabard.agents.journal.unsynced import Unsynced
 from tabard.brokers.delivery.ranges import Ranges
 
 GAP_WRITTEN = failpoints.declare(
@@ -30,14 +31,13 @@ class Quota:
         catalog: Catalog,
         reader: SegmentReader,
         gaps: GapMaker,
-        gone: Callable[[int], None],
+        unsynced: Unsynced,
     ) -> None:
         self._shelf = shelf
         self._catalog = catalog
         self._reader = reader
         self._gaps = gaps
-        self._gone = gone
-        """Told the number of each segment whose file is no longer the one that was written."""
+        self._unsynced = unsynced
         self._newest_stored = (0, 0)
         """Number of the segment being written, and the last sequence number of it stored everywhere."""
         self.dropped_records = 0
@@ -130,6 +130,9 @@ class Quota:
         return next((segment for segment in closed if segment.acked), closed[0] if closed else None)
 
     def _drop(self, segment: Segment) -> bool:
+        """Remove a segment; only once a later one is durable, or a power cut could take all trace of the epoch."""
+        if segment.number >= self._unsynced.newest:
+            return False
         failpoints.hit(BEFORE_UNLINK)
         if not self._shelf.remove(segment.name):
             return False
@@ -139,7 +142,7 @@ class Quota:
     def _forget(self, segment: Segment) -> None:
         self._reader.forget(segment)
         self._catalog.remove(segment)
-        self._gone(segment.number)
+        self._unsynced.discard(segment.number)
 
     def _give_way(self, segment: Segment, reason: str) -> bool:
         """Put a gap in place of a segment, merged with the gaps next to it."""
@@ -169,7 +172,7 @@ class Quota:
             self._forget(other)
         self._catalog.set_acked(last, acked=False)
         self._reader.forget(last)
-        self._gone(last.number)
+        self._unsynced.discard(last.number)
         last.head = head
         self._catalog.resize(last, size)
         self._catalog.changed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from tabard.agents.journal.catalog import Catalog
@@ -23,10 +24,12 @@ _WINDOW: Final = 8_192
 class SegmentReader:
     """Reads frames of closed segments through indexes made on demand."""
 
-    def __init__(self, shelf: Shelf, catalog: Catalog, gaps: GapMaker) -> None:
+    def __init__(self, shelf: Shelf, catalog: Catalog, gaps: GapMaker, lost: Callable[[], None]) -> None:
         self._shelf = shelf
         self._catalog = catalog
         self._gaps = gaps
+        self._lost = lost
+        """Told whenever gaps were put in: what was read before may not be there any more."""
         self._indexes: OrderedDict[int, Index] = OrderedDict()
         self._pinned: dict[int, Index] = {}
         """Indexes of segments that hold gaps which could not be written."""
@@ -134,6 +137,7 @@ class SegmentReader:
             self._keep(segment, mended.index)
             return mended.index
         self.mended += 1
+        self._lost()
         return self._settle(segment, mended, data)
 
     def _settle(self, segment: Segment, mended: Mended, data: bytes) -> Index:

@@ -16,9 +16,17 @@ class Unsynced:
         self._shelf = shelf
         self._closed: dict[int, Writer] = {}
         """Files that are written no more, by segment number."""
-        self.names_dirty = False
+        self._names = 0
+        self._names_synced = 0
+        """Changes of names in the directory, and how many of them are durable."""
         self.tip: Prior | None = None
         """Everything up to here would survive a power cut."""
+        self.newest = 0
+        """Number of the newest segment that would; until it moves on, nothing may be removed from here on."""
+
+    def note_name(self) -> None:
+        """A file was made: its directory has to be synced."""
+        self._names += 1
 
     def add(self, writer: Writer) -> None:
         """A file that is written no more; it is closed as soon as it is durable."""
@@ -34,7 +42,8 @@ class Unsynced:
             writer.retire()
 
     def clear(self) -> None:
-        """No file is needed any more."""
+        """No file is needed any more, and nothing is known of those that are there."""
+        self.newest = 0
         for number in list(self._closed):
             self.discard(number)
 
@@ -46,28 +55,33 @@ class Unsynced:
         """The number of the first segment that is not known to be durable, `number` when there is none."""
         return min(self._closed, default=number)
 
-    def job(self, current: Writer | None, tip: Prior | None) -> SyncJob | None:
-        """A sync of everything, up to `tip`; None when it is all durable. Raises OSError."""
+    def job(self, current: Writer | None, tip: Prior | None, newest: int) -> SyncJob | None:
+        """A sync of everything, up to `tip` in the segment `newest`; None when it is all durable. Raises OSError."""
         writers = [writer for writer in self._all(current) if writer.unsynced]
-        if not writers and not self.names_dirty:
-            self.tip = tip
+        dirty = self._names > self._names_synced
+        if not writers and not dirty:
+            self.tip, self.newest = tip, newest
             return None
         for writer in writers:
             writer.rewrite()
-        job = SyncJob(self._shelf, writers, tip, names=self.names_dirty)
-        self.names_dirty = False
-        return job
+        return SyncJob(self._shelf, writers, tip, newest, names=self._names, sync_names=dirty)
 
     def finish(self, job: SyncJob) -> None:
         """Take the outcome of a sync into account. Raises OSError when it failed."""
         job.settle()
         if job.error is not None:
-            self.names_dirty |= job.names
             raise job.error
         for number, writer in list(self._closed.items()):
             if not writer.unsynced:
                 self.discard(number)
-        self.tip = job.tip
+        self._names_synced = max(self._names_synced, job.names)
+        if _place(job.newest, job.tip) >= _place(self.newest, self.tip):  # syncs may end in another order
+            self.tip, self.newest = job.tip, job.newest
 
     def _all(self, current: Writer | None) -> Iterable[Writer]:
         return (*self._closed.values(), current) if current else self._closed.values()
+
+
+def _place(number: int, tip: Prior | None) -> tuple[int, int]:
+    """Where in a journal: the number of a segment, and a sequence number in it."""
+    return number, tip.last if tip else 0

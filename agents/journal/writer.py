@@ -96,12 +96,24 @@ class Writer:
 class SyncJob:
     """One sync of everything unsynced. `run` may be called in another thread, the rest belongs to the owner."""
 
-    def __init__(self, shelf: Shelf, writers: list[Writer], tip: Prior | None, *, names: bool) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        writers: list[Writer],
+        tip: Prior | None,
+        newest: int,
+        *,
+        names: int,
+        sync_names: bool,
+    ) -> None:
         self._shelf = shelf
         self.tip = tip
         """What is durable once it succeeds: everything up to here."""
+        self.newest = newest
+        """And every segment up to this number."""
         self.names = names
-        """Whether the directory has new names."""
+        """And so many changes of names."""
+        self._sync_names = sync_names
         self._goals = [(writer, writer.segment.size) for writer in writers]
         self.error: OSError | None = None
         for writer in writers:
@@ -113,7 +125,7 @@ class SyncJob:
             failpoints.hit(BEFORE_SYNC)
             for writer, _ in self._goals:
                 writer.file.sync()
-            if self.names:
+            if self._sync_names:
                 self._shelf.sync()
             failpoints.hit(AFTER_SYNC)
         except OSError as error:

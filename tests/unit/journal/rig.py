@@ -109,10 +109,11 @@ class Rig:
 
     def store_all(self) -> None:
         """Every required sink has everything."""
+        self.journal.sync()
         self.journal.release(
             {
                 span.epoch: Ranges([Range(1, span.last, NO_DIGEST, span.digest)])
-                for span in self.journal._catalog.spans()
+                for span in self.journal.spans()
             }
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from random import Random
 
 import pytest
 
@@ -98,6 +99,18 @@ def test_recent_batches_are_served_without_the_disk() -> None:
     rig.disk.fail("read", times=99)
     rig.disk.fail("open", times=99)
     assert rig.journal.read(batch.header.epoch, batch.header.first) is batch
+
+
+def test_what_gave_way_to_a_gap_is_not_served_from_memory() -> None:
+    """One number never reads as a record now and as part of a gap later."""
+    rig = Rig()
+    rig.open(bytes=40_000, recent=1 << 20)
+    rig.add(100)
+    rig.journal.enforce(rig.clock.monotonic())
+    batches = everything(rig.journal)
+    assert len(gaps(batches)) == 1
+    rig.limits = Limits(recent=0)
+    assert everything(rig.open())[: len(batches)] == batches
 
 
 def test_a_full_disk_accepts_nothing_and_recovers_by_itself() -> None:
@@ -246,11 +259,12 @@ def test_what_could_not_be_synced_at_the_start_is_not_shown() -> None:
 def test_a_file_is_not_closed_under_a_sync() -> None:
     """A segment may be let go while another thread syncs it."""
     rig = Rig()
-    rig.fill(4)
+    rig.open(bytes=40_000)
+    rig.fill(6)
     job = rig.journal.sync_job()
     assert job is not None
-    rig.store_all()
-    assert rig.journal.stats().segments == 1
+    rig.journal.enforce(rig.clock.monotonic())
+    assert gaps(everything(rig.journal))
     job.run()
     rig.journal.finish_sync(job)
     assert rig.journal.unsynced == 0
@@ -270,6 +284,22 @@ def test_segments_stored_everywhere_are_removed_oldest_first() -> None:
     rig.store_all()
     assert rig.journal.stats().segments == 3
     everything(rig.open())
+
+
+def test_the_last_durable_segment_is_never_removed() -> None:
+    """A power cut may take the newer ones, and the next epoch must still know which one it follows."""
+    for seed in range(20):
+        rig = Rig(rng=Random(seed))
+        rig.add(5)
+        rig.journal.sync()
+        span = rig.journal.spans()[-1]
+        rig.fill(2)
+        rig.journal.release({span.epoch: Ranges([Range(1, 999, NO_DIGEST, NO_DIGEST)])})
+        assert rig.journal.stats().segments == 2
+        rig.power_cut()
+        facts = opening(rig.open())
+        assert facts["previous"] == span.epoch
+        assert facts["previous_last"] >= span.last
 
 
 def test_a_hole_in_the_cursor_holds_what_is_after_it() -> None:
