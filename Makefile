@@ -37,7 +37,7 @@ lint: setup-dev
 
 types: setup-dev
 	@$(bin)/mypy
-	@$(bin)/mypy --no-namespace-packages tests
+	@$(bin)/mypy tests
 
 contract: setup-dev
 	@$(bin)/lint-imports --no-logo

@@ -8,7 +8,8 @@ from typing import Final, Protocol
 
 from tabard.agents.intake.listeners import Peer
 from tabard.agents.intake.ports import Loop
-from tabard.agents.intake.protocol import ACCEPTED, ERROR, Event, Hello, Parser, frame
+from tabard.agents.intake.protocol import Event, Hello, Parser, frame_of
+from tabard.intake_frames import ACCEPTED, ERROR, frame
 
 READ_BYTES: Final = 262_144
 """Bytes read at a turn, so that one busy client does not keep the others waiting."""
@@ -166,7 +167,7 @@ class Connection:
         if self.closed or self._parting:
             return
         if self.parser.binary:
-            self.send(frame(ERROR, 0, {"reason": reason}))
+            self.send(frame_of(ERROR, 0, {"reason": reason}))
         self._parting = True
         self._await_room(wanted=False)
         # Closing with bytes unread would discard what the client has not read yet: its input is drained.

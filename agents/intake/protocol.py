@@ -7,7 +7,6 @@ nothing is raised, and no more than one frame or line is kept in memory.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -16,20 +15,8 @@ from tabard.agents.intake.defaults import NO_DEFAULTS, Defaults
 from tabard.agents.intake.jsonl import LineParser
 from tabard.brokers.wire.codec import MAX_HEAD, pack, unpack
 from tabard.errors import WireError
+from tabard.intake_frames import HEAD, HELLO, PING, RECORDS, VERSION, frame
 from tabard.records import INT_MAX, MAX_BODY
-
-VERSION: Final = 1
-HEAD: Final = struct.Struct(">IBQ")
-"""Before every payload: its length in bytes, the kind, the number."""
-
-HELLO: Final = 0
-RECORDS: Final = 1
-PING: Final = 2
-WELCOME: Final = 0x80
-ACCEPTED: Final = 0x81
-REFUSED: Final = 0x82
-PONG: Final = 0x83
-ERROR: Final = 0x84
 
 MAX_SOURCE: Final = 128
 """Characters of a source id and of a service name."""
@@ -197,7 +184,6 @@ def _records(number: int, payload: bytes, defaults: Defaults) -> Event:
     return Records(number, admitted.records, admitted.total, admitted.repaired)
 
 
-def frame(kind: int, number: int = 0, payload: Any = None) -> bytes:
+def frame_of(kind: int, number: int = 0, payload: Any = None) -> bytes:
     """One frame to the other side; a ``payload`` of None is an empty one."""
-    body = b"" if payload is None else pack(payload)
-    return HEAD.pack(len(body), kind, number) + body
+    return frame(kind, number, b"" if payload is None else pack(payload))

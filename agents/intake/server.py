@@ -24,10 +24,6 @@ from tabard.agents.intake.grouping import encode_groups
 from tabard.agents.intake.listeners import identify, listen_tcp, listen_unix
 from tabard.agents.intake.ports import Handle, Loop
 from tabard.agents.intake.protocol import (
-    ERROR,
-    PONG,
-    REFUSED,
-    WELCOME,
     Event,
     Hello,
     Line,
@@ -36,12 +32,13 @@ from tabard.agents.intake.protocol import (
     Records,
     Refusal,
     Violation,
-    frame,
+    frame_of,
 )
 from tabard.agents.intake.sources import Source, Sources
 from tabard.agents.samplers.users import Users
 from tabard.clock import Clock
 from tabard.errors import IntakeError
+from tabard.intake_frames import ERROR, PONG, REFUSED, WELCOME, frame
 from tabard.records import MAX_RECORDS
 
 MOST_UNFINISHED: Final = 16_777_216
@@ -222,7 +219,7 @@ class IntakeServer:
             self.stats.turned_away += 1
             reason = f"{self._max_clients} clients are connected, the most that agent.max_clients allows"
             with contextlib.suppress(OSError):
-                sock.send(frame(ERROR, 0, {"reason": reason}))
+                sock.send(frame_of(ERROR, 0, {"reason": reason}))
             sock.close()
             return
         parser = Parser(self._clock.wall, self._defaults)
@@ -265,8 +262,10 @@ class IntakeServer:
                 connection.send(frame(PONG))
             elif isinstance(event, Refusal):
                 self.stats.refused += 1
+                if connection in self._speaks:
+                    self._speaks[connection].refuse(event.number)
                 refusal = {"reason": event.reason, "expected": event.expected}
-                connection.send(frame(REFUSED, event.number, refusal))
+                connection.send(frame_of(REFUSED, event.number, refusal))
             elif isinstance(event, Violation):
                 self.stats.violations += 1
                 connection.cut_off(event.reason)
@@ -284,7 +283,8 @@ class IntakeServer:
             source.connection.cut_off("another connection speaks for this source now")
         source.connection = connection
         self._speaks[connection] = source
-        connection.send(frame(WELCOME, source.accepted))
+        refused = source.refused_to(source.accepted)
+        connection.send(frame_of(WELCOME, source.accepted, {"refused": refused} if refused else None))
 
     def _on_records(self, connection: Connection, event: Records) -> None:
         source = self._speaks.get(connection)
@@ -300,7 +300,8 @@ class IntakeServer:
         self.stats.records += event.total
         self.stats.repaired += event.repaired
         done = partial(self._accepted, source, event.number, event.total)
-        self._batcher.add(source.key, event.number, connection.peer.origin, event.records, event.total, done)
+        mark = source.mark(event.number)
+        self._batcher.add(source.key, mark, connection.peer.origin, event.records, event.total, done)
 
     def _on_lines(self, connection: Connection, lines: list[tuple[Any, ...]]) -> None:
         self.stats.lines += len(lines)

@@ -1,11 +1,12 @@
-"""What the intake knows of each producer, so that a frame sent twice is accepted once."""
+"""What the intake knows of each producer: a frame sent twice is accepted once, a refused one never seems accepted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from tabard.agents.intake.connection import Connection
+from tabard.intake_frames import MOST_UNANSWERED
 
 MOST: Final = 4_096
 """Sources remembered, like in the journal: those that were longest away are forgotten first."""
@@ -14,7 +15,7 @@ MOST: Final = 4_096
 class Source:
     """One producer, by the id it gave itself. Outlives its connections."""
 
-    __slots__ = ("accepted", "connection", "key", "received")
+    __slots__ = ("_refused", "accepted", "connection", "key", "received")
 
     def __init__(self, key: str, accepted: int = 0) -> None:
         self.key = key
@@ -24,6 +25,33 @@ class Source:
         self.received = accepted
         """The last frame taken in: those beyond `accepted` wait to be journaled."""
         self.connection: Connection | None = None
+        self._refused: list[int] = []
+        """Rising numbers of frames that were refused, among the last that the client can be in doubt about."""
+
+    @classmethod
+    def marked(cls, key: str, mark: Any) -> Self | None:
+        """The producer that `mark` was journaled for; None when that is no mark of a producer."""
+        numbers = mark if isinstance(mark, (list, tuple)) else [mark]
+        if not numbers or not all(type(number) is int and number > 0 for number in numbers):
+            return None
+        source = cls(key, numbers[0])
+        source._refused = sorted(numbers[1:])
+        return source
+
+    def mark(self, number: int) -> int | list[int]:
+        """What is journaled with frame `number`: the number, and those refused before it if there are any."""
+        self._refused = [refused for refused in self._refused if refused > number - MOST_UNANSWERED]
+        refused = self.refused_to(number)
+        return [number, *refused] if refused else number
+
+    def refuse(self, number: int) -> None:
+        """Remember that a frame was refused: the answer may be lost, and the frames after it be accepted."""
+        if number not in self._refused:
+            self._refused = sorted([*self._refused, number])[-MOST_UNANSWERED:]
+
+    def refused_to(self, number: int) -> list[int]:
+        """The frames up to `number` that were refused, of those a client can be in doubt about."""
+        return [refused for refused in self._refused if refused <= number]
 
     @property
     def settled(self) -> bool:
@@ -37,8 +65,9 @@ class Sources:
     def __init__(self, marks: Mapping[str, Any]) -> None:
         self._known: dict[str, Source] = {}
         for key, mark in marks.items():
-            if key.startswith(("socket:", "tcp:")) and type(mark) is int and mark > 0:
-                self._known[key] = Source(key, mark)
+            source = Source.marked(key, mark) if key.startswith(("socket:", "tcp:")) else None
+            if source is not None:
+                self._known[key] = source
 
     def __len__(self) -> int:
         return len(self._known)

@@ -2,14 +2,13 @@
 
 A frame counts as delivered when the agent says that it is journaled. Frames that were not accepted when a
 connection broke are sent again on the next one; the agent knows a frame it has by source and number, so
-nothing is stored twice.
+nothing is stored twice. It also says which frames it refused before the connection broke.
 """
 
 from __future__ import annotations
 
 import select
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -19,21 +18,22 @@ from typing import Any, Final, NamedTuple
 import msgpack
 
 from tabard.errors import IntakeError
+from tabard.intake_frames import (
+    ACCEPTED,
+    ERROR,
+    HEAD,
+    HELLO,
+    MOST_UNANSWERED,
+    RECORDS,
+    REFUSED,
+    VERSION,
+    WELCOME,
+    frame,
+)
 from tabard.records import MAX_BODY, MAX_RECORDS
 
-HEADER: Final = struct.Struct(">IBQ")
-HELLO: Final = 0
-RECORDS: Final = 1
-PING: Final = 2
-WELCOME: Final = 0x80
-ACCEPTED: Final = 0x81
-REFUSED: Final = 0x82
-PONG: Final = 0x83
-ERROR: Final = 0x84
-
-PROTOCOL: Final = 1
 DEFAULT_WINDOW: Final = 64
-"""Frames sent and not yet accepted, after which `send` waits."""
+"""Frames sent and not yet answered, after which `send` waits."""
 _ARRAY_HEAD: Final = 3
 MAX_PAYLOAD: Final = MAX_BODY - 4_096 - _ARRAY_HEAD
 """Bytes of the records of one frame: with what the agent puts round them they fit the body of a batch."""
@@ -44,11 +44,6 @@ class Refused(NamedTuple):
 
     number: int
     reason: str
-
-
-def frame(kind: int, number: int, payload: bytes = b"") -> bytes:
-    """One frame of the binary intake protocol."""
-    return HEADER.pack(len(payload), kind, number) + payload
 
 
 class IntakeClient:
@@ -66,7 +61,7 @@ class IntakeClient:
         self._path = str(path)
         self._source = source
         self._service = service
-        self._window = window
+        self._window = min(window, MOST_UNANSWERED)
         self._timeout = timeout
         self._socket: socket.socket | None = None
         self._buffer = bytearray()
@@ -91,7 +86,7 @@ class IntakeClient:
         sock.settimeout(self._timeout)
         try:
             sock.connect(self._path)
-            hello = {"v": PROTOCOL, "source": self._source, "service": self._service}
+            hello = {"v": VERSION, "source": self._source, "service": self._service}
             sock.sendall(frame(HELLO, 0, msgpack.packb(hello)))
         except OSError as error:
             sock.close()
@@ -105,7 +100,7 @@ class IntakeClient:
         self._socket = sock
         self._buffer.clear()
         try:
-            self._settle(self._welcome())
+            self._take_welcome(*self._welcome())
             self._number = max(self._number, self.accepted)
             for _, data in self._sent:
                 sock.sendall(data)
@@ -178,8 +173,8 @@ class IntakeClient:
             self._sent.append((self._number, data))
             self._socket.sendall(data)
 
-    def _welcome(self) -> int:
-        """The last frame of this source that the agent has. Raises IntakeError."""
+    def _welcome(self) -> tuple[int, bytes]:
+        """The last frame of this source that the agent has, and what else it says. Raises IntakeError."""
         try:
             while (answer := self._next_answer()) is None:
                 self._receive()
@@ -192,7 +187,15 @@ class IntakeClient:
         if kind != WELCOME:
             self.close()
             raise IntakeError("the agent refused the connection", found=_reason(payload), where=self._path)
-        return number
+        return number, payload
+
+    def _take_welcome(self, number: int, payload: bytes) -> None:
+        """Learn which of the frames up to `number` were accepted: all but those refused."""
+        unanswered = {sent for sent, _ in self._sent}
+        for refused in _refused_numbers(payload):
+            if refused in unanswered:
+                self._refuse(refused, "refused; why was lost with the connection")
+        self._settle(number)
 
     def _take_answers(self, timeout: float) -> None:
         """Read what the agent said, waiting up to `timeout` seconds for the first word. Raises OSError."""
@@ -214,16 +217,16 @@ class IntakeClient:
 
     def _next_answer(self) -> tuple[int, int, bytes] | None:
         """Kind, number and payload of the next whole frame received, None when there is none yet."""
-        if len(self._buffer) < HEADER.size:
+        if len(self._buffer) < HEAD.size:
             return None
-        length, kind, number = HEADER.unpack_from(self._buffer)
+        length, kind, number = HEAD.unpack_from(self._buffer)
         if length > MAX_BODY:
             self.close()
             raise ConnectionAbortedError("these bytes are not an agent's answer")
-        end = HEADER.size + length
+        end = HEAD.size + length
         if len(self._buffer) < end:
             return None
-        payload = bytes(self._buffer[HEADER.size : end])
+        payload = bytes(self._buffer[HEAD.size : end])
         del self._buffer[:end]
         return kind, number, payload
 
@@ -231,11 +234,14 @@ class IntakeClient:
         if kind == ACCEPTED:
             self._settle(number)
         elif kind == REFUSED:
-            self.refused.append(Refused(number, _reason(payload)))
-            self._sent = deque(item for item in self._sent if item[0] != number)
+            self._refuse(number, _reason(payload))
         elif kind == ERROR:
             self.close()
             raise ConnectionAbortedError(_reason(payload))
+
+    def _refuse(self, number: int, reason: str) -> None:
+        self.refused.append(Refused(number, reason))
+        self._sent = deque(item for item in self._sent if item[0] != number)
 
     def _settle(self, number: int) -> None:
         self.accepted = max(self.accepted, number)
@@ -269,6 +275,16 @@ def _payloads(records: Iterable[Sequence[Any]]) -> list[bytes]:
 def _array(packed: list[bytes]) -> bytes:
     head: bytes = msgpack.Packer().pack_array_header(len(packed))
     return head + b"".join(packed)
+
+
+def _refused_numbers(payload: bytes) -> list[Any]:
+    """What a welcome says was refused."""
+    try:
+        said = msgpack.unpackb(payload) if payload else {}
+    except (ValueError, msgpack.UnpackException):
+        return []
+    numbers = said.get("refused") if isinstance(said, dict) else None
+    return numbers if isinstance(numbers, list) else []
 
 
 def _reason(payload: bytes) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from tabard.agents.intake import protocol
-from tabard.agents.intake.protocol import HEAD, frame
+from tabard import intake_frames
+from tabard.agents.intake.protocol import frame_of
 from tabard.agents.journal.disk import RealDisk
 from tabard.agents.journal.journal import Journal
 from tabard.agents.journal.limits import Limits
@@ -22,6 +22,7 @@ from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire.batch import DATA
 from tabard.brokers.wire.streams import LOGS
 from tabard.clock import SystemClock, boot_id
+from tabard.intake_frames import HEAD
 from tabard.records import LOG_INDEX
 from tests.unit.intake.samples import log_record
 
@@ -102,11 +103,11 @@ class Producer:
             stream = sock.makefile("rb")
             try:
                 sock.connect(str(self.directory / "intake.sock"))
-                sock.sendall(frame(protocol.HELLO, 0, {"v": 1, "source": "app"}))
+                sock.sendall(frame_of(intake_frames.HELLO, 0, {"v": 1, "source": "app"}))
                 self.accepted = self.answer(stream)
                 for number in range(self.accepted + 1, FRAMES + 1):
                     messages = [log_record(message=f"frame {number} {part}") for part in range(3)]
-                    sock.sendall(frame(protocol.RECORDS, number, messages))
+                    sock.sendall(frame_of(intake_frames.RECORDS, number, messages))
                     self.write_lines(min(LINES // FRAMES, LINES - self.lines))
                     if number % 7 == 0:
                         self.accepted = self.answer(stream)

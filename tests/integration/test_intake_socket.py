@@ -10,15 +10,17 @@ import stat
 import msgpack
 import pytest
 
-from tabard.agents.intake import protocol, server
+from tabard import intake_frames
+from tabard.agents.intake import server
 from tabard.agents.intake.batcher import Batcher, BatchLimits
 from tabard.agents.intake.defaults import Defaults
-from tabard.agents.intake.protocol import HEAD, frame
+from tabard.agents.intake.protocol import frame_of
 from tabard.agents.intake.server import IntakeServer
 from tabard.agents.samplers.users import Users
 from tabard.brokers.loop import Loop
 from tabard.clock import SystemClock
 from tabard.errors import IntakeError, JournalError
+from tabard.intake_frames import HEAD
 from tabard.records import LOG_INDEX, MAX_BODY
 from tests.unit.intake.fakes import ListJournal
 from tests.unit.intake.samples import log_record
@@ -85,7 +87,7 @@ class Client:
 
     def hello(self, source="app"):
         """Say HELLO and return the answer."""
-        self.send(frame(protocol.HELLO, 0, {"v": 1, "source": source, "service": "svc"}))
+        self.send(frame_of(intake_frames.HELLO, 0, {"v": 1, "source": source, "service": "svc"}))
         return self.answer()
 
     def records(self, number, *messages):
@@ -148,7 +150,7 @@ class Client:
 
 
 def records(number, *messages):
-    return frame(protocol.RECORDS, number, [log_record(message=text) for text in messages])
+    return frame_of(intake_frames.RECORDS, number, [log_record(message=text) for text in messages])
 
 
 @pytest.fixture
@@ -161,9 +163,9 @@ def rig(tmp_path):
 def test_records_are_acknowledged_when_they_are_journaled(rig):
     """WELCOME, then ACCEPTED for each frame once the journal has it; its mark is the frame's number."""
     client = rig.connect()
-    assert client.hello() == (protocol.WELCOME, 0, None)
+    assert client.hello() == (intake_frames.WELCOME, 0, None)
     client.records(1, "one", "two")
-    assert client.answer() == (protocol.ACCEPTED, 1, None)
+    assert client.answer() == (intake_frames.ACCEPTED, 1, None)
     assert rig.messages() == ["one", "two"]
     key = f"socket:{os.getuid()}:app"
     assert rig.journal.marks == {key: 1}
@@ -180,7 +182,7 @@ def test_one_answer_acknowledges_many_frames(rig):
     kind, number, _ = client.answer()
     while number < 100:
         kind, number, _ = client.answer()
-    assert (kind, number) == (protocol.ACCEPTED, 100)
+    assert (kind, number) == (intake_frames.ACCEPTED, 100)
     assert rig.messages() == [f"m{number}" for number in range(1, 101)]
     assert len(rig.journal.batches) < 20
 
@@ -199,11 +201,11 @@ def test_a_frame_sent_again_is_stored_once(rig):
     client.answer()
     client.sock.close()
     again = rig.connect()
-    assert again.hello() == (protocol.WELCOME, 1, None)
+    assert again.hello() == (intake_frames.WELCOME, 1, None)
     again.records(1, "one")
-    assert again.answer() == (protocol.ACCEPTED, 1, None)
+    assert again.answer() == (intake_frames.ACCEPTED, 1, None)
     again.records(2, "two")
-    assert again.answer() == (protocol.ACCEPTED, 2, None)
+    assert again.answer() == (intake_frames.ACCEPTED, 2, None)
     assert rig.messages() == ["one", "two"]
     assert rig.server.stats.resent == 1
 
@@ -216,12 +218,12 @@ def test_a_frame_sent_again_while_the_first_still_waits_is_stored_once(rig):
     client.records(1, "one")
     rig.until(lambda: rig.batcher.waiting == 1)
     again = rig.connect()
-    assert again.hello() == (protocol.WELCOME, 0, None)
+    assert again.hello() == (intake_frames.WELCOME, 0, None)
     again.send(records(1, "one") + records(2, "two"))
     kind, number, _ = again.answer()
-    assert kind == protocol.ACCEPTED
+    assert kind == intake_frames.ACCEPTED
     if number == 1:
-        assert again.answer() == (protocol.ACCEPTED, 2, None)
+        assert again.answer() == (intake_frames.ACCEPTED, 2, None)
     assert rig.messages() == ["one", "two"]
 
 
@@ -232,11 +234,11 @@ def test_a_source_speaks_on_its_newest_connection(rig):
     new = rig.connect()
     new.hello()
     kind, _, payload = old.answer()
-    assert kind == protocol.ERROR
+    assert kind == intake_frames.ERROR
     assert "another connection" in payload["reason"]
     old.until_ended()
     new.records(1, "one")
-    assert new.answer() == (protocol.ACCEPTED, 1, None)
+    assert new.answer() == (intake_frames.ACCEPTED, 1, None)
 
 
 def test_after_a_restart_the_marks_of_the_journal_count(rig):
@@ -248,7 +250,7 @@ def test_after_a_restart_the_marks_of_the_journal_count(rig):
     rig.server.close()
     rig.start()
     again = rig.connect()
-    assert again.hello() == (protocol.WELCOME, 5, None)
+    assert again.hello() == (intake_frames.WELCOME, 5, None)
     again.send(records(5, "five") + records(6, "six"))
     while again.answer()[1] < 6:
         pass
@@ -259,9 +261,9 @@ def test_producers_without_a_source_id_do_not_share_one(rig):
     """Two of them count from 1 each, nothing of either is taken for a resend, and no mark is kept."""
     for name in ("a", "b"):
         client = rig.connect()
-        assert client.hello(source="") == (protocol.WELCOME, 0, None)
+        assert client.hello(source="") == (intake_frames.WELCOME, 0, None)
         client.records(1, name)
-        assert client.answer() == (protocol.ACCEPTED, 1, None)
+        assert client.answer() == (intake_frames.ACCEPTED, 1, None)
     assert rig.messages() == ["a", "b"]
     assert rig.journal.marks == {}
 
@@ -276,9 +278,9 @@ def test_tcp_clients_are_unauthenticated_and_have_their_own_sources(tmp_path):
         local.answer()
         host, port = rig.server.addresses()[1].removeprefix("tcp ").split(":")
         client = rig.connect((host, int(port)))
-        assert client.hello() == (protocol.WELCOME, 0, None)
+        assert client.hello() == (intake_frames.WELCOME, 0, None)
         client.records(1, "far")
-        assert client.answer() == (protocol.ACCEPTED, 1, None)
+        assert client.answer() == (intake_frames.ACCEPTED, 1, None)
         assert rig.journal.groups()[1][:3] == ["tcp:127.0.0.1:app", 1, "unauthenticated 127.0.0.1"]
     finally:
         rig.close()
@@ -328,7 +330,7 @@ def test_a_client_may_finish_writing_and_still_hear_its_answers(rig):
     client.hello()
     client.records(1, "one")
     client.sock.shutdown(socket.SHUT_WR)
-    assert client.answer() == (protocol.ACCEPTED, 1, None)
+    assert client.answer() == (intake_frames.ACCEPTED, 1, None)
     client.until_ended()
 
 
@@ -342,7 +344,7 @@ def test_a_client_cut_in_mid_frame_costs_nothing(rig, size):
     other = rig.connect()
     other.hello("other")
     other.records(1, "whole")
-    assert other.answer() == (protocol.ACCEPTED, 1, None)
+    assert other.answer() == (intake_frames.ACCEPTED, 1, None)
     rig.until(lambda: len(rig.server.clients()) == 1)
     assert rig.messages() == ["whole"]
 
@@ -351,22 +353,39 @@ def test_a_refused_frame_is_counted_and_the_connection_goes_on(rig):
     """REFUSED names the frame and the reason; frames before and after it are stored."""
     client = rig.connect()
     client.hello()
-    client.send(records(1, "one") + frame(protocol.RECORDS, 2, [{"a": 1}]) + records(3, "three"))
+    client.send(records(1, "one") + frame_of(intake_frames.RECORDS, 2, [{"a": 1}]) + records(3, "three"))
     kind, number, payload = client.answer()
-    assert (kind, number) == (protocol.REFUSED, 2)
+    assert (kind, number) == (intake_frames.REFUSED, 2)
     assert "map" in payload["reason"]
-    assert client.answer() == (protocol.ACCEPTED, 3, None)
+    assert client.answer() == (intake_frames.ACCEPTED, 3, None)
     assert rig.messages() == ["one", "three"]
     assert rig.server.stats.refused == 1
+
+
+def test_a_refusal_that_was_lost_is_told_in_the_next_welcome(rig):
+    """Also by an agent that was started again: what was refused is journaled with the frames after it."""
+    client = rig.connect()
+    client.hello()
+    client.send(records(1, "one") + frame_of(intake_frames.RECORDS, 2, [{"a": 1}]) + records(3, "three"))
+    rig.until(lambda: rig.messages() == ["one", "three"])
+    client.sock.close()  # no answer was read
+    assert rig.connect().hello() == (intake_frames.WELCOME, 3, {"refused": [2]})
+    rig.server.close()
+    rig.start()
+    again = rig.connect()
+    assert again.hello() == (intake_frames.WELCOME, 3, {"refused": [2]})
+    again.records(3 + intake_frames.MOST_UNANSWERED, "long after")
+    again.answer()
+    assert rig.connect().hello() == (intake_frames.WELCOME, 3 + intake_frames.MOST_UNANSWERED, None)
 
 
 def test_a_broken_protocol_is_answered_with_a_reason_and_the_end(rig):
     """What was understood before is stored; bytes after it are read and thrown away."""
     client = rig.connect()
     client.hello()
-    client.send(records(1, "one") + frame(77) + b"x" * 100_000)
+    client.send(records(1, "one") + frame_of(77) + b"x" * 100_000)
     kind, _, payload = client.answer()
-    assert (kind, "77" in payload["reason"]) == (protocol.ERROR, True)
+    assert (kind, "77" in payload["reason"]) == (intake_frames.ERROR, True)
     client.until_ended()
     rig.until(lambda: rig.messages() == ["one"])
     assert rig.server.stats.violations == 1
@@ -375,8 +394,8 @@ def test_a_broken_protocol_is_answered_with_a_reason_and_the_end(rig):
 def test_pings_are_answered(rig):
     """PONG says that the agent is alive, without a HELLO."""
     client = rig.connect()
-    client.send(frame(protocol.PING))
-    assert client.answer() == (protocol.PONG, 0, None)
+    client.send(frame_of(intake_frames.PING))
+    assert client.answer() == (intake_frames.PONG, 0, None)
 
 
 def test_too_many_clients_are_turned_away_with_a_reason(tmp_path):
@@ -388,12 +407,12 @@ def test_too_many_clients_are_turned_away_with_a_reason(tmp_path):
         second.hello("b")
         third = rig.connect()
         kind, _, payload = third.answer()
-        assert kind == protocol.ERROR
+        assert kind == intake_frames.ERROR
         assert "agent.max_clients" in payload["reason"]
         third.until_ended()
         first.sock.close()
         rig.until(lambda: len(rig.server.clients()) == 1)
-        assert rig.connect().hello("c") == (protocol.WELCOME, 0, None)
+        assert rig.connect().hello("c") == (intake_frames.WELCOME, 0, None)
         assert rig.server.stats.turned_away == 1
     finally:
         rig.close()
@@ -420,14 +439,14 @@ def test_a_journal_that_cannot_be_written_makes_clients_wait(rig):
     while client.answer()[1] < 200:
         pass
     assert [text.split()[0] for text in rig.messages()] == [str(number) for number in range(1, 201)]
-    assert late.hello("late")[0] == protocol.WELCOME
+    assert late.hello("late")[0] == intake_frames.WELCOME
 
 
 def test_a_client_that_does_not_read_its_answers_is_not_read_from(rig):
     """Refusals nobody reads do not pile up in the agent; other clients are served meanwhile."""
     client = rig.connect()
     client.hello()
-    bad = frame(protocol.RECORDS, 1, [{"a": 1}])
+    bad = frame_of(intake_frames.RECORDS, 1, [{"a": 1}])
     flood = bad * 40_000
     sent = 0
     for _ in range(200):
@@ -437,10 +456,10 @@ def test_a_client_that_does_not_read_its_answers_is_not_read_from(rig):
     other = rig.connect()
     other.hello("other")
     other.records(1, "one")
-    assert other.answer() == (protocol.ACCEPTED, 1, None)
+    assert other.answer() == (intake_frames.ACCEPTED, 1, None)
     refusals = rig.server.stats.refused
     assert refusals < 40_000
-    while client.answer()[0] == protocol.REFUSED and rig.server.stats.refused == refusals:
+    while client.answer()[0] == intake_frames.REFUSED and rig.server.stats.refused == refusals:
         pass
     assert rig.server.stats.refused > refusals, "once its answers are read, so is it"
 
@@ -451,14 +470,14 @@ def test_unfinished_frames_of_many_clients_are_bounded(rig, monkeypatch):
     clients = [rig.connect() for _ in range(4)]
     for number, client in enumerate(clients):
         client.hello(f"s{number}")
-        client.send(HEAD.pack(MAX_BODY, protocol.RECORDS, 1) + b"\0" * 900_000)
+        client.send(HEAD.pack(MAX_BODY, intake_frames.RECORDS, 1) + b"\0" * 900_000)
         rig.loop.turn(0.01)
     kind, _, payload = clients[0].answer()
-    assert kind == protocol.ERROR
+    assert kind == intake_frames.ERROR
     assert "unfinished" in payload["reason"]
     rig.until(lambda: rig.server.stats.stalled == 2)
     clients[3].send(b"\0" * (MAX_BODY - 900_000))
-    assert clients[3].answer()[0] == protocol.REFUSED
+    assert clients[3].answer()[0] == intake_frames.REFUSED
 
 
 def test_a_stale_socket_is_replaced_and_anything_else_is_not(tmp_path):
@@ -468,7 +487,7 @@ def test_a_stale_socket_is_replaced_and_anything_else_is_not(tmp_path):
     dead.bind(str(path))
     dead.close()
     rig = Rig(tmp_path)
-    assert rig.connect().hello()[0] == protocol.WELCOME
+    assert rig.connect().hello()[0] == intake_frames.WELCOME
     rig.close()
     assert not path.exists()
     path.write_text("precious")
@@ -481,7 +500,7 @@ def test_a_removed_socket_file_comes_back(rig, monkeypatch):
     """A cleaner of temporary directories does not cut the agent off for good."""
     os.unlink(rig.path)
     rig.server._sweep_clients()
-    assert rig.connect().hello()[0] == protocol.WELCOME
+    assert rig.connect().hello()[0] == intake_frames.WELCOME
 
 
 @pytest.mark.parametrize(
@@ -520,7 +539,7 @@ def test_without_file_descriptors_clients_wait_and_the_loop_does_not_spin(rig):
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     for number, client in enumerate(clients):
-        assert client.hello(f"s{number}") == (protocol.WELCOME, 0, None)
+        assert client.hello(f"s{number}") == (intake_frames.WELCOME, 0, None)
 
 
 def test_a_client_left_in_mid_frame_is_cut_off_in_the_end(rig, monkeypatch):
@@ -537,9 +556,9 @@ def test_a_client_left_in_mid_frame_is_cut_off_in_the_end(rig, monkeypatch):
     rig.batcher.blocked = None
     rig.server._sweep_clients()
     kind, _, payload = client.answer()
-    assert (kind, "unfinished" in payload["reason"]) == (protocol.ERROR, True)
+    assert (kind, "unfinished" in payload["reason"]) == (intake_frames.ERROR, True)
     idle.records(1, "one")
-    assert idle.answer() == (protocol.ACCEPTED, 1, None)
+    assert idle.answer() == (intake_frames.ACCEPTED, 1, None)
 
 
 def test_records_that_name_no_product_get_the_node_s(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import msgpack
 
-from tabard.client import ACCEPTED, HEADER, HELLO, RECORDS, REFUSED, WELCOME, frame
+from tabard.intake_frames import ACCEPTED, HEAD, HELLO, RECORDS, REFUSED, WELCOME, frame
 
 
 class Listener:
@@ -29,6 +29,9 @@ class Listener:
         self.sources: dict[str, int] = {}
         self.refuse: set[int] = set()
         self.hang_up_before: set[int] = set()
+        self.unanswered: set[int] = set()
+        """Frames whose answers are lost."""
+        self._refused: set[int] = set()
         self._start(self._serve)
 
     def wait_for(self, count: int) -> list[list[Any]]:
@@ -66,12 +69,15 @@ class Listener:
 
     def _speak(self, connection: socket.socket, stream: BinaryIO) -> None:
         source = ""
-        while len(head := stream.read(HEADER.size)) == HEADER.size:
-            length, kind, number = HEADER.unpack(head)
+        while len(head := stream.read(HEAD.size)) == HEAD.size:
+            length, kind, number = HEAD.unpack(head)
             payload = stream.read(length)
             if kind == HELLO:
                 source = msgpack.unpackb(payload)["source"]
-                connection.sendall(frame(WELCOME, self.sources.setdefault(source, 0)))
+                last = self.sources.setdefault(source, 0)
+                refused = sorted(number for number in self._refused if number <= last)
+                payload = msgpack.packb({"refused": refused}) if refused else b""
+                connection.sendall(frame(WELCOME, last, payload))
             elif kind == RECORDS and number in self.hang_up_before:
                 self.hang_up_before.remove(number)
                 self._hang_up(connection)
@@ -81,14 +87,19 @@ class Listener:
 
     def _take(self, connection: socket.socket, source: str, number: int, payload: bytes) -> None:
         if number in self.refuse:
-            connection.sendall(frame(REFUSED, number, msgpack.packb({"reason": "told to"})))
+            self._refused.add(number)
+            self._answer(connection, frame(REFUSED, number, msgpack.packb({"reason": "told to"})), number)
             return
         with self._changed:
             if number > self.sources[source]:
                 self.records += msgpack.unpackb(payload)
                 self.sources[source] = number
                 self._changed.notify_all()
-        connection.sendall(frame(ACCEPTED, number))
+        self._answer(connection, frame(ACCEPTED, number), number)
+
+    def _answer(self, connection: socket.socket, answer: bytes, number: int) -> None:
+        if number not in self.unanswered:
+            connection.sendall(answer)
 
     @staticmethod
     def _hang_up(connection: socket.socket) -> None:

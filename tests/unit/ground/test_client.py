@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tabard.agents.intake.admission import admit
-from tabard.client import ERROR, HEADER, MAX_PAYLOAD, WELCOME, IntakeClient, Refused, frame
+from tabard.client import MAX_PAYLOAD, IntakeClient, Refused
 from tabard.errors import IntakeError
+from tabard.intake_frames import ERROR, HEAD, WELCOME, frame
 from tabard.records import LOG_FIELDS, LOG_INDEX, MAX_RECORDS
 from tests.unit.ground.listening import Listener
 
@@ -80,9 +81,12 @@ def test_a_source_that_the_agent_knows_goes_on_behind_its_last_frame(listener: L
 def test_frames_lost_with_a_connection_are_sent_again_in_order(listener: Listener, path: Path) -> None:
     """What the agent had not accepted when it hung up comes on the next connection, before what is new."""
     client = IntakeClient(path, "s")
-    listener.hang_up_before |= {2, 4}
-    for number in range(1, 6):
-        client.send([record(f"m{number}")])
+    for hang_up in (2, 4):
+        listener.hang_up_before.add(hang_up)
+        client.send([record(f"m{hang_up - 1}")])
+        client.send([record(f"m{hang_up}")])
+        assert client.flush()
+    client.send([record("m5")])
     assert client.flush()
     assert messages(listener) == [f"m{number}" for number in range(1, 6)]
     client.close()
@@ -97,6 +101,22 @@ def test_a_refused_frame_is_told_and_not_sent_again(listener: Listener, path: Pa
     assert client.flush()
     assert client.refused == [Refused(2, "told to")]
     assert messages(listener) == ["m1", "m3"]
+    client.close()
+
+
+def test_a_refusal_that_was_lost_with_its_connection_is_told_all_the_same(
+    listener: Listener, path: Path
+) -> None:
+    """The agent accepted a later frame; that it names an earlier one as refused keeps it from seeming accepted."""
+    client = IntakeClient(path, "s")
+    listener.refuse.add(2)
+    listener.unanswered |= {2, 3}
+    listener.hang_up_before.add(4)
+    for number in range(1, 5):
+        client.send([record(f"m{number}")])
+    assert client.flush()
+    assert [refused.number for refused in client.refused] == [2]
+    assert messages(listener) == ["m1", "m3", "m4"]
     client.close()
 
 
@@ -130,7 +150,7 @@ class Rude:
         b"",
         frame(ERROR, 0, b"\x81\xa6reason\xa2no"),
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        HEADER.pack(2**32 - 1, WELCOME, 0),
+        HEAD.pack(2**32 - 1, WELCOME, 0),
         frame(WELCOME, 0),
     ],
     ids=["silence", "error", "another protocol", "an endless frame", "a welcome and no more"],

@@ -8,12 +8,13 @@ import random
 import msgpack
 import pytest
 
-from tabard.agents.intake import protocol
-from tabard.agents.intake.protocol import HEAD, Parser, Records, Violation, frame
+from tabard import intake_frames
+from tabard.agents.intake.protocol import Parser, Records, Violation, frame_of
+from tabard.intake_frames import HEAD
 from tabard.records import MAX_BODY, normalise_log
 from tests.unit.intake.samples import log_record
 
-HELLO = frame(protocol.HELLO, 0, {"v": 1, "source": "app"})
+HELLO = frame_of(intake_frames.HELLO, 0, {"v": 1, "source": "app"})
 
 
 def damaged(rng):
@@ -33,7 +34,7 @@ def damaged(rng):
                 payload[at:at] = payload[at : at + 20]
         if not payload:
             payload = bytearray(b"\xc0")
-    head = HEAD.pack(len(payload), protocol.RECORDS, rng.randrange(4))
+    head = HEAD.pack(len(payload), intake_frames.RECORDS, rng.randrange(4))
     if rng.random() < 0.05:
         head = bytes(byte ^ (rng.randrange(256) if rng.random() < 0.2 else 0) for byte in head)
     return head + payload

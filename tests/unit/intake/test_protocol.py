@@ -9,14 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tabard.agents.intake import protocol
+from tabard import intake_frames
 from tabard.agents.intake.batcher import MAX_GROUP
-from tabard.agents.intake.protocol import Event, Hello, Line, Parser, Ping, Records, Refusal, Violation, frame
+from tabard.agents.intake.protocol import (
+    Event,
+    Hello,
+    Line,
+    Parser,
+    Ping,
+    Records,
+    Refusal,
+    Violation,
+    frame_of,
+)
 from tabard.records import LOG_INDEX, MAX_BODY, MAX_RECORD, normalise_log
 from tests.unit.intake.samples import log_record
 
 NOW = 1_763_765_724_000_000_000
-HELLO = frame(protocol.HELLO, 0, {"v": 1, "source": "app-1", "service": "app"})
+HELLO = frame_of(intake_frames.HELLO, 0, {"v": 1, "source": "app-1", "service": "app"})
 
 
 def parse(data, cuts=()):
@@ -31,13 +41,13 @@ def parse(data, cuts=()):
 
 
 def records_frame(records, number=1):
-    return frame(protocol.RECORDS, number, records)
+    return frame_of(intake_frames.RECORDS, number, records)
 
 
 def refused(payload, number=1):
     """The one refusal that a frame with these bytes as payload is answered with."""
-    data = HELLO + protocol.HEAD.pack(len(payload), protocol.RECORDS, number) + payload
-    events = parse(data + frame(protocol.PING))
+    data = HELLO + intake_frames.HEAD.pack(len(payload), intake_frames.RECORDS, number) + payload
+    events = parse(data + frame_of(intake_frames.PING))
     assert isinstance(events[1], Refusal)
     assert isinstance(events[2], Ping), "the connection goes on after a refusal"
     return events[1]
@@ -47,7 +57,7 @@ def refused(payload, number=1):
 def test_records_that_fit_are_handed_on_unchanged(total):
     """The client's own bytes are what is journaled: nothing is encoded again."""
     payload = msgpack.packb([log_record(message=f"record {number}") for number in range(total)])
-    events = parse(HELLO + protocol.HEAD.pack(len(payload), protocol.RECORDS, 7) + payload)
+    events = parse(HELLO + intake_frames.HEAD.pack(len(payload), intake_frames.RECORDS, 7) + payload)
     assert events == [Hello("app-1", "app"), Records(7, payload, total, 0)]
 
 
@@ -96,7 +106,7 @@ def test_a_record_that_does_not_fit_is_normalised_and_the_others_left_alone(misf
 def test_broken_utf8_is_replaced():
     """Text that is no UTF-8 is stored readable instead of refusing its frame."""
     payload = msgpack.packb([log_record(message="caf_")]).replace(b"caf_", b"caf\xe9")
-    event = parse(HELLO + protocol.HEAD.pack(len(payload), protocol.RECORDS, 1) + payload)[1]
+    event = parse(HELLO + intake_frames.HEAD.pack(len(payload), intake_frames.RECORDS, 1) + payload)[1]
     assert isinstance(event, Records)
     assert msgpack.unpackb(event.records)[0][LOG_INDEX["message"]] == "caf\ufffd"
 
@@ -173,27 +183,27 @@ def test_a_frame_too_large_for_a_batch_is_refused():
 VIOLATIONS = {
     "records before hello": records_frame([log_record()]),
     "a second hello": HELLO + HELLO,
-    "an unknown kind": HELLO + frame(99),
-    "an answer's kind": HELLO + frame(protocol.WELCOME),
-    "a frame too large": HELLO + protocol.HEAD.pack(MAX_BODY + 1, protocol.RECORDS, 1),
+    "an unknown kind": HELLO + frame_of(99),
+    "an answer's kind": HELLO + frame_of(intake_frames.WELCOME),
+    "a frame too large": HELLO + intake_frames.HEAD.pack(MAX_BODY + 1, intake_frames.RECORDS, 1),
     "plain text": b"hello, is this the syslog?\n",
     "http": b"GET / HTTP/1.1\r\n\r\n",
     "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    "another version": frame(protocol.HELLO, 0, {"v": 2, "source": "x"}),
-    "no version": frame(protocol.HELLO, 0, {"source": "x"}),
-    "hello that is no map": frame(protocol.HELLO, 0, ["x"]),
-    "hello that is nothing": frame(protocol.HELLO),
-    "a source that is no text": frame(protocol.HELLO, 0, {"v": 1, "source": 7}),
-    "a source too long": frame(protocol.HELLO, 0, {"v": 1, "source": "x" * 129}),
-    "a source with control characters": frame(protocol.HELLO, 0, {"v": 1, "source": "a\nb"}),
+    "another version": frame_of(intake_frames.HELLO, 0, {"v": 2, "source": "x"}),
+    "no version": frame_of(intake_frames.HELLO, 0, {"source": "x"}),
+    "hello that is no map": frame_of(intake_frames.HELLO, 0, ["x"]),
+    "hello that is nothing": frame_of(intake_frames.HELLO),
+    "a source that is no text": frame_of(intake_frames.HELLO, 0, {"v": 1, "source": 7}),
+    "a source too long": frame_of(intake_frames.HELLO, 0, {"v": 1, "source": "x" * 129}),
+    "a source with control characters": frame_of(intake_frames.HELLO, 0, {"v": 1, "source": "a\nb"}),
 }
 
 
 @pytest.mark.parametrize("case", VIOLATIONS)
 def test_a_broken_protocol_ends_the_conversation(case):
     """One violation with a reason, and nothing after it is looked at."""
-    data = VIOLATIONS[case].ljust(protocol.HEAD.size, b"\n")
-    events = parse(data + frame(protocol.PING) * 3)
+    data = VIOLATIONS[case].ljust(intake_frames.HEAD.size, b"\n")
+    events = parse(data + frame_of(intake_frames.PING) * 3)
     assert isinstance(events[-1], Violation)
     assert events[-1].reason
     assert not any(isinstance(event, (Ping, Violation)) for event in events[:-1])
@@ -201,8 +211,8 @@ def test_a_broken_protocol_ends_the_conversation(case):
 
 def test_a_source_and_a_service_are_optional():
     """A producer that cannot come back gives no id."""
-    assert parse(frame(protocol.HELLO, 0, {"v": 1})) == [Hello("", "")]
-    assert parse(frame(protocol.HELLO, 0, {"v": 1, "source": None, "new": [1]})) == [Hello("", "")]
+    assert parse(frame_of(intake_frames.HELLO, 0, {"v": 1})) == [Hello("", "")]
+    assert parse(frame_of(intake_frames.HELLO, 0, {"v": 1, "source": None, "new": [1]})) == [Hello("", "")]
 
 
 def test_a_cut_frame_is_nothing():
@@ -214,15 +224,15 @@ def test_a_cut_frame_is_nothing():
 def test_an_unfinished_frame_is_all_that_is_held():
     """What was parsed is given back; the count of held bytes is right."""
     parser = Parser(lambda: NOW)
-    assert len(list(parser.feed(HELLO + frame(protocol.PING)[:5]))) == 1
+    assert len(list(parser.feed(HELLO + frame_of(intake_frames.PING)[:5]))) == 1
     assert parser.buffered == 5
-    list(parser.feed(frame(protocol.PING)[5:]))
+    list(parser.feed(frame_of(intake_frames.PING)[5:]))
     assert parser.buffered == 0
 
 
 FRAMES = st.one_of(
     st.just(HELLO),
-    st.just(frame(protocol.PING)),
+    st.just(frame_of(intake_frames.PING)),
     st.builds(
         lambda total, number: records_frame([log_record()] * total, number),
         st.integers(0, 12),
@@ -230,7 +240,7 @@ FRAMES = st.one_of(
     ),
     st.builds(records_frame, st.binary(max_size=20), st.integers(0, 9)),
     st.builds(
-        lambda payload, kind: protocol.HEAD.pack(len(payload), kind, 1) + payload,
+        lambda payload, kind: intake_frames.HEAD.pack(len(payload), kind, 1) + payload,
         st.binary(max_size=40),
         st.integers(0, 4),
     ),
@@ -253,7 +263,7 @@ def test_the_way_bytes_are_split_does_not_matter(data):
 @given(st.binary(max_size=400))
 def test_any_payload_is_admitted_or_refused(payload):
     """Random bytes as records end as one Records or one Refusal."""
-    data = HELLO + protocol.HEAD.pack(len(payload), protocol.RECORDS, 1) + payload
+    data = HELLO + intake_frames.HEAD.pack(len(payload), intake_frames.RECORDS, 1) + payload
     events = parse(data)
     assert len(events) == 2
     assert isinstance(events[1], (Records, Refusal))
