@@ -84,8 +84,8 @@ class Recovery:
             found.kept = max(newest.newest, newest.head.kept)
             found.lost = self._lost(newest, tail, boot)
             found.marks = self._marks(tail)
-            if not found.closed and newest.head.boot == boot:
-                found.unsynced = [s for s in self._catalog if s.number >= newest.head.unsynced]
+            if not found.closed:
+                found.unsynced = self._unsynced(boot)
         elif self._set_aside:
             found.closed, found.lost = False, 0
         for segment in self._suspects:
@@ -263,6 +263,14 @@ class Recovery:
             return 0
         torn = tail.torn
         return 1 if torn.prefix is None and torn.end - torn.offset >= PREFIX_BYTES else None
+
+    def _unsynced(self, boot: str) -> list[Segment]:
+        """The segments that a process of this boot may have left unsynced; of an earlier one, nothing waits."""
+        heads = [segment.head for segment in self._catalog if segment.head.boot]  # ruined heads know none
+        if heads and heads[-1].boot != boot:
+            return []
+        start = heads[-1].unsynced if heads else 0
+        return [segment for segment in self._catalog if segment.number >= start]
 
     def _marks(self, tail: Mended) -> dict[str, Any]:
         """The marks of the newest frames on top of the newest snapshot that can be read."""

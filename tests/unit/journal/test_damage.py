@@ -317,3 +317,29 @@ def test_the_quarantine_is_bounded_and_told_of_at_every_start() -> None:
     assert [fault.detail for fault in rig.journal.faults()] == [
         "64 damaged files are kept here to be looked at"
     ]
+
+
+def test_a_ruined_head_does_not_hide_what_is_unsynced() -> None:
+    """What a killed process left is synced by the next one, though the newest segment cannot say from where on."""
+    rig = Rig()
+    rig.add(10)
+    rig.journal.sync()
+    rig.fill(4)
+    shown = everything(rig.journal)
+    rig.disk.corrupt(rig.files()[-1], 0, b"XX")
+    rig.open()
+    rig.power_cut()
+    assert everything(rig.open())[: len(shown)] == shown
+
+
+def test_a_sync_that_failed_before_the_end_is_made_good_by_the_next_process() -> None:
+    """A sync of bytes the kernel has given up succeeds and does nothing: they have to be written again."""
+    rig = Rig()
+    rig.add(10)
+    rig.disk.fail("sync")
+    with pytest.raises(DiskRefused):
+        rig.journal.sync()
+    shown = everything(rig.journal)
+    rig.open()
+    rig.power_cut()
+    assert everything(rig.open())[: len(shown)] == shown
