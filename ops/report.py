@@ -15,7 +15,7 @@ from tabard.home import Home
 from tabard.ops import seen
 from tabard.ops.faults import Fault, of_roles
 from tabard.ops.seen import Seen
-from tabard.ops.stores import open_reader
+from tabard.ops.stores import numbers, open_reader, path_of
 from tabard.settings import Settings, load
 
 WELL: Final = "well"
@@ -104,18 +104,7 @@ def _store(
         return None, {}
     if stats.quarantined:
         faults.append(Fault("store", f"{stats.quarantined} batches are in quarantine: please report this"))
-    shown = {
-        "path": settings.str("store.path") or str(home.store),
-        "bytes": stats.bytes,
-        "free": stats.free,
-        "nodes": stats.nodes,
-        "gaps": stats.gaps,
-        "quarantined": stats.quarantined,
-        "streams": {
-            name: {"rows": stream.rows, "oldest": stream.oldest, "newest": stream.newest}
-            for name, stream in stats.streams.items()
-        },
-    }
+    shown = numbers(stats, path_of(home, settings))
     return shown, own.lag if own else {}
 
 

@@ -40,6 +40,13 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
             yield from _table(section)
 
 
+def store_lines(store: Mapping[str, Any]) -> Iterator[str]:
+    """The store alone."""
+    section = _stored(store)
+    yield section.title
+    yield from _table(section)
+
+
 def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
     yield Section(
         "Roles",

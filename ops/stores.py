@@ -1,8 +1,11 @@
-"""Opening the store of a home for a command that reads it."""
+"""Opening the store of a home for a command that reads it, and its numbers as one object."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from tabard.consumers.store.read import Reader
+from tabard.consumers.store.results import Stats
 from tabard.home import Home
 from tabard.settings import Settings, load
 
@@ -10,4 +13,25 @@ from tabard.settings import Settings, load
 def open_reader(home: Home, settings: Settings | None = None) -> Reader:
     """A reader of the store that the home's settings name. Raises SettingsError; StoreError at its first use."""
     settings = settings or load(home)
-    return Reader(settings.str("store.path") or home.store)
+    return Reader(path_of(home, settings))
+
+
+def path_of(home: Home, settings: Settings) -> str:
+    """The directory of the store."""
+    return settings.str("store.path") or str(home.store)
+
+
+def numbers(stats: Stats, path: str) -> dict[str, Any]:
+    """The store in numbers; times are nanoseconds since 1970 UTC."""
+    return {
+        "path": path,
+        "bytes": stats.bytes,
+        "free": stats.free,
+        "nodes": stats.nodes,
+        "gaps": stats.gaps,
+        "quarantined": stats.quarantined,
+        "streams": {
+            name: {"rows": stream.rows, "oldest": stream.oldest, "newest": stream.newest}
+            for name, stream in stats.streams.items()
+        },
+    }

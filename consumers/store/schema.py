@@ -17,6 +17,7 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
@@ -97,7 +98,7 @@ def migrate(connection: sqlite3.Connection, kind: FileKind, where: str) -> None:
         connection.execute("BEGIN IMMEDIATE")
         with engine.begin() as core:
             command.upgrade(_config(connection=core, database=kind.name), "head")
-    except (sqlite3.Error, SQLAlchemyError) as error:
+    except (sqlite3.Error, SQLAlchemyError, CommandError) as error:
         raise StoreError("the schema cannot be changed", found=str(error), where=where) from error
 
 

@@ -40,16 +40,16 @@ def status(home: Home, output: str) -> int:
         sys.stdout.writelines(f"{line}\n" for line in lines(found))
     else:
         indent = 2 if output == "json" else None
-        sys.stdout.write(json.dumps(_with_times(found), ensure_ascii=False, indent=indent) + "\n")
+        sys.stdout.write(json.dumps(with_times(found), ensure_ascii=False, indent=indent) + "\n")
     return {STOPPED: exits.FAILED, PARTLY: exits.PARTLY}.get(found["state"], exits.DONE)
 
 
-def _with_times(value: Any, key: str = "") -> Any:
+def with_times(value: Any, key: str = "") -> Any:
     """The same with every time as text."""
     from tabard.web.zones import iso
 
     if isinstance(value, dict):
-        return {name: _with_times(inner, name) for name, inner in value.items()}
+        return {name: with_times(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_with_times(inner) for inner in value]
+        return [with_times(inner) for inner in value]
     return iso(value) if key in _TIMES and isinstance(value, int) else value

@@ -8,6 +8,7 @@ from tabard.ops.cli.base import Entry
 from tabard.ops.cli.group import Group
 
 COMMANDS: Final = {
+    "stats": Entry("tabard.ops.cli.store_stats:store_stats", "Show how much is stored."),
     "upgrade": Entry(
         "tabard.ops.cli.store_upgrade:store_upgrade", "Bring the store to this version's schema."
     ),
@@ -17,5 +18,8 @@ store: Final = Group(
     name="store",
     table=COMMANDS,
     help="Look after the store.",
-    examples=[("tabard store upgrade", "After a new version of Tabard was installed")],
+    examples=[
+        ("tabard store stats", "How much is stored, and since when"),
+        ("tabard store upgrade", "After a new version of Tabard was installed"),
+    ],
 )

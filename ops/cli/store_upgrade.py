@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import click
-
 from tabard import exits
 from tabard.home import Home
 from tabard.ops.cli.base import command
+from tabard.ops.cli.options import output_option
+from tabard.ops.output import emit
 from tabard.ops.up.checks import refuse_missing, refuse_running
 from tabard.ops.up.plan import Planned
 from tabard.settings import load
@@ -19,11 +19,12 @@ from tabard.settings import load
         ("tabard store upgrade --home /srv/tabard", "That of another"),
     ],
 )
-def store_upgrade(home: Home) -> int:
+@output_option
+def store_upgrade(home: Home, output: str) -> int:
     """Bring the store to this version's schema.
 
     End the recorder before, and make a copy of the directory: an upgraded store is not read by older versions. A
-    store that is up to date is left as it is.
+    store that is up to date is left as it is. `tabard up` does this by itself before it starts a recorder.
     """
     refuse_missing(["recorder"])
     settings = load(home)
@@ -31,6 +32,7 @@ def store_upgrade(home: Home) -> int:
     refuse_running(home, [Planned("recorder", ("recorder",))])
     from tabard.consumers.store.schema import upgrade
 
-    for file, (before, after) in upgrade(settings.str("store.path") or home.store).items():
-        click.echo(f"{file}: {after}" if before == after else f"{file}: {before} to {after}")
+    done = upgrade(settings.str("store.path") or home.store)
+    rows = ({"file": file, "before": before, "after": after} for file, (before, after) in done.items())
+    emit(rows, ("file", "before", "after"), output)
     return exits.DONE

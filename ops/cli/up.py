@@ -72,8 +72,13 @@ def up(
         refuse_running(home, children)
         refuse_busy(addresses(settings, home, roles))
         # Late, so that a mistake above is told without the cost of these.
+        from tabard.ops.stores import path_of
         from tabard.ops.up.run import run
+        from tabard.ops.up.upgrade import upgrade_older
 
+        if "recorder" in roles:
+            for line in upgrade_older(path_of(home, settings)):
+                click.echo(f"tabard: {line}", err=True)
         run(home, settings, children, stage, given)
     return exits.DONE
 

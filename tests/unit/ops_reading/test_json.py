@@ -18,7 +18,17 @@ from tabard.web.api import as_dict
 from tests.unit.ops_reading.conftest import Run
 
 PAGE: Final = (Path(__file__).parents[3] / "docs/reference/json.md").read_text(encoding="utf-8")
-COMMANDS: Final = ("logs", "nodes", "status", "sink list", "check", "settings", "bench")
+COMMANDS: Final = (
+    "logs",
+    "nodes",
+    "status",
+    "store stats",
+    "store upgrade",
+    "sink list",
+    "check",
+    "settings",
+    "bench",
+)
 
 
 def described(heading: str) -> list[str]:
@@ -68,6 +78,15 @@ def test_status_of_a_home_where_nothing_runs(tabard: Run) -> None:
     assert (found["state"], found["faults"], found["roles"], found["recorder"]) == ("stopped", [], [], None)
 
 
+def test_store(tabard: Run) -> None:
+    """The store in numbers is what status says of it; an upgrade lists its files."""
+    found = json.loads(tabard("store", "stats", "-o", "json").stdout)
+    assert found == json.loads(tabard("status", "-o", "json").stdout)["store"]
+    rows = json.loads(tabard("store", "upgrade", "-o", "json").stdout)
+    assert [list(row) for row in rows] == [described("tabard store upgrade")] * 2
+    assert all(row["before"] == row["after"] for row in rows)
+
+
 def test_bench() -> None:
     """What a run writes; the figures differ from bench to bench."""
     stream = io.StringIO()
@@ -89,10 +108,10 @@ def times(value: Any) -> Iterator[str]:
         yield value
 
 
-@pytest.mark.parametrize("command", ["logs", "nodes", "status"])
+@pytest.mark.parametrize("command", ["logs", "nodes", "status", "store stats"])
 def test_times_are_utc_to_the_nanosecond(tabard: Run, command: str) -> None:
     """One form of time everywhere, whatever the reader's time zone."""
-    found = list(times(json.loads(tabard(command, "-o", "json").stdout)))
+    found = list(times(json.loads(tabard(*command.split(), "-o", "json").stdout)))
     assert found
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", time) for time in found)
 
