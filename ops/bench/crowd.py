@@ -9,6 +9,7 @@ from typing import Self
 
 from tabard.errors import TabardError
 from tabard.ops.bench import usage
+from tabard.ops.bench.surroundings import unbroken
 
 
 class Crowd:
@@ -28,11 +29,12 @@ class Crowd:
             raise TabardError("idle processes cannot be started", expected="the program sleep", found="none")
         try:
             for _ in range(self._wanted - usage.processes()):
-                self._added.append(
-                    subprocess.Popen(
-                        [sleep, str(self._longest)], stdin=subprocess.DEVNULL, process_group=0, env={}
+                with unbroken():
+                    self._added.append(
+                        subprocess.Popen(
+                            [sleep, str(self._longest)], stdin=subprocess.DEVNULL, process_group=0, env={}
+                        )
                     )
-                )
         except BaseException:
             self._end()
             raise

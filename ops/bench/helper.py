@@ -7,6 +7,7 @@ does, which is also when whoever asked it is gone.
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tabard.errors import TabardError
-from tabard.ops.bench.surroundings import environment
+from tabard.ops.bench.surroundings import environment, unbroken
 
 _ENDING: Final = 5.0
 _CHUNK: Final = 65_536
@@ -28,13 +29,14 @@ class Helper:
     def __init__(self, module: str) -> None:
         self._module = module
         self._rest = b""
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment(),
-            process_group=0,  # a Ctrl-C reaches the bench, which then ends this in order
-        )
+        with unbroken():
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment(),
+                process_group=0,  # a Ctrl-C reaches the bench, which then ends this in order
+            )
 
     @property
     def pid(self) -> int:
@@ -72,30 +74,28 @@ class Helper:
 
     def hear(self, timeout: float) -> dict[str, Any]:
         """The next answer. Raises TabardError when none comes within `timeout` seconds."""
-        line = self._line(time.monotonic() + timeout)
-        if line is None:
-            raise TabardError(
-                "a part of the bench gave no answer",
-                expected=f"one within {timeout:.0f}s",
-                found="silence" if self._process.poll() is None else "its end",
-                where=self._module,
-            )
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def _line(self, deadline: float) -> bytes | None:
         assert self._process.stdout is not None
         pipe = self._process.stdout.fileno()
+        deadline = time.monotonic() + timeout
         while b"\n" not in self._rest:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([pipe], [], [], left)[0]:
-                return None
-            data = self._process.stdout.read1(_CHUNK)  # type: ignore[attr-defined]  # a BufferedReader
+                raise self._no_answer(timeout, "silence")
+            data = os.read(pipe, _CHUNK)
             if not data:
-                return None
+                raise self._no_answer(timeout, "its end")
             self._rest += data
         line, _, self._rest = self._rest.partition(b"\n")
-        return line
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _no_answer(self, timeout: float, found: str) -> TabardError:
+        return TabardError(
+            "a part of the bench gave no answer",
+            expected=f"one within {timeout:.0f}s",
+            found=found,
+            where=self._module,
+        )
 
 
 def requests() -> Iterator[Mapping[str, Any]]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import median
+from typing import TypeVar
+
+_K = TypeVar("_K")
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -20,6 +23,6 @@ def medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: median(run[name] for run in runs) for name in runs[0]}
 
 
-def best(rates: Mapping[int, Sequence[float]]) -> int:
+def best(rates: Mapping[_K, Sequence[float]]) -> _K:
     """The key whose rates have the highest median."""
     return max(rates, key=lambda key: median(rates[key]))

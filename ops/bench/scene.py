@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Collection, Mapping
@@ -14,7 +15,7 @@ from tabard.brokers.loop import Loop
 from tabard.errors import TabardError
 from tabard.home import Home
 from tabard.ops.bench import usage
-from tabard.ops.bench.surroundings import environment
+from tabard.ops.bench.surroundings import environment, unbroken
 from tabard.ops.up.child import Child
 from tabard.ops.up.plan import PATIENCE, planned, stages
 from tabard.settings import load
@@ -52,6 +53,10 @@ class Scene:
         finally:
             for child in self._children.values():
                 child.kill()
+            if (
+                self.home.sockets != self.home.run
+            ):  # where a long path has its sockets, outside of the directory
+                shutil.rmtree(self.home.sockets, ignore_errors=True)
             os.close(self._life)
             os.close(self._lifeline)
             self._loop.close()
@@ -68,14 +73,15 @@ class Scene:
         ready: list[float] = []
         said = self._words[name] = []
         began = time.monotonic()
-        self._children[name] = Child(
-            [sys.executable, "-P", "-m", "tabard.ops.main", *words],
-            self._loop,
-            self._lifeline,
-            environment(),
-            on_ready=lambda: ready.append(time.monotonic()),
-            on_line=said.append,
-        )
+        with unbroken():
+            self._children[name] = Child(
+                [sys.executable, "-P", "-m", "tabard.ops.main", *words],
+                self._loop,
+                self._lifeline,
+                environment(),
+                on_ready=lambda: ready.append(time.monotonic()),
+                on_line=said.append,
+            )
         while not ready:
             self.rest(0.5)
             if time.monotonic() > began + STARTING:

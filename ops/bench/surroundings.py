@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Final
 
 _FORGOTTEN: Final = ("DEV_STAGE", "PYTHONDONTWRITEBYTECODE", "PYTHONPROFILEIMPORTTIME", "PYTHONTRACEMALLOC")
 
@@ -26,24 +26,54 @@ def environment() -> dict[str, str]:
     }
 
 
+class _Ending:
+    """Ctrl-C, SIGTERM or a closed terminal: taken once, and not in the middle of what must be whole."""
+
+    def __init__(self) -> None:
+        self._whole = 0
+        self._told = False
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt within when told to end; what follows it is not interrupted again."""
+        self._told = False
+        before = {number: signal.signal(number, self._tell) for number in _ENDINGS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+    @contextlib.contextmanager
+    def held_off(self) -> Iterator[None]:
+        """Let nothing interrupt what is within; it is made up for at the end."""
+        told = self._told
+        self._whole += 1
+        try:
+            yield
+        finally:
+            self._whole -= 1
+        if self._told and not told:
+            raise KeyboardInterrupt
+
+    def _tell(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._told:
+            self._told = True
+            if not self._whole:
+                raise KeyboardInterrupt
+
+
+_ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ending: Final = _Ending()
+unbroken: Final = _ending.held_off
+"""A context in which a process is started and noted: an interruption in between would leave it to nobody."""
+
+
 @contextlib.contextmanager
 def workplace() -> Iterator[Path]:
-    """A directory of this user alone that is removed at the end, also when the bench is told to end."""
-    with _ending_in_order(), tempfile.TemporaryDirectory(prefix="tabard-bench-") as directory:
+    """A directory of this user alone that is removed at the end, also when the bench is told to end.
+
+    To be entered in the main thread, before anything is started that has to be ended.
+    """
+    with _ending.taken(), tempfile.TemporaryDirectory(prefix="tabard-bench-") as directory:
         yield Path(directory)
-
-
-@contextlib.contextmanager
-def _ending_in_order() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the bench as Ctrl-C does: everything it started is ended first."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, _interrupt) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

@@ -1,0 +1,117 @@
+"""Each bench, run as a user runs it, small: it measures, says so, and leaves nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# They start real processes: one worker at a time, with those of the rooms that do the same.
+pytestmark = pytest.mark.xdist_group("processes")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """Where the bench makes its directory; afterwards it is empty, and no process has to do with it."""
+    yield tmp_path
+    assert list(tmp_path.iterdir()) == []
+    assert _processes(tmp_path) == []
+
+
+def _processes(place: Path) -> list[str]:
+    found = []
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(place) in words:
+                    found.append(words)
+    return found
+
+
+def _start(place: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tabard.ops.main", "bench", *arguments],
+        env={**os.environ, "TMPDIR": str(place)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+
+
+def _run(place: Path, *arguments: str) -> dict[str, Any]:
+    process = _start(place, *arguments, "-o", "json")
+    out, err = process.communicate(timeout=150)
+    assert process.returncode == 0, err
+    result: dict[str, Any] = json.loads(out)
+    return result
+
+
+def test_ingest_measures_the_chain_beside_the_bare_insert(place: Path) -> None:
+    """A few thousand records through all roles, the sweep, the delay; every record arrived exactly once."""
+    found = _run(place, "ingest", "--records", "3000", "--rounds", "1", "--seconds", "1")
+    assert found["bench"] == "ingest"
+    results = found["results"]
+    assert results["records"] == 3000
+    assert results["records_per_second"] > 0
+    assert set(results["cpu_seconds_per_million"]) == {
+        "generator",
+        "agent",
+        "broker.b1",
+        "broker.b2",
+        "broker.b3",
+        "recorder",
+    }
+    sweep = results["bare_sweep_rows_per_second"]
+    assert [list(sizes) for sizes in sweep.values()] == [["256", "1024", "4096", "16384", "65536"]] * 2
+    assert results["bare_insert"]["rows_per_second"] == max(sweep["one_row"].values())
+    assert 0 < results["delay_ms"]["p50"] <= results["delay_ms"]["p99"] <= results["delay_ms"]["p100"]
+    assert set(found["aims"]) == {"ratio to the bare insert", "delay p50", "delay p99"}
+
+
+def test_agent_measures_what_it_costs_its_host(place: Path) -> None:
+    """Memory, CPU, start and cron check are there, with the processes that were on the host."""
+    found = _run(place, "agent", "--seconds", "1", "--rounds", "1")
+    assert found["bench"] == "agent"
+    results = found["results"]
+    assert results["processes"] >= 250  # others on this host come and go meanwhile
+    assert 0 < results["private_mb"] <= results["pss_mb"] <= results["rss_mb"]
+    assert results["start_ms"] > 0
+    assert results["cron_check_ms"] > 0
+    assert results["plain_interpreter_ms"] > 0
+    assert set(found["aims"]) == {"memory (PSS)", "CPU", "cron check"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_bench_that_is_interrupted_leaves_nothing(place: Path, number: signal.Signals) -> None:
+    """With roles and helpers running, Ctrl-C and SIGTERM end it, and all that it started."""
+    process = _start(place, "ingest", "--records", "20000", "--rounds", "50")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "round 1 of" in line:
+            break
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def test_a_bench_that_is_killed_takes_its_roles_with_it(tmp_path: Path) -> None:
+    """Nobody can clean up then, but the roles see that their parent is gone and end by themselves."""
+    process = _start(tmp_path, "ingest", "--records", "20000", "--rounds", "50")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "round 1 of" in line:
+            break
+    process.kill()
+    # The pipes stay open for as long as anything that the bench started runs.
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
