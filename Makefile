@@ -5,6 +5,8 @@ HOME_DIR ?= .tabard
 UP_ARGS ?=
 TEST_ARGS ?=
 SEEDS ?= 20000
+BENCH ?= ingest agent
+BENCH_ARGS ?=
 bin := .venv/bin
 
 .DEFAULT_GOAL := help
@@ -49,8 +51,8 @@ format: setup-dev ## let ruff put the code in order
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
 
-bench: setup ## measure: records a second, delay, CPU and memory (BENCH_ARGS name one, as in BENCH_ARGS=agent)
-	@$(bin)/tabard bench $(BENCH_ARGS)
+bench: setup ## measure: records a second, delay, CPU and memory (BENCH=agent for one; BENCH_ARGS are handed on)
+	@for name in $(BENCH); do $(bin)/tabard bench $$name $(BENCH_ARGS) || exit; done
 
 dist: setup-dev ## build the source distribution and the wheel into dist/
 	@rm -rf build dist

@@ -184,6 +184,12 @@ def test_every_row_of_the_table_can_be_run(name: str) -> None:
     assert callable(BENCHES[name].load())
 
 
+def test_make_runs_every_bench(root: Path) -> None:
+    """`make bench` knows all names of the table, and no other."""
+    text = (root / "Makefile").read_text(encoding="utf-8")
+    assert next(line for line in text.splitlines() if line.startswith("BENCH ?=")).split()[2:] == list(BENCHES)
+
+
 def test_a_record_carries_its_number_and_product() -> None:
     """That is how it is found again among what the roles say themselves."""
     made = record(7, TIME)
