@@ -19,6 +19,7 @@ from tabard.consumers.store.cursors import state_of
 from tabard.consumers.store.database import REFUSALS, Database
 from tabard.consumers.store.rows import Builder, Malformed, Row, Suspicious, builder
 from tabard.consumers.store.statements import Statements
+from tabard.records import clean_text
 
 BEFORE_CURSOR: Final = failpoints.declare(
     "store.before_cursor", "about to set cursors, in an open transaction"
@@ -253,7 +254,7 @@ class Commit:
                 unit.epoch_id,
                 header.first,
                 header.count,
-                reason.encode("utf-8", "replace").decode(),
+                clean_text(reason),
                 batch.head,
                 batch.signature,
                 batch.body,
@@ -287,8 +288,8 @@ class Commit:
                 gap.count,
                 int(gap.at_least),
                 gap.kind,
-                gap.reason,
-                detail,
+                clean_text(gap.reason),
+                clean_text(detail),
                 self._time_of(item.stream, epoch_id, gap.first),
                 self._arrived,
             ),

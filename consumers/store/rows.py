@@ -7,13 +7,12 @@ the records looked at one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 from typing import Any, Final
 
 from tabard.brokers.delivery.ports import Entry
 from tabard.brokers.wire.codec import pack
 from tabard.brokers.wire.streams import LOGS
-from tabard.records import LOG_INDEX, SAMPLE_WIDTH, TIME_MAX, TIME_MIN, clean_text, normalise_log
+from tabard.records import INT_FIELDS, LOG_FIELDS, SAMPLE_WIDTH, TIME_MAX, TIME_MIN, clean_text, normalise_log
 
 Row = tuple[Any, ...]
 Builder = Callable[[Entry, int, int, int], list[Row]]
@@ -27,9 +26,7 @@ class Suspicious(Exception):
     """Raised when the records of a batch have to be made storable one by one."""
 
 
-_VERBATIM: Final = tuple(
-    itemgetter(LOG_INDEX[name]) for name in ("message", "exception", "stack", "attributes")
-)
+_TEXTS: Final = tuple(position for position, name in enumerate(LOG_FIELDS) if name not in INT_FIELDS)
 
 
 def builder(stream: int, *, careful: bool) -> Builder:
@@ -52,7 +49,7 @@ def log_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Ro
     seq = entry.batch.header.first
     rows: list[Row] = []
     for _source, _mark, origin, records in entry.groups or ():
-        _must_be_clean(records)
+        _must_be_clean(origin, records)
         end = seq + len(records)
         rows += [
             (node_id, epoch_id, seq, arrived, origin) + record  # noqa: RUF005 -- a third faster than unpacking
@@ -65,11 +62,15 @@ def log_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Ro
     return rows
 
 
-def _must_be_clean(records: Sequence[Any]) -> None:
-    """Look for NUL, which the other checks leave to the database, in the texts that come from outside verbatim."""
-    for column in _VERBATIM:
-        if "\0" in "\n".join(filter(None, map(column, records))):
+def _must_be_clean(origin: Any, records: Sequence[Any]) -> None:
+    """Look for NUL, which one database takes and another does not."""
+    columns = tuple(zip(*records, strict=True))
+    for column in (columns[position] for position in _TEXTS):
+        # Most columns are empty, and found to be so at a tenth of the cost.
+        if column.count(None) != len(column) and "\0" in "".join(filter(None, column)):
             raise Suspicious
+    if origin is not None and "\0" in origin:
+        raise Suspicious
 
 
 def careful_log_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Row]:
@@ -102,7 +103,7 @@ def map_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Ro
                 raise Malformed(f"record {seq} is not an integer, a text and a map")
             if not TIME_MIN < time <= TIME_MAX:
                 time = arrived
-            rows.append((node_id, epoch_id, seq, arrived, time, kind, pack(data)))
+            rows.append((node_id, epoch_id, seq, arrived, time, clean_text(kind), pack(data)))
             seq += 1
     _must_end(entry, seq)
     return rows

@@ -30,7 +30,7 @@ from tabard.intake_frames import (
     WELCOME,
     frame,
 )
-from tabard.records import MAX_BODY, MAX_RECORDS
+from tabard.records import MAX_BODY, MAX_RECORDS, clean_text
 
 DEFAULT_WINDOW: Final = 64
 """Frames sent and not yet answered, after which `send` waits."""
@@ -255,7 +255,7 @@ def _payloads(records: Iterable[Sequence[Any]]) -> list[bytes]:
     packed: list[bytes] = []
     size = 0
     for record in records:
-        encoded: bytes = msgpack.packb(record, unicode_errors="surrogatepass")
+        encoded = _encoded(record)
         if len(encoded) > MAX_PAYLOAD:
             raise IntakeError(
                 "a record is too large",
@@ -270,6 +270,15 @@ def _payloads(records: Iterable[Sequence[Any]]) -> list[bytes]:
     if packed:
         payloads.append(_array(packed))
     return payloads
+
+
+def _encoded(record: Sequence[Any]) -> bytes:
+    """One record; lone surrogates, which UTF-8 does not have, are replaced."""
+    try:
+        encoded: bytes = msgpack.packb(record)
+    except UnicodeEncodeError:
+        encoded = msgpack.packb([clean_text(value) if isinstance(value, str) else value for value in record])
+    return encoded
 
 
 def _array(packed: list[bytes]) -> bytes:

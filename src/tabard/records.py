@@ -9,6 +9,7 @@ by (product, system, sub-systems, two free user fields, package and version).
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, Final
 
 LOG_FIELDS: Final = (
@@ -82,6 +83,9 @@ SEVERITIES: Final = {
 """Level words (upper case) to OpenTelemetry severity numbers."""
 
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
 def severity_name(severity: int) -> str:
     """The usual word of a severity number: ``DEBUG`` for 5 to 8, ``INFO`` for 9 to 12 and so on."""
     if severity <= 0:
@@ -91,13 +95,13 @@ def severity_name(severity: int) -> str:
 
 
 def clean_text(value: str) -> str:
-    """``value`` without what no database column takes: NUL becomes U+2400, lone surrogates U+FFFD."""
+    """``value`` without what no database column takes: NUL becomes U+2400, each lone surrogate U+FFFD."""
     if "\0" in value:
         value = value.replace("\0", "\u2400")
     try:
         value.encode()
     except UnicodeEncodeError:
-        value = value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        value = _SURROGATE.sub("\ufffd", value)
     return value
 
 

@@ -336,11 +336,26 @@ class StorageContract:
         assert len(engine.table(store, LOGS, "quarantine", "first")) == 3
         assert store.load(WEB, LOGS, [chain.epoch])[chain.epoch].ranges.solid == 3
 
+    def test_odd_texts_beside_the_records_are_made_storable(
+        self, engine: Engine[Any], store: SinkStore
+    ) -> None:
+        """The origin of a group, the kind of a sample, the reason of a gap."""
+        chain, samples = Chain(), Chain(MAIL, SAMPLES)
+        batch, _ = chain.cut(logs(1))
+        chain.take(batch)
+        work = EpochWork(WEB, LOGS, chain.cursor, [Entry(batch, [("", None, "uid\0 7", logs(1))])])
+        store.commit([work, samples.work([(NOON, "ho\0st", {})])], ARRIVED)
+        store.commit([chain.lose(1, "quo\0ta")], ARRIVED)
+        assert engine.rows(store, LOGS, "origin") == [("uid␀ 7",)]
+        assert engine.rows(store, SAMPLES, "kind") == [("ho␀st",)]
+        assert engine.table(store, LOGS, "gap", "reason") == [("quo␀ta",)]
+
     @pytest.mark.parametrize(
         ("bad", "columns", "stored"),
         [
             (log("a\0b"), "message", ("a␀b",)),
-            (log("a\ud800b"), "message", ("a" + 3 * "\ufffd" + "b",)),
+            (log(service="a\0b", thread="\0"), "service, thread", ("a␀b", "␀")),
+            (log("a\ud800b\udfff", logger="\udead"), "message, logger", ("a\ufffdb\ufffd", "\ufffd")),
             (log(line=2**70, process=-(2**70)), "line, process", (2**63 - 1, -(2**63))),
             (log(time=TIME_MAX + 1), "time", (ARRIVED,)),
             (log(time=-5), "time", (ARRIVED,)),
