@@ -409,10 +409,11 @@ def _after_cut(inode: _Inode, rng: Random) -> bytes:
         rest = old
     elif outcome < 0.5:
         rest = fresh
-    else:
-        rest = fresh[: rng.randrange(len(fresh) + 1)]
-        if outcome > 0.8 and rest:
-            at = rng.randrange(len(rest)) // SECTOR * SECTOR
+    else:  # what was overwritten is old or new; only what was added can be torn or garbage
+        reached = rng.randrange(len(fresh) + 1)
+        rest = fresh[:reached] + old[reached:]
+        if outcome > 0.8 and len(rest) > len(old):
+            at = rng.randrange(len(old), len(rest))
             size = min(SECTOR, len(rest) - at)
             ruin = b"\0" * size if outcome > 0.9 else rng.randbytes(size)
             rest = rest[:at] + ruin + rest[at + size :]
