@@ -243,11 +243,7 @@ class Intake:
     def _open(self, key: NodeKey, stream: StreamBook, book: EpochBook, info: Open) -> None:
         book.opened = True
         if info.previous is None:
-            before = self._store.newest(key, stream.stream)
-            if before is not None and before.epoch != book.stored_as:
-                detail = "the node's journal began anew: what it accepted and had not sent is not known"
-                book.gaps.append(_doubt(before.epoch, before.ranges.high + 1, "journal replaced", detail))
-            return
+            return  # a new journal; if there was another one, its epochs are unlisted
         past = self._book(key, stream, info.previous)
         if not book.past:
             book.previous, book.previous_last = past.stored_as, info.previous_last

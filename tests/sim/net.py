@@ -6,7 +6,6 @@ from collections.abc import Callable
 from random import Random
 
 from tabard.brokers.forwarder import Forwarder
-from tabard.brokers.wire.messages import Message
 from tests.sim.clock import Time
 
 Deliver = Callable[[list[bytes]], None]
@@ -23,7 +22,6 @@ class Link:
         self._loss = loss
         self._queued = 0
         self._last = 0.0
-        self._life = 0
         self.cut = False
         self.dropped = 0
 
@@ -34,17 +32,14 @@ class Link:
             return
         self._queued += 1
         self._last = max(self._last, self._time.now + self._rng.uniform(0.0005, 0.02))
-        life = self._life
-        self._time.at(self._last, lambda: self._arrive(frames, life))
+        self._time.at(self._last, lambda: self._arrive(frames))
 
-    def flush(self) -> None:
-        """Lose everything under way: the process at one end died."""
-        self._life += 1
-        self._queued = 0
+    def heal(self) -> None:
+        """Lose nothing any more, but for want of room."""
+        self.cut = False
+        self._loss = 0.0
 
-    def _arrive(self, frames: list[bytes], life: int) -> None:
-        if life != self._life:
-            return
+    def _arrive(self, frames: list[bytes]) -> None:
         self._queued -= 1
         if self.cut:
             self.dropped += 1
@@ -80,8 +75,3 @@ class SimBroker:
         for prefix, link in self.down_links.items():
             if topic.startswith(("a/", prefix)):
                 link.send(list(passed))
-
-
-def frames(message: Message) -> list[bytes]:
-    """A message as the frames that travel."""
-    return list(message)

@@ -9,18 +9,25 @@ from typing import Any, NamedTuple
 
 from tabard.agents.journal.journal import Journal
 from tabard.agents.journal.limits import Limits
+from tabard.agents.journal.outbox import Outbox
 from tabard.brokers.delivery.ports import NodeKey
 from tabard.brokers.delivery.publisher import Publisher
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire.codec import pack
 from tabard.brokers.wire.messages import Message
-from tabard.brokers.wire.streams import LOGS, SAMPLES, STREAM_NAMES
+from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
 from tabard.errors import JournalError
 from tabard.records import LOG_INDEX, LOG_WIDTH
 from tests.sim.clock import HostClock, Time
-from tests.sim.disk import SimDisk
+from tests.sim.database import SimDatabase
+from tests.sim.disk import Killed, SimDisk
 
-TICK = 0.25
+ENFORCE_EVERY = 1.0
+FSYNC = 0.05
+"""Seconds from an append to its sync."""
+FROZEN_INBOX = 500
+"""Messages that wait in the socket of a frozen process."""
+NOON = 1_700_000_000_000_000_000
 PAD = "x" * 40
 
 
@@ -39,30 +46,39 @@ class SimNode:
     """One host. `up` publishes; what it is told comes in by `receive`."""
 
     def __init__(
-        self, time: Time, rng: Random, name: str, zone: str, up: Callable[[list[bytes]], None], limits: Limits
+        self,
+        time: Time,
+        rng: Random,
+        name: str,
+        zone: str,
+        up: Callable[[list[bytes]], None],
+        limits: Limits,
+        outbox: Limits,
     ) -> None:
         self.time = time
         self.rng = rng
         self.key = NodeKey(name, zone)
         self.disk = SimDisk()
+        self.database = SimDatabase()
         self.clock = HostClock(time)
         self.limits = limits
+        self.outbox_limits = outbox
         self.up = up
         self.accepted: list[Accepted] = []
         self.unsynced: list[Accepted] = []
-        self.lost_by_power: list[Accepted] = []
-        self.rolled_back: list[Accepted] = []
+        self.lost_by_power: set[str] = set()
+        self.rolled_back: set[str] = set()
         self.exchanged_at: int | None = None
         """How many records were accepted when the files were copied that now lie in the place of the journal's."""
         self.refused = 0
         self.life = 0
         self.alive = False
         self.frozen: list[list[bytes]] | None = None
-        self.journals: dict[int, Journal] = {}
+        self.journals: dict[int, Journal | Outbox] = {}
         self.publisher: Publisher | None = None
         self._numbers = dict.fromkeys(STREAM_NAMES, 0)
-        self.fsync_delay = 0.05
         self._sync_due = False
+        self._wake_at = float("inf")
 
     # --- life ------------------------------------------------------------------------------
 
@@ -70,65 +86,71 @@ class SimNode:
         """Start the agent on what the disk holds."""
         self.life += 1
         self.frozen = None
-        try:
-            self.journals = {
-                stream: Journal.open(
-                    self.disk,
-                    f"journal/{STREAM_NAMES[stream]}",
-                    stream,
-                    limits=self.limits,
-                    clock=self.clock,
-                    seal=OpenSeal(),
-                    entropy=self._entropy,
-                    boot=self.clock.boot,
-                    node=self.key.node,
-                    zone=self.key.zone,
-                    version="sim",
-                )
-                for stream in (LOGS, SAMPLES)
-            }
-        except JournalError:
-            self.time.at(self.time.now + 1.0, self._restart_of(self.life))
-            return
-        self.publisher = Publisher(self.key, ["main"], self.journals, OpenSeal(), self._entropy, interval=5.0)
-        self.alive = True
         self._sync_due = False
-        self._tick(self.life)
+        self._wake_at = float("inf")
+        try:
+            self.journals = {CONTROL: self._outbox(), LOGS: self._journal(LOGS), SAMPLES: self._journal(SAMPLES)}
+        except (JournalError, Killed):
+            self._restart_later()
+            return
+        self.publisher = Publisher(self.key, ["main"], self.journals, OpenSeal(), self.rng.randbytes, interval=5.0)
+        self.alive = True
+        self._tick()
 
-    def _restart_of(self, life: int) -> Callable[[], None]:
-        return lambda: self.start() if life == self.life and not self.alive else None
+    def _outbox(self) -> Outbox:
+        return Outbox.open(self.database.connect, CONTROL, limits=self.outbox_limits, **self._author())
 
-    def _entropy(self, size: int) -> bytes:
-        return self.rng.randbytes(size)
+    def _journal(self, stream: int) -> Journal:
+        directory = f"journal/{STREAM_NAMES[stream]}"
+        return Journal.open(self.disk, directory, stream, limits=self.limits, **self._author())
+
+    def _author(self) -> dict[str, Any]:
+        return {
+            "clock": self.clock,
+            "seal": OpenSeal(),
+            "entropy": self.rng.randbytes,
+            "boot": self.clock.boot,
+            "node": self.key.node,
+            "zone": self.key.zone,
+            "version": "sim",
+        }
+
+    def _restart_later(self) -> None:
+        life = self.life
+        self.time.at(self.time.now + 1.0, lambda: self.start() if life == self.life and not self.alive else None)
 
     def kill(self) -> None:
         """SIGKILL: memory is gone, the page cache is not."""
         if self.exchanged_at is not None:
-            self.rolled_back.extend(self.accepted[self.exchanged_at :])
+            self._roll_back_from(self.exchanged_at)
             self.exchanged_at = None
         self.alive = False
         self.life += 1
+        self.disk.fuse = None
+        self.database.connection.close()
         self.journals = {}
         self.publisher = None
 
     def stop(self) -> None:
         """An orderly end."""
         if self.alive:
-            try:
-                for journal in self.journals.values():
-                    journal.close()
-            except JournalError:
-                pass  # the disk refuses: it ends as if it had been killed
-            else:
-                self._synced()
+            self._mortal(self._close)
         self.kill()
+
+    def _close(self) -> None:
+        try:
+            for journal in self.journals.values():
+                journal.close()
+        except JournalError:
+            return  # the disk refuses: it ends as if it had been killed
+        self._synced()
 
     def power_cut(self) -> None:
         """Memory and whatever was not synced are gone."""
         self.kill()
         self.disk.power_cut(self.rng)
         self.clock.reboot()
-        self.lost_by_power.extend(self.unsynced)
+        self.lost_by_power.update(entry.payload for entry in self.unsynced)
         self.unsynced.clear()
 
     def freeze(self) -> None:
@@ -142,31 +164,65 @@ class SimNode:
             waiting, self.frozen = self.frozen, None
             for frames in waiting:
                 self.receive(frames)
-            self._tick(self.life)
+            self._tick()
+
+    def _mortal(self, action: Callable[[], None]) -> None:
+        """Do what may end the process in the middle of it."""
+        try:
+            action()
+        except Killed:
+            self.kill()
+            self._restart_later()
+
+    # --- copies ----------------------------------------------------------------------------
+
+    def disk_snapshot(self) -> Any:
+        """All files, the outbox included."""
+        return self.disk.snapshot(), self.database.snapshot()
+
+    def disk_restore(self, snapshot: Any) -> None:
+        """Put older files in the place of all; nobody has them open."""
+        files, database = snapshot
+        self.disk.restore(files)
+        self.database.restore(database)
+        self.unsynced.clear()
+
+    def roll_back(self, mark: int) -> None:
+        """What was accepted from number `mark` on may be gone without a trace."""
+        self._roll_back_from(mark)
+
+    def _roll_back_from(self, mark: int) -> None:
+        self.rolled_back.update(entry.payload for entry in self.accepted[mark:])
 
     def host_snapshot(self) -> Any:
         """The whole machine as it runs: memory and disk, as a hypervisor copies it."""
-        kept = (self.time, self.rng, self.clock, self, self.up)
+        kept = (self.time, self.rng, self.clock, self.database, self, self.up)
         memo: dict[int, Any] = {id(item): item for item in kept}
+        memo[id(self.database.connection)] = None  # opened again at the next use
         state = (self.disk, self.journals, self.publisher, self.unsynced)
-        return copy.deepcopy(state, memo)
+        return copy.deepcopy(state, memo), self.database.snapshot()
 
     def host_restore(self, snapshot: Any) -> None:
         """Go on from the copy, as if nothing had happened since; the clock is the host's and goes on."""
-        self.life += 1
+        self.kill()
+        memory, database = snapshot
         self.alive = True
         self.frozen = None
-        self.disk, self.journals, self.publisher, self.unsynced = snapshot
+        self.disk, self.journals, self.publisher, self.unsynced = memory
+        self.database.restore(database)
+        self._wake_at = float("inf")
         self._sync_due = True
         self._sync(self.life)
-        self._tick(self.life)
+        self._tick()
 
     # --- work ------------------------------------------------------------------------------
 
     def produce(self, stream: int, count: int) -> None:
         """An application logs `count` records; what the journal takes is remembered as accepted."""
-        if not self.alive or self.frozen is not None:
-            return
+        if self.alive and self.frozen is None:
+            self._mortal(lambda: self._produce(stream, count))
+
+    def _produce(self, stream: int, count: int) -> None:
         payloads = []
         for _ in range(count):
             self._numbers[stream] += 1
@@ -181,32 +237,36 @@ class SimNode:
         for offset, text in enumerate(payloads):
             entry = Accepted(text, self.key.node, stream, header.epoch, header.first + offset, self.time.now)
             self.accepted.append(entry)
-            self.unsynced.append(entry)
+            if stream != CONTROL:
+                self.unsynced.append(entry)
         if not self._sync_due:
             self._sync_due = True
-            self.time.at(self.time.now + self.fsync_delay, lambda life=self.life: self._sync(life))
+            self.time.at(self.time.now + FSYNC, lambda life=self.life: self._sync(life))
 
     def _sync(self, life: int) -> None:
         if life != self.life or not self.alive:
             return
         if self.frozen is not None:
-            self.time.at(self.time.now + TICK, lambda: self._sync(life))
+            self.time.at(self.time.now + 0.25, lambda: self._sync(life))
             return
         self._sync_due = False
+        self._mortal(self._do_sync)
+
+    def _do_sync(self) -> None:
         try:
             for journal in self.journals.values():
                 journal.sync()
         except JournalError:
             self._sync_due = True
-            self.time.at(self.time.now + 1.0, lambda: self._sync(life))
+            self.time.at(self.time.now + 1.0, lambda life=self.life: self._sync(life))
             return
         self._synced()
-        self.pump()
+        self._pump()
 
     def _synced(self) -> None:
         if self.exchanged_at is not None:
             # by now the journal has noticed; what went into the old files is lost, and must be said to be
-            self.rolled_back.extend(self.accepted[self.exchanged_at :])
+            self._roll_back_from(self.exchanged_at)
             self.exchanged_at = None
         self.unsynced.clear()
 
@@ -215,35 +275,57 @@ class SimNode:
         if not self.alive or self.publisher is None:
             return
         if self.frozen is not None:
-            self.frozen.append(frames)
+            if len(self.frozen) < FROZEN_INBOX:
+                self.frozen.append(frames)
             return
-        self.publisher.receive(self.clock.monotonic(), Message(*frames))
-        self.pump()
+        self._mortal(lambda: self._receive(Message(*frames)))
 
-    def pump(self) -> None:
-        """Publish what may be published."""
+    def _receive(self, message: Message) -> None:
+        assert self.publisher is not None
+        self.publisher.receive(self.clock.monotonic(), message)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Publish what may be published, and wake up when the publisher wants to be asked again."""
         if not self.alive or self.publisher is None or self.frozen is not None:
             return
+        now = self.clock.monotonic()
         while True:
-            messages = self.publisher.outgoing(self.clock.monotonic(), self.clock.wall(), 32)
+            messages = self.publisher.outgoing(now, self.clock.wall(), 32)
             for message in messages:
                 self.up(list(message))
             if len(messages) < 2:
-                return
+                break
+        wake_at = self.time.now + max(0.001, self.publisher.deadline() - now)
+        if wake_at < self._wake_at:
+            self._wake_at = wake_at
+            self.time.at(wake_at, lambda life=self.life: self._wake(life, wake_at))
 
-    def _tick(self, life: int) -> None:
-        if life != self.life or not self.alive or self.frozen is not None:
-            return
+    def _wake(self, life: int, wake_at: float) -> None:
+        if life == self.life and wake_at == self._wake_at:
+            self._wake_at = float("inf")
+            self._mortal(self._pump)
+
+    def _tick(self) -> None:
+        """Once a second, as long as this process runs."""
+        self._mortal(self._enforce)
+        if self.alive:
+            self.time.at(self.time.now + ENFORCE_EVERY, lambda life=self.life: self._tick_of(life))
+
+    def _tick_of(self, life: int) -> None:
+        if life == self.life and self.alive and self.frozen is None:
+            self._tick()
+
+    def _enforce(self) -> None:
         for journal in self.journals.values():
             journal.enforce(self.clock.monotonic())
-        self.pump()
-        self.time.at(self.time.now + TICK, lambda: self._tick(life))
+        self._pump()
 
 
 def _record(stream: int, text: str) -> list[Any]:
-    if stream == LOGS:
-        record: list[Any] = [None] * LOG_WIDTH
-        record[0], record[1], record[LOG_INDEX["message"]] = 1_700_000_000_000_000_000, 9, text
-        record[LOG_INDEX["user2"]] = PAD
-        return record
-    return [1_700_000_000_000_000_000, "sim", {"payload": text}]
+    if stream != LOGS:
+        return [NOON, "sim", {"payload": text}]
+    record: list[Any] = [None] * LOG_WIDTH
+    record[0], record[1], record[LOG_INDEX["message"]] = NOON, 9, text
+    record[LOG_INDEX["user2"]] = PAD
+    return record

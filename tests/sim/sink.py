@@ -12,9 +12,12 @@ from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.wire.messages import Message
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.sim.clock import EPOCH_NS, Time
+from tests.sim.disk import Killed
 
-TICK = 0.25
+PRESENCE_EVERY = 1.0
 IDLE = 0.005
+"""Seconds after which the socket counts as drained."""
+FROZEN_INBOX = 500
 
 
 class FlakyStore:
@@ -57,50 +60,35 @@ class SimRecorder:
         self.rng = rng
         self.down = down
         self.budget = budget
-        self.image: list[Any] | None = None
         self.flaky = FlakyStore(SqliteStore.memory(), rng)
         self.sink: Sink | None = None
-        self.alive = False
-        self.frozen: list[list[bytes]] | None = None
         self.life = 0
-        self.inbox = 400
+        self.frozen: list[list[bytes]] | None = None
         self._flush_due = False
+        self._wake_at = float("inf")
+
+    # --- life ------------------------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a process, frozen or not."""
+        return self.sink is not None
 
     def start(self) -> None:
-        """Start the process on the database as it is."""
+        """Start the process."""
         self.life += 1
-        self.alive = True
         self.frozen = None
         self._flush_due = False
+        self._wake_at = float("inf")
         self.sink = Sink("main", self.flaky, OpenSeal(), self.rng.randbytes, budget=self.budget)
-        self._send([self.sink.hello()])
-        self.time.at(self.time.now + 1.0, self._later(self._hello))
+        self._hello(self.life)
+        self.time.at(self.time.now + 1.0, lambda life=self.life: self._hello(life))
         self._tick(self.life)
-
-    def _later(self, action: Callable[[], None]) -> Callable[[], None]:
-        life = self.life
-        return lambda: action() if life == self.life and self.alive else None
-
-    def _hello(self) -> None:
-        if self.sink is not None:
-            self._send([self.sink.hello()])
 
     def kill(self) -> None:
         """SIGKILL: what was not committed is gone."""
-        self.alive = False
         self.life += 1
         self.sink = None
-
-    def snapshot(self) -> None:
-        """Keep a copy of the database."""
-        self.image = self.flaky.store.image()
-
-    def restore(self) -> bool:
-        """Put the copy in the place of the database, whoever is running on it."""
-        if self.image is None:
-            return False
-        self.flaky.store = SqliteStore.memory(self.image)
-        return True
 
     def freeze(self) -> None:
         """SIGSTOP."""
@@ -115,43 +103,82 @@ class SimRecorder:
                 self.receive(frames)
             self._tick(self.life)
 
+    def snapshot(self) -> bytes:
+        """A copy of the database."""
+        return self.flaky.store.image()
+
+    def restore(self, image: bytes) -> None:
+        """Put a copy in the place of the database, whoever is running on it."""
+        self.flaky.store = SqliteStore.memory(image)
+        self.flaky.replaced = self.alive
+
+    def _mortal(self, action: Callable[[Sink], None]) -> None:
+        """Do what may end the process in the middle of it."""
+        if self.sink is None:
+            return
+        try:
+            action(self.sink)
+        except Killed:
+            self.kill()
+            life = self.life
+            self.time.at(self.time.now + 1.0, lambda: self.start() if life == self.life else None)
+
+    # --- work ------------------------------------------------------------------------------
+
     def receive(self, frames: list[bytes]) -> None:
         """A message of the up lane arrives."""
-        if not self.alive or self.sink is None:
-            return
         if self.frozen is not None:
-            if len(self.frozen) < self.inbox:
+            if len(self.frozen) < FROZEN_INBOX:
                 self.frozen.append(frames)
             return
-        self.sink.receive(self.time.now, self.wall(), Message(*frames))
-        if not self._flush_due:
+        self._mortal(lambda sink: sink.receive(self.time.now, self.wall(), Message(*frames)))
+        if self.alive and not self._flush_due:
             self._flush_due = True
-            self.time.at(self.time.now + IDLE, self._later(self._flush))
+            self.time.at(self.time.now + IDLE, lambda life=self.life: self._flush(life))
 
     def wall(self) -> int:
         """The recorder's wall clock."""
         return EPOCH_NS + int(self.time.now * 1e9)
 
-    def _flush(self) -> None:
-        if self.sink is None:
+    def _flush(self, life: int) -> None:
+        if life != self.life:
             return
         if self.frozen is not None:
-            self.time.at(self.time.now + TICK, self._later(self._flush))
+            self.time.at(self.time.now + 0.25, lambda: self._flush(life))
             return
         self._flush_due = False
-        self.sink.flush(self.time.now, self.wall())
-        self._send(self.sink.outgoing(self.time.now))
+        self._mortal(self._commit)
 
-    def _send(self, messages: Sequence[Message]) -> None:
-        for message in messages:
+    def _commit(self, sink: Sink) -> None:
+        sink.flush(self.time.now, self.wall())
+        self._send(sink)
+
+    def _send(self, sink: Sink) -> None:
+        for message in sink.outgoing(self.time.now):
             self.down(list(message))
+        wake_at = max(sink.deadline(), self.time.now + 0.001)
+        if wake_at < self._wake_at:
+            self._wake_at = wake_at
+            self.time.at(wake_at, lambda life=self.life: self._wake(life, wake_at))
+
+    def _wake(self, life: int, wake_at: float) -> None:
+        if life == self.life and wake_at == self._wake_at and self.frozen is None:
+            self._wake_at = float("inf")
+            self._mortal(self._send)
+
+    def _hello(self, life: int) -> None:
+        if life == self.life and self.sink is not None:
+            self.down(list(self.sink.hello()))
 
     def _tick(self, life: int) -> None:
-        if life != self.life or self.sink is None or self.frozen is not None:
-            return
+        if life == self.life and self.frozen is None:
+            self._wake_at = float("inf")
+            self._mortal(self._note_presence)
+            self.time.at(self.time.now + PRESENCE_EVERY, lambda: self._tick(life))
+
+    def _note_presence(self, sink: Sink) -> None:
         try:
-            self.flaky.presence(self.sink.presence())
+            self.flaky.presence(sink.presence())
         except (CursorConflict, StoreUnavailable) as error:
-            self.sink.store_lost(error)
-        self._send(self.sink.outgoing(self.time.now))
-        self.time.at(self.time.now + TICK, lambda: self._tick(life))
+            sink.store_lost(error)
+        self._send(sink)
