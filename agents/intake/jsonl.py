@@ -120,19 +120,27 @@ class LineParser:
 
 def parse_line(line: bytes, now: int) -> tuple[Any, ...]:
     """The log record of one line; ``now`` (ns UTC) is its time unless it says its own. Never raises."""
-    try:
-        said = _DECODER.decode(line.decode().strip())
-        if isinstance(said, dict):
-            record = _from_object(said, now)
-            # Only an escape can say half of a surrogate pair, which no database takes.
-            return _within(normalise_log(record) if b"\\u" in line else record)
-    except (ValueError, RecursionError):
-        pass  # it is text, then
+    record = parse_object(line, now)
+    if record is not None:
+        return record
     values: list[Any] = [None] * LOG_WIDTH
     values[LOG_INDEX["time"]] = now
     values[LOG_INDEX["message"]] = line.decode("utf-8", "backslashreplace").strip()
     values[_ATTRIBUTES] = NOT_JSON
     return _within(fitted(tuple(values)))
+
+
+def parse_object(line: bytes, now: int) -> tuple[Any, ...] | None:
+    """The log record of a line that is a JSON object, None when it is none. Never raises."""
+    try:
+        said = _DECODER.decode(line.decode().strip())
+        if not isinstance(said, dict):
+            return None
+        record = _from_object(said, now)
+        # Only an escape can say half of a surrogate pair, which no database takes.
+        return _within(normalise_log(record) if b"\\u" in line else record)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _from_object(said: dict[str, Any], now: int) -> tuple[Any, ...]:

@@ -48,6 +48,10 @@ class _Field(click.ParamType[tuple[str, str]]):
         ("backup.sh 2>&1 | tabard log --service backup", "Every line a script prints, as it prints it"),
         ("tabard log --service backup --level ERROR 'disk is full'", "One message"),
         (
+            "jq -c . events.json | tabard log --service shop",
+            "JSON objects, one a line, become records with fields",
+        ),
+        (
             "tabard log --field product=shop --field ticket=4711 restarted",
             "With a field and an attribute of its own",
         ),
@@ -71,6 +75,9 @@ def log(
 ) -> int:
     """Hand lines from standard input, or one message, to the agent.
 
+    A line that is a JSON object becomes a record with fields (reference/intake.md); the options fill what it does
+    not say. Any other line is the message.
+
     Ends when the agent has journaled every line, which from then on survives kill -9 and, after the agent's
     fsync interval, a power cut. Should the agent be restarted meanwhile, lines are kept and sent again. Exit
     code 1 when no agent takes them, 3 when it refused some. Blank lines are left out; a line of more than
@@ -81,8 +88,11 @@ def log(
     with contextlib.closing(client):
         client.connect()
         try:
-            for lines in [[" ".join(message)]] if message else read_lines(_STDIN):
-                _deliver(client, [_record(template, line) for line in lines])
+            if message:
+                _deliver(client, [_record(template, " ".join(message))])
+            else:
+                for lines in read_lines(_STDIN):
+                    _deliver(client, [_of_line(template, line) for line in lines])
         except KeyboardInterrupt:
             _finish(client)  # what was read is handed over all the same
             raise
@@ -112,6 +122,27 @@ def _template(service: str, level: str | None, fields: dict[str, str]) -> dict[s
 def _record(template: dict[str, Any], line: str) -> tuple[Any, ...]:
     values = {**template, "time": time.time_ns(), "message": line}
     return tuple(values.get(name) for name in LOG_FIELDS)
+
+
+def _of_line(template: dict[str, Any], line: str) -> tuple[Any, ...]:
+    """The record of a line from standard input."""
+    if not line.lstrip().startswith("{"):
+        return _record(template, line)
+    # Late, since most lines are text.
+    from tabard.agents.intake.cutting import add_attributes
+    from tabard.agents.intake.jsonl import parse_object
+
+    said = parse_object(line.encode("utf-8", "surrogateescape"), time.time_ns())
+    if said is None:
+        return _record(template, line)
+    values = dict(zip(LOG_FIELDS, said, strict=True))
+    attributes = values["attributes"]
+    if "attributes" in template:
+        attributes = add_attributes(attributes, json.loads(template["attributes"]))
+    if values["level"] or values["severity"]:
+        template = {**template, "level": None, "severity": 0}
+    filled = {name: value or template.get(name, value) for name, value in values.items()}
+    return tuple({**filled, "attributes": attributes}.values())
 
 
 def _deliver(client: IntakeClient, records: list[tuple[Any, ...]]) -> None:

@@ -46,6 +46,39 @@ def messages(listener: Listener) -> list[Any]:
     return [record[MESSAGE] for record in listener.records]
 
 
+def test_a_json_object_becomes_a_record_with_fields(tabard, listener: Listener) -> None:
+    """What the line says itself counts, the options fill the rest; what is no object is the message."""
+    objects = [
+        '{"level": "ERROR", "message": "disk is full", "disk": "sdb"}',
+        '{"msg": "calm", "service": "own", "time": 5}',
+        '{"message": "cut off"',
+        "[1, 2]",
+    ]
+    options = ("--service", "shop", "--level", "info", "--field", "ticket=7")
+    assert tabard("log", *options, stdin="\n".join(objects)).returncode == exits.DONE
+    assert messages(listener) == ["disk is full", "calm", *objects[2:]]
+
+    def column(name: str) -> list[Any]:
+        return [record[LOG_INDEX[name]] for record in listener.records]
+
+    assert column("service") == ["shop", "own", "shop", "shop"]
+    assert column("level") == ["ERROR", "INFO", "INFO", "INFO"]
+    assert column("severity") == [17, 9, 9, 9]
+    assert column("time")[1] == 5_000_000_000
+    assert [json.loads(text) for text in column("attributes")] == [
+        {"disk": "sdb", "ticket": "7"},
+        {"ticket": "7"},
+        {"ticket": "7"},
+        {"ticket": "7"},
+    ]
+
+
+def test_a_message_that_looks_like_json_stays_one(tabard, listener: Listener) -> None:
+    """What stands on the command line is taken as it is."""
+    assert tabard("log", '{"message": "x"}').returncode == exits.DONE
+    assert messages(listener) == ['{"message": "x"}']
+
+
 def test_lines_arrive_in_order_with_what_was_said_about_them(tabard, listener: Listener) -> None:
     """Level, service, fields and attributes stand in every record; blank lines are left out."""
     options = ("--service", "backup", "--level", "warn", "--field", "product=shop", "--field", "ticket=4711")
