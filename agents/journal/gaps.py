@@ -3,7 +3,8 @@
 A gap is a batch of kind GAP whose header covers the dropped range; ``previous`` is that of the first
 batch dropped. Its body is a map: ``reason``, ``count`` (records lost: the range without an epoch's
 OPEN, which is no record), ``at_least``, and ``last_digest``, the digest of the last batch dropped, which
-the next header names as its predecessor.
+the next header names as its predecessor. A gap in place of an epoch's OPEN hands on the OPEN's body as
+``open``, as far as it could be read: without it nobody would know which epoch was before.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from tabard.brokers.wire.batch import (
     DIGEST_BYTES,
     GAP,
     NO_DIGEST,
+    OPEN,
     Batch,
     Header,
     body_digest,
@@ -48,17 +50,21 @@ class GapMaker:
         self._stream = stream
         self._seal = seal
 
-    def make(self, dropped: Dropped, reason: str) -> Batch:
-        """The gap that stands for `dropped`; equal arguments make equal digests."""
+    def make(self, dropped: Dropped, reason: str, opening: bytes = b"") -> Batch:
+        """The gap that stands for `dropped`; equal arguments make equal digests.
+
+        `opening` is the body of the epoch's OPEN, when that is among what was dropped and can be read.
+        """
         width = dropped.last - dropped.first + 1
-        body = pack(
-            {
-                "reason": reason,
-                "count": width - (dropped.first == 1),
-                "at_least": False,
-                "last_digest": dropped.after,
-            }
-        )
+        facts: dict[str, object] = {
+            "reason": reason,
+            "count": width - (dropped.first == 1),
+            "at_least": False,
+            "last_digest": dropped.after,
+        }
+        if opening:
+            facts["open"] = opening
+        body = pack(facts)
         header = Header(
             self._stream,
             GAP,
@@ -81,6 +87,14 @@ def gap_digest(batch: Batch) -> bytes:
     """Digest of the last batch that a gap frame stands for, `NO_DIGEST` when unknown."""
     digest = _facts(batch).get("last_digest")
     return digest if isinstance(digest, bytes) and len(digest) == DIGEST_BYTES else NO_DIGEST
+
+
+def opening_of(batch: Batch) -> bytes:
+    """The body of the OPEN that `batch` is, or that a gap hands on; empty when it is neither."""
+    if batch.header.kind == OPEN:
+        return batch.body
+    opening = _facts(batch).get("open") if batch.header.kind == GAP else b""
+    return opening if isinstance(opening, bytes) else b""
 
 
 def gap_reason(batch: Batch) -> str:

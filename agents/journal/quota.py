@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tabard import failpoints
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.frames import encode_batch
-from tabard.agents.journal.gaps import AGE, QUOTA, Dropped, GapMaker, gap_reason, joined_reasons
+from tabard.agents.journal.gaps import AGE, QUOTA, Dropped, GapMaker, gap_reason, joined_reasons, opening_of
 from tabard.agents.journal.reader import SegmentReader
 from tabard.agents.journal.segment import Segment, encode_head
 from tabard.agents.journal.shelf import Shelf
@@ -159,7 +159,9 @@ class Quota:
             gap=True,
         )
         dropped = Dropped(head.epoch, head.base, head.end, head.previous, head.digest)
-        image = [encode_head(head), encode_batch(self._gaps.make(dropped, reasons), head.kept)]
+        begins = self._reader.read(first, 1) if first.base == 1 else None
+        gap = self._gaps.make(dropped, reasons, opening_of(begins) if begins else b"")
+        image = [encode_head(head), encode_batch(gap, head.kept)]
         try:
             size = self._shelf.replace(last.number, image)
         except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from tabard.brokers.delivery.book import EpochBook, StreamBook, forked_id
 from tabard.brokers.delivery.ports import Entry, EpochCursor, Gap, NodeKey, SinkStore
@@ -187,9 +187,26 @@ class Intake:
             return True
         book.seen = trial
         book.changed = True
+        if info.open and not book.opened and header.first == 1:
+            self._open_from_gap(key, stream, book, info.open)
         # of what is stored within the gap nobody can say any more whether it is what the node dropped
-        book.gaps.extend(_gap(book, lo, hi, info.reason)._replace(at_least=partly) for lo, hi in lost)
+        self._add_gaps(book, lost, info.reason, at_least=partly)
         return True
+
+    def _open_from_gap(self, key: NodeKey, stream: StreamBook, book: EpochBook, opening: bytes) -> None:
+        try:
+            self._open(key, stream, book, decode_open(opening))
+        except WireError:
+            self._counters["malformed gap"] += 1  # the loss is real all the same
+
+    @staticmethod
+    def _add_gaps(
+        book: EpochBook, lost: Iterable[tuple[int, int]], reason: str, *, at_least: bool = False
+    ) -> None:
+        for lo, hi in lost:
+            records = hi - lo + (lo > 1)  # an epoch's opening is none
+            if records:
+                book.gaps.append(Gap(book.stored_as, lo, hi, records, at_least, "gap", reason))
 
     def _lose(self, book: EpochBook, upto: int, reason: str, start: int = 1) -> None:
         """Record that what is missing from `start` to `upto` will never come."""
@@ -200,7 +217,7 @@ class Intake:
             except TooManyRanges:
                 return  # the holes before it close first; the next beacon comes back to this one
             book.changed = True
-            book.gaps.extend(_gap(book, *part, reason) for part in lost)
+            self._add_gaps(book, lost, reason)
             if lo == 1 and not book.opened:
                 detail = (
                     "the record that names the epoch before this one is gone: whole epochs may be missing"
@@ -307,10 +324,6 @@ def _contradicts(seen: Ranges, last: int, digest: bytes) -> bool:
         return True
     top = seen.covering(last)
     return top is not None and bool(top.after) and bool(digest) and top.after != digest
-
-
-def _gap(book: EpochBook, lo: int, hi: int, reason: str) -> Gap:
-    return Gap(book.stored_as, lo, hi, hi - lo + 1, at_least=False, kind="gap", reason=reason)
 
 
 def _known(digest: bytes) -> bytes:

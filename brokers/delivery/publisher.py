@@ -141,7 +141,10 @@ class Publisher:
             sender = state.senders.get(part.stream)
             if sender is None:
                 continue
+            settled = sender.settled
             sender.hear(now, cursor.number, part)
+            if sender.settled - settled and len(sender.unsettled()) > MAX_EPOCHS:
+                state.next_beacon = now  # name the next ones
             newest = sender.newest
             if newest is not None and newest.epoch in sender.foreign:
                 self._renew(now, part.stream)
@@ -303,8 +306,8 @@ class Publisher:
 
     @staticmethod
     def _beacon_stream(stream: int, sender: Sender) -> BeaconStream:
-        spans = sender.journal.spans()
-        named = [*spans[: MAX_EPOCHS - 1], spans[-1]] if len(spans) > MAX_EPOCHS else list(spans)
+        spans = sender.unsettled()
+        named = [*spans[: MAX_EPOCHS - 1], spans[-1]] if len(spans) > MAX_EPOCHS else spans
         return BeaconStream(
             stream,
             tuple((span.epoch, span.oldest, span.last, span.digest) for span in named),

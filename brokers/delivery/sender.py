@@ -22,7 +22,9 @@ class Sender:
     def __init__(self, journal: StreamJournal) -> None:
         self.journal = journal
         self.cursors: dict[bytes, Ranges] = {}
-        """What the sink has stored of what this journal holds, by epoch; never kept over a restart."""
+        """What the sink has stored of what this journal holds, by epoch; never kept over a session."""
+        self.settled: frozenset[bytes] = frozenset()
+        """The epochs that are stored to their end: the sink needs not be told of them any more."""
         self.foreign: frozenset[bytes] = frozenset()
         """The epochs of which the sink has another history than this journal."""
         self._proven: set[tuple[bytes, Range]] = set()
@@ -45,7 +47,7 @@ class Sender:
         self._live = None
         self._wants.clear()
         self.cursors = {}
-        self.foreign = frozenset()
+        self.settled = self.foreign = frozenset()
 
     def hear(self, now: float, number: int, part: CursorStream) -> None:
         """Take over what a cursor message with `number` says of this stream."""
@@ -62,7 +64,7 @@ class Sender:
     def _compare(self, cursors: Sequence[tuple[bytes, Ranges]]) -> None:
         """Believe of `cursors` only what this journal can have earned: the rest must not be let go of."""
         spans = {span.epoch: span for span in self.journal.spans()}
-        self.cursors = {}
+        self.cursors = {epoch: self.cursors[epoch] for epoch in self.settled if epoch in spans}
         proven: set[tuple[bytes, Range]] = set()
         foreign: set[bytes] = set()
         for epoch, ranges in cursors:
@@ -77,6 +79,16 @@ class Sender:
                     foreign.add(epoch)
             self.cursors[epoch] = Ranges(item for item in ranges if (epoch, item) in proven)
         self._proven, self.foreign = proven, frozenset(foreign)
+        *ended, _ = spans or [b""]
+        self.settled = frozenset(epoch for epoch in ended if self._stored(spans[epoch]))
+
+    def _stored(self, span: EpochSpan) -> bool:
+        cursor = self.cursors.get(span.epoch)
+        return cursor is not None and not cursor.holes(span.last, span.oldest)
+
+    def unsettled(self) -> list[EpochSpan]:
+        """The epochs that the sink must hear of, oldest first; the last one is the one being written."""
+        return [span for span in self.journal.spans() if span.epoch not in self.settled]
 
     @property
     def newest(self) -> EpochSpan | None:

@@ -15,6 +15,8 @@ from tabard.records import MAX_BODY, MAX_RECORDS
 
 _T = TypeVar("_T")
 _GROUP_WIDTH: Final = 4
+_MAX_OPEN: Final = 8192
+"""Bytes of an opening."""
 MAX_DEPTH_ITEMS: Final = 65_536
 """Elements of one array or map inside a sample or control record."""
 
@@ -48,11 +50,13 @@ class GapInfo(NamedTuple):
     at_least: bool
     last_digest: bytes
     """The digest of the last batch dropped, zeros when it could not be read."""
+    open: bytes
+    """The body of the epoch's opening, when that was dropped and could be read, else empty."""
 
 
 def decode_open(body: bytes) -> Open:
     """Decode and check an opening; `agents.journal.opening` writes it. Raises WireError."""
-    value = unpack(body, limit=8192, items=64)
+    value = unpack(body, limit=_MAX_OPEN, items=64)
     if not isinstance(value, dict):
         raise WireError("an opening that is no map", expected="a map", found=type(value).__name__)
     previous = value.get("previous")
@@ -92,14 +96,21 @@ def _counted(value: Any) -> int:
 
 def decode_gap(body: bytes) -> GapInfo:
     """Decode and check a gap; `agents.journal.gaps` writes it. Raises WireError."""
-    value = unpack(body, limit=8192, items=64)
+    value = unpack(body, limit=2 * _MAX_OPEN, items=64)
     if not isinstance(value, dict):
         raise WireError("a gap that is no map", expected="a map", found=type(value).__name__)
     digest = _typed(value, "last_digest", bytes)
     if len(digest) != DIGEST_BYTES:
         raise WireError("a gap with a wrong digest", expected=f"{DIGEST_BYTES} bytes", found=f"{len(digest)}")
+    opening = value.get("open", b"")
+    if not isinstance(opening, bytes):
+        raise WireError("a gap with a wrong opening", expected="bytes", found=repr(opening)[:60])
     return GapInfo(
-        _typed(value, "reason", str), _typed(value, "count", int), _typed(value, "at_least", bool), digest
+        _typed(value, "reason", str),
+        _typed(value, "count", int),
+        _typed(value, "at_least", bool),
+        digest,
+        opening,
     )
 
 

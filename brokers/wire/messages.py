@@ -61,9 +61,10 @@ class BeaconStream(NamedTuple):
 
     stream: int
     spans: tuple[tuple[bytes, int, int, bytes], ...]
-    """(epoch, oldest, last, digest of the last batch) of the oldest epochs kept and of the newest."""
+    """(epoch, oldest, last, digest of the last batch) of the newest epoch and of the oldest ones kept of which the
+    sink has not said in this session that all is stored."""
     more: int
-    """Epochs kept that are not named."""
+    """Epochs of that kind that are not named for want of room."""
     envelope: Envelope
     live: int
     """The next sequence number of the newest epoch that will be sent unasked, 0 when none."""

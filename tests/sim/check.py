@@ -82,7 +82,8 @@ def stored(world: World, node: SimNode, stream: int) -> tuple[list[Row], list[Lo
         (node.key.node, stream),
     )
     rows = [
-        Row(uid, seq, value if stream == LOGS else msgpack.unpackb(value)["payload"]) for uid, seq, value in found
+        Row(uid, seq, value if stream == LOGS else msgpack.unpackb(value)["payload"])
+        for uid, seq, value in found
     ]
     found = db.execute(
         "SELECT e.uid, g.first, g.last, g.kind, g.reason, g.at_least FROM gap g "

@@ -89,11 +89,17 @@ class SimNode:
         self._sync_due = False
         self._wake_at = float("inf")
         try:
-            self.journals = {CONTROL: self._outbox(), LOGS: self._journal(LOGS), SAMPLES: self._journal(SAMPLES)}
+            self.journals = {
+                CONTROL: self._outbox(),
+                LOGS: self._journal(LOGS),
+                SAMPLES: self._journal(SAMPLES),
+            }
         except (JournalError, Killed):
             self._restart_later()
             return
-        self.publisher = Publisher(self.key, ["main"], self.journals, OpenSeal(), self.rng.randbytes, interval=5.0)
+        self.publisher = Publisher(
+            self.key, ["main"], self.journals, OpenSeal(), self.rng.randbytes, interval=5.0
+        )
         self.alive = True
         self._tick()
 
@@ -117,7 +123,9 @@ class SimNode:
 
     def _restart_later(self) -> None:
         life = self.life
-        self.time.at(self.time.now + 1.0, lambda: self.start() if life == self.life and not self.alive else None)
+        self.time.at(
+            self.time.now + 1.0, lambda: self.start() if life == self.life and not self.alive else None
+        )
 
     def kill(self) -> None:
         """SIGKILL: memory is gone, the page cache is not."""

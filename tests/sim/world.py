@@ -80,7 +80,9 @@ class World:
                 self._schedule_records(node)
             for _ in range(self.plan.fault_count):
                 fault = self.rng.choice(self.plan.faults)
-                self.time.at(self.rng.uniform(1.0, self.plan.seconds), lambda fault=fault: self.inflict(fault))
+                self.time.at(
+                    self.rng.uniform(1.0, self.plan.seconds), lambda fault=fault: self.inflict(fault)
+                )
             self.time.run(self.plan.seconds)
             self.heal()
             self.settle()
