@@ -1,7 +1,7 @@
 """One transaction: cursors compared and set, rows, batch headers, gaps, quarantine. All or nothing.
 
-Cursors come first, so that a conflict costs nothing. Rows go in one statement for the whole commit; only when
-the database refuses that is it done again carefully: records normalised, then batches halved down to the one
+Cursors come first, so that a conflict costs nothing. Rows go in as few statements as there can be; only when the
+database refuses one is all of it done again carefully: records normalised, then batches halved down to the one
 that is refused, which is quarantined while all others are stored.
 """
 
@@ -15,6 +15,7 @@ from typing import Any, Final
 from tabard import failpoints
 from tabard.brokers.delivery.ports import CursorConflict, Entry, EpochWork, Gap, NodeKey
 from tabard.brokers.wire.streams import LOGS
+from tabard.consumers.store.chunks import Chunk, log_chunks
 from tabard.consumers.store.cursors import state_of
 from tabard.consumers.store.database import REFUSALS, Database
 from tabard.consumers.store.rows import Builder, Malformed, Row, Suspicious, builder
@@ -29,6 +30,10 @@ BEFORE_COMMIT: Final = failpoints.declare("store.before_commit", "about to commi
 AFTER_COMMIT: Final = failpoints.declare(
     "store.after_commit", "just past the commit, the cursor not yet sent"
 )
+
+
+CHUNKED: Final = 8
+"""Log records in a batch from which on it has statements of its own."""
 
 
 class Refused(Exception):
@@ -57,6 +62,13 @@ class _Unit:
     node_id: int
     epoch_id: int
     rows: list[Row] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
+    """In place of `rows`, for a batch of many log records."""
+
+    @property
+    def count(self) -> int:
+        """Rows that it becomes."""
+        return self.entry.batch.header.count if self.chunks else len(self.rows)
 
 
 class Commit:
@@ -192,8 +204,12 @@ class Commit:
 
     def _build(self, unit: _Unit, build: Builder, *, careful: bool) -> str | None:
         """Fill the unit's rows, or say why the batch cannot become rows."""
+        header = unit.entry.batch.header
         try:
-            unit.rows = build(unit.entry, unit.node_id, unit.epoch_id, self._arrived)
+            if header.stream == LOGS and header.count >= CHUNKED and not careful:
+                unit.chunks = log_chunks(unit.entry, unit.node_id, unit.epoch_id, self._arrived)
+            else:
+                unit.rows = build(unit.entry, unit.node_id, unit.epoch_id, self._arrived)
         except Malformed as error:
             return str(error)
         except (Suspicious, *REFUSALS) as error:
@@ -206,6 +222,10 @@ class Commit:
         rows = units[0].rows if len(units) == 1 else [row for unit in units for row in unit.rows]
         if rows:
             self._connection.executemany(self._statements.add_rows[stream], rows)
+        execute = self._connection.execute
+        for unit in units:
+            for statement, parameters in unit.chunks:
+                execute(statement, parameters)
         if units:
             self._connection.executemany(
                 self._statements.add_batch, [self._batch_row(unit) for unit in units]
@@ -264,7 +284,7 @@ class Commit:
 
     def _count(self, stream: int, units: Sequence[_Unit]) -> int:
         """Keep the totals that retention and statistics would otherwise have to count."""
-        rows = sum(len(unit.rows) for unit in units)
+        rows = sum(unit.count for unit in units)
         if rows:
             size = 0 if stream == LOGS else sum(len(row[-1]) for unit in units for row in unit.rows)
             self._connection.execute(self._statements.add_usage, (stream, rows, size))
