@@ -126,7 +126,10 @@ def everything(journal: Journal) -> list[Batch]:
         for batch in journal.read_from(span.epoch, span.oldest):
             header = batch.header
             assert check_batch(batch.head, batch.signature, batch.body) == batch
-            assert header.first == at, f"a hole before {header.first}, expected {at}"
+            if header.kind == GAP and header.first < at:
+                chain = None  # it was merged with the one before it while this was read
+            else:
+                assert header.first == at, f"a hole before {header.first}, expected {at}"
             assert (header.kind == OPEN) == (header.first == 1 and header.kind != GAP)
             if chain is not None and NO_DIGEST not in (chain, header.previous):
                 assert header.previous == chain, f"the chain breaks at {at}"
