@@ -14,6 +14,7 @@ from tabard.clock import Clock
 from tabard.consumers.store.read import Reader
 from tabard.errors import StoreError
 from tabard.web import api, logs, nodes, status
+from tabard.web.home import Look
 from tabard.web.security import protect
 from tabard.web.site import EXTENSION, Site, page, page_args
 from tabard.web.words import FILTERS
@@ -25,17 +26,24 @@ LOOK_AGAIN = 5
 
 
 def create_app(
-    reader: Reader, *, timezone: str, page_size: int, clock: Clock, hosts: Collection[str] = ()
+    reader: Reader,
+    *,
+    timezone: str,
+    page_size: int,
+    clock: Clock,
+    hosts: Collection[str] = (),
+    look: Look | None = None,
 ) -> Flask:
     """The viewer of the store behind ``reader``.
 
     ``timezone`` is what ``local`` means on a page (``local`` is this host's zone), ``page_size`` how many
-    rows a log page has unless its URL says, ``hosts`` the names it goes by besides those of loopback.
+    rows a log page has unless its URL says, ``hosts`` the names it goes by besides those of loopback, ``look``
+    tells how the roles of this home are.
     Raises TabardError when there is no such time zone.
     """
     display_zone("local", timezone)
     app = Flask("tabard.web")
-    app.extensions[EXTENSION] = Site(reader, clock, timezone, page_size)
+    app.extensions[EXTENSION] = Site(reader, clock, timezone, page_size, look)
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True

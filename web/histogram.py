@@ -28,6 +28,8 @@ STEPS: Final = tuple(
     )
 )  # fmt: skip
 """Widths of a bar that a person can read."""
+TICKS: Final = 5
+"""Labels on the axis of time."""
 LAYERS: Final = ("none", "trace", "debug", "info", "warning", "error", "critical")
 """From the foot of a bar to its top."""
 HEIGHT: Final = 100
@@ -76,6 +78,9 @@ def draw_histogram(reader: Reader, params: LogParams, *, now: int, link: Callabl
     since = params.query.since if params.query.since is not None else max(until - DEFAULT_SPAN, 0)
     step = bucket_width(until - since)
     first, last = since // step, -(-until // step)
+    first -= (first - last) % (TICKS - 1)  # the labels stand at ends of bars then, which are round times
+    if params.query.since is None:
+        since = first * step
     whole = replace(params.query, since=since, until=until, before=None, after=None)
     counted = reader.histogram(whole, step, BUDGET)
     counts = {start: _by_layer(levels) for start, levels in counted.counts.items()}
@@ -99,11 +104,14 @@ def draw_histogram(reader: Reader, params: LogParams, *, now: int, link: Callabl
             link,
         )
         for index in range(first, last)
+        if (index + 1) * step > since
     ]
     return Histogram(
         bars=bars,
         top=f"{top:,.0f}",
-        ticks=[_tick(params.zone, moment, until - since) for moment in spaced(first * step, last * step, 5)],
+        ticks=[
+            _tick(params.zone, moment, until - since) for moment in spaced(first * step, last * step, TICKS)
+        ],
         total=sum(sum(levels.values()) for levels in counts.values()),
         partial=counted.partial,
         span="" if params.query.since is not None else "last 24 h",

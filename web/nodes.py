@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from flask import Blueprint, abort
 
 from tabard.consumers.store.results import NodeRow, Process
 from tabard.web.args import one_of
-from tabard.web.charts import host_charts, time_labels
+from tabard.web.charts import Points, host_charts, time_labels
+from tabard.web.facts import facts_of, faults_of
 from tabard.web.heartbeat import Cell, cell_width, heartbeat_strip
 from tabard.web.site import page, page_args, site
 from tabard.web.zones import SECOND, DisplayZone
@@ -29,6 +30,8 @@ POINTS: Final = 120
 """Of each curve: more cannot be pointed at."""
 DEFAULT_INTERVAL: Final = 10.0
 """Seconds between beacons, when the node has not said."""
+SHORTEST: Final = 20 * SECOND
+"""That a chart spans at least."""
 GAPS_SHOWN: Final = 20
 
 Order = Callable[[Process], Any]
@@ -69,6 +72,9 @@ def show(name: str) -> tuple[str, int]:
     order = args.read("sort", lambda text: one_of(text, {key: key for key in ORDERS}), "cpu")
     find = args.raw.get("find", "")
     since = now - RANGES[span] * SECOND
+    known = bool(reader.heartbeats(name, since - RANGES["7d"] * SECOND, since, zone=node.zone))
+    series = reader.host_series(name, since, now, POINTS, zone=node.zone)
+    begin = since if known else first_sample(series, since, now)
     table = reader.processes(name, zone=node.zone)
     processes = matching(table.rows, find)
     return page(
@@ -79,9 +85,12 @@ def show(name: str) -> tuple[str, int]:
         states=STATES,
         ranges=list(RANGES),
         span=span,
-        strip=_strip(node, since, now, display),
+        strip=_strip(node, since, now, display, known=known),
         strip_labels=time_labels(display, since, now),
-        charts=host_charts(reader.host_series(name, since, now, POINTS, zone=node.zone), since, now, display),
+        charts=host_charts(series, begin, now, display),
+        young=begin > since,
+        facts=facts_of(node.facts),
+        faults=faults_of(node.facts),
         processes=sorted(processes, key=ORDERS[order]),
         process_count=len(table.rows),
         process_time=table.time,
@@ -103,11 +112,19 @@ def matching(processes: Sequence[Process], find: str) -> list[Process]:
     ]
 
 
-def _strip(node: NodeRow, since: int, until: int, display: DisplayZone) -> list[Cell]:
+def first_sample(series: Mapping[str, Points], since: int, until: int) -> int:
+    """Where the charts of a node begin that was never heard before `since`: an hour of nothing says nothing.
+
+    At least `SHORTEST` before `until`, and `since` when there is no sample.
+    """
+    first = min((points[0][0] for points in series.values() if points), default=since)
+    return max(min(first, until - SHORTEST), since)
+
+
+def _strip(node: NodeRow, since: int, until: int, display: DisplayZone, *, known: bool) -> list[Cell]:
     reader = site().reader
     interval = node.interval or DEFAULT_INTERVAL
     width = cell_width(until - since, interval)
     start = since // width * width  # so that the first cell is a whole one
     beats = reader.heartbeats(node.name, start, until, zone=node.zone)
-    before = reader.heartbeats(node.name, start - RANGES["7d"] * SECOND, start, zone=node.zone)
-    return heartbeat_strip(beats, since, until, interval, display, known=bool(before))
+    return heartbeat_strip(beats, since, until, interval, display, known=known)

@@ -19,6 +19,7 @@ from tabard.home import Home
 from tabard.settings import Settings
 from tabard.status import STATUS_EVERY, StatusFile, lifeline
 from tabard.web.app import create_app
+from tabard.web.home import Look
 from tabard.web.server import serve
 
 _log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ def run(
     home: Home,
     load: Callable[[], Settings],
     *,
+    look: Look | None = None,
     once: float | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
@@ -36,6 +38,7 @@ def run(
     Args:
         home: its directory.
         load: reads the settings.
+        look: tells how the roles of the home are.
         once: answer the first page once, without listening, and end.
         ready: called when it answers.
 
@@ -53,6 +56,7 @@ def run(
             page_size=settings.int("herald.page_size"),
             clock=SystemClock(),
             hosts=[host],
+            look=look,
         )
         if once is not None:
             answer = app.test_client().get("/", headers={"Host": f"{host}:{port}"})

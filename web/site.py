@@ -12,6 +12,7 @@ from flask import current_app, render_template, request
 from tabard.clock import Clock
 from tabard.consumers.store.read import Reader
 from tabard.web.args import Args, Problem
+from tabard.web.home import Look
 from tabard.web.zones import DisplayZone, display_zone
 
 EXTENSION: Final = "herald"
@@ -26,6 +27,8 @@ class Site:
     timezone: str
     """What ``local`` means: ``local`` (this host's zone), ``utc`` or an IANA name."""
     page_size: int
+    look: Look | None = None
+    """How the home of this herald is; None where there is none to look into."""
 
 
 def site() -> Site:

@@ -29,8 +29,9 @@ def herald(home: Home, **options: Any) -> int:
     refuse_missing(["herald"])
 
     def run(load: Load, once: float | None, ready: Ready) -> None:
+        from tabard.ops.looking import look_into
         from tabard.web.role import run
 
-        run(home, load, once=once, ready=ready)
+        run(home, load, look=look_into(home), once=once, ready=ready)
 
     return serve("herald", home, run, **options)

@@ -285,6 +285,14 @@ def test_the_histogram_counts_by_level(client, seeder):
     assert len(messages(client.get(lit.attributes["href"]).text)) == 1
 
 
+def test_the_histogram_s_axis_has_round_times(client, clock):
+    """Whatever the moment: the labels are ends of bars, the last one the end of the newest bar."""
+    for minutes in range(0, 120, 7):
+        clock.now = NOW + minutes * 60 * SECOND
+        axis = parse(client.get("/logs").text).all("figure")[0].all("div", "x")[0]
+        assert all(label.text[3:] in {"00", "30"} for label in axis.all("span"))
+
+
 def test_readers_do_not_share_filters(client, seeder):
     """One reader's filters change nobody else's page: the URL is the only state."""
     seeder.logs([record(message="a", service="x"), record(message="b", service="y")])

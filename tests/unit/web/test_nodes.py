@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from tabard.consumers.store.read import Reader
+from tabard.errors import HomeError
+from tabard.web.home import HomeState, Role
 from tests.unit.web.html import parse
 from tests.unit.web.seed import MINUTE, NOW, SECOND, record
 
@@ -147,3 +150,60 @@ def test_the_status_page_counts_the_store(client, seeder):
     page = parse(client.get("/status").text)
     assert any(row.text.startswith("logs 1,234") for row in page.all("tr"))
     assert "5 log records" in page.text
+
+
+def axis(page, title):
+    """The labels of a chart's time axis."""
+    figure = next(figure for figure in page.all("figure") if title in figure.text)
+    return [label.text for label in figure.all("div", "x")[0].all("span")]
+
+
+def test_the_charts_of_a_young_node_begin_with_it(client, seeder):
+    """An hour of nothing before the first sample says nothing; of a node that was heard before, it does."""
+    samples = [(NOW - (6 - n) * 10 * SECOND, "host", host(n)) for n in range(6)]
+    seeder.samples(samples, node="young")
+    seeder.beacon(node="young")
+    seeder.samples(samples, node="old")
+    seeder.beacon(node="old", heard=NOW - 120 * MINUTE)
+    young, old = (parse(client.get(f"/nodes/{name}").text) for name in ("young", "old"))
+    assert axis(young, "CPU, all cores")[0] == "15:59:20"
+    assert "since its first sample" in young.text
+    assert axis(old, "CPU, all cores")[0] == "15:00"
+    assert "since its first sample" not in old.text
+
+
+def test_facts_have_names_and_units(client, seeder):
+    """Bytes are sizes, ids are short, what is not known is shown as it came; faults stand out."""
+    boot = "49bb6f36-0000-4000-8000-000000000000"
+    said = {
+        "version": "1",
+        "journal_bytes": 864_256,
+        "boot": boot,
+        "rack_number": 7,
+        "faults": ["a.seg: torn"],
+    }
+    seeder.beacon(facts=said)
+    page = parse(client.get("/nodes/web1").text)
+    facts = {fact.all("dt")[0].text: fact.all("dd")[0].text for fact in page.all("dl")[0].all("div")}
+    assert (facts["Journal"], facts["Boot"], facts["rack number"]) == ("844 KiB", "49bb6f36", "7")
+    assert [note.text for note in page.all("p", "note")] == ["a.seg: torn"]
+
+
+def test_the_status_page_shows_the_roles_of_its_home(seeder, tmp_path, make_app):
+    """What is wrong stands first; a home that cannot be looked into is one sentence; without one there is none."""
+
+    def shown(look):
+        with Reader(tmp_path / "store") as reader:
+            return parse(make_app(reader, look=look).test_client().get("/status").text)
+
+    def refused():
+        raise HomeError("cannot look into the home", where="/home/other")
+
+    state = HomeState([Role("agent", "running", 77, NOW - 90 * SECOND)], [("agent", "the disk is <full>")])
+    page = shown(lambda: state)
+    (note,) = page.all("p", "note")
+    assert "the disk is <full>" in note.text
+    (role,) = page.all("tbody")[0].all("tr")
+    assert role.text.split()[:3] == ["agent", "running", "77"]
+    assert "cannot look into the home" in shown(refused).all("p", "note")[0].text
+    assert "Roles of this home" not in shown(None).text

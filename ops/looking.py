@@ -1,0 +1,23 @@
+"""How a home is, for herald's status page: the roles and faults that `tabard status` shows, without the rest."""
+
+from __future__ import annotations
+
+import time
+
+from tabard.home import Home
+from tabard.ops import seen
+from tabard.ops.faults import of_roles
+from tabard.web.home import HomeState, Look, Role
+
+
+def look_into(home: Home) -> Look:
+    """A function that looks into `home`. It raises HomeError when the home is another user's."""
+
+    def look() -> HomeState:
+        roles = seen.roles(home)
+        return HomeState(
+            [Role(role.name, role.state, role.pid, role.since) for role in roles],
+            [(fault.where, fault.what) for fault in of_roles(roles, time.time_ns())],
+        )
+
+    return look

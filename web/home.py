@@ -1,0 +1,31 @@
+"""What herald shows of the home it runs in. Who starts herald hands in how to look; herald itself knows the store only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role that runs, or ran once, in this home."""
+
+    name: str
+    state: str
+    """``running``, ``silent`` (it says nothing any more) or ``stopped``."""
+    pid: int | None
+    since: int | None
+    """When it started, nanoseconds since 1970 UTC."""
+
+
+@dataclass(frozen=True)
+class HomeState:
+    """The roles of a home, and what is wrong with them."""
+
+    roles: Sequence[Role]
+    faults: Sequence[tuple[str, str]]
+    """Where (a role) and what, in words."""
+
+
+Look = Callable[[], HomeState]
+"""How the home is at this moment. Raises TabardError when it cannot be looked into."""
