@@ -189,8 +189,11 @@ class Loop:
 
     def _run_timers(self) -> None:
         now = self.now()
+        due: list[Timer] = []
+        # Taken out first: what a callback asks for again is for the next turn, or it would never end.
         while self._timers and self._timers[0][0] <= now:
-            timer = heapq.heappop(self._timers)[2]
+            due.append(heapq.heappop(self._timers)[2])
+        for timer in due:
             if not timer.cancelled:
                 timer.callback()
 

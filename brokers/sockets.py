@@ -88,7 +88,12 @@ def bind(sock: zmq.Socket[bytes], endpoint: str) -> None:
         TabardError: the address is taken, malformed, or a directory that others can enter.
     """
     if endpoint.startswith("ipc://"):
-        _check_private(Path(endpoint.removeprefix("ipc://")).parent)
+        path = Path(endpoint.removeprefix("ipc://"))
+        if not path.is_absolute():  # "@name" lies in no directory: every user of the host could connect
+            raise TabardError(
+                "cannot bind", expected="ipc:// and an absolute path", found=repr(str(path)), where=endpoint
+            )
+        _check_private(path.parent)
     try:
         sock.bind(endpoint)
     except zmq.ZMQError as error:

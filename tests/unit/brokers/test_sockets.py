@@ -1,0 +1,158 @@
+"""Every socket has the profile, and none is bound where others could enter."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from tabard.brokers import sockets
+from tabard.brokers.role import Broker
+from tabard.brokers.sockets import Sockets
+from tabard.brokers.topology import LANES, Plan
+from tabard.errors import TabardError
+
+HWM = 77
+MAX_FRAME = 12_345
+
+
+@pytest.fixture
+def made() -> Iterator[Sockets]:
+    """Sockets whose limits are told from the defaults."""
+    factory = Sockets(hwm=HWM, max_frame=MAX_FRAME)
+    yield factory
+    factory.close()
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Path:
+    """A directory of this user alone."""
+    directory = tmp_path / "run"
+    directory.mkdir(mode=0o700)
+    return directory
+
+
+def check_profile(sock: zmq.Socket[bytes], *, send: int = HWM, receive: int = HWM) -> None:
+    """Read the options back."""
+    expected = {
+        zmq.LINGER: 500,
+        zmq.IPV6: 1,
+        zmq.BACKLOG: 1024,
+        zmq.RECONNECT_IVL_MAX: 5000,
+        zmq.HEARTBEAT_IVL: 500,
+        zmq.HEARTBEAT_TIMEOUT: 1500,
+        zmq.MAXMSGSIZE: MAX_FRAME,
+        zmq.SNDHWM: send,
+        zmq.RCVHWM: receive,
+    }
+    assert {option: sock.getsockopt(option) for option in expected} == expected
+    assert 125 <= int(sock.getsockopt(zmq.RECONNECT_IVL)) < 375
+
+
+def test_every_kind_of_socket_has_the_profile(made: Sockets) -> None:
+    """Only the direction that carries subscriptions has another mark: they must not be lost."""
+    many = sockets.SUBSCRIPTIONS_HWM
+    check_profile(made.publisher())
+    check_profile(made.subscriber())
+    check_profile(made.forward_in(), send=many)
+    check_profile(made.forward_out(), receive=many)
+    assert [sock.getsockopt(zmq.TYPE) for sock in made._made] == [zmq.PUB, zmq.SUB, zmq.XSUB, zmq.XPUB]
+
+
+def test_reconnecting_is_spread(made: Sockets) -> None:
+    """A broker that comes back is not called by all its nodes in the same millisecond."""
+    assert len({made.subscriber().getsockopt(zmq.RECONNECT_IVL) for _ in range(30)}) > 5
+
+
+def test_a_broker_makes_its_sockets_here(made: Sockets, private: Path) -> None:
+    """All four, and each is bound where its plan says."""
+    up_in, up_out, down_in, down_out = ends = [f"ipc://{private}/{lane}" for lane in LANES]
+    broker = Broker(Plan("b1", "hq", up_in, up_out, down_in, down_out, ()), made)
+    used = [broker.up_in, broker.up_out, broker.down_in, broker.down_out]
+    assert made._made == used
+    assert [sock.getsockopt(zmq.LAST_ENDPOINT) for sock in used] == [end.encode() for end in ends]
+
+
+def test_closing_closes_all() -> None:
+    """Sockets and context; nobody waits for a peer that is not there."""
+    factory = Sockets()
+    publisher, subscriber = factory.publisher(), factory.subscriber()
+    sockets.connect(publisher, "tcp://127.0.0.1:9")
+    sockets.send(publisher, [b"to nobody"])
+    factory.close()
+    assert publisher.closed
+    assert subscriber.closed
+
+
+# --- binding and connecting --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o710, 0o701, 0o770, 0o777, 0o1777])
+def test_a_directory_that_others_can_enter_is_refused(made: Sockets, private: Path, mode: int) -> None:
+    """The error names directory and mode, and nothing was bound there."""
+    private.chmod(mode)
+    with pytest.raises(TabardError) as refused:
+        sockets.bind(made.publisher(), f"ipc://{private}/end")
+    assert refused.value.where == str(private)
+    assert f"found mode {mode & 0o777:04o}" in str(refused.value)
+    assert "chmod 700" in str(refused.value)
+    assert list(private.iterdir()) == []
+
+
+def test_a_directory_of_another_user_is_refused(made: Sockets) -> None:
+    """Here: one of the kernel's, which is root's unless this user is root."""
+    with pytest.raises(TabardError, match="that others can enter"):
+        sockets.bind(made.publisher(), "ipc:///proc/end")
+
+
+def test_a_directory_that_is_not_there_is_refused(made: Sockets, private: Path) -> None:
+    """It is not made: who would see to its mode."""
+    with pytest.raises(TabardError, match="no directory for a socket"):
+        sockets.bind(made.publisher(), f"ipc://{private}/missing/end")
+
+
+@pytest.mark.parametrize("endpoint", ["ipc://@tabard-test", "ipc://end", "ipc://*"])
+def test_a_socket_outside_any_directory_is_refused(
+    made: Sockets, private: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An abstract socket has no mode at all: whoever knows its name may connect."""
+    monkeypatch.chdir(private)
+    with pytest.raises(TabardError, match="absolute path"):
+        sockets.bind(made.publisher(), endpoint)
+
+
+def test_a_busy_port_is_refused(made: Sockets) -> None:
+    """The error names the address and the way out."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(TabardError) as refused:
+            sockets.bind(made.publisher(), endpoint)
+    assert refused.value.where == endpoint
+    assert "Another process uses it" in str(refused.value)
+
+
+@pytest.mark.parametrize("endpoint", ["", "tcp://", "tcp://127.0.0.1", "nonsense://x", "x"])
+def test_a_malformed_address_is_refused(made: Sockets, endpoint: str) -> None:
+    """For binding as for connecting."""
+    with pytest.raises(TabardError, match="cannot bind"):
+        sockets.bind(made.publisher(), endpoint)
+    with pytest.raises(TabardError, match=r"cannot connect: expected tcp://HOST:PORT or ipc://PATH"):
+        sockets.connect(made.publisher(), endpoint)
+
+
+def test_the_peer_need_not_be_there_yet(made: Sockets, private: Path) -> None:
+    """Connected first, bound later: messages pass."""
+    below, above = made.forward_out(), made.subscriber()
+    above.subscribe(b"")
+    sockets.connect(above, f"ipc://{private}/end")
+    sockets.bind(below, f"ipc://{private}/end")
+    assert below.recv() == b"\x01"
+    sockets.send(below, (b"topic", b"body"))
+    assert above.poll(20_000)
+    assert sockets.receive(above) == [b"topic", b"body"]
+    assert sockets.receive(above) is None
