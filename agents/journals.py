@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tabard._version import VERSION
+from tabard.agents.control import Control
 from tabard.agents.journal.disk import RealDisk
 from tabard.agents.journal.faults import Fault
 from tabard.agents.journal.journal import Journal
 from tabard.agents.journal.limits import Limits
-from tabard.agents.journal.outbox import Outbox
 from tabard.agents.journal.outbox_file import open_outbox
 from tabard.brokers.delivery.ports import NodeKey, StreamJournal
 from tabard.brokers.delivery.seal import OpenSeal
@@ -40,8 +40,9 @@ class Journals:
         def place(stream: int) -> str:
             return str(home.journal / STREAM_NAMES[stream])
 
-        self.control: Outbox = open_outbox(
-            place(CONTROL), CONTROL, limits=_limits(settings, CONTROL), **common
+        limits = _limits(settings, CONTROL)
+        self.control = Control(
+            place(CONTROL), lambda: open_outbox(place(CONTROL), CONTROL, limits=limits, **common), clock
         )
         self.logs = Journal.open(RealDisk(), place(LOGS), LOGS, limits=_limits(settings, LOGS), **common)
         self.samples = Journal.open(
@@ -77,10 +78,7 @@ class Journals:
 
     def status(self) -> Mapping[str, Mapping[str, Any]]:
         """Of each stream: bytes, segments, dropped records, epochs."""
-        control = self.control.stats()
-        found: dict[str, Mapping[str, Any]] = {
-            STREAM_NAMES[CONTROL]: {"bytes": control.bytes, "epochs": control.epochs, "dropped": 0}
-        }
+        found: dict[str, Mapping[str, Any]] = {STREAM_NAMES[CONTROL]: self.control.status()}
         for journal in (self.logs, self.samples):
             stats = journal.stats()
             found[STREAM_NAMES[journal.stream]] = {

@@ -1,0 +1,79 @@
+"""The control stream's journal while its disk lets no outbox open, and after."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tabard.agents.control import Control
+from tabard.agents.journal.limits import Limits
+from tabard.agents.journal.outbox import Outbox
+from tabard.agents.journal.outbox_file import open_outbox
+from tabard.brokers.delivery.seal import OpenSeal
+from tabard.brokers.wire.codec import pack
+from tabard.brokers.wire.streams import CONTROL
+from tabard.clock import SystemClock
+from tabard.errors import JournalError
+
+
+class Gate:
+    """Opens the real outbox, or fails as a read-only mount does."""
+
+    def __init__(self, directory: Path) -> None:
+        self.closed = True
+        self._directory = str(directory)
+
+    def __call__(self) -> Outbox:
+        """Open it, or refuse."""
+        if self.closed:
+            raise JournalError("the outbox cannot be opened", found="Read-only file system")
+        return open_outbox(
+            self._directory,
+            CONTROL,
+            limits=Limits(),
+            clock=SystemClock(),
+            seal=OpenSeal(),
+            entropy=os.urandom,
+            boot="boot",
+            node="n1",
+            zone="lab",
+            version="test",
+        )
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "control")
+
+
+@pytest.fixture
+def control(gate: Gate) -> Control:
+    return Control("the outbox", gate, SystemClock())
+
+
+def _append(control: Control) -> Callable[[], object]:
+    body = pack([("agent", None, "agent", [(1, "agent.started", {})])])
+    return lambda: control.append(body, 1, {})
+
+
+def test_without_an_outbox_nothing_is_accepted_and_that_is_said(control: Control) -> None:
+    """The stream is there, empty; appending fails with the reason, which is a fault to be shown."""
+    with pytest.raises(JournalError, match="Read-only"):
+        _append(control)()
+    assert control.spans() == ()
+    assert control.read(b"e" * 16, 1) is None
+    assert [fault.kind for fault in control.faults()] == ["unopened"]
+    assert control.status() == {"bytes": 0, "epochs": 0, "dropped": 0}
+
+
+def test_the_outbox_is_opened_as_soon_as_it_can_be(gate: Gate, control: Control) -> None:
+    """The next look opens it: an epoch is there, records are accepted, and the fault is gone."""
+    gate.closed = False
+    control.enforce(1.0)
+    _append(control)()
+    assert control.spans()[-1].last == 2
+    assert control.faults() == ()
+    control.close()
