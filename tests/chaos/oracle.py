@@ -21,6 +21,7 @@ _FILES: Final = {"records.db": {LOGS: "log", SAMPLES: "sample"}, "state.db": {CO
 _OPEN: Final = 1
 _OWN: Final = "tabard-"
 """How the services of Tabard's own roles begin."""
+_NEVER: Final = 2**63 - 1
 _MOST_SHOWN: Final = 8
 
 Position = tuple[int, int]
@@ -67,6 +68,8 @@ class Epoch:
     opened: bool
     ended: int | None
     ranges: list[tuple[int, int]]
+    began: int
+    """Time of its earliest record (ns)."""
     place: int = 0
     seqs: set[int] = field(default_factory=set)
 
@@ -112,9 +115,12 @@ def _judge_file(
     may_lose: frozenset[str],
     ignore: frozenset[str],
 ) -> None:
-    for node, stream, reason in db.execute("SELECT node_id, stream, reason FROM quarantine"):
-        verdict.wrong.append(f"a batch of node {node}, stream {stream} is in quarantine: {reason}")
     nodes = [row for row in db.execute("SELECT id, name FROM node") if row[1] not in ignore]
+    for node, stream, reason in db.execute(
+        "SELECT name, stream, reason FROM quarantine JOIN node ON node.id = node_id"
+    ):
+        if node not in ignore:
+            verdict.wrong.append(f"{node} stream {stream}: a batch is in quarantine: {reason}")
     for node_id, node in nodes:
         for stream, table in tables.items():
             _Stream(db, verdict, node_id, node, stream, table).judge(sent, may_lose=node in may_lose)
@@ -149,7 +155,7 @@ class _Stream:
         if self._losses and not may_lose:
             self._say(f"losses without a reason: {_some(self._losses)}")
         for epoch in self._epochs.values():
-            self._judge_epoch(epoch)
+            self._judge_epoch(epoch, may_lose=may_lose)
         if self._stream == LOGS:
             self._judge_sources(sent)
 
@@ -160,8 +166,9 @@ class _Stream:
 
     def _read_epochs(self) -> list[Epoch]:
         rows = self._db.execute(
-            "SELECT id, uid, previous, opened, ended, ranges FROM epoch WHERE node_id = ? AND stream = ?"
-            " ORDER BY id",
+            "SELECT id, uid, previous, opened, ended, ranges,"
+            f" (SELECT min(time) FROM {self._table} WHERE epoch_id = epoch.id)"
+            " FROM epoch WHERE node_id = ? AND stream = ? ORDER BY id",
             (self._node_id, self._stream),
         )
         return [
@@ -172,8 +179,9 @@ class _Stream:
                 bool(opened),
                 ended,
                 [(lo, hi) for lo, hi, _, _ in msgpack.unpackb(ranges)],
+                began or _NEVER,
             )
-            for row_id, uid, previous, opened, ended, ranges in rows
+            for row_id, uid, previous, opened, ended, ranges, began in rows
         ]
 
     def _read_losses(self) -> list[Loss]:
@@ -204,7 +212,7 @@ class _Stream:
 
     # --- sequence numbers ------------------------------------------------------------------
 
-    def _judge_epoch(self, epoch: Epoch) -> None:
+    def _judge_epoch(self, epoch: Epoch, *, may_lose: bool) -> None:
         """Each number up to the end is a record, the opening or in one gap, and never two of these."""
         where = f"epoch {epoch.id}"
         newest = epoch.place == len(self._epochs) - 1
@@ -218,8 +226,8 @@ class _Stream:
         left = set(range(1, high + 1)) - epoch.seqs
         if stray := epoch.seqs - set(range(1, high + 1)):
             self._say(f"{where} has rows beyond its cursor: {_some(sorted(stray))}")
-        if epoch.opened:
-            left.discard(1)
+        if epoch.opened or may_lose:
+            left.discard(1)  # the opening is no record, so its loss is none of records
         for loss in self._losses:
             if loss.epoch == epoch.id and loss.kind == "gap" and loss.last is not None:
                 self._judge_gap(epoch, loss, left)
@@ -305,16 +313,27 @@ class _Stream:
 
 
 def _chained(epochs: list[Epoch]) -> dict[int, Epoch]:
-    """The epochs by id, in the order of their chain; where the chain is broken, in the order they were stored."""
+    """The epochs by id, each behind the one it names as its predecessor.
+
+    Where the opening of one is lost, nobody knows what it followed: such pieces of the chain stand in the order of
+    their first records.
+    """
     by_uid = {epoch.uid: epoch for epoch in epochs}
-    ordered: dict[int, Epoch] = {}
+    followers: dict[bytes, list[Epoch]] = {epoch.uid: [] for epoch in epochs}
+    roots = []
     for epoch in epochs:
-        chain: list[Epoch] = []
-        at: Epoch | None = epoch
-        while at is not None and at.id not in ordered and at not in chain:
-            chain.append(at)
-            at = by_uid.get(at.previous) if at.previous is not None else None
-        ordered.update((link.id, link) for link in reversed(chain))
+        if epoch.previous in by_uid:
+            followers[epoch.previous].append(epoch)
+        else:
+            roots.append(epoch)
+    pieces = []
+    for root in roots:
+        piece = [root]
+        for epoch in piece:  # grows while it is walked through
+            piece += followers[epoch.uid]
+        pieces.append(piece)
+    pieces.sort(key=lambda piece: min(epoch.began for epoch in piece))
+    ordered = {epoch.id: epoch for piece in pieces for epoch in piece}
     for place, epoch in enumerate(ordered.values()):
         epoch.place = place
     return ordered

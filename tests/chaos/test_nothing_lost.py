@@ -28,7 +28,7 @@ RECORDS: Final = 40_000
 """Records that each producer says at full speed."""
 
 _JOURNALS: Final = {
-    "n1": {"segment": "64KiB", "keep_acked": "0B", "fsync": "20ms"},
+    "n1": {"segment": "64KiB", "keep_acked": "128KiB", "fsync": "20ms"},
     "n2": {"segment": "256KiB", "keep_acked": "0B", "fsync": "100ms"},
     "n3": {"segment": "64KiB", "keep_acked": "0B", "logs_bytes": "1MiB", "fsync": "0s"},
 }
