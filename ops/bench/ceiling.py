@@ -6,6 +6,7 @@ cache, checkpoints) and written with its driver. What is left out is everything 
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import time
@@ -20,6 +21,7 @@ from tabard.consumers.store.layout import RECORDS
 from tabard.consumers.store.models import LOG_COLUMNS
 from tabard.ops.bench.helper import answer, requests
 from tabard.ops.bench.records import STEP, record
+from tabard.ops.bench.usage import core_wait
 
 Row = tuple[Any, ...]
 Part = Callable[[sqlite3.Connection], object]
@@ -77,19 +79,19 @@ def _statement(columns: Sequence[str], count: int) -> str:
 
 
 def insert(directory: Path, parts: Sequence[Part], synchronous: str) -> dict[str, float]:
-    """Insert all rows into the file in `directory`, one part a transaction; the time and CPU that took."""
+    """Insert all rows into the file in `directory`, one part a transaction; the time and CPU that took, and the wait for a core."""
     database = Database(RECORDS, RECORDS.path(directory), synchronous)
     connection = database.connection
-    cpu = time.process_time()
+    cpu, waited = time.process_time(), core_wait(os.getpid())
     began = time.monotonic()
     for part in parts:
         connection.execute("BEGIN IMMEDIATE")
         part(connection)
         connection.execute("COMMIT")
     took = time.monotonic() - began
-    cpu = time.process_time() - cpu
+    cpu, waited = time.process_time() - cpu, core_wait(os.getpid()) - waited
     database.close()
-    return {"seconds": took, "cpu": cpu}
+    return {"seconds": took, "cpu": cpu, "waited": waited}
 
 
 def main() -> None:

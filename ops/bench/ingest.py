@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from tabard.client import IntakeClient
 from tabard.errors import TabardError
+from tabard.ops.bench import usage
 from tabard.ops.bench.ceiling import FORMS
 from tabard.ops.bench.helper import Helper
 from tabard.ops.bench.records import PRODUCT, record
@@ -31,7 +32,9 @@ SECONDS: Final = 15
 SIZES: Final = (256, 1_024, 4_096, 16_384, 65_536)
 """Rows in one transaction of the bare insert: the best of them is the ceiling."""
 PLAIN: Final = "one_row"
-"""The form of statement that the aim is held against: a bulk insert as the driver is made for."""
+"""The form of statement that the driver is made for; the store itself uses a faster one."""
+RATIO: Final = 0.85
+"""What the chain shall reach of a bare insert."""
 RATE: Final = 10_000
 """Records a second at which the delay is measured."""
 
@@ -53,6 +56,8 @@ class Passage(NamedTuple):
     seconds: float
     cpu: Mapping[str, float]
     """CPU seconds per million records, by role."""
+    waited: float
+    """Percent of the time in which the recorder waited for a core."""
 
 
 class Ceiling(NamedTuple):
@@ -68,6 +73,7 @@ class Bare:
     def __init__(self) -> None:
         self.rates: dict[Ceiling, list[float]] = {Ceiling(form, size): [] for form in FORMS for size in SIZES}
         self.cpu: dict[Ceiling, list[float]] = {way: [] for way in self.rates}
+        self.waited: dict[Ceiling, list[float]] = {way: [] for way in self.rates}
 
     def measure(self, helper: Helper, directory: Path, count: int, *, backwards: bool) -> None:
         """One round: each way once, in this order or the other, each into a fresh file."""
@@ -82,6 +88,7 @@ class Bare:
             )
             self.rates[way].append(count / done["seconds"])
             self.cpu[way].append(done["cpu"] / count * 1e6)
+            self.waited[way].append(done["waited"] / done["seconds"] * 100)
 
     def best(self, *forms: str) -> Ceiling:
         """The fastest way among those of `forms`."""
@@ -135,13 +142,15 @@ def _measured(
         "rounds": len(passages),
         "records_per_second": median(rates),
         "records_per_second_by_round": rates,
-        "ratio_by_round": _ratios(rates, bare.rates[plain]),
-        "ratio_to_fastest_insert": median(_ratios(rates, bare.rates[top])),
+        "ratio_to_plain_insert_by_round": _ratios(rates, bare.rates[plain]),
+        "ratio_to_fastest_insert_by_round": _ratios(rates, bare.rates[top]),
         "cpu_seconds_per_million": cpu,
-        "bare_insert": _way(plain, bare),
+        "recorder_waited_for_a_core_percent": median(passage.waited for passage in passages),
+        "plain_insert": _way(plain, bare),
         "fastest_insert": _way(top, bare),
-        "bare_sweep_rows_per_second": bare.sweep(),
-        "recorder_cpu_over_bare_insert_cpu": cpu["recorder"] / median(bare.cpu[plain]),
+        "sweep_rows_per_second": bare.sweep(),
+        "recorder_cpu_over_plain_insert_cpu": cpu["recorder"] / median(bare.cpu[plain]),
+        "recorder_cpu_over_fastest_insert_cpu": cpu["recorder"] / median(bare.cpu[top]),
         "delay_ms": delay["delays"],
         "delay_records_per_second": RATE,
         "delay_generator_latest_ms": delay["latest"] * 1000,
@@ -150,7 +159,8 @@ def _measured(
         "delay_cpu_percent_of_a_core": delay["cpu"],
     }
     aims = (
-        Aim("ratio to the bare insert", median(_ratios(rates, bare.rates[plain])), ">=", 0.85, ""),
+        Aim("ratio to a plain bulk insert", median(_ratios(rates, bare.rates[plain])), ">=", RATIO, ""),
+        Aim("ratio to the fastest bulk insert", median(_ratios(rates, bare.rates[top])), ">=", RATIO, ""),
         Aim("delay p50", delay["delays"]["p50"], "<", 15, "ms"),
         Aim("delay p99", delay["delays"]["p99"], "<", 50, "ms"),
     )
@@ -168,17 +178,18 @@ def _way(way: Ceiling, bare: Bare) -> dict[str, Any]:
         "rows_per_transaction": way.size,
         "rows_per_second": median(bare.rates[way]),
         "cpu_seconds_per_million": median(bare.cpu[way]),
+        "waited_for_a_core_percent": median(bare.waited[way]),
     }
 
 
 def _passage(home: Path, generator: Helper, count: int) -> Passage:
     with Scene(home, SETTINGS, ROLES) as scene:
         stored = _started(scene)
-        before = scene.cpu()
+        before, waited = scene.cpu(), usage.core_wait(scene.pid("recorder"))
         generator.tell(do="send", socket=str(scene.home.socket("intake.sock")), source="bench")
         _await(scene, stored, count)
         ended = time.monotonic()
-        after = scene.cpu()
+        after, waited = scene.cpu(), usage.core_wait(scene.pid("recorder")) - waited
         sent = generator.hear(_CARRYING)
         missing = stored.missing(count)
         stored.close()
@@ -187,7 +198,9 @@ def _passage(home: Path, generator: Helper, count: int) -> Passage:
             "records were lost or doubled on the way", expected="none", found=f"{missing} of {count}"
         )
     used = {"generator": sent["cpu"]} | {name: after[name] - before[name] for name in scene.names}
-    return Passage(ended - sent["began"], {name: seconds / count * 1e6 for name, seconds in used.items()})
+    seconds = ended - sent["began"]
+    cpu = {name: spent / count * 1e6 for name, spent in used.items()}
+    return Passage(seconds, cpu, waited / seconds * 100)
 
 
 def _delay(home: Path, generator: Helper, count: int) -> dict[str, Any]:

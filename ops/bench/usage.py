@@ -25,6 +25,11 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[_UTIME]) + int(fields[_UTIME + 1])) * _TICK
 
 
+def core_wait(pid: int) -> float:
+    """Seconds that the main thread could have run and had no core: how much others disturbed it. Raises OSError."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def memory(pid: int) -> Memory:
     """Memory of the process now. Raises OSError."""
     found: dict[str, int] = {}

@@ -187,7 +187,9 @@ def test_every_row_of_the_table_can_be_run(name: str) -> None:
 def test_make_runs_every_bench(root: Path) -> None:
     """`make bench` knows all names of the table, and no other."""
     text = (root / "Makefile").read_text(encoding="utf-8")
-    assert next(line for line in text.splitlines() if line.startswith("BENCH ?=")).split()[2:] == list(BENCHES)
+    assert next(line for line in text.splitlines() if line.startswith("BENCH ?=")).split()[2:] == list(
+        BENCHES
+    )
 
 
 def test_a_record_carries_its_number_and_product() -> None:
