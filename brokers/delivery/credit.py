@@ -84,12 +84,12 @@ class Budget:
     def grant(self, account: Account, now: float, *, demand: bool) -> bool:
         """Set the account's limit as far as the budget allows; True when it has credit now.
 
-        An idle account gives back what it no longer needs. The node hears of it a moment later, which the
-        distance between the budget and the high-water marks allows for.
+        An idle account gives back what it no longer needs, an active one what is beyond its window by now. The
+        node hears of it a moment later, which the distance between the budget and the high-water marks allows for.
         """
         if demand:
             account.demanded = now
-            change = min(max(0, self.window(now) - account.out), self.total - self.out)
+            change = min(self.window(now) - account.out, self.total - self.out)
         else:
             spare = not self.queue and self.out - account.out < self.total // 2
             change = (WINDOW_IDLE if spare else 0) - account.out

@@ -140,6 +140,8 @@ class Intake:
             f"{book.oldest} to {book.last}, which may differ and is stored as epoch {forked_id(book.stored_as).hex()}"
         )
         book.gaps.append(_doubt(book.stored_as, book.oldest, "rolled back", detail))
+        if stream.newest == book.epoch:
+            stream.live = None
         fork = stream.epochs[book.epoch] = book.fork()
         return fork
 
@@ -276,7 +278,9 @@ class Intake:
             detail = "power was cut: what was accepted after the last sync is not known"
             book.gaps.append(_doubt(past.stored_as, after, "power", detail))
         if info.doubt:
-            book.gaps.append(_doubt(past.stored_as, info.previous_last + 1, info.reason, info.doubt))
+            # what is stored may be of another history than the node's, unless it was parted from that by a fork
+            first = 1 if info.reason == "fork" and not past.past else info.previous_last + 1
+            book.gaps.append(_doubt(past.stored_as, first, info.reason, info.doubt))
 
     def _check_end(self, key: NodeKey, stream: StreamBook, past: EpochBook, info: Open) -> None:
         """Say so when an epoch that the node keeps nothing of ended otherwise than what is stored of it."""

@@ -92,7 +92,7 @@ class Reply:
             upto = book.last
             if book is newest:
                 live = stream.live[1] if stream.live else 1
-                upto = max(book.seen.high, live - 1, stream.node_live - 1)
+                upto = max(book.seen.high, min(max(live, stream.node_live) - 1, book.last))
             for lo, hi in book.seen.holes(upto, book.oldest):
                 if len(wants) >= MAX_WANTS:
                     break

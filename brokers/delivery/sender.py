@@ -36,6 +36,7 @@ class Sender:
         self._credit_bytes = 0
         self._lease_until = 0.0
         self._live: tuple[bytes, int] | None = None
+        self._live_heard = self._live
         self._wants: deque[Want] = deque()
         self._turn_of_wants = False
 
@@ -44,7 +45,7 @@ class Sender:
         self.session = session
         self.heard = self.sent = self.sent_bytes = 0
         self._credit = self._credit_bytes = 0
-        self._live = None
+        self._live = self._live_heard = None
         self._wants.clear()
         self.cursors = {}
         self.settled = self.foreign = frozenset()
@@ -56,8 +57,8 @@ class Sender:
         self._credit = part.credit
         self._credit_bytes = part.credit_bytes
         self._lease_until = now + part.lease
-        if part.live is not None and (self._live is None or self._live[0] != part.live[0]):
-            self._live = part.live
+        if part.live != self._live_heard:
+            self._live = self._live_heard = part.live
         known = {(want.epoch, want.lo) for want in self._wants}
         self._wants.extend(want for want in part.wants if (want.epoch, want.lo) not in known)
 
@@ -79,12 +80,11 @@ class Sender:
                     foreign.add(epoch)
             self.cursors[epoch] = Ranges(item for item in ranges if (epoch, item) in proven)
         self._proven, self.foreign = proven, frozenset(foreign)
-        *ended, _ = spans or [b""]
-        self.settled = frozenset(epoch for epoch in ended if self._stored(spans[epoch]))
+        self.settled = frozenset(span.epoch for span in list(spans.values())[:-1] if self._is_settled(span))
 
-    def _stored(self, span: EpochSpan) -> bool:
+    def _is_settled(self, span: EpochSpan) -> bool:
         cursor = self.cursors.get(span.epoch)
-        return cursor is not None and not cursor.holes(span.last, span.oldest)
+        return cursor is not None and span.epoch not in self.foreign and not cursor.holes(span.last, span.oldest)
 
     def unsettled(self) -> list[EpochSpan]:
         """The epochs that the sink must hear of, oldest first; the last one is the one being written."""

@@ -124,7 +124,7 @@ def _excused(world: World, node: SimNode, entry: Accepted, losses: list[Loss]) -
         if not (quota or rolled_back or power or world.store_restores):
             raise Violation(f"{entry} is in a gap, and nothing that happened may lose it: {said}")
         return
-    if power and not said:
+    if power and not (said or any(loss.reason == "power" for loss in losses)):
         raise Violation(f"{entry} was lost by a power cut, and no doubt says so")
     if power or rolled_back or (said and world.store_restores):
         return

@@ -7,8 +7,10 @@ from random import Random
 
 from tabard.agents.journal.limits import Limits
 from tabard.brokers.delivery.book import forked_id
-from tabard.brokers.delivery.ports import EpochCursor, NodeKey, SinkStore
-from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
+from tabard.brokers.delivery.ports import EpochCursor, EpochSpan, NodeKey, SinkStore
+from tabard.brokers.delivery.ranges import Ranges
+from tabard.brokers.wire.batch import NO_DIGEST
+from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
 from tests.sim.clock import Time
 from tests.sim.failing import FailPoints
 from tests.sim.faults import FAULTS
@@ -111,7 +113,7 @@ class World:
         self.time.at(self.time.now + self.rng.uniform(low, high), lambda: None if self._healed else action())
 
     def heal(self) -> None:
-        """No more faults; whatever is down comes up."""
+        """No more faults; whatever is down comes up, and every stream goes on with one more record."""
         self._healed = True
         self.points.disarm()
         for link in self.links:
@@ -131,6 +133,9 @@ class World:
             node.thaw()
             if not node.alive:
                 node.start()
+            for stream in STREAM_NAMES:
+                self.time.at(self.time.now + 1.5, lambda node=node, stream=stream: node.produce(stream, 1))
+        self.time.run(self.time.now + 2.0)
 
     def at_rest(self) -> bool:
         """Whether every node's journal is stored as far as it goes, and every past epoch is accounted for."""
@@ -142,12 +147,20 @@ class World:
             newest = None
             for span in journal.spans():
                 newest = latest(store, node.key, stream, span.epoch)
-                if newest is None or newest.ranges.holes(span.last):
+                if newest is None or not _is_stored(newest.ranges, span):
                     return False
             open_ended = {cursor.epoch for cursor in store.unfinished(node.key, stream)}
             if newest is None or open_ended - {newest.epoch}:
                 return False
         return node.alive
+
+
+def _is_stored(ranges: Ranges, span: EpochSpan) -> bool:
+    """Whether what is stored of an epoch is all that its node has, and nothing else."""
+    if ranges.holes(span.last) or ranges.high != span.last:
+        return False
+    after = ranges.items[-1].after
+    return not after or span.digest in (NO_DIGEST, after)
 
 
 def latest(store: SinkStore, key: NodeKey, stream: int, epoch: bytes) -> EpochCursor | None:
