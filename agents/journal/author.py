@@ -43,8 +43,6 @@ class Opening(NamedTuple):
     """Records lost at its end, at least; None when none are missed."""
     doubt: str | None = None
     """What cannot be decided."""
-    forked: Prior | None = None
-    """The epoch that is continued, where that is not the one written before."""
 
 
 class Author:
@@ -76,14 +74,12 @@ class Author:
     def opening(self, opening: Opening, tip: Prior | None) -> Batch:
         """The first batch of a new epoch, after one that ended at `tip`.
 
-        Its body names by ``previous``, ``previous_last`` and ``previous_digest`` the epoch that it follows. A fork
-        of an older epoch names that one, and says by ``closes`` where the epoch ended that was written until now.
+        Its body names that one by ``previous``, ``previous_last`` and ``previous_digest``.
         """
-        before = opening.forked or tip
         facts: dict[str, Any] = {
-            "previous": before.epoch if before else None,
-            "previous_last": before.last if before else 0,
-            "previous_digest": before.digest if before else NO_DIGEST,
+            "previous": tip.epoch if tip else None,
+            "previous_last": tip.last if tip else 0,
+            "previous_digest": tip.digest if tip else NO_DIGEST,
             "reason": opening.reason,
             "clean": opening.clean,
             **self.owner._asdict(),
@@ -94,8 +90,6 @@ class Author:
             facts["power"] = True
         if opening.lost is not None:
             facts["lost"] = {"at_least": opening.lost, "reason": "torn"}
-        if opening.forked and tip and tip.epoch != opening.forked.epoch:
-            facts["closes"] = list(tip)
         body = pack(facts)
         epoch = self._entropy(EPOCH_BYTES)
         header = Header(self.stream, OPEN, epoch, self.seal.key_id, 1, 1, body_digest(body), NO_DIGEST)

@@ -15,7 +15,6 @@ from tabard.agents.journal.author import Author, Opening, Owner
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.disk import Disk
 from tabard.agents.journal.faults import DiskRefused, Fault, Faults
-from tabard.agents.journal.fork import Cut, carried, write_fork
 from tabard.agents.journal.gaps import GapMaker
 from tabard.agents.journal.limits import MAX_SEGMENTS, Limits, Stats
 from tabard.agents.journal.pen import Pen
@@ -23,7 +22,7 @@ from tabard.agents.journal.quota import Quota
 from tabard.agents.journal.reader import SegmentReader
 from tabard.agents.journal.recent import Recent
 from tabard.agents.journal.recover import Recovery, account_for
-from tabard.agents.journal.segment import Head, Prior, Segment, encode_marks
+from tabard.agents.journal.segment import Prior, Segment
 from tabard.agents.journal.shelf import Shelf
 from tabard.agents.journal.writer import SyncJob, reopen_segment
 from tabard.brokers.delivery.ports import EpochSpan
@@ -51,10 +50,8 @@ class Journal:
         self._reader = SegmentReader(shelf, self._catalog, self._gaps, self._recent.clear)
         self._pen = Pen(shelf, self._catalog, author, self._time, limits.roll_at)
         self._quota = Quota(shelf, self._catalog, self._reader, self._gaps, self._pen.unsynced)
-        self._stale = False
-        """The files could not be read anew after they changed: to be tried again."""
         self._replaced: Sequence[EpochSpan] = ()
-        """What was kept before somebody replaced the files, until that is accounted for."""
+        """What was kept before somebody replaced the files, until they are read anew and that is accounted for."""
         self._spans: tuple[tuple[int, Prior | None], tuple[EpochSpan, ...]] = ((-1, None), ())
         """The spans, and what they were made of."""
 
@@ -126,8 +123,7 @@ class Journal:
         pen.next_opening = Opening("start", clean=found.closed, power=power, lost=found.lost)
 
     def _reload(self) -> None:
-        """Read the journal's files anew; the next epoch follows what is there. Raises DiskRefused."""
-        self._stale = True
+        """Read the files that were replaced; the next epoch follows what is there. Raises DiskRefused."""
         self._pen.drop()
         self._catalog.clear()
         self._reader.clear()
@@ -136,14 +132,11 @@ class Journal:
         marks = self._pen.marks
         self._recover()
         self._pen.marks = marks  # what was accepted is accounted for, so nothing is to be read again
-        self._pen.next_opening = Opening("start")
-        if self._replaced:
-            for missing in account_for(self._catalog, self._replaced, self._missing):
-                self._reader.mend(missing)
-            doubt = "the journal was replaced, cut or removed while it was written"
-            self._pen.next_opening = Opening("doubt", clean=False, doubt=doubt)
-            self._replaced = ()
-        self._stale = False
+        for missing in account_for(self._catalog, self._replaced, self._missing):
+            self._reader.mend(missing)
+        doubt = "the journal was replaced, cut or removed while it was written"
+        self._pen.next_opening = Opening("doubt", clean=False, doubt=doubt)
+        self._replaced = ()
 
     # --- writing -------------------------------------------------------------------------------
 
@@ -158,7 +151,7 @@ class Journal:
         Raises:
             JournalError: the disk refused; nothing was accepted (`retry` is true: try again later).
         """
-        if self._stale:
+        if self._replaced:
             self._reload()
         try:
             batch = self._pen.append(body, count, marks)
@@ -186,6 +179,18 @@ class Journal:
         self._quota.drop_stored(segment)
         self._shelf.take_reserve()
         return True
+
+    def renew(self, doubt: str) -> None:
+        """End the epoch being written and begin another, whose OPEN says `doubt`.
+
+        Raises JournalError: the disk refused; the next call, or the next append, tries again.
+        """
+        if self._replaced:
+            self._reload()
+        self._pen.ready()
+        self._pen.end_epoch(Opening("fork", doubt=doubt))
+        self._pen.begin()
+        self.sync()
 
     # --- syncing -------------------------------------------------------------------------------
 
@@ -268,74 +273,6 @@ class Journal:
         while (batch := self.read(epoch, seq)) is not None:
             yield batch
             seq = batch.header.last + 1
-
-    # --- forking -------------------------------------------------------------------------------
-
-    def fork(self, epoch: bytes, seq: int, detail: str) -> None:
-        """End `epoch` before `seq` and carry what is kept of it from there on into a new epoch.
-
-        Where `seq` lies inside a batch, all of that batch is carried. The new epoch's OPEN names the end of
-        `epoch` as what it follows, and `detail` as doubt. After it one more epoch begins, to be written.
-
-        Raises:
-            JournalError: the disk refused; either nothing changed, or the fork is finished by the next call
-                that writes, or at the next start.
-        """
-        if self._stale:
-            self._reload()
-        self._pen.ready()
-        self.sync()
-        segments = self._catalog.epoch(epoch)
-        last = segments[-1].end if segments else seq - 1
-        held = self.read(epoch, max(seq, segments[0].base)) if segments else None
-        if held is not None:
-            self._carry(Cut(epoch, held.header.first - 1, held.header.previous), detail)
-        elif seq <= last:
-            raise DiskRefused("a fork needs what cannot be read now", where=self._shelf.directory)
-        else:
-            ended = Prior(epoch, last, segments[-1].digest if segments else NO_DIGEST)
-            self._pen.end_epoch(Opening("fork", doubt=detail, forked=ended))
-        self._pen.begin()
-        self.sync()
-
-    def _carry(self, cut: Cut, detail: str) -> None:
-        tip = self._catalog.tip
-        if tip and tip.epoch == cut.epoch:
-            tip = Prior(*cut)
-        opening = self._author.opening(Opening("fork", doubt=detail, forked=Prior(*cut)), tip)
-        pen = self._pen
-
-        def new_head(batch: Batch) -> Head:
-            header = batch.header
-            return pen.head(header.epoch, header.first, header.previous, tip if header.first == 1 else None)
-
-        try:
-            pen.next_number = write_fork(
-                self._shelf,
-                self._catalog.epoch(cut.epoch),
-                cut,
-                carried(self.read_from(cut.epoch, cut.last + 1), opening, self._author.seal),
-                new_head,
-                encode_marks(pen.marks, self._time.now()),
-                self._limits.roll_at,
-                pen.next_number,
-                self._gaps,
-            )
-        except OSError as error:
-            raise self._shelf.refused("a fork cannot be written", error) from error
-        self._reload()
-
-    def renew(self, doubt: str) -> None:
-        """End the epoch being written and begin another, whose OPEN says `doubt`.
-
-        Raises JournalError: the disk refused; the next call, or the next append, tries again.
-        """
-        if self._stale:
-            self._reload()
-        self._pen.ready()
-        self._pen.end_epoch(Opening("fork", doubt=doubt))
-        self._pen.begin()
-        self.sync()
 
     # --- letting go ----------------------------------------------------------------------------
 

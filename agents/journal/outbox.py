@@ -19,7 +19,6 @@ from typing import Any, Final, NamedTuple
 
 from tabard.agents.journal.author import Author, Opening, Owner
 from tabard.agents.journal.faults import DiskRefused, Fault, Faults
-from tabard.agents.journal.fork import Cut, carried
 from tabard.agents.journal.gaps import DAMAGED, Dropped, GapMaker, chain_digest
 from tabard.agents.journal.limits import MAX_MARKS, Limits
 from tabard.agents.journal.outbox_db import KeptEpoch, OutboxDatabase, stored_rows
@@ -240,6 +239,11 @@ class Outbox:
         db.execute("UPDATE outbox_epoch SET last = ?, digest = ? WHERE id = ?", (last, digest, epoch.row))
         self._epochs[uid] = epoch._replace(last=last, digest=digest)
 
+    def renew(self, doubt: str) -> None:
+        """Begin a new epoch, whose OPEN says `doubt`. Raises JournalError; the next call tries again."""
+        self._opening = Opening("fork", doubt=doubt)
+        self._begin()
+
     # --- reading -------------------------------------------------------------------------------
 
     def spans(self) -> Sequence[EpochSpan]:
@@ -287,42 +291,6 @@ class Outbox:
         while (batch := self.read(epoch, seq)) is not None:
             yield batch
             seq = batch.header.last + 1
-
-    # --- forking -------------------------------------------------------------------------------
-
-    def fork(self, epoch: bytes, seq: int, detail: str) -> None:
-        """End `epoch` before `seq` and carry what is kept of it from there on into a new epoch, to be written on.
-
-        Where `seq` lies inside a batch, all of that batch is carried. Raises JournalError; nothing changed then.
-        """
-        known = self._epochs.get(epoch)
-        held = self.read(epoch, max(seq, known.oldest)) if known else None
-        if held is not None:
-            cut = Cut(epoch, held.header.first - 1, held.header.previous)
-        elif known is not None:
-            cut = Cut(epoch, known.last, known.digest)
-        else:
-            cut = Cut(epoch, seq - 1, NO_DIGEST)
-        tip = self._tip()
-        if tip and tip.epoch == epoch:
-            tip = Prior(*cut)
-        opening = self._author.opening(Opening("fork", doubt=detail, forked=Prior(*cut)), tip)
-        with self.transaction() as db:
-            for batch in carried(self.read_from(epoch, cut.last + 1), opening, self._author.seal):
-                if batch is opening:
-                    self._insert_epoch(db, batch)
-                else:
-                    self._insert(db, batch)
-            if known is not None and held is not None:
-                self._set_end(db, epoch, cut.last, cut.digest)
-                db.execute("DELETE FROM outbox_batch WHERE epoch = ? AND first > ?", (known.row, cut.last))
-                self._tidy(db)
-        self._own = opening.header.epoch
-
-    def renew(self, doubt: str) -> None:
-        """Begin a new epoch, whose OPEN says `doubt`. Raises JournalError; the next call tries again."""
-        self._opening = Opening("fork", doubt=doubt)
-        self._begin()
 
     # --- letting go ----------------------------------------------------------------------------
 

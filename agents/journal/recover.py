@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tabard.agents.journal.catalog import Catalog
-from tabard.agents.journal.fork import finish_fork
 from tabard.agents.journal.frames import PREFIX_BYTES, Found, walk
 from tabard.agents.journal.gaps import DAMAGED, MISSING, GapMaker
 from tabard.agents.journal.limits import MAX_MARKS
@@ -69,7 +68,6 @@ class Recovery:
 
     def run(self, boot: str) -> Recovered:
         """Do it. Raises JournalError when the directory cannot be used, OSError when it cannot be now."""
-        finish_fork(self._shelf)
         numbers = self._shelf.numbers()
         found = Recovered(next_number=numbers[-1] + 1 if numbers else 1)
         for number in numbers:
@@ -190,7 +188,6 @@ class Recovery:
             end=last,
             digest=digest,
             gap=True,
-            cut=False,
         )
         missing = _segment(newest.number + 1, head, 0)
         if missing.number >= following.number:
@@ -205,8 +202,6 @@ class Recovery:
     def _end_epoch(self, newest: Segment, following: Segment) -> None:
         """Say where the epoch of `newest` ended, as the head of the epoch after it knows."""
         newest.newest = following.head.before
-        if newest.head.cut:
-            return
         prior = following.head.prior
         if (
             prior is not None
@@ -316,8 +311,9 @@ def _prior_of(batch: Batch) -> Prior | None:
         facts = unpack(batch.body)
     except WireError:
         return None
-    before = facts.get("closes") or (facts["previous"], facts["previous_last"], facts["previous_digest"])
-    return Prior(*before) if before[0] else None
+    if not facts["previous"]:
+        return None
+    return Prior(facts["previous"], facts["previous_last"], facts["previous_digest"])
 
 
 def account_for(

@@ -62,13 +62,11 @@ class Head(NamedTuple):
     """Digest after `end`."""
     gap: bool = False
     """It holds nothing but gap frames."""
-    cut: bool = False
-    """The epoch ends here by a fork, whatever the epoch after it says."""
 
     @property
     def stated_end(self) -> int | None:
         """The last sequence number, where the head itself says it."""
-        return self.end if self.end or self.cut else None
+        return self.end or None
 
 
 class SegmentDamaged(Exception):

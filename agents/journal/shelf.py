@@ -12,8 +12,6 @@ from tabard.agents.journal.faults import DiskRefused, Faults
 from tabard.agents.journal.segment import SUFFIX, segment_name, segment_number
 
 QUARANTINE: Final = "quarantine"
-MANIFEST: Final = "fork"
-"""The file that says which renames and removals of a fork are still to be done."""
 RESERVE: Final = "reserve"
 """A file that is removed when the disk is full, so that one more segment can be begun."""
 RESERVE_BYTES: Final = 65_536
@@ -65,7 +63,7 @@ class Shelf:
                 self.remove(name)
             elif name.endswith(SUFFIX):
                 self.set_aside(name, "its name is not a segment's")
-            elif name not in (QUARANTINE, MANIFEST, RESERVE):
+            elif name not in (QUARANTINE, RESERVE):
                 self.faults.note("foreign", self.path(name), "not a file of the journal; it is left alone")
         return numbers
 
@@ -145,26 +143,12 @@ class Shelf:
             return False
         return True
 
-    def remove_temporary(self, name: str) -> None:
-        """Take away what `write_whole` wrote for `name`."""
-        self.remove(name + _TEMPORARY)
-
-    def discard(self, name: str) -> None:
-        """Take a name away, if it is there. Raises OSError."""
-        with suppress(FileNotFoundError):
-            self.disk.unlink(self.path(name))
-
-    def adopt(self, name: str) -> None:
-        """Give a file written by `write_whole` its name, if it has not got it yet. Raises OSError."""
-        with suppress(FileNotFoundError):
-            self.disk.rename(self.path(name + _TEMPORARY), self.path(name))
-
     def take_reserve(self) -> None:
         """Occupy a little space for when the disk is full; nothing happens when that fails."""
         if self.stat(RESERVE) is None:
             with suppress(OSError):
                 self.write_whole(RESERVE, [bytes(RESERVE_BYTES)])
-                self.adopt(RESERVE)
+                self.disk.rename(self.path(RESERVE + _TEMPORARY), self.path(RESERVE))
 
     def give_reserve(self) -> bool:
         """Free that space; False when there is none."""

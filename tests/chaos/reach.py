@@ -12,10 +12,7 @@ import tabard.brokers.role
 import tabard.consumers.recorder.role  # noqa: F401 -- imported for the fail-points that they declare
 from tabard import failpoints
 
-APART: Final = {
-    "journal.fork_written": "an epoch has two histories only when a machine was restored together with its memory;"
-    " tests/integration/test_journal_disk.py kills a process there",
-}
+APART: Final[Mapping[str, str]] = {}
 """Fail-points that no role comes to by what is done to a fleet, and why."""
 
 

@@ -55,6 +55,42 @@ def test_the_first_epoch_names_none() -> None:
     assert (facts["previous"], facts["previous_last"], facts["clean"]) == (None, 0, True)
 
 
+def test_a_renewed_journal_goes_on_in_an_epoch_that_says_the_doubt() -> None:
+    """It chains to the one before, of which nothing is lost; the epoch after it doubts nothing."""
+    rig = Rig()
+    written = [rig.add() for _ in range(40)]
+    old = written[-1].header
+    rig.journal.renew("a sink has another history")
+    facts = opening(rig.journal)
+    assert (facts["previous"], facts["previous_last"]) == (old.epoch, old.last)
+    assert facts["previous_digest"] == written[-1].digest
+    assert (facts["clean"], facts["doubt"]) == (True, "a sink has another history")
+    assert [span.last for span in rig.journal.spans()] == [old.last, 1], "both are durable, and may be shown"
+    after = rig.add()
+    assert after.header.epoch == rig.journal.spans()[-1].epoch
+    kept = everything(rig.open())
+    assert data(kept) == [*written, after] and gaps(kept) == []
+    assert opening(rig.journal)["doubt"] is None
+
+
+@pytest.mark.parametrize("operation", ["create", "write", "sync"])
+def test_renewing_on_a_failing_disk_is_refused_and_not_forgotten(operation: str) -> None:
+    """The next append is in an epoch that says the doubt, and nothing is lost by the attempt."""
+    rig = Rig()
+    before = rig.add()
+    rig.journal.sync()
+    rig.disk.fail(operation)
+    with pytest.raises(DiskRefused):
+        rig.journal.renew("two histories")
+    rig.disk.heal()
+    after = rig.add()
+    assert after.header.epoch != before.header.epoch
+    rig.journal.sync()
+    facts = opening(rig.journal)
+    assert (facts["previous"], facts["doubt"]) == (before.header.epoch, "two histories")
+    assert data(everything(rig.open())) == [before, after]
+
+
 def test_an_unclean_end_before_another_boot_says_power() -> None:
     """Then nobody knows how much was lost after the last sync."""
     rig = Rig()

@@ -20,7 +20,7 @@ from tabard.agents.journal.outbox import Outbox
 from tabard.agents.journal.outbox_file import open_outbox
 from tabard.brokers.delivery.ranges import Range, Ranges
 from tabard.brokers.delivery.seal import OpenSeal
-from tabard.brokers.wire.batch import GAP, NO_DIGEST, OPEN, Batch
+from tabard.brokers.wire.batch import GAP, NO_DIGEST, Batch
 from tabard.brokers.wire.codec import unpack
 from tabard.brokers.wire.streams import CONTROL
 from tests.unit.journal.rig import SimClock
@@ -290,45 +290,20 @@ def test_epochs_without_records_do_not_pile_up() -> None:
     assert len(box.outbox.spans()) == 1
 
 
-def test_a_fork_carries_what_is_kept() -> None:
-    """In one transaction; the new epoch is the one written on."""
+def test_a_renewed_outbox_goes_on_in_an_epoch_that_says_the_doubt() -> None:
+    """It chains to the one before, of which nothing is lost; the epoch after it doubts nothing."""
     box = Box()
-    box.add(10)
-    first = box.outbox.spans()[0]
-    before = everything(box.outbox)
-    box.outbox.fork(first.epoch, 8, "rolled back")
+    last = box.add(3)
+    box.outbox.renew("a sink has another history")
     old, new = box.outbox.spans()
-    assert (old.oldest, old.last) == (1, 7)
     opened = facts(box.outbox.read(new.epoch, 1))
-    assert (opened["previous"], opened["previous_last"], opened["doubt"]) == (first.epoch, 7, "rolled back")
-    box.add()
-    kept = [batch.body for batch in everything(box.kill()) if batch.header.kind != OPEN]
-    assert kept[:10] == [batch.body for batch in before[1:]]
-    assert len(kept) == 11
-
-
-def test_forks_of_other_epochs_and_beyond_the_end() -> None:
-    """An older one says where the newest ended; an unknown one is ended by name only."""
-    box = Box()
-    box.add(3)
-    box.kill()
-    first, second = box.outbox.spans()
-    box.outbox.fork(first.epoch, 1, "")
-    opened = facts(box.outbox.read(box.outbox.spans()[-1].epoch, 1))
-    assert opened["closes"] == (second.epoch, 1, second.digest)
-    assert box.outbox.spans()[0].epoch == second.epoch
-    newest = box.outbox.spans()[-1]
-    box.outbox.fork(newest.epoch, 99, "")
-    opened = facts(box.outbox.read(box.outbox.spans()[-1].epoch, 1))
-    assert (opened["previous"], opened["previous_last"]) == (newest.epoch, newest.last)
-    box.outbox.fork(b"?" * 16, 4, "")
-    opened = facts(box.outbox.read(box.outbox.spans()[-1].epoch, 1))
-    assert (opened["previous"], opened["previous_last"], opened["previous_digest"]) == (
-        b"?" * 16,
-        3,
-        NO_DIGEST,
-    )
-    everything(box.kill())
+    assert (opened["previous"], opened["previous_last"]) == (old.epoch, last.header.last)
+    assert (opened["previous_digest"], opened["doubt"]) == (last.digest, "a sink has another history")
+    after = box.add()
+    assert (after.header.epoch, after.header.first) == (new.epoch, 2)
+    kept = everything(box.kill())
+    assert last in kept and after in kept and len(kept) == 1 + 3 + 1 + 1 + 1
+    assert facts(kept[-1])["doubt"] is None
 
 
 def test_a_ruined_batch_is_a_gap() -> None:

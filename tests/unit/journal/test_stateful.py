@@ -108,14 +108,11 @@ class JournalMachine(RuleBasedStateMachine):
         self.look()
 
     @precondition(lambda self: self.job is None)
-    @rule(share=st.floats(0, 1), place=st.floats(0, 1))
-    def fork(self, share: float, place: float) -> None:
-        """The sink says that an epoch was rolled back."""
-        self.look()
-        spans = self.rig.journal._catalog.spans()
-        span = spans[min(int(share * len(spans)), len(spans) - 1)]
+    @rule()
+    def renew(self) -> None:
+        """A sink holds another history of the epoch being written."""
         with suppress(DiskRefused):
-            self.rig.journal.fork(span.epoch, span.oldest + int((span.last + 1 - span.oldest) * place), "")
+            self.rig.journal.renew("two histories")
         self.look()
 
     # --- trouble ---------------------------------------------------------------------------
@@ -138,7 +135,7 @@ class JournalMachine(RuleBasedStateMachine):
             if what == 0:
                 self.enforce(1500)
             elif what == 1:
-                self.fork(0.7, 0.5)
+                self.renew()
             else:
                 for _ in range(12):
                     self.append(700, 2, 1)
