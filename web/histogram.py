@@ -73,7 +73,7 @@ class Histogram:
 
 
 def draw_histogram(reader: Reader, params: LogParams, *, now: int, link: Callable[..., str]) -> Histogram:
-    """Count and draw the records that fit the filters, over the chosen range or the last 24 hours."""
+    """Count and draw the records that fit the filters, over the chosen range or about the last 24 hours."""
     until = min(params.query.until or now, now) if params.query.since is None else params.query.until or now
     since = params.query.since if params.query.since is not None else max(until - DEFAULT_SPAN, 0)
     step = bucket_width(until - since)
@@ -114,7 +114,9 @@ def draw_histogram(reader: Reader, params: LogParams, *, now: int, link: Callabl
         ],
         total=sum(sum(levels.values()) for levels in counts.values()),
         partial=counted.partial,
-        span="" if params.query.since is not None else "last 24 h",
+        span=""
+        if params.query.since is not None
+        else f"since {params.zone.date(since)} {params.zone.clock(since)[:5]}",
     )
 
 

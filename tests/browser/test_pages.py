@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from playwright.sync_api import expect
 
 DESK = {"width": 1400, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -133,13 +134,13 @@ def test_a_node_page_refreshes_in_place(visit, herald):
     find.fill("nginx")
     with page.expect_response(lambda answer: "find=nginx" in answer.url):
         page.clock.run_for(1000)
-    page.wait_for_function("document.querySelectorAll('table.procs tbody tr').length === 9")
+    expect(page.locator("table.procs tbody tr")).to_have_count(9)
     page.evaluate("window.scrollTo(0, 300)")
     before = page.locator("[data-part=facts]").inner_text()
     herald.seeder.beacon(node="web1", heard=time.time_ns(), facts={"version": "9.9.9"})
     with page.expect_response(lambda answer: "/nodes/web1" in answer.url):
         page.clock.run_for(11_000)
-    page.wait_for_function("document.querySelector('[data-part=facts]').innerText.includes('9.9.9')")
+    expect(page.locator("[data-part=facts]")).to_contain_text("9.9.9")
     assert before != page.locator("[data-part=facts]").inner_text()
     assert page.evaluate("window.scrollY") == 300
     assert find.input_value() == "nginx"

@@ -197,7 +197,7 @@ def test_the_status_page_shows_the_roles_of_its_home(seeder, tmp_path, make_app)
             return parse(make_app(reader, look=look).test_client().get("/status").text)
 
     def refused():
-        raise HomeError("cannot look into the home", where="/home/other")
+        raise HomeError("cannot look into the home", where="/srv/other")
 
     state = HomeState([Role("agent", "running", 77, NOW - 90 * SECOND)], [("agent", "the disk is <full>")])
     page = shown(lambda: state)
