@@ -1,370 +1,419 @@
-"""Seeded bugs: each breaks one rule of delivery in a production class, and the simulation must notice.
+"""Seeded bugs: each breaks one production class in one way that somebody could plausibly write.
 
-A bug is a context manager that patches one or two attributes. Its plan names the faults that provoke it.
+The simulation is only worth its time if it catches every one of them, within few seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from typing import Any
-from unittest.mock import patch
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
+from tabard.agents.journal import quota
+from tabard.agents.journal.aging import JournalTime
+from tabard.agents.journal.gaps import GapMaker
 from tabard.agents.journal.journal import Journal
+from tabard.agents.journal.outbox import Outbox
+from tabard.agents.journal.pen import Pen
 from tabard.agents.journal.quota import Quota
+from tabard.agents.journal.shelf import Shelf
+from tabard.agents.journal.writer import SyncJob, Writer, reopen_segment
+from tabard.brokers.delivery import intake as intake_module
+from tabard.brokers.delivery import ranges as ranges_module
+from tabard.brokers.delivery import sender as sender_module
 from tabard.brokers.delivery.book import EpochBook
 from tabard.brokers.delivery.credit import Budget
+from tabard.brokers.delivery.history import Verdict
 from tabard.brokers.delivery.intake import Intake
-from tabard.brokers.delivery.ports import Entry, StoreUnavailable
+from tabard.brokers.delivery.ports import CursorConflict, EpochWork, StoreUnavailable
 from tabard.brokers.delivery.publisher import Publisher
-from tabard.brokers.delivery.ranges import ChainBroken, Range, Ranges
 from tabard.brokers.delivery.reply import Reply
+from tabard.brokers.delivery.sender import Sender
 from tabard.brokers.delivery.sink import Sink
-from tabard.brokers.wire.batch import EPOCH_BYTES
-from tests.sim.clock import HostClock
-from tests.sim.disk import SimDisk, SimFile
-from tests.sim.node import SimNode
-from tests.sim.sink import FlakyStore
+from tabard.consumers.store.commit import Commit
+from tests.sim.plan import PLENTY, Plan
 
-Patch = Callable[[], AbstractContextManager[Any]]
+Patch = Callable[[], Any]
 
 
 @dataclass(frozen=True)
 class Bug:
-    """One broken rule."""
+    """One bug: how to make it, and worlds in which it shows."""
 
     name: str
-    rule: str
-    """What the unbroken code does."""
     patch: Patch
-    faults: tuple[str, ...]
-    plan: dict[str, Any] = field(default_factory=dict)
-    """What the plan must be like for the bug to show."""
+    plan: Plan
+    seeds: int
+    """Seeds within which the simulation must catch it."""
 
 
-BUGS: list[Bug] = []
+BUGS: Final[list[Bug]] = []
+CALM: Final = Plan(("kill broker",), seconds=12.0, fault_count=0, burst=5, loss=0.1)
+"""Nothing befalls anybody, but links lose some messages."""
 
 
-def _bug(name: str, rule: str, faults: tuple[str, ...], **plan: Any) -> Callable[[Patch], Patch]:
-    def register(function: Patch) -> Patch:
-        BUGS.append(Bug(name, rule, function, faults, plan))
-        return function
+def _bug(
+    name: str, *faults: str, seeds: int = 30, **plan: Any
+) -> Callable[[Callable[[], Iterator[None]]], Callable[[], Any]]:
+    def register(patch: Callable[[], Iterator[None]]) -> Callable[[], Any]:
+        made = contextmanager(patch)
+        drawn = replace(CALM, faults=faults, fault_count=4) if faults else CALM
+        BUGS.append(Bug(name, made, replace(drawn, **plan), seeds))
+        return made
 
     return register
 
 
-def _replaced(owner: Any, name: str, value: Any) -> AbstractContextManager[Any]:
-    return patch.object(owner, name, value)
+@contextmanager
+def _set(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = owner.__dict__[name]
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
-# --- the sink ------------------------------------------------------------------------------
+def _nothing(*_args: Any, **_kwargs: Any) -> None:
+    """Do nothing."""
 
 
-@_bug(
-    "acknowledge before commit",
-    "a cursor is sent only after a durable commit",
-    ("kill recorder", "store away"),
-    fault_count=6,
-)
-def _early_cursor() -> AbstractContextManager[Any]:
-    original = Sink.flush
+# --- the sink: commits and cursors ---------------------------------------------------------
 
-    def flush(self: Sink, now: float, wall: int) -> bool:
+
+@_bug("a cursor is sent before its commit", "store away", "restore store", "kill recorder", seeds=40)
+def _() -> Iterator[None]:
+    flush = Sink.flush
+
+    def early(self: Sink, now: float, wall: int) -> bool:
         for node in list(self._dirty):
-            books = [book for stream in node.streams.values() for book in stream.epochs.values()]
-            committed = [book.cursor.ranges for book in books]
-            for book in books:
-                book.cursor.ranges = book.seen.copy()
-            self._answer(now, node)
-            for book, ranges in zip(books, committed, strict=True):
-                book.cursor.ranges = ranges
-        return original(self, now, wall)
+            for stream in node.streams.values():
+                for book in stream.epochs.values():
+                    book.cursor.ranges = book.seen.copy()
+            if all(stream.newest for stream in node.streams.values()):
+                self._out.append(self._reply.cursor(now, node))
+        return flush(self, now, wall)
 
-    return _replaced(Sink, "flush", flush)
+    with _set(Sink, "flush", early):
+        yield
 
 
-@_bug(
-    "failed commit taken for done",
-    "what a failed commit held is dropped and asked for again",
-    ("store away",),
-    fault_count=6,
-)
-def _deaf_commit() -> AbstractContextManager[Any]:
-    original = FlakyStore.commit
+class _Deaf:
+    """A store whose failures nobody hears of."""
 
-    def commit(self: FlakyStore, work: Any, arrived: int) -> None:
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def commit(self, work: Sequence[EpochWork], arrived: int) -> None:
+        """Take every commit for done."""
         try:
-            original(self, work, arrived)
-        except StoreUnavailable:
+            self._store.commit(work, arrived)
+        except (CursorConflict, StoreUnavailable):
             for item in work:
                 item.cursor.version += 1
 
-    return _replaced(FlakyStore, "commit", commit)
 
+@_bug("a failed commit is taken for done", "store away")
+def _() -> Iterator[None]:
+    flush = Sink.flush
 
-@_bug(
-    "cursor committed without its rows",
-    "rows and cursor are one transaction",
-    ("kill recorder",),
-)
-def _bare_cursor() -> AbstractContextManager[Any]:
-    original = EpochBook.work
-    calls = [0]
-
-    def work(self: EpochBook, key: Any, stream: int) -> Any:
-        found = original(self, key, stream)
-        calls[0] += 1
-        if calls[0] % 7 == 0:
-            found.entries = []
-        return found
-
-    return _replaced(EpochBook, "work", work)
-
-
-@_bug(
-    "pending kept after a failed commit",
-    "a failed commit ends the session",
-    ("doubtful commits",),
-    fault_count=6,
-)
-def _stubborn() -> AbstractContextManager[Any]:
-    def store_lost(self: Sink, _error: Exception) -> None:
-        self.counters["store unavailable"] += 1
-
-    return _replaced(Sink, "store_lost", store_lost)
-
-
-@_bug("holes never asked for", "the sink asks for what it misses", ("cut link",), loss=0.15)
-def _no_wants() -> AbstractContextManager[Any]:
-    return _replaced(Reply, "_wants", lambda *_: ())
-
-
-@_bug(
-    "asked range never forgotten",
-    "what was asked for and got lost is asked for again",
-    ("cut link",),
-    loss=0.15,
-)
-def _ask_once() -> AbstractContextManager[Any]:
-    original = Sink._account
-
-    def account(self: Sink, node: Any, stream: Any, envelope: Any, *, received: int) -> None:
-        asked = dict(stream.asked)
-        original(self, node, stream, envelope, received=received)
-        stream.asked = asked
-
-    return _replaced(Sink, "_account", account)
-
-
-@_bug(
-    "gap frame ignored",
-    "a gap stands in place of what was dropped",
-    ("cut link", "kill recorder"),
-    quota=24 * 1024,
-    fault_count=6,
-)
-def _no_gaps() -> AbstractContextManager[Any]:
-    return _replaced(Intake, "_take_gap", lambda *_: False)
-
-
-@_bug(
-    "gap without a row",
-    "a loss is itself stored",
-    ("cut link", "kill recorder", "store away"),
-    quota=24 * 1024,
-    burst=40,
-    fault_count=6,
-)
-def _silent_gap() -> AbstractContextManager[Any]:
-    return _replaced(EpochBook, "unsaid", lambda *_: [])
-
-
-@_bug("oldest of the node ignored", "what a node keeps no more is a gap", ("restore store",), fault_count=4)
-def _no_loss() -> AbstractContextManager[Any]:
-    return _replaced(Intake, "_lose", lambda *_args, **_options: None)
-
-
-@_bug(
-    "past epochs never closed",
-    "an epoch that is not listed any more is accounted for",
-    ("restore store", "kill node"),
-    fault_count=6,
-)
-def _open_ends() -> AbstractContextManager[Any]:
-    return _replaced(Intake, "_close_unlisted", lambda *_: None)
-
-
-@_bug("power cut not said", "what a power cut may have taken is a doubt", ("power cut",), fault_count=6)
-def _no_power() -> AbstractContextManager[Any]:
-    original = Intake._open
-
-    def opened(self: Intake, key: Any, stream: Any, book: Any, info: Any) -> None:
-        original(self, key, stream, book, info._replace(power=False, lost=None))
-
-    return _replaced(Intake, "_open", opened)
-
-
-@_bug(
-    "duplicates told by number only", "only an equal digest is a duplicate", ("restore host",), fault_count=6
-)
-def _by_number() -> AbstractContextManager[Any]:
-    return _replaced(Intake, "_compare", lambda *_: None)
-
-
-@_bug(
-    "chain of digests not checked",
-    "a batch must follow the one stored before it",
-    ("restore host",),
-    fault_count=6,
-)
-def _unchained() -> AbstractContextManager[Any]:
-    original = Ranges.add
-
-    def add(self: Ranges, new: Range) -> None:
+    def deaf(self: Sink, now: float, wall: int) -> bool:
+        store, self._store = self._store, _Deaf(self._store)
         try:
-            original(self, new)
-        except ChainBroken:
-            original(self, new._replace(before=b"", after=b""))
+            return flush(self, now, wall)
+        finally:
+            self._store = store
 
-    @contextmanager
-    def both() -> Iterator[None]:
-        with _replaced(Ranges, "add", add), _replaced(Intake, "_compare", lambda *_: None):
-            yield
-
-    return both()
+    with _set(Sink, "flush", deaf):
+        yield
 
 
-@_bug("credit never comes back", "what was sent is given back to the budget", ("cut link",), budget=8)
-def _leak() -> AbstractContextManager[Any]:
-    original = Budget.use
+@_bug("what a failed commit held stays pending", "doubtful commits")
+def _() -> Iterator[None]:
+    def keep(self: Sink, error: Exception) -> None:
+        self.fault = str(error)
+        self._dirty.update(dict.fromkeys(self._nodes.values()))
 
-    def use(self: Budget, account: Any, sent: int, sent_bytes: int) -> None:
-        before = self.out
-        original(self, account, sent, sent_bytes)
-        self.out = before
-
-    return _replaced(Budget, "use", use)
+    with _set(Sink, "store_lost", keep):
+        yield
 
 
-# --- the node ------------------------------------------------------------------------------
+@_bug("the cursor is committed before its rows", "die at a fail-point", fault_count=12, seconds=25.0)
+def _() -> Iterator[None]:
+    set_cursors = Commit._set_cursors
+
+    def alone(self: Commit, work: Sequence[EpochWork], nodes: Sequence[int]) -> None:
+        set_cursors(self, work, nodes)
+        self._connection.execute("COMMIT")
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    with _set(Commit, "_set_cursors", alone):
+        yield
 
 
-@_bug("epoch kept over a restart", "every start opens a new epoch", ("kill node", "power cut"), fault_count=6)
-def _same_epoch() -> AbstractContextManager[Any]:
-    original = Journal.open.__func__  # type: ignore[attr-defined]
-
-    def opened(cls: type[Journal], *args: Any, **options: Any) -> Journal:
-        entropy = options["entropy"]
-        options["entropy"] = lambda size: (
-            b"the same epoch".ljust(size) if size == EPOCH_BYTES else entropy(size)
-        )
-        made: Journal = original(cls, *args, **options)
-        return made
-
-    return _replaced(Journal, "open", classmethod(opened))
-
-
-@_bug(
-    "trim before the cursor",
-    "a record leaves the journal only when it is stored",
-    ("kill recorder", "cut link"),
-    fault_count=4,
-)
-def _eager_trim() -> AbstractContextManager[Any]:
-    def release(self: Publisher) -> None:
-        for journal in self._journals.values():
-            journal.release(
-                {span.epoch: Ranges([Range(1, span.last, b"", b"")]) for span in journal.spans() if span.last}
+@_bug("compare-and-set does not compare", "restore store while running", seconds=25.0)
+def _() -> Iterator[None]:
+    def blind(self: Commit, work: Sequence[EpochWork], nodes: Sequence[int]) -> None:
+        for item, node_id in zip(work, nodes, strict=True):
+            ranges = item.cursor.ranges.encode()
+            self._connection.execute(
+                "INSERT INTO epoch (node_id, stream, uid, version, ranges, previous_last, opened, finished, created) "
+                "VALUES (?, ?, ?, 1, ?, 0, 1, 0, 0) ON CONFLICT DO UPDATE SET ranges = excluded.ranges",
+                (node_id, item.stream, item.cursor.epoch, ranges),
             )
 
-    return _replaced(Publisher, "_release", release)
+    with _set(Commit, "_set_cursors", blind):
+        yield
 
 
-@_bug(
-    "publish before the sync", "only what a power cut would leave is published", ("power cut",), fault_count=6
-)
-def _eager_publish() -> AbstractContextManager[Any]:
-    produce = SimNode.produce
-
-    def spans(self: Journal) -> Any:
-        return self._catalog.spans_upto(self._catalog.tip)
-
-    def produce_and_send(self: SimNode, stream: int, count: int) -> None:
-        produce(self, stream, count)
-        self.pump()
-
-    @contextmanager
-    def both() -> Iterator[None]:
-        with _replaced(Journal, "spans", spans), _replaced(SimNode, "produce", produce_and_send):
-            yield
-
-    return both()
+# --- the sink: what is missing -------------------------------------------------------------
 
 
-@_bug(
-    "lower cursor of a new session refused",
-    "a new session may lower a cursor",
-    ("restore store",),
-    fault_count=4,
-)
-def _proud() -> AbstractContextManager[Any]:
-    original = Publisher._is_current
-
-    def current(self: Publisher, state: Any, cursor: Any) -> bool:
-        if state.number and cursor.session != state.session:
-            return False
-        return original(self, state, cursor)
-
-    return _replaced(Publisher, "_is_current", current)
+@_bug("holes are never asked for")
+def _() -> Iterator[None]:
+    with _set(Reply, "_wants", lambda *_: ()):
+        yield
 
 
-@_bug("age by the wall clock", "a clock jump never trims", ("clock jump", "kill recorder"), fault_count=6)
-def _wall_age() -> AbstractContextManager[Any]:
-    original = HostClock.monotonic
+@_bug("a lost tail is not noticed", "kill node", "cut link", seconds=25.0)
+def _() -> Iterator[None]:
+    spans = Intake.spans
 
-    def monotonic(self: HostClock) -> float:
-        return original(self) + max(self.jump, 0.0)
+    def short(self: Intake, key: Any, stream: Any, part: Any, **rest: Any) -> None:
+        seen = {epoch: book.seen.high for epoch, book in stream.epochs.items()}
+        known = tuple(
+            (epoch, oldest, min(last, seen.get(epoch, last)), digest) for epoch, oldest, last, digest in part.spans
+        )
+        spans(self, key, stream, part._replace(spans=known), **rest)
 
-    return _replaced(HostClock, "monotonic", monotonic)
-
-
-@_bug("sync that syncs no file", "a synced record survives a power cut", ("power cut",), fault_count=6)
-def _no_sync() -> AbstractContextManager[Any]:
-    return _replaced(SimFile, "sync", lambda *_: None)
-
-
-@_bug(
-    "sync that syncs no directory", "a new segment's name survives a power cut", ("power cut",), fault_count=6
-)
-def _no_directory_sync() -> AbstractContextManager[Any]:
-    return _replaced(SimDisk, "sync_directory", lambda *_: None)
+    with _set(Intake, "spans", short):
+        yield
 
 
-@_bug(
-    "quota drops without a gap",
-    "what a bounded journal drops leaves a gap",
-    ("cut link", "kill recorder"),
-    quota=24 * 1024,
-    burst=40,
-    fault_count=6,
-)
-def _bare_drop() -> AbstractContextManager[Any]:
-    def give_way(self: Quota, segment: Any, _reason: str) -> bool:
-        return self._drop(segment)
+@_bug("a range that was asked for is never asked for again", loss=0.3)
+def _() -> Iterator[None]:
+    account = Sink._account
 
-    return _replaced(Quota, "_give_way", give_way)
+    def remember(self: Sink, node: Any, stream: Any, envelope: Any, *, received: int) -> None:
+        asked = dict(stream.asked)
+        account(self, node, stream, envelope, received=received)
+        stream.asked = asked
+
+    with _set(Sink, "_account", remember):
+        yield
 
 
-@_bug("records of a batch stored twice", "each record has one row", ("kill recorder",))
-def _twice() -> AbstractContextManager[Any]:
-    original = Intake._entry
+@_bug("what a node no longer keeps is waited for", "restore store")
+def _() -> Iterator[None]:
+    with _set(Intake, "_lose", _nothing):
+        yield
 
-    def entry(self: Intake, key: Any, stream: Any, book: Any, batch: Any) -> Entry:
-        made = original(self, key, stream, book, batch)
-        if made.groups and len(made.groups[0][3]) > 1:
-            source, mark, origin, records = made.groups[0]
-            made.groups = ((source, mark, origin, (records[0], records[0], *records[2:])), *made.groups[1:])
-        return made
 
-    return _replaced(Intake, "_entry", entry)
+@_bug("epochs that no beacon names are never closed", "restore journal", "kill node", "restore store")
+def _() -> Iterator[None]:
+    with _set(Intake, "_close_unlisted", _nothing):
+        yield
+
+
+@_bug("gap frames are ignored", "cut link", "store away", quota=24 * 1024, burst=40, seconds=25.0)
+def _() -> Iterator[None]:
+    with _set(Intake, "_take_gap", lambda *_: False):
+        yield
+
+
+@_bug("a gap claims records that are stored", "cut link", "store away", quota=24 * 1024, burst=40, seconds=25.0)
+def _() -> Iterator[None]:
+    with _set(EpochBook, "unsaid", lambda _self, lo, hi: [(lo, hi)]):
+        yield
+
+
+@_bug("a power cut is not told", "power cut")
+def _() -> Iterator[None]:
+    opened = Intake._open
+
+    def silent(self: Intake, key: Any, stream: Any, book: Any, info: Any) -> None:
+        opened(self, key, stream, book, info._replace(power=False, lost=None))
+
+    with _set(Intake, "_open", silent):
+        yield
+
+
+# --- two histories ---------------------------------------------------------------------------
+
+
+@_bug("a duplicate is told by its number alone", "restore host", "freeze recorder", seeds=60)
+def _() -> Iterator[None]:
+    with (
+        _set(Intake, "_compare", _nothing),
+        _set(intake_module, "_contradicts", lambda seen, last, _digest: last < seen.high),
+        _set(ranges_module, "_must_join", _nothing),
+    ):
+        yield
+
+
+@_bug("nothing is made of a beacon that ends otherwise", "restore host", seeds=60)
+def _() -> Iterator[None]:
+    with _set(intake_module, "_contradicts", lambda *_: False):
+        yield
+
+
+@_bug("a fork does not know what is stored already", "restore host")
+def _() -> Iterator[None]:
+    with _set(Intake, "_held", lambda *_: False):
+        yield
+
+
+@_bug("a node believes every cursor", "restore host", "freeze recorder", seeds=60)
+def _() -> Iterator[None]:
+    with _set(sender_module, "judge", lambda *_: Verdict.OURS):
+        yield
+
+
+# --- credit and sessions -------------------------------------------------------------------
+
+
+@_bug("credit of an ended session is never returned", "kill node", "kill recorder", budget=8, fault_count=8)
+def _() -> Iterator[None]:
+    with _set(Budget, "close", _nothing):
+        yield
+
+
+@_bug("a new session goes on counting", "kill recorder")
+def _() -> Iterator[None]:
+    begin = Sender.begin
+
+    def go_on(self: Sender, session: bytes) -> None:
+        sent = self.sent
+        begin(self, session)
+        self.sent = sent
+
+    with _set(Sender, "begin", go_on):
+        yield
+
+
+@_bug("a new session is taken for an old one", "kill recorder")
+def _() -> Iterator[None]:
+    current = Publisher._is_current
+
+    def first_only(self: Publisher, state: Any, cursor: Any) -> bool:
+        known = state.number > 0 and cursor.session != state.session
+        return not known and current(self, state, cursor)
+
+    with _set(Publisher, "_is_current", first_only):
+        yield
+
+
+@_bug("stored epochs crowd the beacon", "kill node", fault_count=40, keep_acked=PLENTY, seconds=25.0)
+def _() -> Iterator[None]:
+    with _set(Sender, "unsettled", lambda self: list(self.journal.spans())):
+        yield
+
+
+# --- the journal ---------------------------------------------------------------------------
+
+
+@_bug("an epoch is kept over a restart", "power cut")
+def _() -> Iterator[None]:
+    begin = Pen.begin
+
+    def go_on(self: Pen) -> Writer:
+        newest = self._catalog.newest
+        writer = reopen_segment(self._shelf, newest) if newest and not newest.head.gap else None
+        if writer is None:
+            return begin(self)
+        self.writer = writer
+        return writer
+
+    with _set(Pen, "begin", go_on):
+        yield
+
+
+@_bug("segments are removed before they are stored", "cut link", "store away", "kill recorder")
+def _() -> Iterator[None]:
+    def trust(self: Quota, _cursors: Any) -> None:
+        for segment in list(self._catalog)[:-1]:
+            self._catalog.set_acked(segment, acked=True)
+
+    with _set(Quota, "mark", trust):
+        yield
+
+
+@_bug("batches are published before they are synced", "power cut", "disk full", "die in a write", seeds=60)
+def _() -> Iterator[None]:
+    with _set(Journal, "spans", lambda self: self._catalog.spans()):
+        yield
+
+
+class _NotSynced:
+    """A file whose sync does nothing."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def sync(self) -> None:
+        """Believe the page cache."""
+
+
+@_bug("a sync does not sync the file", "power cut")
+def _() -> Iterator[None]:
+    run = SyncJob.run
+
+    def hasty(self: SyncJob) -> None:
+        for writer, *_rest in self._goals:
+            if not isinstance(writer.file, _NotSynced):
+                writer.file = _NotSynced(writer.file)
+        run(self)
+
+    with _set(SyncJob, "run", hasty):
+        yield
+
+
+@_bug("a sync does not sync the directory", "power cut")
+def _() -> Iterator[None]:
+    with _set(Shelf, "sync", _nothing):
+        yield
+
+
+@_bug("a gap is shorter than what was dropped", "cut link", "store away", quota=24 * 1024, burst=40, seconds=25.0)
+def _() -> Iterator[None]:
+    make = GapMaker.make
+
+    def short(self: GapMaker, dropped: Any, reason: str, opening: bytes = b"") -> Any:
+        return make(self, dropped._replace(last=max(dropped.first, dropped.last - 1)), reason, opening)
+
+    with _set(GapMaker, "make", short):
+        yield
+
+
+@_bug("a gap hides the epoch's opening", "store away", "kill node", quota=24 * 1024, burst=40, seconds=25.0, fault_count=8)
+def _() -> Iterator[None]:
+    with _set(quota, "opening_of", lambda _: b""):
+        yield
+
+
+@_bug("age is measured by the wall clock", "clock jump", "store away", age=3600.0)
+def _() -> Iterator[None]:
+    with (
+        _set(JournalTime, "now", lambda self: self._clock.wall() // 1_000_000),
+        _set(JournalTime, "at", lambda self, _monotonic: self._clock.wall() // 1_000_000),
+    ):
+        yield
+
+
+@_bug("a full outbox forgets the oldest answers", "store away", "cut link", outbox=8 * 1024, seconds=25.0)
+def _() -> Iterator[None]:
+    def forget(self: Outbox, size: int) -> None:
+        while self._bytes + size > self._limits.bytes and len(self._epochs) + self._bytes:
+            with self.transaction() as db:
+                db.execute("DELETE FROM outbox_batch WHERE rowid = (SELECT min(rowid) FROM outbox_batch)")
+                self._load(db)
+
+    with _set(Outbox, "_make_room", forget):
+        yield
