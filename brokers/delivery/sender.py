@@ -36,7 +36,8 @@ class Sender:
         self._credit_bytes = 0
         self._lease_until = 0.0
         self._live: tuple[bytes, int] | None = None
-        self._live_heard = self._live
+        self._live_heard: tuple[bytes, int] | None = None
+        """The live position that the sink named last: only another one is taken over."""
         self._wants: deque[Want] = deque()
         self._turn_of_wants = False
 
@@ -84,7 +85,9 @@ class Sender:
 
     def _is_settled(self, span: EpochSpan) -> bool:
         cursor = self.cursors.get(span.epoch)
-        return cursor is not None and span.epoch not in self.foreign and not cursor.holes(span.last, span.oldest)
+        return (
+            cursor is not None and span.epoch not in self.foreign and not cursor.holes(span.last, span.oldest)
+        )
 
     def unsettled(self) -> list[EpochSpan]:
         """The epochs that the sink must hear of, oldest first; the last one is the one being written."""
