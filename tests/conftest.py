@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tabard.home import Home
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # Rooms whose tests start real processes. One worker at a time runs them, so that they do not starve each other.
@@ -58,6 +61,16 @@ class Need:
 def need() -> Need:
     """``need("chromium")`` gives the program's path, or skips (laptop) or fails (CI) the test."""
     return Need(strict=os.environ.get("CI") == "true")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_sockets_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remove the socket directories outside of homes that were too deep for them."""
+    yield
+    for run in tmp_path_factory.getbasetemp().rglob("run"):
+        sockets = Home(run.parent).sockets
+        if sockets != run:
+            shutil.rmtree(sockets, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -61,11 +61,17 @@ def test_a_second_start_is_an_error_and_for_cron_it_is_not(home: Path, role: str
         assert (cron.returncode, cron.stdout, cron.stderr) == (exits.DONE, "", "")
 
 
-@pytest.mark.parametrize("role", ["agent", "broker", "recorder"])
+@pytest.mark.parametrize("role", ["broker", "recorder"])
 def test_once_ends_when_there_is_nothing_to_do(home: Path, role: str) -> None:
     """--once comes back by itself, with 0."""
     done = tabard(home, role, "--once", "--idle", "100ms")
     assert (done.returncode, done.stderr) == (exits.DONE, "")
+
+
+def test_an_agent_s_single_pass_without_a_recorder_leaves_something(home: Path) -> None:
+    """Its records are journaled and not stored: --once comes back by itself, and says so."""
+    done = tabard(home, "agent", "--once", "--idle", "100ms")
+    assert (done.returncode, done.stderr) == (exits.PARTLY, "")
 
 
 def test_herald_once_says_whether_it_works(home: Path) -> None:
