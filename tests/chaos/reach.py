@@ -12,18 +12,10 @@ import tabard.brokers.role
 import tabard.consumers.recorder.role  # noqa: F401 -- imported for the fail-points that they declare
 from tabard import failpoints
 
-APART: Final[Mapping[str, str]] = {}
-"""Fail-points that no role comes to by what is done to a fleet, and why."""
-
 
 def points() -> Mapping[str, str]:
-    """Every fail-point that any role declares, and its meaning."""
+    """Every fail-point that any role declares, and its meaning. None is left out."""
     return {name: what for name, what in failpoints.declared().items() if not name.startswith("test.")}
-
-
-def points_of_roles() -> Mapping[str, str]:
-    """Those that the processes of a fleet come to."""
-    return {name: what for name, what in points().items() if name not in APART}
 
 
 class Passed:

@@ -14,7 +14,7 @@ from tests.chaos import disk, rest
 from tests.chaos.fleet import BROKERS, Fleet
 from tests.chaos.oracle import Sent, Verdict, judge
 from tests.chaos.plan import Cast, Plan, make_plan, show
-from tests.chaos.reach import PASSED, points_of_roles
+from tests.chaos.reach import PASSED, points
 from tests.chaos.sources import LogFile, Producer, Source
 from tests.chaos.torment import Torment
 from tests.conftest import Need
@@ -111,7 +111,7 @@ def _torment(tmp_path: Path, need: Need, coverage: Path, seed: int, plan: Plan) 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_is_stored_once(tmp_path: Path, need: Need, coverage: Path, seed: int) -> None:
     """Kills, stops, errors, a full disk and flipped bytes: every accepted record is stored once, in order, or its loss is said."""
-    share = dict(list(points_of_roles().items())[SEEDS.index(seed) :: len(SEEDS)])
+    share = dict(list(points().items())[SEEDS.index(seed) :: len(SEEDS)])
     _torment(tmp_path, need, coverage, seed, make_plan(seed, _CAST, share, spice=1))
 
 
@@ -119,4 +119,4 @@ def test_all_is_stored_once(tmp_path: Path, need: Need, coverage: Path, seed: in
 @pytest.mark.parametrize("seed", LONG_SEEDS)
 def test_all_is_stored_once_for_longer(tmp_path: Path, need: Need, coverage: Path, seed: int) -> None:
     """The same with every fail-point and much more besides; SEEDS says how many, each runs about two minutes."""
-    _torment(tmp_path, need, coverage, seed, make_plan(seed, _CAST, points_of_roles(), spice=12))
+    _torment(tmp_path, need, coverage, seed, make_plan(seed, _CAST, points(), spice=12))

@@ -117,9 +117,13 @@ class Torment:
             worker.start()
         elif action.startswith("stop"):
             yield Wait(REACH, lambda: worker.stopped)
-            self._reached(worker, point, reached=worker.stopped)
+            reached = worker.stopped
+            self._reached(worker, point, reached=reached)
             yield Wait(step.hold)
             worker.thaw()
+            if not reached:  # it would stop at some later time
+                worker.kill()
+                worker.start()
         else:
             yield Wait(step.hold)
 
