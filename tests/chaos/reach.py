@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 import tabard.agents.role
 import tabard.brokers.role
@@ -18,28 +17,23 @@ def points() -> Mapping[str, str]:
     return {name: what for name, what in failpoints.declared().items() if not name.startswith("test.")}
 
 
-class Passed:
-    """What this test run did at fail-points."""
+class Coverage:
+    """What processes did at fail-points in one test."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: Path) -> None:
+        """`log` is the file that TABARD_FAILPOINT_LOG names."""
+        self.log = log
         self.deaths: Counter[str] = Counter()
+        """Processes that were killed or stopped there."""
 
-    def died(self, at: Mapping[str, int]) -> None:
-        """So many processes were killed or stopped there."""
-        self.deaths.update(at)
+    def passed(self) -> Counter[str]:
+        """How many processes passed each fail-point."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return Counter(line.split()[0] for line in lines)
 
-    def table(self, log: Path) -> str:
-        """A line for each fail-point: processes that passed it, and that died at it."""
-        passed = processes_at(log)
+    def table(self) -> str:
+        """A line for each fail-point."""
+        passed = self.passed()
         rows = [f"  {'fail-point':<24}{'passed by':>10}{'died at':>9}"]
         rows += [f"  {name:<24}{passed[name]:>10}{self.deaths[name]:>9}" for name in sorted(points())]
         return "\n".join(rows)
-
-
-PASSED: Final = Passed()
-
-
-def processes_at(log: Path) -> Counter[str]:
-    """How many processes passed each fail-point, from the file that TABARD_FAILPOINT_LOG named."""
-    lines = log.read_text().splitlines() if log.exists() else []
-    return Counter(line.split()[0] for line in lines)

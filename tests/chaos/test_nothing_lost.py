@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,14 +15,15 @@ from tests.chaos import disk, rest
 from tests.chaos.fleet import BROKERS, Fleet
 from tests.chaos.oracle import Sent, Verdict, judge
 from tests.chaos.plan import Cast, Plan, make_plan, show
-from tests.chaos.reach import PASSED, points
+from tests.chaos.reach import Coverage, points
 from tests.chaos.sources import LogFile, Producer, Source
 from tests.chaos.torment import Torment
 from tests.conftest import Need
 
 SEEDS: Final = (1, 2)
-"""Each of them kills at its share of the fail-points, all of them at every one; `test_reached` looks whether they came."""
-LONG_SEEDS: Final = range(100, 100 + int(os.environ.get("SEEDS", "20")))
+"""Each of them kills at its share of the fail-points, all of them at every one."""
+LONG_SEEDS: Final = range(100, 100 + max(1, int(os.environ.get("SEEDS", "20000")) // 1000))
+"""One for every thousand seeds of the simulation, which SEEDS counts."""
 PATIENCE: Final = 60.0
 """Seconds until all is stored once all processes are well again."""
 RECORDS: Final = 40_000
@@ -98,25 +100,40 @@ def _report(torment: Torment, verdict: Verdict) -> None:
         print(f"  {node}: {len(losses)} losses stored: {', '.join(sorted({loss.reason for loss in losses}))}")
 
 
-def _torment(tmp_path: Path, need: Need, coverage: Path, seed: int, plan: Plan) -> None:
-    need.that(disk.may_mount(tmp_path / "try"), "the right to mount a tmpfs, for a journal on a small disk")
-    torment, verdict, wrong = _run(tmp_path, coverage, seed, plan)
+def _torment(directory: Path, coverage: Coverage, seed: int, plan: Plan) -> None:
+    torment, verdict, wrong = _run(directory, coverage.log, seed, plan)
     _report(torment, verdict)
-    PASSED.died(torment.died_at)
+    coverage.deaths.update(torment.died_at)
     wrong += verdict.wrong
-    assert not wrong, f"seed {seed}, homes kept in {tmp_path}:\n" + "\n".join(wrong[:40])
+    assert not wrong, f"seed {seed}, homes kept in {directory}:\n" + "\n".join(wrong[:40])
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", SEEDS)
-def test_all_is_stored_once(tmp_path: Path, need: Need, coverage: Path, seed: int) -> None:
-    """Kills, stops, errors, a full disk and flipped bytes: every accepted record is stored once, in order, or its loss is said."""
-    share = dict(list(points().items())[SEEDS.index(seed) :: len(SEEDS)])
-    _torment(tmp_path, need, coverage, seed, make_plan(seed, _CAST, share, spice=1))
+@pytest.fixture
+def coverage(tmp_path: Path, need: Need, capfd: pytest.CaptureFixture[str]) -> Iterator[Coverage]:
+    """Which fail-points were passed and died at; shown at the end, whatever became of the test."""
+    need.that(disk.may_mount(tmp_path / "try"), "the right to mount a tmpfs, for a journal on a small disk")
+    made = Coverage(tmp_path / "fail-points")
+    yield made
+    with capfd.disabled():  # also where a worker of xdist runs the test
+        print("\nfail-points:", made.table(), sep="\n", file=sys.stderr)
+
+
+@pytest.mark.timeout(400)
+def test_all_is_stored_once(tmp_path: Path, coverage: Coverage) -> None:
+    """Kills, stops, errors, a full disk and flipped bytes, at every fail-point there is, and at random moments.
+
+    Every accepted record is stored once, in order, or its loss is said.
+    """
+    for turn, seed in enumerate(SEEDS):
+        share = dict(list(points().items())[turn :: len(SEEDS)])
+        _torment(tmp_path / f"seed-{seed}", coverage, seed, make_plan(seed, _CAST, share, spice=1))
+    passed = coverage.passed()
+    assert [point for point in points() if not passed[point]] == []
+    assert [point for point in points() if not coverage.deaths[point]] == []
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", LONG_SEEDS)
-def test_all_is_stored_once_for_longer(tmp_path: Path, need: Need, coverage: Path, seed: int) -> None:
-    """The same with every fail-point and much more besides; SEEDS says how many, each runs about two minutes."""
-    _torment(tmp_path, need, coverage, seed, make_plan(seed, _CAST, points(), spice=12))
+def test_all_is_stored_once_for_longer(tmp_path: Path, coverage: Coverage, seed: int) -> None:
+    """The same with every fail-point and much more besides; each seed runs about two minutes."""
+    _torment(tmp_path, coverage, seed, make_plan(seed, _CAST, points(), spice=12))
