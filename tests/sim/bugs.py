@@ -14,6 +14,7 @@ from tabard.agents.journal import quota
 from tabard.agents.journal.aging import JournalTime
 from tabard.agents.journal.gaps import GapMaker
 from tabard.agents.journal.journal import Journal
+from tabard.agents.journal.mend import Expect, mend
 from tabard.agents.journal.outbox import Outbox
 from tabard.agents.journal.pen import Pen
 from tabard.agents.journal.quota import Quota
@@ -82,7 +83,15 @@ def _nothing(*_args: Any, **_kwargs: Any) -> None:
 # --- the sink: commits and cursors ---------------------------------------------------------
 
 
-@_bug("a cursor is sent before its commit", "store away", "restore store", "kill recorder", seeds=40)
+@_bug(
+    "a cursor is sent before its commit",
+    "store away",
+    "cut link",
+    burst=40,
+    pace=0.2,
+    fault_count=12,
+    seconds=25.0,
+)
 def _() -> Iterator[None]:
     flush = Sink.flush
 
@@ -117,7 +126,7 @@ class _Deaf:
                 item.cursor.version += 1
 
 
-@_bug("a failed commit is taken for done", "store away")
+@_bug("a failed commit is taken for done", "store away", burst=40, pace=0.3)
 def _() -> Iterator[None]:
     flush = Sink.flush
 
@@ -186,7 +195,8 @@ def _() -> Iterator[None]:
     def short(self: Intake, key: Any, stream: Any, part: Any, **rest: Any) -> None:
         seen = {epoch: book.seen.high for epoch, book in stream.epochs.items()}
         known = tuple(
-            (epoch, oldest, min(last, seen.get(epoch, last)), digest) for epoch, oldest, last, digest in part.spans
+            (epoch, oldest, min(last, seen.get(epoch, last)), digest)
+            for epoch, oldest, last, digest in part.spans
         )
         spans(self, key, stream, part._replace(spans=known), **rest)
 
@@ -225,13 +235,15 @@ def _() -> Iterator[None]:
         yield
 
 
-@_bug("a gap claims records that are stored", "cut link", "store away", quota=24 * 1024, burst=40, seconds=25.0)
+@_bug(
+    "a gap claims records that are stored", "cut link", "store away", quota=24 * 1024, burst=40, seconds=25.0
+)
 def _() -> Iterator[None]:
     with _set(EpochBook, "unsaid", lambda _self, lo, hi: [(lo, hi)]):
         yield
 
 
-@_bug("a power cut is not told", "power cut")
+@_bug("a power cut is not told", "power cut", fsync=2.0)
 def _() -> Iterator[None]:
     opened = Intake._open
 
@@ -267,7 +279,7 @@ def _() -> Iterator[None]:
         yield
 
 
-@_bug("a node believes every cursor", "restore host", "freeze recorder", seeds=60)
+@_bug("a node believes every cursor", "restore host", "freeze recorder", burst=40, pace=0.3)
 def _() -> Iterator[None]:
     with _set(sender_module, "judge", lambda *_: Verdict.OURS):
         yield
@@ -276,22 +288,29 @@ def _() -> Iterator[None]:
 # --- credit and sessions -------------------------------------------------------------------
 
 
-@_bug("credit of an ended session is never returned", "kill node", "kill recorder", budget=8, fault_count=8)
+@_bug("credit is lost with the session that held it", "die at a fail-point", budget=8, fault_count=60)
 def _() -> Iterator[None]:
-    with _set(Budget, "close", _nothing):
+    with _set(Budget, "close", _nothing), _set(Budget, "expire", _nothing):
         yield
 
 
-@_bug("a new session goes on counting", "kill recorder")
+@_bug(
+    "a lower cursor of a new session is not believed",
+    "restore store",
+    "die at a fail-point",
+    fault_count=12,
+    seconds=25.0,
+    keep_acked=PLENTY,
+)
 def _() -> Iterator[None]:
     begin = Sender.begin
 
-    def go_on(self: Sender, session: bytes) -> None:
-        sent = self.sent
+    def keep(self: Sender, session: bytes) -> None:
+        cursors, settled = self.cursors, self.settled
         begin(self, session)
-        self.sent = sent
+        self.cursors, self.settled = cursors, settled
 
-    with _set(Sender, "begin", go_on):
+    with _set(Sender, "begin", keep):
         yield
 
 
@@ -307,7 +326,7 @@ def _() -> Iterator[None]:
         yield
 
 
-@_bug("stored epochs crowd the beacon", "kill node", fault_count=40, keep_acked=PLENTY, seconds=25.0)
+@_bug("stored epochs crowd the beacon", "die at a fail-point", "cut link", fault_count=60, keep_acked=PLENTY)
 def _() -> Iterator[None]:
     with _set(Sender, "unsettled", lambda self: list(self.journal.spans())):
         yield
@@ -316,15 +335,21 @@ def _() -> Iterator[None]:
 # --- the journal ---------------------------------------------------------------------------
 
 
-@_bug("an epoch is kept over a restart", "power cut")
+@_bug("an epoch is kept over a restart", "power cut", fsync=2.0)
 def _() -> Iterator[None]:
     begin = Pen.begin
 
     def go_on(self: Pen) -> Writer:
         newest = self._catalog.newest
         writer = reopen_segment(self._shelf, newest) if newest and not newest.head.gap else None
-        if writer is None:
+        if newest is None or writer is None:
             return begin(self)
+        head = newest.head
+        expect = Expect(head.epoch, head.base, head.previous, newest.end, newest.digest)
+        found = mend(self._shelf.read(newest.name), expect, GapMaker(self._author.stream, self._author.seal))
+        writer.index = found.index
+        newest.size = found.index.offsets[-1] + found.index.lengths[-1]
+        writer.file.truncate(newest.size)
         self.writer = writer
         return writer
 
@@ -342,7 +367,7 @@ def _() -> Iterator[None]:
         yield
 
 
-@_bug("batches are published before they are synced", "power cut", "disk full", "die in a write", seeds=60)
+@_bug("batches are published before they are synced", "power cut", fsync=2.0)
 def _() -> Iterator[None]:
     with _set(Journal, "spans", lambda self: self._catalog.spans()):
         yield
@@ -381,18 +406,18 @@ def _() -> Iterator[None]:
         yield
 
 
-@_bug("a gap is shorter than what was dropped", "cut link", "store away", quota=24 * 1024, burst=40, seconds=25.0)
+@_bug("a gap names the digest of another batch", "store away", quota=24 * 1024, burst=40, pace=0.3)
 def _() -> Iterator[None]:
     make = GapMaker.make
 
-    def short(self: GapMaker, dropped: Any, reason: str, opening: bytes = b"") -> Any:
-        return make(self, dropped._replace(last=max(dropped.first, dropped.last - 1)), reason, opening)
+    def wrong(self: GapMaker, dropped: Any, reason: str, opening: bytes = b"") -> Any:
+        return make(self, dropped._replace(after=b"x" * 32), reason, opening)
 
-    with _set(GapMaker, "make", short):
+    with _set(GapMaker, "make", wrong):
         yield
 
 
-@_bug("a gap hides the epoch's opening", "store away", "kill node", quota=24 * 1024, burst=40, seconds=25.0, fault_count=8)
+@_bug("a gap hides the epoch's opening", "kill recorder", "power cut", quota=24 * 1024, burst=40, pace=0.2)
 def _() -> Iterator[None]:
     with _set(quota, "opening_of", lambda _: b""):
         yield
@@ -407,7 +432,7 @@ def _() -> Iterator[None]:
         yield
 
 
-@_bug("a full outbox forgets the oldest answers", "store away", "cut link", outbox=8 * 1024, seconds=25.0)
+@_bug("a full outbox forgets the oldest answers", "kill recorder", outbox=8 * 1024, burst=40, pace=0.2)
 def _() -> Iterator[None]:
     def forget(self: Outbox, size: int) -> None:
         while self._bytes + size > self._limits.bytes and len(self._epochs) + self._bytes:

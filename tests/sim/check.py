@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgpack
 
 from tabard.brokers.delivery.book import forked_id
+from tabard.brokers.wire.batch import DATA
 from tabard.brokers.wire.streams import CONTROL, LOGS, STREAM_NAMES
 from tabard.consumers.store.layout import RECORDS, ROW_TABLES, STATE
 from tests.sim.node import Accepted, SimNode
@@ -64,6 +65,7 @@ def check(world: World) -> None:
             _once(rows)
             _accounted(world, node, stream, rows, losses)
             _gaps_are_true(rows, losses)
+            _nothing_is_given_up(world, node, stream, losses)
             _doubts_have_a_reason(world, losses)
             _chained(world, node, stream)
 
@@ -124,7 +126,7 @@ def _excused(world: World, node: SimNode, entry: Accepted, losses: list[Loss]) -
         if not (quota or rolled_back or power or world.store_restores):
             raise Violation(f"{entry} is in a gap, and nothing that happened may lose it: {said}")
         return
-    if power and not (said or any(loss.reason == "power" for loss in losses)):
+    if power and not rolled_back and not (said or any(loss.reason == "power" for loss in losses)):
         raise Violation(f"{entry} was lost by a power cut, and no doubt says so")
     if power or rolled_back or (said and world.store_restores):
         return
@@ -166,6 +168,18 @@ def _gaps_are_true(rows: list[Row], losses: list[Loss]) -> None:
         inside = [seq for seq in seqs[loss.stored_as] if loss.first <= seq <= loss.last]
         if inside:
             raise Violation(f"{loss} claims records that are stored: {inside[:5]}")
+
+
+def _nothing_is_given_up(world: World, node: SimNode, stream: int, losses: list[Loss]) -> None:
+    """No gap claims a record that its node still keeps, unless a restored journal brought it back."""
+    if world.journal_restores:
+        return
+    for loss in losses:
+        if loss.kind != "gap" or loss.stored_as is None or loss.last is None:
+            continue
+        kept = node.journals[stream].read(loss.stored_as, loss.last)
+        if kept is not None and kept.header.kind == DATA:
+            raise Violation(f"{loss} claims records that the node still keeps")
 
 
 def _chained(world: World, node: SimNode, stream: int) -> None:

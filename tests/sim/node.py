@@ -23,8 +23,6 @@ from tests.sim.database import SimDatabase
 from tests.sim.disk import Killed, SimDisk
 
 ENFORCE_EVERY = 1.0
-FSYNC = 0.05
-"""Seconds from an append to its sync."""
 FROZEN_INBOX = 500
 """Messages that wait in the socket of a frozen process."""
 NOON = 1_700_000_000_000_000_000
@@ -54,6 +52,7 @@ class SimNode:
         up: Callable[[list[bytes]], None],
         limits: Limits,
         outbox: Limits,
+        fsync: float,
     ) -> None:
         self.time = time
         self.rng = rng
@@ -63,6 +62,7 @@ class SimNode:
         self.clock = HostClock(time)
         self.limits = limits
         self.outbox_limits = outbox
+        self.fsync = fsync
         self.up = up
         self.accepted: list[Accepted] = []
         self.unsynced: list[Accepted] = []
@@ -249,7 +249,7 @@ class SimNode:
                 self.unsynced.append(entry)
         if not self._sync_due:
             self._sync_due = True
-            self.time.at(self.time.now + FSYNC, lambda life=self.life: self._sync(life))
+            self.time.at(self.time.now + self.fsync, lambda life=self.life: self._sync(life))
 
     def _sync(self, life: int) -> None:
         if life != self.life or not self.alive:

@@ -34,6 +34,8 @@ class Plan:
     keep_acked: int = 0
     age: float = 86_400.0
     outbox: int = PLENTY
+    fsync: float = 0.05
+    """Seconds from an append to its sync."""
 
     @classmethod
     def drawn(cls, rng: Random, faults: tuple[str, ...]) -> Plan:

@@ -110,7 +110,7 @@ class SimRecorder:
     def restore(self, image: bytes) -> None:
         """Put a copy in the place of the database, whoever is running on it."""
         self.flaky.store = SqliteStore.memory(image)
-        self.flaky.replaced = self.alive
+        self.flaky.replaced = self.alive and self.rng.random() < 0.5  # else only the cursors can show it
 
     def _mortal(self, action: Callable[[Sink], None]) -> None:
         """Do what may end the process in the middle of it."""

@@ -51,7 +51,8 @@ class World:
         plan, lowest = self.plan, self.brokers[0]
         limits = Limits(bytes=plan.quota, age=plan.age, segment=plan.segment, keep_acked=plan.keep_acked)
         outbox = Limits(bytes=plan.outbox, keep_acked=plan.keep_acked)
-        node = SimNode(self.time, self.rng, name, "lab", self._link(lowest.up).send, limits, outbox)
+        up = self._link(lowest.up).send
+        node = SimNode(self.time, self.rng, name, "lab", up, limits, outbox, plan.fsync)
         lowest.down_links[f"d/lab/{name}/"] = self._link(node.receive)
         return node
 
@@ -152,7 +153,7 @@ class World:
             open_ended = {cursor.epoch for cursor in store.unfinished(node.key, stream)}
             if newest is None or open_ended - {newest.epoch}:
                 return False
-        return node.alive
+        return node.alive and not node.unsynced
 
 
 def _is_stored(ranges: Ranges, span: EpochSpan) -> bool:
