@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from tabard.brokers.wire.codec import pack, unpack
+from tabard.brokers.wire.codec import pack, shown, unpack
 from tabard.errors import WireError
 
 MAX_RANGES: Final = 8
@@ -162,7 +162,7 @@ def ranges_from(value: Any) -> Ranges:
     """
     if not isinstance(value, tuple) or len(value) > MAX_RANGES:
         raise WireError(
-            "a cursor with wrong ranges", expected=f"at most {MAX_RANGES} ranges", found=repr(value)[:80]
+            "a cursor with wrong ranges", expected=f"at most {MAX_RANGES} ranges", found=shown(value)
         )
     ranges = Ranges()
     high = 0
@@ -180,7 +180,7 @@ def ranges_from(value: Any) -> Ranges:
             raise WireError(
                 "a cursor with a wrong range",
                 expected="[lo, hi, before, after], rising",
-                found=repr(item)[:80],
+                found=shown(item),
             )
         ranges.items.append(Range(*item))
         high = item[1]

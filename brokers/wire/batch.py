@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from tabard.brokers.wire.codec import pack, unpack
+from tabard.brokers.wire.codec import is_version, pack, shown, unpack
 from tabard.brokers.wire.streams import STREAM_NAMES
 from tabard.errors import WireError
 from tabard.records import MAX_BODY
@@ -80,11 +80,11 @@ def decode_header(head: bytes) -> Header:
     value = unpack(head, limit=512, items=16, maps=False)
     if not isinstance(value, tuple) or not value:
         raise WireError("a batch header is not a list", expected="a list", found=type(value).__name__)
-    if value[0] != BATCH_VERSION:
+    if not is_version(value[0], BATCH_VERSION):
         raise WireError(
             "a batch header of an unknown version",
             expected=f"version {BATCH_VERSION}",
-            found=repr(value[0])[:40],
+            found=shown(value[0]),
         )
     if len(value) != _FIELDS:
         raise WireError(
@@ -99,7 +99,7 @@ def _check(header: Header) -> None:
     stream, kind, epoch, key_id, first, count, body_digest, previous = header
     numbers: tuple[Any, ...] = (stream, kind, first, count)
     if not all(type(number) is int for number in numbers):
-        raise WireError("a batch header with a wrong type", expected="integers", found=repr(numbers)[:80])
+        raise WireError("a batch header with a wrong type", expected="integers", found=shown(numbers))
     if stream not in STREAM_NAMES or kind not in KINDS:
         raise WireError("a batch of an unknown stream or kind", expected="1 to 3", found=f"{stream}, {kind}")
     if not (1 <= first <= MAX_SEQ and 1 <= count <= MAX_SEQ):
@@ -114,9 +114,7 @@ def _check(header: Header) -> None:
             found="other",
         )
     if not isinstance(key_id, bytes) or len(key_id) > DIGEST_BYTES:
-        raise WireError(
-            "a batch header with a wrong key id", expected="up to 32 bytes", found=repr(key_id)[:40]
-        )
+        raise WireError("a batch header with a wrong key id", expected="up to 32 bytes", found=shown(key_id))
 
 
 def seal_batch(header: Header, body: bytes, sign: Any) -> Batch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple, TypeVar
 
 from tabard.brokers.wire.batch import DIGEST_BYTES, EPOCH_BYTES
-from tabard.brokers.wire.codec import unpack
+from tabard.brokers.wire.codec import shown, unpack
 from tabard.brokers.wire.streams import LOGS
 from tabard.errors import WireError
 from tabard.records import MAX_BODY, MAX_RECORDS
@@ -61,9 +61,7 @@ def decode_open(body: bytes) -> Open:
         raise WireError("an opening that is no map", expected="a map", found=type(value).__name__)
     previous = value.get("previous")
     if previous is not None and not (isinstance(previous, bytes) and len(previous) == EPOCH_BYTES):
-        raise WireError(
-            "an opening with a wrong epoch", expected="16 bytes or nil", found=repr(previous)[:60]
-        )
+        raise WireError("an opening with a wrong epoch", expected="16 bytes or nil", found=shown(previous))
     lost = value.get("lost")
     if isinstance(lost, dict):
         lost = lost.get("at_least")
@@ -82,7 +80,7 @@ def decode_open(body: bytes) -> Open:
 def _typed(value: dict[Any, Any], name: str, kind: type[_T]) -> _T:
     found = value.get(name)
     if type(found) is not kind:
-        raise WireError(f"a wrong {name}", expected=kind.__name__, found=repr(found)[:60])
+        raise WireError(f"a wrong {name}", expected=kind.__name__, found=shown(found))
     if kind is int:
         _counted(found)
     return found
@@ -90,7 +88,7 @@ def _typed(value: dict[Any, Any], name: str, kind: type[_T]) -> _T:
 
 def _counted(value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise WireError("a wrong number", expected="0 or more", found=repr(value)[:40])
+        raise WireError("a wrong number", expected="0 or more", found=shown(value))
     return value
 
 
@@ -104,7 +102,7 @@ def decode_gap(body: bytes) -> GapInfo:
         raise WireError("a gap with a wrong digest", expected=f"{DIGEST_BYTES} bytes", found=f"{len(digest)}")
     opening = value.get("open", b"")
     if not isinstance(opening, bytes):
-        raise WireError("a gap with a wrong opening", expected="bytes", found=repr(opening)[:60])
+        raise WireError("a gap with a wrong opening", expected="bytes", found=shown(opening))
     return GapInfo(
         _typed(value, "reason", str),
         _typed(value, "count", int),
@@ -133,7 +131,7 @@ def decode_groups(stream: int, body: bytes, count: int) -> tuple[Any, ...]:
             raise WireError(
                 "a body with a wrong group",
                 expected="[source, mark, origin, records]",
-                found=repr(group)[:60],
+                found=shown(group),
             )
         found += len(group[3])
     if found != count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
@@ -15,6 +16,27 @@ MAX_ITEMS: Final = 4_096
 """Elements of one array or map, in anything but a body."""
 MAX_MAPS: Final = 20_000
 """Maps in one decoded value: a megabyte of empty maps would become seventy megabytes of objects."""
+
+
+_shown = reprlib.Repr()
+_shown.maxlevel, _shown.maxstring, _shown.maxother = 3, 60, 60
+
+
+def shown(value: Any) -> str:
+    """A few words on any value for an error: bounded in length and in depth."""
+    return _shown.repr(value)[:120]
+
+
+def is_version(value: Any, version: int) -> bool:
+    """Whether `value` is the integer `version`, and not something that merely equals it."""
+    return type(value) is int and value == version
+
+
+def refuse_extension(code: int, _data: bytes) -> NoReturn:
+    """An extension hook: no message has one."""
+    raise WireError(
+        "an extension type stands where none may be", expected="plain values", found=f"type {code}"
+    )
 
 
 def pack(value: Any) -> bytes:
@@ -56,6 +78,7 @@ def unpack(data: bytes, *, limit: int = MAX_HEAD, items: int = MAX_ITEMS, maps: 
             use_list=False,
             strict_map_key=True,
             object_hook=_MapCounter() if maps else refuse_map,
+            ext_hook=refuse_extension,
             max_array_len=items,
             max_map_len=items,
             max_ext_len=0,

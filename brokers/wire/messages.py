@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from tabard.brokers.delivery.ranges import Ranges, ranges_from
 from tabard.brokers.wire.batch import DIGEST_BYTES, EPOCH_BYTES, MAX_SEQ
-from tabard.brokers.wire.codec import pack, unpack
+from tabard.brokers.wire.codec import is_version, pack, shown, unpack
 from tabard.brokers.wire.streams import STREAM_NAMES
 from tabard.errors import TabardError, WireError
 from tabard.names import check_node, check_sink, check_zone
@@ -160,13 +160,11 @@ def decode_beacon(head: bytes) -> Beacon:
     _blob(nonce, NONCE_BYTES, "nonce")
     _number(wall, "wall clock")
     seconds = _seconds(interval, "interval")
-    if (
-        not isinstance(facts, dict)
-        or len(facts) > MAX_FACTS
-        or not all(isinstance(key, str) for key in facts)
-    ):
+    if not isinstance(facts, dict) or len(facts) > MAX_FACTS or not all(map(_is_fact, facts, facts.values())):
         raise WireError(
-            "a beacon with wrong facts", expected=f"a map of at most {MAX_FACTS}", found=type(facts).__name__
+            "a beacon with wrong facts",
+            expected=f"a map of at most {MAX_FACTS} words to scalars or lists of them",
+            found=shown(facts),
         )
     parts = tuple(_beacon_stream(value) for value in _rows(streams, len(STREAM_NAMES), "streams"))
     return Beacon(node, zone, nonce, wall, seconds, parts, facts)
@@ -220,10 +218,10 @@ def kind_of(head: bytes) -> int:
     if (
         not isinstance(value, tuple)
         or len(value) < 2
-        or value[0] != MESSAGE_VERSION
+        or not is_version(value[0], MESSAGE_VERSION)
         or type(value[1]) is not int
     ):
-        found = repr(value[:2] if isinstance(value, tuple) else value)[:60]
+        found = shown(value[:2] if isinstance(value, tuple) else value)
         raise WireError(
             "not a message of this version", expected=f"[{MESSAGE_VERSION}, kind, ...]", found=found
         )
@@ -235,39 +233,39 @@ def kind_of(head: bytes) -> int:
 
 def _fields(head: bytes, kind: int, name: str, count: int) -> tuple[Any, ...]:
     value = unpack(head)
-    if not isinstance(value, tuple) or len(value) < 2 or value[0] != MESSAGE_VERSION:
-        found = repr(value[:1] if isinstance(value, tuple) else value)[:60]
+    if not isinstance(value, tuple) or len(value) < 2 or not is_version(value[0], MESSAGE_VERSION):
+        found = shown(value[:1] if isinstance(value, tuple) else value)
         raise WireError(f"a {name} of an unknown version", expected=f"version {MESSAGE_VERSION}", found=found)
-    if value[1] != kind or len(value) != count + 2:
+    if not is_version(value[1], kind) or len(value) != count + 2:
         raise WireError(
             f"not a {name}",
             expected=f"kind {kind}, {count + 2} fields",
-            found=f"{value[1]!r:.20}, {len(value)} fields",
+            found=f"{shown(value[1])}, {len(value)} fields",
         )
     return value[2:]
 
 
 def _number(value: Any, what: str) -> int:
     if type(value) is not int or not 0 <= value <= MAX_SEQ:
-        raise WireError(f"a wrong {what}", expected=f"an integer from 0 to {MAX_SEQ}", found=repr(value)[:40])
+        raise WireError(f"a wrong {what}", expected=f"an integer from 0 to {MAX_SEQ}", found=shown(value))
     return value
 
 
 def _seconds(value: Any, what: str) -> float:
     if type(value) not in (int, float) or not 0 <= value <= 86_400:
-        raise WireError(f"a wrong {what}", expected="seconds from 0 to 86,400", found=repr(value)[:40])
+        raise WireError(f"a wrong {what}", expected="seconds from 0 to 86,400", found=shown(value))
     return float(value)
 
 
 def _blob(value: Any, size: int, what: str) -> bytes:
     if not isinstance(value, bytes) or len(value) != size:
-        raise WireError(f"a wrong {what}", expected=f"{size} bytes", found=repr(value)[:60])
+        raise WireError(f"a wrong {what}", expected=f"{size} bytes", found=shown(value))
     return value
 
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise WireError(f"a wrong {what}", expected="a string", found=repr(value)[:60])
+        raise WireError(f"a wrong {what}", expected="a string", found=shown(value))
     return value
 
 
@@ -282,20 +280,28 @@ def _sink_name(value: Any) -> None:
 
 def _rows(value: Any, most: int, what: str) -> Sequence[Any]:
     if not isinstance(value, tuple) or len(value) > most:
-        raise WireError(f"wrong {what}", expected=f"a list of at most {most}", found=repr(value)[:60])
+        raise WireError(f"wrong {what}", expected=f"a list of at most {most}", found=shown(value))
     return value
 
 
 def _row(value: Any, width: int, what: str) -> tuple[Any, ...]:
     if not isinstance(value, tuple) or len(value) != width:
-        raise WireError(f"a wrong {what}", expected=f"a list of {width}", found=repr(value)[:60])
+        raise WireError(f"a wrong {what}", expected=f"a list of {width}", found=shown(value))
     return value
 
 
 def _stream(value: Any) -> int:
     if type(value) is not int or value not in STREAM_NAMES:
-        raise WireError("an unknown stream", expected="1 to 3", found=repr(value)[:40])
+        raise WireError("an unknown stream", expected="1 to 3", found=shown(value))
     return value
+
+
+def _is_fact(name: Any, value: Any) -> bool:
+    """A word, and a scalar or a flat list: what people read needs no more, and nothing nests without end."""
+    flat = value if isinstance(value, tuple) else (value,)
+    return isinstance(name, str) and all(
+        item is None or isinstance(item, (str, int, float, bytes)) for item in flat
+    )
 
 
 def _envelope(value: Any) -> Envelope:
