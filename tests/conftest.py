@@ -86,6 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's own hook looks at the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests by their room: ``tests/chaos`` is chaos, ``tests/browser`` is browser."""
     for item in items:
