@@ -164,7 +164,13 @@ def _() -> Iterator[None]:
         yield
 
 
-@_bug("compare-and-set does not compare", "restore store while running", seconds=25.0)
+@_bug(
+    "compare-and-set does not compare",
+    "restore store while running",
+    seconds=25.0,
+    unnoticed=1.0,
+    fault_count=1,
+)
 def _() -> Iterator[None]:
     def blind(self: Commit, work: Sequence[EpochWork], nodes: Sequence[int]) -> None:
         for item, node_id in zip(work, nodes, strict=True):

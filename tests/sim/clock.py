@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 EPOCH_NS = 1_700_000_000_000_000_000
 
@@ -14,19 +15,18 @@ class Time:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = count()
 
-    def at(self, when: float, event: Callable[[], None]) -> None:
-        """Let `event` happen at virtual second `when`, not before now."""
-        heapq.heappush(self._agenda, (max(when, self.now), next(self._order), event))
+    def at(self, when: float, event: Callable[..., None], *args: Any) -> None:
+        """Let `event` happen with `args` at virtual second `when`, not before now."""
+        heapq.heappush(self._agenda, (max(when, self.now), next(self._order), event, args))
 
     def run(self, until: float) -> None:
         """Let everything happen up to virtual second `until`."""
         while self._agenda and self._agenda[0][0] <= until:
-            when, _, event = heapq.heappop(self._agenda)
-            self.now = when
-            event()
+            self.now, _, event, args = heapq.heappop(self._agenda)
+            event(*args)
         self.now = until
 
 

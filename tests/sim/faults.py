@@ -190,7 +190,7 @@ def _restore_store_running(world: World) -> None:
     image = world.recorder.snapshot()
 
     def back() -> None:
-        world.recorder.restore(image)
+        world.recorder.restore(image, noticed=world.rng.random() >= world.plan.unnoticed)
         world.store_restores += 1
 
     world.after(0.5, 20.0, back)

@@ -32,7 +32,7 @@ class Link:
             return
         self._queued += 1
         self._last = max(self._last, self._time.now + self._rng.uniform(0.0005, 0.02))
-        self._time.at(self._last, lambda: self._arrive(frames))
+        self._time.at(self._last, self._arrive, frames)
 
     def heal(self) -> None:
         """Lose nothing any more, but for want of room."""

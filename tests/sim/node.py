@@ -249,13 +249,13 @@ class SimNode:
                 self.unsynced.append(entry)
         if not self._sync_due:
             self._sync_due = True
-            self.time.at(self.time.now + self.fsync, lambda life=self.life: self._sync(life))
+            self.time.at(self.time.now + self.fsync, self._sync, self.life)
 
     def _sync(self, life: int) -> None:
         if life != self.life or not self.alive:
             return
         if self.frozen is not None:
-            self.time.at(self.time.now + 0.25, lambda: self._sync(life))
+            self.time.at(self.time.now + 0.25, self._sync, life)
             return
         self._sync_due = False
         self._mortal(self._do_sync)
@@ -266,7 +266,7 @@ class SimNode:
                 journal.sync()
         except JournalError:
             self._sync_due = True
-            self.time.at(self.time.now + 1.0, lambda life=self.life: self._sync(life))
+            self.time.at(self.time.now + 1.0, self._sync, self.life)
             return
         self._synced()
         self._pump()
@@ -307,7 +307,7 @@ class SimNode:
         wake_at = self.time.now + max(0.001, self.publisher.deadline() - now)
         if wake_at < self._wake_at:
             self._wake_at = wake_at
-            self.time.at(wake_at, lambda life=self.life: self._wake(life, wake_at))
+            self.time.at(wake_at, self._wake, self.life, wake_at)
 
     def _wake(self, life: int, wake_at: float) -> None:
         if life == self.life and wake_at == self._wake_at:
@@ -318,7 +318,7 @@ class SimNode:
         """Once a second, as long as this process runs."""
         self._mortal(self._enforce)
         if self.alive:
-            self.time.at(self.time.now + ENFORCE_EVERY, lambda life=self.life: self._tick_of(life))
+            self.time.at(self.time.now + ENFORCE_EVERY, self._tick_of, self.life)
 
     def _tick_of(self, life: int) -> None:
         if life == self.life and self.alive and self.frozen is None:

@@ -34,6 +34,8 @@ class Plan:
     keep_acked: int = 0
     age: float = 86_400.0
     outbox: int = PLENTY
+    unnoticed: float = 0.0
+    """Chance that a store that is restored while running shows by its cursors alone."""
     fsync: float = 0.05
     """Seconds from an append to its sync."""
 

@@ -82,7 +82,7 @@ class SimRecorder:
         self._wake_at = float("inf")
         self.sink = Sink("main", self.flaky, OpenSeal(), self.rng.randbytes, budget=self.budget)
         self._hello(self.life)
-        self.time.at(self.time.now + 1.0, lambda life=self.life: self._hello(life))
+        self.time.at(self.time.now + 1.0, self._hello, self.life)
         self._tick(self.life)
 
     def kill(self) -> None:
@@ -107,10 +107,10 @@ class SimRecorder:
         """A copy of the database."""
         return self.flaky.store.image()
 
-    def restore(self, image: bytes) -> None:
+    def restore(self, image: bytes, *, noticed: bool = True) -> None:
         """Put a copy in the place of the database, whoever is running on it."""
         self.flaky.store = SqliteStore.memory(image)
-        self.flaky.replaced = self.alive and self.rng.random() < 0.5  # else only the cursors can show it
+        self.flaky.replaced = self.alive and noticed
 
     def _mortal(self, action: Callable[[Sink], None]) -> None:
         """Do what may end the process in the middle of it."""
@@ -134,7 +134,7 @@ class SimRecorder:
         self._mortal(lambda sink: sink.receive(self.time.now, self.wall(), Message(*frames)))
         if self.alive and not self._flush_due:
             self._flush_due = True
-            self.time.at(self.time.now + IDLE, lambda life=self.life: self._flush(life))
+            self.time.at(self.time.now + IDLE, self._flush, self.life)
 
     def wall(self) -> int:
         """The recorder's wall clock."""
@@ -144,7 +144,7 @@ class SimRecorder:
         if life != self.life:
             return
         if self.frozen is not None:
-            self.time.at(self.time.now + 0.25, lambda: self._flush(life))
+            self.time.at(self.time.now + 0.25, self._flush, life)
             return
         self._flush_due = False
         self._mortal(self._commit)
@@ -159,7 +159,7 @@ class SimRecorder:
         wake_at = max(sink.deadline(), self.time.now + 0.001)
         if wake_at < self._wake_at:
             self._wake_at = wake_at
-            self.time.at(wake_at, lambda life=self.life: self._wake(life, wake_at))
+            self.time.at(wake_at, self._wake, self.life, wake_at)
 
     def _wake(self, life: int, wake_at: float) -> None:
         if life == self.life and wake_at == self._wake_at and self.frozen is None:
@@ -174,7 +174,7 @@ class SimRecorder:
         if life == self.life and self.frozen is None:
             self._wake_at = float("inf")
             self._mortal(self._note_presence)
-            self.time.at(self.time.now + PRESENCE_EVERY, lambda: self._tick(life))
+            self.time.at(self.time.now + PRESENCE_EVERY, self._tick, life)
 
     def _note_presence(self, sink: Sink) -> None:
         try:

@@ -83,9 +83,7 @@ class World:
                 self._schedule_records(node)
             for _ in range(self.plan.fault_count):
                 fault = self.rng.choice(self.plan.faults)
-                self.time.at(
-                    self.rng.uniform(1.0, self.plan.seconds), lambda fault=fault: self.inflict(fault)
-                )
+                self.time.at(self.rng.uniform(1.0, self.plan.seconds), self.inflict, fault)
             self.time.run(self.plan.seconds)
             self.heal()
             self.settle()
@@ -101,7 +99,7 @@ class World:
         at = 0.1
         while at < self.plan.seconds:
             stream, count = self.rng.choice(STREAMS), self.rng.randint(1, self.plan.burst)
-            self.time.at(at, lambda stream=stream, count=count: node.produce(stream, count))
+            self.time.at(at, node.produce, stream, count)
             at += self.rng.expovariate(1 / self.plan.pace)
 
     def inflict(self, fault: str) -> None:
@@ -135,7 +133,7 @@ class World:
             if not node.alive:
                 node.start()
             for stream in STREAM_NAMES:
-                self.time.at(self.time.now + 1.5, lambda node=node, stream=stream: node.produce(stream, 1))
+                self.time.at(self.time.now + 1.5, node.produce, stream, 1)
         self.time.run(self.time.now + 2.0)
 
     def at_rest(self) -> bool:
