@@ -10,12 +10,14 @@ from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tabard.home import Home
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-# Rooms whose tests start real processes. One worker at a time runs them, so that they do not starve each other.
-PROCESS_ROOMS: Final = ("integration", "chaos", "browser")
+# Tests that start real processes. One worker runs all of them, so that they do not starve each other.
+PROCESSES: Final = ("tests/integration/", "tests/chaos/", "tests/browser/", "tests/unit/bench/test_smoke.py")
 # Debian keeps mount, ip and the like outside a plain user's PATH.
 _SEARCH: Final = os.pathsep.join(
     [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"]
@@ -86,14 +88,21 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist's own hook looks at the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests by their room: ``tests/chaos`` is chaos, ``tests/browser`` is browser."""
     for item in items:
-        room = (
-            item.path.relative_to(ROOT / "tests").parts[0] if item.path.is_relative_to(ROOT / "tests") else ""
-        )
-        if room in {"chaos", "browser"}:
-            item.add_marker(room)
-        if room in PROCESS_ROOMS:
-            item.add_marker(pytest.mark.xdist_group("processes"))
+        for room in ("chaos", "browser"):
+            if item.nodeid.startswith(f"tests/{room}/"):
+                item.add_marker(room)
+
+
+class _OneWorkerForProcesses(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Tests go to whoever is free, but those that start processes all to the same worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "processes" if nodeid.startswith(PROCESSES) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Of xdist: who decides which worker runs what."""
+    return _OneWorkerForProcesses(config, log)
