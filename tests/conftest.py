@@ -103,6 +103,7 @@ class _OneWorkerForProcesses(LoadScopeScheduling):  # type: ignore[misc]  # xdis
         return "processes" if nodeid.startswith(PROCESSES) else nodeid
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """Of xdist: who decides which worker runs what."""
     return _OneWorkerForProcesses(config, log)
