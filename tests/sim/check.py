@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from functools import cache
+from itertools import product
 from typing import NamedTuple
 
 import msgpack
@@ -14,6 +15,7 @@ from tabard.brokers.wire.batch import DATA
 from tabard.brokers.wire.streams import CONTROL, LOGS, STREAM_NAMES
 from tabard.consumers.store.layout import RECORDS, ROW_TABLES, STATE
 from tests.sim.node import Accepted, SimNode
+from tests.sim.sink import SimRecorder
 from tests.sim.world import World
 
 
@@ -59,24 +61,17 @@ def check(world: World) -> None:
     """Raise `Violation` on anything that the guarantee does not allow."""
     if not world.at_rest():
         raise Violation("never came to rest: something kept on a node was not stored")
-    for node in world.nodes:
-        for stream in STREAM_NAMES:
-            rows, losses = stored(world, node, stream)
-            _once(rows)
-            _accounted(world, node, stream, rows, losses)
-            _gaps_are_true(rows, losses)
-            _nothing_is_given_up(world, node, stream, losses)
-            _doubts_have_a_reason(world, losses)
-            _chained(world, node, stream)
+    for node, recorder, stream in product(world.nodes, world.recorders, STREAM_NAMES):
+        _Check(world, node, recorder, stream).run()
 
 
-def _database(world: World, stream: int) -> sqlite3.Connection:
-    return world.recorder.flaky.store.connection(STATE if stream == CONTROL else RECORDS)
+def _database(recorder: SimRecorder, stream: int) -> sqlite3.Connection:
+    return recorder.flaky.store.connection(STATE if stream == CONTROL else RECORDS)
 
 
-def stored(world: World, node: SimNode, stream: int) -> tuple[list[Row], list[Loss]]:
+def stored(recorder: SimRecorder, node: SimNode, stream: int) -> tuple[list[Row], list[Loss]]:
     """Rows and losses of one stream."""
-    db = _database(world, stream)
+    db = _database(recorder, stream)
     column = "r.message" if stream == LOGS else "r.data"
     found = db.execute(
         f"SELECT e.uid, r.seq, {column} FROM {ROW_TABLES[stream]} r JOIN epoch e ON e.id = r.epoch_id "
@@ -96,101 +91,114 @@ def stored(world: World, node: SimNode, stream: int) -> tuple[list[Row], list[Lo
     return rows, [Loss(*row) for row in found]
 
 
-def _once(rows: list[Row]) -> None:
-    places: dict[str, Row] = {}
-    for row in rows:
-        if row.payload in places:
-            raise Violation(f"{row.payload} is stored twice: {places[row.payload]} and {row}")
-        places[row.payload] = row
+class _Check:
+    """One stream of one node in one sink's store."""
 
+    def __init__(self, world: World, node: SimNode, recorder: SimRecorder, stream: int) -> None:
+        self._world = world
+        self._node = node
+        self._recorder = recorder
+        self._stream = stream
+        self._rows, self._losses = stored(recorder, node, stream)
+        self._quota = world.plan.small and stream != CONTROL
+        """Whether the journal may have dropped records."""
 
-def _accounted(world: World, node: SimNode, stream: int, rows: list[Row], losses: list[Loss]) -> None:
-    where = {row.payload: row for row in rows}
-    for entry in node.accepted:
-        if entry.stream != stream:
-            continue
-        row = where.get(entry.payload)
-        if row is None:
-            _excused(world, node, entry, losses)
-        elif row.stored_as not in histories(entry.epoch) or row.seq != entry.seq:
-            raise Violation(f"{entry} was stored in another place: {row}")
+    def run(self) -> None:
+        """Raise `Violation` on anything that the guarantee does not allow."""
+        self._once()
+        self._accounted()
+        self._gaps_are_true()
+        self._nothing_is_given_up()
+        self._doubts_have_a_reason()
+        self._chained()
 
+    def _once(self) -> None:
+        places: dict[str, Row] = {}
+        for row in self._rows:
+            if row.payload in places:
+                raise Violation(f"{row.payload} is stored twice: {places[row.payload]} and {row}")
+            places[row.payload] = row
 
-def _excused(world: World, node: SimNode, entry: Accepted, losses: list[Loss]) -> None:
-    """A record that is not stored: something must have happened, and something must be said."""
-    rolled_back = entry.payload in node.rolled_back
-    power = entry.payload in node.lost_by_power
-    quota = world.plan.small and entry.stream != CONTROL
-    said = [loss for loss in losses if loss.covers(entry)]
-    if any(loss.kind == "gap" for loss in said):
-        if not (quota or rolled_back or power or world.store_restores):
-            raise Violation(f"{entry} is in a gap, and nothing that happened may lose it: {said}")
-        return
-    if power and not rolled_back and not (said or any(loss.reason == "power" for loss in losses)):
-        raise Violation(f"{entry} was lost by a power cut, and no doubt says so")
-    if power or rolled_back or (said and world.store_restores):
-        return
-    if world.store_restores and any(loss.reason == "chain broken" for loss in losses):
-        return  # a whole epoch went with the restored store, and the next one's first record with it
-    if world.host_restores and quota and _dropped_under_another_history(entry, losses):
-        return
-    raise Violation(f"{entry} is lost without a word; said {said}")
+    def _accounted(self) -> None:
+        where = {row.payload: row for row in self._rows}
+        for entry in self._node.accepted:
+            if entry.stream != self._stream:
+                continue
+            row = where.get(entry.payload)
+            if row is None:
+                self._excused(entry)
+            elif row.stored_as not in histories(entry.epoch) or row.seq != entry.seq:
+                raise Violation(f"{entry} was stored in another place: {row}")
 
+    def _excused(self, entry: Accepted) -> None:
+        """A record that is not stored: something must have happened, and something must be said."""
+        rolled_back = entry.payload in self._node.rolled_back
+        power = entry.payload in self._node.lost_by_power
+        restored = self._recorder.restores > 0
+        said = [loss for loss in self._losses if loss.covers(entry)]
+        if any(loss.kind == "gap" for loss in said):
+            if not (self._quota or rolled_back or power or restored):
+                raise Violation(f"{entry} is in a gap, and nothing that happened may lose it: {said}")
+            return
+        if power and not rolled_back and not (said or any(loss.reason == "power" for loss in self._losses)):
+            raise Violation(f"{entry} was lost by a power cut, and no doubt says so")
+        if power or rolled_back or (said and restored):
+            return
+        if restored and any(loss.reason == "chain broken" for loss in self._losses):
+            return  # a whole epoch went with the restored store, and the next one's first record with it
+        if self._world.host_restores and self._quota and self._dropped_under_another_history(entry):
+            return
+        raise Violation(f"{entry} is lost without a word; said {said}")
 
-def _dropped_under_another_history(entry: Accepted, losses: list[Loss]) -> bool:
-    """Whether a quota dropped it where another history is stored, and it is said that the loss is not exact.
+    def _dropped_under_another_history(self, entry: Accepted) -> bool:
+        """Whether a quota dropped it where another history is stored, and it is said that the loss is not exact.
 
-    Either the gap behind it counts at least so many, or there is a doubt from some place before it on.
-    """
-    return any(
-        loss.at_least
-        and loss.stored_as in histories(entry.epoch)
-        and (entry.seq < loss.first if loss.kind == "gap" else loss.covers(entry))
-        for loss in losses
-    )
+        Either the gap behind it counts at least so many, or there is a doubt from some place before it on.
+        """
+        return any(
+            loss.at_least
+            and loss.stored_as in histories(entry.epoch)
+            and (entry.seq < loss.first if loss.kind == "gap" else loss.covers(entry))
+            for loss in self._losses
+        )
 
+    def _doubts_have_a_reason(self) -> None:
+        if self._world.journal_restores or self._recorder.restores:
+            return
+        for loss in self._losses:
+            if loss.reason in {"rolled back", "fork", "unknown end"}:
+                raise Violation(f"{loss}, and nothing was restored: a sink held what its node could lose")
 
-def _doubts_have_a_reason(world: World, losses: list[Loss]) -> None:
-    if world.journal_restores or world.store_restores:
-        return
-    for loss in losses:
-        if loss.reason in {"rolled back", "fork", "unknown end"}:
-            raise Violation(f"{loss}, and nothing was restored: a sink held what its node could lose")
+    def _gaps_are_true(self) -> None:
+        seqs = defaultdict(set)
+        for row in self._rows:
+            seqs[row.stored_as].add(row.seq)
+        for loss in self._losses:
+            if loss.kind == "gap" and loss.stored_as is not None and loss.last is not None:
+                inside = [seq for seq in seqs[loss.stored_as] if loss.first <= seq <= loss.last]
+                if inside:
+                    raise Violation(f"{loss} claims records that are stored: {inside[:5]}")
 
+    def _nothing_is_given_up(self) -> None:
+        """No gap claims a record that its node still keeps, unless a restored journal brought it back."""
+        if self._world.journal_restores:
+            return
+        for loss in self._losses:
+            if loss.kind == "gap" and loss.stored_as is not None and loss.last is not None:
+                kept = self._node.journals[self._stream].read(loss.stored_as, loss.last)
+                if kept is not None and kept.header.kind == DATA:
+                    raise Violation(f"{loss} claims records that the node still keeps")
 
-def _gaps_are_true(rows: list[Row], losses: list[Loss]) -> None:
-    seqs = defaultdict(set)
-    for row in rows:
-        seqs[row.stored_as].add(row.seq)
-    for loss in losses:
-        if loss.kind != "gap" or loss.stored_as is None or loss.last is None:
-            continue
-        inside = [seq for seq in seqs[loss.stored_as] if loss.first <= seq <= loss.last]
-        if inside:
-            raise Violation(f"{loss} claims records that are stored: {inside[:5]}")
-
-
-def _nothing_is_given_up(world: World, node: SimNode, stream: int, losses: list[Loss]) -> None:
-    """No gap claims a record that its node still keeps, unless a restored journal brought it back."""
-    if world.journal_restores:
-        return
-    for loss in losses:
-        if loss.kind != "gap" or loss.stored_as is None or loss.last is None:
-            continue
-        kept = node.journals[stream].read(loss.stored_as, loss.last)
-        if kept is not None and kept.header.kind == DATA:
-            raise Violation(f"{loss} claims records that the node still keeps")
-
-
-def _chained(world: World, node: SimNode, stream: int) -> None:
-    """Every stored epoch but the first names the one before it, whatever the quotas dropped."""
-    if world.store_restores or world.journal_restores:
-        return
-    found = _database(world, stream).execute(
-        "SELECT e.previous, e.opened FROM epoch e JOIN node n ON n.id = e.node_id "
-        "WHERE n.name = ? AND e.stream = ?",
-        (node.key.node, stream),
-    )
-    epochs = found.fetchall()
-    if not all(opened for _, opened in epochs) or sum(previous is None for previous, _ in epochs) != 1:
-        raise Violation(f"the chain of epochs of {node.key.node}'s {STREAM_NAMES[stream]} is broken")
+    def _chained(self) -> None:
+        """Every stored epoch but the first names the one before it, whatever the quotas dropped."""
+        if self._recorder.restores or self._world.journal_restores:
+            return
+        found = _database(self._recorder, self._stream).execute(
+            "SELECT e.previous, e.opened FROM epoch e JOIN node n ON n.id = e.node_id "
+            "WHERE n.name = ? AND e.stream = ?",
+            (self._node.key.node, self._stream),
+        )
+        epochs = found.fetchall()
+        if not all(opened for _, opened in epochs) or sum(previous is None for previous, _ in epochs) != 1:
+            name = STREAM_NAMES[self._stream]
+            raise Violation(f"the chain of epochs of {self._node.key.node}'s {name} is broken")

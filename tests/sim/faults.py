@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from tests.sim.node import SimNode
+from tests.sim.sink import SimRecorder
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -48,9 +49,13 @@ def _restart(world: World, node: SimNode) -> None:
     world.after(0.05, 15.0, lambda: node.start() if node.life == life and not node.alive else None)
 
 
-def _restart_recorder(world: World, longest: float) -> None:
-    life = world.recorder.life
-    world.after(0.05, longest, lambda: world.recorder.start() if world.recorder.life == life else None)
+def _recorder(world: World) -> SimRecorder:
+    return world.rng.choice(world.recorders)
+
+
+def _restart_recorder(world: World, recorder: SimRecorder, longest: float) -> None:
+    life = recorder.life
+    world.after(0.05, longest, lambda: recorder.start() if recorder.life == life else None)
 
 
 # --- processes -----------------------------------------------------------------------------
@@ -79,14 +84,16 @@ def _freeze_node(world: World) -> None:
 
 @_fault("kill recorder")
 def _kill_recorder(world: World) -> None:
-    world.recorder.kill()
-    _restart_recorder(world, 20.0)
+    recorder = _recorder(world)
+    recorder.kill()
+    _restart_recorder(world, recorder, 20.0)
 
 
 @_fault("freeze recorder")
 def _freeze_recorder(world: World) -> None:
-    world.recorder.freeze()
-    world.after(0.1, 20.0, world.recorder.thaw)
+    recorder = _recorder(world)
+    recorder.freeze()
+    world.after(0.1, 20.0, recorder.thaw)
 
 
 @_fault("die at a fail-point")
@@ -157,14 +164,14 @@ def _cut_link(world: World) -> None:
 
 @_fault("store away")
 def _store_away(world: World) -> None:
-    flaky = world.recorder.flaky
+    flaky = _recorder(world).flaky
     flaky.down = True
     world.after(0.1, 10.0, lambda: setattr(flaky, "down", False))
 
 
 @_fault("doubtful commits")
 def _doubtful(world: World) -> None:
-    flaky = world.recorder.flaky
+    flaky = _recorder(world).flaky
     flaky.doubtful = 0.3
     world.after(0.1, 10.0, lambda: setattr(flaky, "doubtful", 0.0))
 
@@ -174,24 +181,24 @@ def _doubtful(world: World) -> None:
 
 @_fault("restore store")
 def _restore_store(world: World) -> None:
-    image = world.recorder.snapshot()
+    recorder = _recorder(world)
+    image = recorder.snapshot()
 
     def back() -> None:
-        world.recorder.kill()
-        world.recorder.restore(image)
-        world.store_restores += 1
-        _restart_recorder(world, 5.0)
+        recorder.kill()
+        recorder.restore(image)
+        _restart_recorder(world, recorder, 5.0)
 
     world.after(0.5, 20.0, back)
 
 
 @_fault("restore store while running")
 def _restore_store_running(world: World) -> None:
-    image = world.recorder.snapshot()
+    recorder = _recorder(world)
+    image = recorder.snapshot()
 
     def back() -> None:
-        world.recorder.restore(image, noticed=world.rng.random() >= world.plan.unnoticed)
-        world.store_restores += 1
+        recorder.restore(image, noticed=world.rng.random() >= world.plan.unnoticed)
 
     world.after(0.5, 20.0, back)
 

@@ -14,12 +14,22 @@ Deliver = Callable[[list[bytes]], None]
 class Link:
     """One direction of one connection: in order, bounded, lossy."""
 
-    def __init__(self, time: Time, rng: Random, deliver: Deliver, *, capacity: int, loss: float) -> None:
+    def __init__(
+        self,
+        time: Time,
+        rng: Random,
+        deliver: Deliver,
+        *,
+        capacity: int,
+        loss: float,
+        rate: float = float("inf"),
+    ) -> None:
         self._time = time
         self._rng = rng
         self._deliver = deliver
         self._capacity = capacity
         self._loss = loss
+        self._pause = 1.0 / rate
         self._queued = 0
         self._last = 0.0
         self.cut = False
@@ -31,7 +41,7 @@ class Link:
             self.dropped += 1
             return
         self._queued += 1
-        self._last = max(self._last, self._time.now + self._rng.uniform(0.0005, 0.02))
+        self._last = max(self._last + self._pause, self._time.now + self._rng.uniform(0.0005, 0.02))
         self._time.at(self._last, self._arrive, frames)
 
     def heal(self) -> None:
@@ -53,16 +63,20 @@ class SimBroker:
     def __init__(self, name: str, zone: str) -> None:
         self.forwarder = Forwarder(name, zone)
         self.alive = True
-        self.up_link: Link | None = None
+        self.up_links: dict[str, Link] = {}
         self.down_links: dict[str, Link] = {}
 
     def up(self, frames: list[bytes]) -> None:
-        """A message from below."""
-        if not self.alive or self.up_link is None:
+        """A message from below: to the subscribers of its topic."""
+        if not self.alive:
             return
         passed = self.forwarder.up(list(frames))
-        if passed is not None:
-            self.up_link.send(passed)
+        if passed is None:
+            return
+        topic = passed[0].decode()
+        for prefix, link in self.up_links.items():
+            if topic.startswith(prefix):
+                link.send(list(passed))
 
     def down(self, frames: list[bytes]) -> None:
         """A message from above: to the subscribers of its topic."""

@@ -21,6 +21,7 @@ from tabard.records import LOG_INDEX, LOG_WIDTH
 from tests.sim.clock import HostClock, Time
 from tests.sim.database import SimDatabase
 from tests.sim.disk import Killed, SimDisk
+from tests.sim.plan import Plan
 
 ENFORCE_EVERY = 1.0
 FROZEN_INBOX = 500
@@ -52,7 +53,7 @@ class SimNode:
         up: Callable[[list[bytes]], None],
         limits: Limits,
         outbox: Limits,
-        fsync: float,
+        plan: Plan,
     ) -> None:
         self.time = time
         self.rng = rng
@@ -62,7 +63,8 @@ class SimNode:
         self.clock = HostClock(time)
         self.limits = limits
         self.outbox_limits = outbox
-        self.fsync = fsync
+        self.sinks = list(plan.sinks)
+        self.fsync = plan.fsync
         self.up = up
         self.accepted: list[Accepted] = []
         self.unsynced: list[Accepted] = []
@@ -98,7 +100,7 @@ class SimNode:
             self._restart_later()
             return
         self.publisher = Publisher(
-            self.key, ["main"], self.journals, OpenSeal(), self.rng.randbytes, interval=5.0
+            self.key, self.sinks, self.journals, OpenSeal(), self.rng.randbytes, interval=5.0
         )
         self.alive = True
         self._tick()

@@ -14,6 +14,7 @@ class Plan:
 
     faults: tuple[str, ...]
     nodes: int = 1
+    sinks: tuple[str, ...] = ("main",)
     brokers: int = 1
     seconds: float = 20.0
     """How long records are made and faults strike; then everything is healed."""
@@ -26,6 +27,8 @@ class Plan:
     """Share of messages that each link loses."""
     capacity: int = 500
     """Messages that a link holds."""
+    rate: float = float("inf")
+    """Messages a second that the links to the recorders carry."""
     budget: int = 60
     """The sink's credit, in batches."""
     quota: int = PLENTY
@@ -45,6 +48,7 @@ class Plan:
         return cls(
             faults,
             nodes=rng.choice((1, 1, 1, 2)),
+            sinks=rng.choice((("main",), ("main",), ("main",), ("main", "other"))),
             brokers=rng.choice((1, 1, 2)),
             seconds=rng.choice((12.0, 25.0)),
             fault_count=rng.choice((1, 2, 4, 6)),

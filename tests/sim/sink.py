@@ -55,13 +55,18 @@ class FlakyStore:
 class SimRecorder:
     """One recorder process and its database, which survives it."""
 
-    def __init__(self, time: Time, rng: Random, down: Callable[[list[bytes]], None], budget: int) -> None:
+    def __init__(
+        self, name: str, time: Time, rng: Random, down: Callable[[list[bytes]], None], budget: int
+    ) -> None:
+        self.name = name
         self.time = time
         self.rng = rng
         self.down = down
         self.budget = budget
         self.flaky = FlakyStore(SqliteStore.memory(), rng)
         self.sink: Sink | None = None
+        self.restores = 0
+        """How often an older database was put in the place of its own."""
         self.life = 0
         self.frozen: list[list[bytes]] | None = None
         self._flush_due = False
@@ -80,7 +85,7 @@ class SimRecorder:
         self.frozen = None
         self._flush_due = False
         self._wake_at = float("inf")
-        self.sink = Sink("main", self.flaky, OpenSeal(), self.rng.randbytes, budget=self.budget)
+        self.sink = Sink(self.name, self.flaky, OpenSeal(), self.rng.randbytes, budget=self.budget)
         self._hello(self.life)
         self.time.at(self.time.now + 1.0, self._hello, self.life)
         self._tick(self.life)
@@ -109,6 +114,7 @@ class SimRecorder:
 
     def restore(self, image: bytes, *, noticed: bool = True) -> None:
         """Put a copy in the place of the database, whoever is running on it."""
+        self.restores += 1
         self.flaky.store = SqliteStore.memory(image)
         self.flaky.replaced = self.alive and noticed
 

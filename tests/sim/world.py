@@ -38,13 +38,12 @@ class World:
         self.done: list[str] = []
         """When which fault struck."""
         self.journal_restores = 0
-        self.store_restores = 0
         self.host_restores = 0
         self._healed = False
         plan = self.plan
-        self.recorder = SimRecorder(self.time, self.rng, self._down, plan.budget)
         self.brokers = [SimBroker(f"b{number}", "lab") for number in range(plan.brokers)]
-        self._top = self._join()
+        self._join()
+        self.recorders = [self._recorder(name) for name in plan.sinks]
         self.nodes = [self._node(f"n{number}") for number in range(plan.nodes)]
 
     def _node(self, name: str) -> SimNode:
@@ -52,34 +51,40 @@ class World:
         limits = Limits(bytes=plan.quota, age=plan.age, segment=plan.segment, keep_acked=plan.keep_acked)
         outbox = Limits(bytes=plan.outbox, keep_acked=plan.keep_acked)
         up = self._link(lowest.up).send
-        node = SimNode(self.time, self.rng, name, "lab", up, limits, outbox, plan.fsync)
+        node = SimNode(self.time, self.rng, name, "lab", up, limits, outbox, plan)
         lowest.down_links[f"d/lab/{name}/"] = self._link(node.receive)
         return node
 
-    def _link(self, deliver: Callable[[list[bytes]], None]) -> Link:
-        link = Link(self.time, self.rng, deliver, capacity=self.plan.capacity, loss=self.plan.loss)
+    def _recorder(self, name: str) -> SimRecorder:
+        top = self.brokers[-1]
+        recorder = SimRecorder(name, self.time, self.rng, self._link(top.down).send, self.plan.budget)
+        top.up_links[f"u/{name}/"] = self._link(recorder.receive, self.plan.rate)
+        return recorder
+
+    def _link(self, deliver: Callable[[list[bytes]], None], rate: float = float("inf")) -> Link:
+        plan = self.plan
+        link = Link(self.time, self.rng, deliver, capacity=plan.capacity, loss=plan.loss, rate=rate)
         self.links.append(link)
         return link
 
-    def _join(self) -> Link:
-        """Chain the brokers; returns the recorder's link into the topmost."""
+    def _join(self) -> None:
+        """Chain the brokers."""
         for lower, upper in zip(self.brokers, self.brokers[1:], strict=False):
-            lower.up_link = self._link(upper.up)
+            lower.up_links["u/"] = self._link(upper.up)
             upper.down_links["d/lab/"] = self._link(lower.down)
-        self.brokers[-1].up_link = self._link(self.recorder.receive)
-        return self._link(self.brokers[-1].down)
 
-    def _down(self, frames: list[bytes]) -> None:
-        self._top.send(frames)
+    @property
+    def recorder(self) -> SimRecorder:
+        """The first sink's."""
+        return self.recorders[0]
 
     # --- running ---------------------------------------------------------------------------
 
     def run(self) -> None:
         """Records and faults for the planned time; then everything is healed and must come to rest."""
         with self.points.installed():
-            self.recorder.start()
+            self.start()
             for node in self.nodes:
-                node.start()
                 self._schedule_records(node)
             for _ in range(self.plan.fault_count):
                 fault = self.rng.choice(self.plan.faults)
@@ -87,6 +92,13 @@ class World:
             self.time.run(self.plan.seconds)
             self.heal()
             self.settle()
+
+    def start(self) -> None:
+        """Start every process."""
+        for recorder in self.recorders:
+            recorder.start()
+        for node in self.nodes:
+            node.start()
 
     def settle(self) -> None:
         """Let time pass until everything is at rest, or should long have been."""
@@ -119,12 +131,12 @@ class World:
             link.heal()
         for broker in self.brokers:
             broker.alive = True
-        recorder = self.recorder
-        recorder.flaky.down = False
-        recorder.flaky.doubtful = 0.0
-        recorder.thaw()
-        if not recorder.alive:
-            recorder.start()
+        for recorder in self.recorders:
+            recorder.flaky.down = False
+            recorder.flaky.doubtful = 0.0
+            recorder.thaw()
+            if not recorder.alive:
+                recorder.start()
         for node in self.nodes:
             node.disk.heal()
             node.disk.fuse = None
@@ -138,10 +150,11 @@ class World:
 
     def at_rest(self) -> bool:
         """Whether every node's journal is stored as far as it goes, and every past epoch is accounted for."""
-        return all(self._stored(node) for node in self.nodes)
+        return all(self.stored(node, recorder) for node in self.nodes for recorder in self.recorders)
 
-    def _stored(self, node: SimNode) -> bool:
-        store = self.recorder.flaky.store
+    def stored(self, node: SimNode, recorder: SimRecorder) -> bool:
+        """Whether that holds for one node and one sink."""
+        store = recorder.flaky.store
         for stream, journal in node.journals.items():
             newest = None
             for span in journal.spans():
