@@ -117,10 +117,6 @@ class SinkStore(Protocol):
         """The cursors whose end is unknown or not reached, oldest first. Raises StoreUnavailable."""
         ...
 
-    def newest(self, key: NodeKey, stream: int) -> EpochCursor | None:
-        """The cursor of the epoch opened last. Raises StoreUnavailable."""
-        ...
-
     def digest(self, key: NodeKey, stream: int, epoch: bytes, last: int) -> bytes | None:
         """The digest of the stored batch that ends at `last`, None when there is none. Raises StoreUnavailable."""
         ...

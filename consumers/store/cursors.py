@@ -40,12 +40,6 @@ def unfinished(rows: Sequence[StateRow]) -> list[EpochCursor]:
     return [cursor_of(row) for row in _by_chain(rows) if not row[_FINISHED]]
 
 
-def newest(rows: Sequence[StateRow]) -> EpochCursor | None:
-    """The epoch opened last: the last that no other names as its predecessor."""
-    ordered = _by_chain(rows)
-    return cursor_of(ordered[-1]) if ordered else None
-
-
 def _by_chain(rows: Sequence[StateRow]) -> list[StateRow]:
     """Oldest first. Epochs may have been stored in another order than they were opened in (backfill).
 

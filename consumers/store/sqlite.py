@@ -171,12 +171,6 @@ class SqliteStore:
         with file.guarded() as connection:
             return cursors.unfinished(_epochs(file, connection, key, stream))
 
-    def newest(self, key: NodeKey, stream: int) -> EpochCursor | None:
-        """The cursor of the epoch opened last. Raises StoreUnavailable."""
-        file = self._of(stream)
-        with file.guarded() as connection:
-            return cursors.newest(_epochs(file, connection, key, stream))
-
     def digest(self, key: NodeKey, stream: int, epoch: bytes, last: int) -> bytes | None:
         """The digest of the stored or quarantined batch that ends at `last`. Raises StoreUnavailable.
 

@@ -205,9 +205,6 @@ class StorageContract:
             young.epoch,
         ]
         assert store.unfinished(MAIL, LOGS) == []
-        newest = store.newest(WEB, LOGS)
-        assert newest == young.cursor
-        assert store.newest(MAIL, LOGS) is None
 
     def test_an_epoch_is_finished_when_its_known_end_is_stored(self, store: SinkStore) -> None:
         """Neither an unknown end nor a hole before a known one is finished."""

@@ -284,7 +284,7 @@ def test_a_new_sink_on_an_old_node_begins_at_the_oldest_record_kept() -> None:
     rows, losses = stored(other, node, LOGS)
     everything, _ = stored(main, node, LOGS)
     assert {row.payload for row in rows} == {
-        row.payload for row in everything if int(row.payload.split("/")[2]) > 801 - len(rows)
+        row.payload for row in everything if int(row.payload.split("/")[2]) > 805 - len(rows)
     }
     assert len(rows) < len(everything)
     assert {loss.kind for loss in losses} == {"gap", "doubt"}
