@@ -12,12 +12,18 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tabard.brokers.wire import topics
+from tabard.brokers.wire.codec import MAX_HEAD
 from tabard.brokers.wire.topics import UpTopic
 from tabard.errors import WireError
+from tabard.records import MAX_BODY
 
 FRAMES: Final = 6
 MAX_HOPS: Final = 8
 MAX_HOPS_BYTES: Final = 1024
+MAX_SMALL: Final = 256
+"""Bytes of an envelope and of a signature."""
+_MOST: Final = (MAX_SMALL, MAX_HEAD, MAX_SMALL, MAX_BODY)
+"""Bytes of envelope, head, signature and body."""
 _CACHED_TOPICS: Final = 20_000
 
 UpCheck = Callable[[UpTopic, tuple[str, ...]], str | None]
@@ -77,6 +83,9 @@ class Forwarder:
     def _hops(self, lane: str, frames: list[bytes]) -> tuple[str, ...] | None:
         if len(frames) != FRAMES:
             self._drop(lane, "wrong number of frames")
+            return None
+        if any(len(frame) > most for frame, most in zip(frames[1:5], _MOST, strict=True)):
+            self._drop(lane, "a frame too large")
             return None
         raw = frames[5]
         if not raw:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from tabard.brokers.delivery.book import EpochBook, StreamBook, forked_id
-from tabard.brokers.delivery.ports import Entry, EpochCursor, Gap, NodeKey, SinkStore
+from tabard.brokers.delivery.epochs import Epochs
+from tabard.brokers.delivery.ports import Entry, Gap, NodeKey
 from tabard.brokers.delivery.ranges import UNKNOWN, ChainBroken, Range, Ranges, TooManyRanges
 from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST, Batch
 from tabard.brokers.wire.body import Open, decode_gap, decode_groups, decode_open
@@ -26,16 +27,11 @@ class HistoryDiffers(Exception):
 
 
 class Intake:
-    """Takes batches and beacons into a stream's book. Raises StoreUnavailable when it cannot look up a cursor."""
+    """Takes batches and beacons into a stream's book. Raises StoreUnavailable when it cannot look something up."""
 
-    def __init__(self, store: SinkStore, counters: Counter[str]) -> None:
-        self._store = store
+    def __init__(self, epochs: Epochs, counters: Counter[str]) -> None:
+        self._epochs = epochs
         self._counters = counters
-
-    def restore(self, key: NodeKey, stream: StreamBook) -> None:
-        """Open the books of what is not stored to its end."""
-        for cursor in self._store.unfinished(key, stream.stream):
-            self._book(key, stream, self._named(key, stream, cursor))
 
     def take(self, key: NodeKey, stream: StreamBook, batch: Batch) -> tuple[int, bool]:
         """Enter `batch`; returns the records now pending and whether the node should be answered soon.
@@ -44,7 +40,7 @@ class Intake:
             HistoryDiffers: another batch than the one stored stands there now, or it follows another one.
         """
         header = batch.header
-        book = self._book(key, stream, header.epoch)
+        book = self._epochs.book(key, stream, header.epoch)
         if header.kind == GAP:
             return 0, self._take_gap(key, stream, book, batch)
         if book.seen.overlaps(header.first, header.last):
@@ -59,7 +55,7 @@ class Intake:
         except ChainBroken as broken:
             raise HistoryDiffers(book.epoch) from broken
         answer = header.first > high + 1
-        if self._held(key, stream, book.past, batch):
+        if self._epochs.held_before(key, stream, book, batch):
             self._counters["batches held by an earlier history"] += 1
             book.changed = True
             stream.unacked += 1
@@ -81,7 +77,7 @@ class Intake:
         An epoch whose end is not the one stored, or that is `disputed`, is taken anew as another history.
         """
         for epoch, oldest, last, digest in part.spans:
-            book = self._book(key, stream, epoch)
+            book = self._epochs.book(key, stream, epoch)
             book.oldest, book.last = oldest, last
             if not exact:
                 continue
@@ -106,29 +102,6 @@ class Intake:
             self._lose(book, book.ended or 0, "not kept by the node any more", start=book.last + 1)
         if part.more == 0:
             self._close_unlisted(stream)
-
-    # --- books -----------------------------------------------------------------------------
-
-    def _book(self, key: NodeKey, stream: StreamBook, epoch: bytes) -> EpochBook:
-        """The book on the latest history of `epoch`."""
-        book = stream.epochs.get(epoch)
-        if book is None:
-            known = self._store.load(key, stream.stream, [epoch, forked_id(epoch)])
-            book = EpochBook.of(epoch, known.get(epoch) or EpochCursor(epoch, 0, Ranges()))
-            while (later := known.get(forked_id(book.stored_as))) is not None:
-                book = EpochBook.of(epoch, later, (*book.past, book))
-                known = self._store.load(key, stream.stream, [forked_id(book.stored_as)])
-            stream.epochs[epoch] = book
-        return book
-
-    def _named(self, key: NodeKey, stream: StreamBook, cursor: EpochCursor | None) -> bytes:
-        """The name that the node gave to the epoch of a stored cursor."""
-        assert cursor is not None
-        name = cursor.epoch
-        while cursor is not None and cursor.previous is not None and name == forked_id(cursor.previous):
-            name = cursor.previous
-            cursor = self._store.load(key, stream.stream, [name]).get(name)
-        return name
 
     def _fork(self, stream: StreamBook, book: EpochBook) -> EpochBook:
         """The node went back in time: take all it keeps of the epoch anew, beside what is stored."""
@@ -172,7 +145,7 @@ class Intake:
             self._counters["duplicate gaps"] += 1
             return False
         partly = pieces != [(header.first, header.last)]
-        if partly and not self._follows(key, stream, book, batch):
+        if partly and not self._epochs.follows(key, stream, book, batch):
             raise HistoryDiffers(book.epoch)
         lost = book.unsaid(header.first, header.last)
         trial = book.seen.copy()
@@ -263,7 +236,7 @@ class Intake:
         book.opened = True
         if info.previous is None:
             return  # a new journal; if there was another one, its epochs are unlisted
-        past = self._book(key, stream, info.previous)
+        past = self._epochs.book(key, stream, info.previous)
         if not book.past:
             book.previous, book.previous_last = past.stored_as, info.previous_last
         if past.epoch not in stream.listed:  # else the beacon tells how much of it the node still has
@@ -285,7 +258,7 @@ class Intake:
     def _check_end(self, key: NodeKey, stream: StreamBook, past: EpochBook, info: Open) -> None:
         """Say so when an epoch that the node keeps nothing of ended otherwise than what is stored of it."""
         last, high = info.previous_last, past.seen.high
-        known = self._digest(key, stream, past, last)
+        known = self._epochs.digest(key, stream, past, last)
         same = info.previous_digest in (NO_DIGEST, known)
         if high < last or (high == last and (same or known is None)):
             return
@@ -295,31 +268,17 @@ class Intake:
     def _compare(self, key: NodeKey, stream: StreamBook, book: EpochBook, batch: Batch) -> None:
         """A batch that overlaps what is seen: the same, or late. Raises HistoryDiffers."""
         header = batch.header
-        known = self._digest(key, stream, book, header.last)
+        known = self._epochs.digest(key, stream, book, header.last)
         around = book.seen.covering(header.first)
         inside = around is not None and header.last <= around.hi
-        if known == batch.digest or (known is None and inside and self._held(key, stream, book.past, batch)):
+        if known == batch.digest or (
+            known is None and inside and self._epochs.held_before(key, stream, book, batch)
+        ):
             self._counters["duplicate batches"] += 1
-        elif known is None and inside and self._follows(key, stream, book, batch):
+        elif known is None and inside and self._epochs.follows(key, stream, book, batch):
             self._counters["late batches"] += 1  # it lies within what was given up as lost
         else:
             raise HistoryDiffers(book.epoch)
-
-    def _follows(self, key: NodeKey, stream: StreamBook, book: EpochBook, batch: Batch) -> bool:
-        """Whether a batch can follow what is stored before it."""
-        previous = batch.header.previous
-        return previous == NO_DIGEST or self._digest(key, stream, book, batch.header.first - 1) in (
-            None,
-            previous,
-        )
-
-    def _digest(self, key: NodeKey, stream: StreamBook, book: EpochBook, last: int) -> bytes | None:
-        """The digest of the batch that ends at `last`, None when that is not known."""
-        return book.known_digest(last) or self._store.digest(key, stream.stream, book.stored_as, last)
-
-    def _held(self, key: NodeKey, stream: StreamBook, past: Collection[EpochBook], batch: Batch) -> bool:
-        """Whether this very batch is stored in an earlier history of its epoch."""
-        return any(self._digest(key, stream, book, batch.header.last) == batch.digest for book in past)
 
 
 def _contradicts(seen: Ranges, last: int, digest: bytes) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tabard.brokers.delivery.book import EpochBook, NodeBook, StreamBook
 from tabard.brokers.delivery.credit import Budget
+from tabard.brokers.delivery.epochs import Epochs
 from tabard.brokers.delivery.intake import HistoryDiffers, Intake
 from tabard.brokers.delivery.ports import (
     CursorConflict,
@@ -72,7 +73,8 @@ class Sink:
         self._seal = seal
         self._entropy = entropy
         self._budget = Budget(budget)
-        self._intake = Intake(store, self.counters)
+        self._epochs = Epochs(store)
+        self._intake = Intake(self._epochs, self.counters)
         self._reply = Reply(name, seal, self._budget, linger_rate)
         self._nodes: dict[NodeKey, NodeBook] = {}
         self._dirty: dict[NodeBook, None] = {}
@@ -206,7 +208,7 @@ class Sink:
         for number in STREAM_NAMES:
             stream = StreamBook(number, self._budget.open())
             node.streams[number] = stream
-            self._intake.restore(key, stream)
+            self._epochs.restore(key, stream)
         self._nodes[key] = node
         self.counters["sessions"] += 1
         return node

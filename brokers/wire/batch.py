@@ -102,9 +102,9 @@ def _check(header: Header) -> None:
         raise WireError("a batch header with a wrong type", expected="integers", found=shown(numbers))
     if stream not in STREAM_NAMES or kind not in KINDS:
         raise WireError("a batch of an unknown stream or kind", expected="1 to 3", found=f"{stream}, {kind}")
-    if not (1 <= first <= MAX_SEQ and 1 <= count <= MAX_SEQ):
+    if not (first >= 1 and count >= 1 and first + count - 1 <= MAX_SEQ):
         raise WireError(
-            "a batch with a range out of bounds", expected="1 or more", found=f"{first} + {count}"
+            "a batch with a range out of bounds", expected=f"1 to {MAX_SEQ}", found=f"{first} + {count}"
         )
     blobs = ((epoch, EPOCH_BYTES), (body_digest, DIGEST_BYTES), (previous, DIGEST_BYTES))
     if not all(isinstance(blob, bytes) and len(blob) == size for blob, size in blobs):

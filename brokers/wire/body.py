@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, TypeVar
 
-from tabard.brokers.wire.batch import DIGEST_BYTES, EPOCH_BYTES
+from tabard.brokers.wire.batch import DIGEST_BYTES, EPOCH_BYTES, MAX_SEQ
 from tabard.brokers.wire.codec import shown, unpack
 from tabard.brokers.wire.streams import LOGS
 from tabard.errors import WireError
@@ -87,8 +87,8 @@ def _typed(value: dict[Any, Any], name: str, kind: type[_T]) -> _T:
 
 
 def _counted(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise WireError("a wrong number", expected="0 or more", found=shown(value))
+    if type(value) is not int or not 0 <= value <= MAX_SEQ:
+        raise WireError("a wrong number", expected=f"0 to {MAX_SEQ}", found=shown(value))
     return value
 
 

@@ -156,7 +156,7 @@ def decode_beacon(head: bytes) -> Beacon:
     except WireError:
         raise
     except TabardError as error:
-        raise WireError(f"a beacon with a wrong name: {error}") from error
+        raise WireError("a beacon with a wrong name", expected=error.expected, found=error.found) from error
     _blob(nonce, NONCE_BYTES, "nonce")
     _number(wall, "wall clock")
     seconds = _seconds(interval, "interval")
@@ -275,7 +275,7 @@ def _sink_name(value: Any) -> None:
     except WireError:
         raise
     except TabardError as error:
-        raise WireError(f"a message of a wrong sink: {error}") from error
+        raise WireError("a message of a wrong sink", expected=error.expected, found=error.found) from error
 
 
 def _rows(value: Any, most: int, what: str) -> Sequence[Any]:

@@ -25,6 +25,7 @@ from tabard.brokers.delivery import ranges as ranges_module
 from tabard.brokers.delivery import sender as sender_module
 from tabard.brokers.delivery.book import EpochBook
 from tabard.brokers.delivery.credit import Budget
+from tabard.brokers.delivery.epochs import Epochs
 from tabard.brokers.delivery.history import Verdict
 from tabard.brokers.delivery.intake import Intake
 from tabard.brokers.delivery.ports import CursorConflict, EpochWork, StoreUnavailable
@@ -281,7 +282,7 @@ def _() -> Iterator[None]:
 
 @_bug("a fork does not know what is stored already", "restore host")
 def _() -> Iterator[None]:
-    with _set(Intake, "_held", lambda *_: False):
+    with _set(Epochs, "held_before", lambda *_: False):
         yield
 
 
