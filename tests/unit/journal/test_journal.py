@@ -487,3 +487,19 @@ def test_epochs_without_records_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) 
     rig.journal.enforce(rig.clock.monotonic())
     assert rig.journal.stats().segments == 61
     assert len(data(everything(rig.journal))) == 1
+
+
+def test_what_could_not_be_synced_on_a_read_only_disk_is_synced_later() -> None:
+    """A process died before its sync, the next one began on a read-only disk: once it takes writes, all is durable."""
+    rig = Rig()
+    rig.journal.sync()
+    rig.add(3)
+    before = data(everything(rig.journal))
+    rig.disk.read_only = True
+    rig.open()
+    rig.disk.heal()
+    rig.add(1)
+    rig.journal.sync()
+    rig.power_cut()
+    rig.open()
+    assert data(everything(rig.journal))[:3] == before
