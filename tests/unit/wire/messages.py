@@ -91,8 +91,8 @@ headers: Final = st.builds(
     st.integers(1, 3),
     epochs,
     st.binary(max_size=DIGEST_BYTES),
-    positions,
-    positions,
+    st.integers(1, MAX_SEQ // 2),
+    st.integers(1, MAX_SEQ // 2),
     digests,
     digests,
 )

@@ -172,6 +172,7 @@ def test_a_session_has_eight_bytes(session: Any) -> None:
         {"count": 0},
         {"count": -5},
         {"count": MAX_SEQ + 1},
+        {"first": MAX_SEQ, "count": 2},
         {"count": None},
         {"body_digest": bytes(31)},
         {"body_digest": None},
@@ -185,6 +186,12 @@ def test_a_header_with_one_wrong_field_is_refused(change: dict[str, Any]) -> Non
     assert decode_header(encode_header(HEADER)) == HEADER
     with pytest.raises(WireError):
         decode_header(encode_header(HEADER._replace(**change)))
+
+
+def test_the_last_sequence_number_may_be_the_greatest() -> None:
+    """A range is bounded by its end, so that no sum of its numbers exceeds a column."""
+    last = HEADER._replace(first=MAX_SEQ, count=1)
+    assert decode_header(encode_header(last)) == last
 
 
 @given(headers, st.binary(max_size=100), st.binary(max_size=64))
