@@ -169,6 +169,7 @@ class Connection:
         if self.parser.binary:
             self.send(frame_of(ERROR, 0, {"reason": reason}))
         self._parting = True
+        self.parser.discard()
         self._await_room(wanted=False)
         # Closing with bytes unread would discard what the client has not read yet: its input is drained.
         self._watch()

@@ -106,6 +106,11 @@ class Parser:
         self._buffer += data
         yield from self._frames()
 
+    def discard(self) -> None:
+        """Let go of what is held, and understand nothing any more."""
+        self._broken = True
+        self._buffer = bytearray()
+
     def finish(self) -> Iterator[Event]:
         """The events of the end of the stream: a last JSON line without a newline. A cut frame is nothing."""
         if self._lines is not None:
