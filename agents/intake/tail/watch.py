@@ -233,9 +233,13 @@ class Watch:
         """After a restart: read on, wherever rotation put them, the files that were read before it."""
         known, current = self._around.known, self._current
         self._older = frozenset(sibling.inode for sibling in siblings(self.path))
-        for mark in known.rotated(self.shown):
-            if sibling := find_moved(self.path, mark):
-                self._read_on(sibling.path, mark.offset, now)
+        moved = [(find_moved(self.path, mark), mark) for mark in known.rotated(self.shown)]
+        # Oldest first: the journal has the marks in the order in which the files were last read.
+        for sibling, mark in sorted(
+            ((sibling, mark) for sibling, mark in moved if sibling is not None),
+            key=lambda pair: pair[0].modified,
+        ):
+            self._read_on(sibling.path, mark.offset, now)
         last = known.of_path(self.shown)
         if last is None or (current and last.inode == current.identity[1] and last.offset <= current.offset):
             return
