@@ -187,11 +187,12 @@ class Retention:
         """Delete headers, gaps or quarantined batches that are older than the oldest row left."""
         key = "epoch_id, first" if table == "batch" else "id"
         with self._store.upkeep(RECORDS) as connection:
-            oldest = f"SELECT arrived FROM {ROW_TABLES[stream]} ORDER BY id LIMIT 1"  # noqa: S608
+            oldest = f"SELECT id, arrived FROM {ROW_TABLES[stream]} ORDER BY id LIMIT 1"  # noqa: S608
             row = connection.execute(oldest).fetchone()
-            if row is None:
+            if row is None or row[0] == 1:
+                # No row was ever deleted: a loss that was stored before the first row must not vanish.
                 return False
-            limit = min(row[0], self._clock.wall())
+            limit = min(row[1], self._clock.wall())
             done = connection.execute(
                 f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table}"  # noqa: S608
                 " WHERE stream = ? AND arrived < ? ORDER BY arrived LIMIT ?)",

@@ -103,6 +103,15 @@ def test_companions_go_with_their_rows(store: SqliteStore, wall: Wall) -> None:
     assert ask(store, "SELECT count(*) FROM batch") == [(2,)]
 
 
+def test_a_loss_stored_before_the_first_record_stays(store: SqliteStore, wall: Wall) -> None:
+    """Nothing was deleted yet, so nothing that goes with deleted records may go: a gap is not to become silence."""
+    chain = Chain()
+    store.commit([chain.lose(5)], wall.now - 2 * SECOND)
+    store.commit([chain.work(logs(3))], wall.now - SECOND)
+    run(Retention(store, NEVER, wall))
+    assert ask(store, "SELECT count(*) FROM gap") == [(1,)]
+
+
 def test_a_node_with_a_wrong_clock_neither_loses_nor_keeps_records(store: SqliteStore, wall: Wall) -> None:
     """Event times in the distant past or future do not count."""
     chain = Chain()
