@@ -225,6 +225,10 @@ class SimNode:
         self._sync(self.life)
         self._tick()
 
+    def settled(self, sink: str, stream: int) -> frozenset[bytes]:
+        """The epochs that the node knows to be stored by a sink to their end."""
+        return self.publisher._sinks[sink].senders[stream].settled if self.publisher else frozenset()
+
     # --- work ------------------------------------------------------------------------------
 
     def produce(self, stream: int, count: int) -> None:

@@ -159,7 +159,8 @@ class World:
             newest = None
             for span in journal.spans():
                 newest = latest(store, node.key, stream, span.epoch)
-                if newest is None or not _is_stored(newest.ranges, span):
+                settled = span.epoch in node.settled(recorder.name, stream)
+                if newest is None or not (settled or _is_stored(newest.ranges, span)):
                     return False
             open_ended = {cursor.epoch for cursor in store.unfinished(node.key, stream)}
             if newest is None or open_ended - {newest.epoch}:
