@@ -24,7 +24,7 @@ from tabard.agents.journal.recent import Recent
 from tabard.agents.journal.recover import Recovery, account_for
 from tabard.agents.journal.segment import Prior, Segment
 from tabard.agents.journal.shelf import Shelf
-from tabard.agents.journal.writer import SyncJob, reopen_segment
+from tabard.agents.journal.writer import SyncJob
 from tabard.brokers.delivery.ports import EpochSpan
 from tabard.brokers.delivery.ranges import Ranges
 from tabard.brokers.delivery.seal import Seal
@@ -52,8 +52,6 @@ class Journal:
         self._quota = Quota(shelf, self._catalog, self._reader, self._gaps, self._pen.unsynced)
         self._replaced: Sequence[EpochSpan] = ()
         """What was kept before somebody replaced the files, until they are read anew and that is accounted for."""
-        self._unopened: list[Segment] = []
-        """Segments that are to be synced and could not be opened for it."""
         self._spans: tuple[tuple[int, Prior | None], tuple[EpochSpan, ...]] = ((-1, None), ())
         """The spans, and what they were made of."""
 
@@ -117,20 +115,10 @@ class Journal:
         pen.marks = found.marks
         pen.next_number = found.next_number
         self._time.resume(found.last, found.kept)
-        self._unopened = found.unsynced
-        self._reopen()
+        if found.unsynced:
+            pen.unsynced.owe(found.unsynced, self._catalog.tip_before(found.unsynced[0]))
         power = found.last is not None and found.last.boot != boot and not found.closed
         pen.next_opening = Opening("start", clean=found.closed, power=power, lost=found.lost)
-
-    def _reopen(self) -> None:
-        """Have what an earlier process may have left unsynced synced with the rest, as soon as the disk takes writes."""
-        segments, self._unopened = self._unopened, []
-        for segment in segments:
-            writer = reopen_segment(self._shelf, segment)
-            if writer is not None:
-                self._pen.unsynced.add(writer)
-            elif self._shelf.stat(segment.name) is not None:
-                self._unopened.append(segment)
 
     def _reload(self) -> None:
         """Read the files that were replaced; the next epoch follows what is there. Raises DiskRefused."""
@@ -229,7 +217,6 @@ class Journal:
             self._replaced = self._catalog.spans()
             self._reload()
             self._pen.begin()
-        self._reopen()
         return self._pen.sync_job()
 
     def _missing(self, span: EpochSpan, base: int) -> Segment:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tabard.agents.journal.segment import Prior
+from tabard.agents.journal.segment import Prior, Segment
 from tabard.agents.journal.shelf import Shelf
-from tabard.agents.journal.writer import SyncJob, Writer
+from tabard.agents.journal.writer import SyncJob, Writer, reopen_segment
 
 
 class Unsynced:
@@ -16,6 +16,8 @@ class Unsynced:
         self._shelf = shelf
         self._closed: dict[int, Writer] = {}
         """Files that are written no more, by segment number."""
+        self._owed: list[Segment] = []
+        """What an earlier process may have left, not opened yet."""
         self._names = 0
         self._names_synced = 0
         """Changes of names in the directory, and how many of them are durable."""
@@ -23,6 +25,11 @@ class Unsynced:
         """Everything up to here would survive a power cut."""
         self.newest = 0
         """Number of the newest segment that would; until it moves on, nothing may be removed from here on."""
+
+    def owe(self, segments: list[Segment], tip: Prior | None) -> None:
+        """An earlier process may have left these unsynced; `tip` is where what stands before them ends."""
+        self._owed = segments
+        self.tip = tip
 
     def note_name(self) -> None:
         """A file was made: its directory has to be synced."""
@@ -37,6 +44,7 @@ class Unsynced:
 
     def discard(self, number: int) -> None:
         """A segment's file is not needed any more."""
+        self._owed = [segment for segment in self._owed if segment.number != number]
         writer = self._closed.pop(number, None)
         if writer is not None:
             writer.retire()
@@ -44,19 +52,21 @@ class Unsynced:
     def clear(self) -> None:
         """No file is needed any more, and nothing is known of those that are there."""
         self.newest = 0
+        self._owed = []
         for number in list(self._closed):
             self.discard(number)
 
     def size(self, current: Writer | None) -> int:
         """Bytes that a power cut would take."""
-        return sum(writer.unsynced for writer in self._all(current))
+        return sum(writer.unsynced for writer in self._all(current)) + sum(part.size for part in self._owed)
 
     def oldest(self, number: int) -> int:
         """The number of the first segment that is not known to be durable, `number` when there is none."""
-        return min(self._closed, default=number)
+        return min((*self._closed, *(segment.number for segment in self._owed)), default=number)
 
     def job(self, current: Writer | None, tip: Prior | None, newest: int) -> SyncJob | None:
         """A sync of everything, up to `tip` in the segment `newest`; None when it is all durable. Raises OSError."""
+        self._open_owed()
         writers = [writer for writer in self._all(current) if writer.unsynced]
         dirty = self._names > self._names_synced
         if not writers and not dirty:
@@ -65,6 +75,14 @@ class Unsynced:
         for writer in writers:
             writer.rewrite()
         return SyncJob(self._shelf, writers, tip, newest, names=self._names, sync_names=dirty)
+
+    def _open_owed(self) -> None:
+        """Raises OSError: nothing from there on counts as durable, until the disk takes writes."""
+        while self._owed:
+            writer = reopen_segment(self._shelf, self._owed[0])
+            if writer is not None:
+                self.add(writer)
+            del self._owed[0]
 
     def finish(self, job: SyncJob) -> None:
         """Take the outcome of a sync into account. Raises OSError when it failed."""

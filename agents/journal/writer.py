@@ -166,19 +166,19 @@ def start_segment(
 
 
 def reopen_segment(shelf: Shelf, segment: Segment) -> Writer | None:
-    """The file of a segment that an earlier process may have left unsynced; None when it cannot be synced.
+    """The file of a segment that an earlier process may have left unsynced; None when there is none any more.
 
     A sync may have failed just before that process ended. Its bytes are seen, and another sync would succeed, yet
-    they would not be on disk: so all of them are to be written again.
+    they would not be on disk: so all of them are to be written again. Raises OSError.
     """
     try:
         file = shelf.disk.open(shelf.path(segment.name), write=True)
-    except OSError:
-        return None  # on a read-only disk nothing waits to be written
+    except FileNotFoundError:
+        return None
     try:
         writer = Writer(file, segment)
     except OSError:
         file.close()
-        return None
+        raise
     writer.suspect = True
     return writer
