@@ -146,12 +146,13 @@ class _Check:
             return
         if restored and any(loss.reason == "chain broken" for loss in self._losses):
             return  # a whole epoch went with the restored store, and the next one's first record with it
-        if self._world.host_restores and self._quota and self._dropped_under_another_history(entry):
+        dropped = self._quota or self._world.journal_restores > self._world.host_restores
+        if self._world.host_restores and dropped and self._dropped_under_another_history(entry):
             return
         raise Violation(f"{entry} is lost without a word; said {said}")
 
     def _dropped_under_another_history(self, entry: Accepted) -> bool:
-        """Whether a quota dropped it where another history is stored, and it is said that the loss is not exact.
+        """Whether the node lost it where another history is stored, and it is said that the loss is not exact.
 
         Either the gap behind it counts at least so many, or there is a doubt from some place before it on.
         """
