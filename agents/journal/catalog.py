@@ -55,11 +55,6 @@ class Catalog:
         newest = self.newest
         return Prior(newest.epoch, newest.end, newest.digest) if newest else None
 
-    def tip_before(self, segment: Segment) -> Prior | None:
-        """Where the journal ended before `segment` was begun, None when that is the first."""
-        earlier = [other for other in self if other.number < segment.number]
-        return Prior(earlier[-1].epoch, earlier[-1].end, earlier[-1].digest) if earlier else None
-
     def epoch(self, epoch: bytes) -> list[Segment]:
         """The segments of one epoch; not to be changed."""
         return self._epochs.get(epoch, [])

@@ -115,8 +115,7 @@ class Journal:
         pen.marks = found.marks
         pen.next_number = found.next_number
         self._time.resume(found.last, found.kept)
-        if found.unsynced:
-            pen.unsynced.owe(found.unsynced, self._catalog.tip_before(found.unsynced[0]))
+        pen.unsynced.owe(found.unsynced)
         power = found.last is not None and found.last.boot != boot and not found.closed
         pen.next_opening = Opening("start", clean=found.closed, power=power, lost=found.lost)
 

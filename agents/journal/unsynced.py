@@ -26,10 +26,9 @@ class Unsynced:
         self.newest = 0
         """Number of the newest segment that would; until it moves on, nothing may be removed from here on."""
 
-    def owe(self, segments: list[Segment], tip: Prior | None) -> None:
-        """An earlier process may have left these unsynced; `tip` is where what stands before them ends."""
+    def owe(self, segments: list[Segment]) -> None:
+        """An earlier process may have left these unsynced."""
         self._owed = segments
-        self.tip = tip
 
     def note_name(self) -> None:
         """A file was made: its directory has to be synced."""
@@ -66,7 +65,13 @@ class Unsynced:
 
     def job(self, current: Writer | None, tip: Prior | None, newest: int) -> SyncJob | None:
         """A sync of everything, up to `tip` in the segment `newest`; None when it is all durable. Raises OSError."""
-        self._open_owed()
+        try:
+            self._open_owed()
+        except OSError:
+            if current is not None:
+                raise
+            self.tip = tip  # a disk that takes no writes at all is read for the sinks as long as it can be
+            return None
         writers = [writer for writer in self._all(current) if writer.unsynced]
         dirty = self._names > self._names_synced
         if not writers and not dirty:
@@ -77,7 +82,7 @@ class Unsynced:
         return SyncJob(self._shelf, writers, tip, newest, names=self._names, sync_names=dirty)
 
     def _open_owed(self) -> None:
-        """Raises OSError: nothing from there on counts as durable, until the disk takes writes."""
+        """Raises OSError; the next call goes on."""
         while self._owed:
             writer = reopen_segment(self._shelf, self._owed[0])
             if writer is not None:

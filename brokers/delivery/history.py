@@ -31,13 +31,11 @@ def judge(journal: StreamJournal, span: EpochSpan, stored: Range) -> Verdict:
 
     Digests form a chain, so a range whose last digest is the journal's is the journal's from its first on.
     """
-    if stored.hi > span.last:
-        return Verdict.FOREIGN
-    if not stored.after or stored.hi < span.oldest:
+    if stored.hi < span.oldest or (not stored.after and stored.hi <= span.last):
         return Verdict.OURS
     batch = journal.read(span.epoch, stored.hi)
     if batch is None:
-        return Verdict.UNKNOWN
+        return Verdict.FOREIGN if stored.hi > span.last else Verdict.UNKNOWN
     if batch.header.kind == GAP:
         return _judge_gap(batch, stored)
     same = batch.header.last == stored.hi and batch.digest == stored.after
