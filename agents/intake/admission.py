@@ -209,14 +209,14 @@ def _all_fit(records: Sequence[Any]) -> bool:
 
 
 def _column_fits(position: int, column: tuple[Any, ...]) -> bool:
-    absent = column.count(None)
-    if absent:
+    kinds = set(map(type, column))
+    if type(None) in kinds:
         if position in _REQUIRED:
             return False
-        if absent == len(column):
+        if len(kinds) == 1:
             return True
         column = tuple(value for value in column if value is not None)
-    kinds = set(map(type, column))
+        kinds.discard(type(None))
     bounds = _BOUNDS.get(position)
     if bounds is None:
         return kinds == {str} and "\0" not in "".join(column)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from tabard.brokers.delivery.ports import Entry
@@ -52,7 +51,9 @@ def log_chunks(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[
             raise Suspicious
         said = tuple(place for place, column in enumerate(columns) if column is not None)
         width = len(said)
-        flat = list(chain.from_iterable(zip(*(columns[place] for place in said), strict=True)))
+        flat: list[Any] = [None] * (width * len(records))
+        for number, place in enumerate(said):
+            flat[number::width] = columns[place]
         for start, size in _parts(len(records)):
             head = [node_id, epoch_id, seq + start, arrived, origin]
             chunks.append(Chunk(statement(said, size), head + flat[start * width : (start + size) * width]))
@@ -65,13 +66,14 @@ def log_chunks(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[
 
 def _columns(records: Sequence[Any], arrived: int) -> list[Any]:
     """The records column by column, None for a column that nobody fills."""
-    if set(map(len, records)) != {len(LOG_FIELDS)}:
+    if set(map(type, records)) != {tuple} or set(map(len, records)) != {len(LOG_FIELDS)}:
         raise Suspicious
     columns: list[Any] = list(zip(*records, strict=True))
     for place, column in enumerate(columns):
-        if column.count(None) == len(column):
+        # The first value spares most columns the count of all.
+        if column[0] is None and column.count(None) == len(column):
             columns[place] = None
-        elif place in _TEXTS and "\0" in "".join(filter(None, column)):
+        elif place in _TEXTS and "\0" in _joined(column):
             raise Suspicious
     times = columns[_TIME]
     if times is None:
@@ -79,6 +81,13 @@ def _columns(records: Sequence[Any], arrived: int) -> list[Any]:
     if 0 in times:
         columns[_TIME] = tuple(time or arrived for time in times)
     return columns
+
+
+def _joined(column: tuple[Any, ...]) -> str:
+    try:
+        return "".join(column)
+    except TypeError:  # some are None
+        return "".join(filter(None, column))
 
 
 def _parts(count: int) -> Iterator[tuple[int, int]]:

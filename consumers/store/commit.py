@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Final
 
 from tabard import failpoints
@@ -219,13 +220,14 @@ class Commit:
         return None
 
     def _insert(self, stream: int, units: Sequence[_Unit]) -> None:
-        rows = units[0].rows if len(units) == 1 else [row for unit in units for row in unit.rows]
-        if rows:
-            self._connection.executemany(self._statements.add_rows[stream], rows)
-        execute = self._connection.execute
-        for unit in units:
-            for statement, parameters in unit.chunks:
-                execute(statement, parameters)
+        for chunked, run in groupby(units, key=lambda unit: bool(unit.chunks)):
+            if chunked:
+                for unit in run:
+                    for statement, parameters in unit.chunks:
+                        self._connection.execute(statement, parameters)
+            else:
+                rows = [row for unit in run for row in unit.rows]
+                self._connection.executemany(self._statements.add_rows[stream], rows)
         if units:
             self._connection.executemany(
                 self._statements.add_batch, [self._batch_row(unit) for unit in units]

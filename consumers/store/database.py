@@ -18,6 +18,8 @@ BUSY_SECONDS: Final = 2.0
 """How long a commit waits for another writer (an upgrade, a command) before it gives up for now."""
 CACHE_KIB: Final = 32_768
 """Page cache: the right edges of a few thousand nodes' indexes."""
+CACHED_STATEMENTS: Final = 256
+"""Prepared texts kept: an insert of many rows has one for every set of fields and every power of two."""
 WAL_PAGES: Final = 8_192
 """At this length a commit moves the write-ahead log into the file itself, if `checkpoint` was never called."""
 
@@ -172,7 +174,7 @@ class Database:
                 timeout=BUSY_SECONDS,
                 isolation_level=None,
                 check_same_thread=False,
-                cached_statements=64,
+                cached_statements=CACHED_STATEMENTS,
                 uri=True,
             )
             if self.path is None:

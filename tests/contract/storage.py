@@ -19,7 +19,7 @@ from tabard.brokers.delivery.ports import (
     StoreUnavailable,
 )
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
-from tabard.records import TIME_MAX
+from tabard.records import LOG_FIELDS, TIME_MAX
 from tests.contract.chain import MAIL, NOON, SECOND, WEB, Chain, again, log, logs
 
 ARRIVED = NOON + 3600 * SECOND
@@ -364,6 +364,7 @@ class StorageContract:
             ((NOON, 9), "time, message", (NOON, "")),
             ((*log("long"), 1, 2, 3), "message", ("long",)),
             ("text", "message", ("'text'",)),
+            ("1" * len(LOG_FIELDS), "message", (repr("1" * len(LOG_FIELDS)),)),
             (7, "message", ("7",)),
             ({"message": "map"}, "message", ("{'message': 'map'}",)),
             (None, "message", ("None",)),
@@ -371,17 +372,39 @@ class StorageContract:
         ],
         ids=repr,
     )
+    @pytest.mark.parametrize("company", [1, 40], ids=lambda company: f"among {company}")
     def test_odd_records_are_made_storable(
-        self, engine: Engine[Any], store: SinkStore, bad: Any, columns: str, stored: tuple[Any, ...]
+        self,
+        engine: Engine[Any],
+        store: SinkStore,
+        bad: Any,
+        columns: str,
+        stored: tuple[Any, ...],
+        company: int,
     ) -> None:
         """A record of a wrong shape is stored as well as can be, and those beside it as they are."""
         chain, other = Chain(), Chain(MAIL)
-        store.commit([chain.work([log("before"), bad, log("after")]), other.work(logs(1))], ARRIVED)
+        before = [log("before")] * company
+        store.commit([chain.work([*before, bad, log("after")]), other.work(logs(1))], ARRIVED)
         assert engine.table(store, LOGS, "quarantine", "reason") == []
         rows = engine.rows(store, LOGS, f"{columns}, seq")
-        assert rows[1] == (*stored, 2)
-        assert [row[0] for row in engine.rows(store, LOGS, "message")][::2] == ["before", "after"]
-        assert len(rows) == 4
+        assert rows[company] == (*stored, company + 1)
+        messages = [row[0] for row in engine.rows(store, LOGS, "message")]
+        assert messages[:company] == ["before"] * company
+        assert messages[company + 1 : -1] == ["after"]
+        assert len(rows) == company + 3
+
+    def test_rows_get_their_ids_in_the_order_of_their_batches(
+        self, engine: Engine[Any], store: SinkStore
+    ) -> None:
+        """A reader that follows by id sees a stream in order, whatever the sizes of its batches."""
+        chain = Chain()
+        sizes = (1, 30, 2, 9, 8, 1, 64, 3)
+        starts = [sum(sizes[:place]) for place in range(len(sizes))]
+        parts = [logs(size, start) for size, start in zip(sizes, starts, strict=True)]
+        store.commit([chain.work(*parts)], ARRIVED)
+        stored = engine.rows(store, LOGS, "id, seq")
+        assert [seq for _id, seq in sorted(stored)] == list(range(1, sum(sizes) + 1))
 
     @pytest.mark.parametrize(
         "bad",
