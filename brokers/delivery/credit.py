@@ -18,8 +18,10 @@ WINDOW_MOST = 128
 WINDOW_LEAST = 2
 WINDOW_IDLE = 2
 """Batches that an idle stream may send at once, while at most half of the budget is out."""
-BYTES_A_BATCH = 131_072
-"""Byte credit that goes with a batch of credit; a stream of larger batches is renewed more often."""
+BUDGET = 1_500
+"""Batches that all streams together may have on their way, where nothing else is said."""
+BUDGET_BYTES = 268_435_456
+"""Bytes that they may have on their way."""
 ACTIVE_FOR = 10.0
 """Seconds after its last demand for which a stream counts as active."""
 
@@ -45,9 +47,10 @@ class Account:
 
 @dataclass
 class Budget:
-    """What all accounts of a sink share, in batches."""
+    """What all accounts of a sink share, in batches; each batch of credit goes with its part of the bytes."""
 
-    total: int
+    total: int = BUDGET
+    total_bytes: int = BUDGET_BYTES
     out: int = 0
     accounts: set[Account] = field(default_factory=set)
     queue: deque[Account] = field(default_factory=deque)
@@ -74,6 +77,11 @@ class Budget:
         account.used_bytes = max(account.used_bytes, sent_bytes)
         self.out -= before - account.out
 
+    @property
+    def bytes_a_batch(self) -> int:
+        """Byte credit that goes with a batch of credit; a stream of larger batches is renewed more often."""
+        return max(1, self.total_bytes // self.total)
+
     def window(self, now: float) -> int:
         """Batches that one active stream may have out."""
         if now - self._counted >= 1.0:
@@ -95,7 +103,9 @@ class Budget:
             change = (WINDOW_IDLE if spare else 0) - account.out
         account.granted = account.used + account.out + change
         self.out += change
-        account.granted_bytes = max(account.granted_bytes, account.used_bytes + account.out * BYTES_A_BATCH)
+        account.granted_bytes = max(
+            account.granted_bytes, account.used_bytes + account.out * self.bytes_a_batch
+        )
         if account.out:
             account.expires = now + LEASE + LEASE_GRACE
         if demand and not account.out and not account.waiting:
@@ -104,8 +114,10 @@ class Budget:
         return account.out > 0
 
     def low(self, account: Account, now: float) -> bool:
-        """Whether an active account has used half of its window."""
-        return account.out * 2 <= self.window(now)
+        """Whether an active account has used half of its window, in batches or in bytes."""
+        window = self.window(now)
+        bytes_out = account.granted_bytes - account.used_bytes
+        return account.out * 2 <= window or bytes_out * 2 <= window * self.bytes_a_batch
 
     def expire(self, now: float) -> None:
         """Take back credit whose lease is over on the node."""

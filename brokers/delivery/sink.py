@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any
 
 from tabard.brokers.delivery.book import EpochBook, NodeBook, StreamBook
-from tabard.brokers.delivery.credit import Budget
+from tabard.brokers.delivery.credit import BUDGET, BUDGET_BYTES, Budget
 from tabard.brokers.delivery.epochs import Epochs
 from tabard.brokers.delivery.intake import HistoryDiffers, Intake
 from tabard.brokers.delivery.ports import (
@@ -62,7 +62,8 @@ class Sink:
         seal: Seal,
         entropy: Callable[[int], bytes],
         *,
-        budget: int = 1500,
+        budget: int = BUDGET,
+        budget_bytes: int = BUDGET_BYTES,
         linger_rate: float = 3000.0,
     ) -> None:
         self.name = name
@@ -72,7 +73,7 @@ class Sink:
         self._store = store
         self._seal = seal
         self._entropy = entropy
-        self._budget = Budget(budget)
+        self._budget = Budget(budget, budget_bytes)
         self._epochs = Epochs(store)
         self._intake = Intake(self._epochs, self.counters)
         self._reply = Reply(name, seal, self._budget, linger_rate)

@@ -11,7 +11,7 @@ from tabard.brokers import sockets
 from tabard.brokers.running import role
 from tabard.brokers.topology import recorder_ends
 from tabard.clock import SystemClock
-from tabard.consumers.recorder.worker import CommitLimits, Recorder
+from tabard.consumers.recorder.worker import Budget, CommitLimits, Recorder
 from tabard.consumers.store.retention import Retention, RetentionLimits
 from tabard.consumers.store.sqlite import SqliteStore
 from tabard.home import Home
@@ -69,7 +69,7 @@ def run(
             process.loop,
             SystemClock(),
             _commits(settings),
-            settings.int("recorder.credit_batches"),
+            Budget(settings.int("recorder.credit_batches"), settings.bytes("recorder.credit_bytes")),
             upkeep=retention.step,
         )
         try:

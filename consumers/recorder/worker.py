@@ -58,6 +58,13 @@ class CommitLimits(NamedTuple):
     """Seconds."""
 
 
+class Budget(NamedTuple):
+    """What all nodes together may have on their way to the sink."""
+
+    batches: int
+    bytes: int
+
+
 class Recorder:
     """Drives one `Sink`."""
 
@@ -69,7 +76,7 @@ class Recorder:
         loop: Loop,
         clock: Clock,
         limits: CommitLimits,
-        budget: int,
+        budget: Budget,
         *,
         upkeep: Callable[[float], bool] = lambda _now: False,
     ) -> None:
@@ -78,7 +85,7 @@ class Recorder:
         self._loop = loop
         self._clock = clock
         self._upkeep = upkeep
-        self.sink = Sink(sink, store, OpenSeal(), os.urandom, budget=budget)
+        self.sink = Sink(sink, store, OpenSeal(), os.urandom, budget=budget.batches, budget_bytes=budget.bytes)
         self._up = made.subscriber()
         self._down = made.publisher()
         for shard in range(topics.SHARDS):

@@ -24,7 +24,7 @@ class BudgetMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.budget = Budget(40)
+        self.budget = Budget(40, 40_000)
         self.accounts: list[Account] = []
 
     @rule()
@@ -42,7 +42,7 @@ class BudgetMachine(RuleBasedStateMachine):
         assert has or not demand or account.waiting
 
     @precondition(lambda self: self.accounts)
-    @rule(pick=st.integers(0), share=st.floats(0, 1.2), size=st.integers(0, 10**6))
+    @rule(pick=st.integers(0), share=st.floats(0, 1.2), size=st.integers(0, 10**4))
     def use(self, pick: int, share: float, size: int) -> None:
         """The node says that it has sent, perhaps more than it was lent."""
         account = self.accounts[pick % len(self.accounts)]
@@ -78,6 +78,12 @@ class BudgetMachine(RuleBasedStateMachine):
         """What is out is what the open accounts have, within the budget."""
         assert self.budget.out == sum(account.out for account in self.accounts)
         assert 0 <= self.budget.out <= self.budget.total
+        sendable = sum(
+            min(account.out * self.budget.bytes_a_batch, account.granted_bytes - account.used_bytes)
+            for account in self.accounts
+            if account.granted_bytes > account.used_bytes
+        )
+        assert sendable <= self.budget.total_bytes
 
     def teardown(self) -> None:
         """Once all sessions have ended, everything is back."""
@@ -104,6 +110,20 @@ def test_windows_shrink_as_streams_become_active_and_grow_again() -> None:
     assert 0 < len(served) < waiting
     assert budget.window(5.0 + 1.0) == WINDOW_LEAST
     assert budget.window(6.0 + ACTIVE_FOR + 1.0) == min(WINDOW_MOST, 32)
+
+
+def test_large_batches_use_up_the_bytes_before_the_batches() -> None:
+    """A stream may send its part of the sink's bytes, and is renewed when it has sent half of that."""
+    budget = Budget(100, 100_000)
+    account = budget.open()
+    budget.grant(account, 0.0, demand=True)
+    assert (account.out, account.granted_bytes) == (50, 50_000)
+    budget.use(account, 2, 20_000)
+    assert not budget.low(account, 0.0)
+    budget.use(account, 3, 30_000)
+    assert budget.low(account, 0.0)
+    budget.grant(account, 0.0, demand=True)
+    assert (account.out, account.granted_bytes) == (50, 80_000)
 
 
 def test_an_active_stream_gives_back_what_is_beyond_its_window_by_now() -> None:
