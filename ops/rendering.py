@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from tabard.consumers.store.results import GapRow, LogRow
 from tabard.ops.output import printable
 from tabard.records import severity_name
-from tabard.web.zones import DisplayZone, iso
+from tabard.web.zones import DisplayZone
 
 LOCAL: Final = DisplayZone("local", None)
 """The zone of whoever reads: TZ, else the host's."""
 _COLOURS: Final = {"DEBUG": "bright_black", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "bright_red"}
 _CONTINUED: Final = "    | "
 """Begins every line after a record's first, so that none of them can be taken for another record."""
-
-
-def as_object(row: LogRow | GapRow) -> dict[str, Any]:
-    """The object of ``-o json`` and ``-o ndjson``: ``kind`` first, times as UTC text, attributes decoded."""
-    if isinstance(row, LogRow):
-        fields = {"kind": "record", **row._asdict(), "attributes": _decoded(row.attributes)}
-    else:
-        fields = asdict(row)
-    return {**fields, "time": iso(row.time), "arrived": iso(row.arrived)}
 
 
 def as_lines(row: LogRow | GapRow, *, colour: bool) -> Iterator[str]:
@@ -77,13 +66,3 @@ def _gap(gap: GapRow, colour: bool) -> str:
 def _coloured(word: str, severity: int) -> str:
     colour = _COLOURS.get(severity_name(severity))
     return click.style(word, fg=colour) if colour else word
-
-
-def _decoded(attributes: str | None) -> Any:
-    """The attributes as an object; as text when they are none (such as cut short)."""
-    if attributes is None:
-        return None
-    try:
-        return json.loads(attributes, parse_constant=str)
-    except (ValueError, RecursionError):
-        return attributes

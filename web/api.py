@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any, Final
 
 from flask import Blueprint, Response, abort, jsonify, url_for
@@ -14,6 +13,7 @@ from flask import Blueprint, Response, abort, jsonify, url_for
 from tabard.consumers.store.results import GapRow, Key, LogRow
 from tabard.records import LOG_FIELDS
 from tabard.web.logs import asked
+from tabard.web.objects import as_object, fields_of
 from tabard.web.params import LogParams, format_key
 from tabard.web.site import query_items, site
 from tabard.web.zones import iso
@@ -34,7 +34,7 @@ def logs() -> Response:
         return _refusal(params)
     found = site().reader.logs(params.query)
     return jsonify(
-        rows=[as_dict(row) for row in found.rows],
+        rows=[as_object(row) for row in found.rows],
         older=_page_link(params, before=found.older),
         newer=_page_link(params, after=found.newer),
         partial=found.partial,
@@ -54,26 +54,11 @@ def export(form: str) -> Response:
     if form == "csv":
         body, content_type = to_csv(rows), "text/csv; charset=utf-8; header=present"
     else:
-        body = "".join(json.dumps(as_dict(row), ensure_ascii=False) + "\n" for row in rows)
+        body = "".join(json.dumps(as_object(row), ensure_ascii=False) + "\n" for row in rows)
         content_type = "application/x-ndjson; charset=utf-8"
     answer = Response(body, content_type=content_type)
     answer.headers["Content-Disposition"] = f'attachment; filename="tabard-logs.{form}"'
     return answer
-
-
-def as_dict(row: LogRow | GapRow) -> dict[str, Any]:
-    """A row under its field names, its ``kind`` first: ``record``, ``gap`` or ``doubt``. Times are ISO-8601, UTC."""
-    shown = fields_of(row)
-    if isinstance(row, LogRow):
-        shown = {"kind": "record", **shown, "attributes": _decoded(row.attributes)}
-    shown["time"] = iso(row.time)
-    shown["arrived"] = iso(row.arrived)
-    return shown
-
-
-def fields_of(row: LogRow | GapRow) -> dict[str, Any]:
-    """The fields of a row as they are stored; those of a gap have its own ``kind`` (``gap`` or ``doubt``)."""
-    return row._asdict() if isinstance(row, LogRow) else asdict(row)
 
 
 def to_csv(rows: Iterable[LogRow | GapRow]) -> str:
@@ -99,15 +84,6 @@ def _cell(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(_FORMULA):
         return "'" + value
     return value
-
-
-def _decoded(attributes: str | None) -> Any:
-    if attributes is None:
-        return None
-    try:
-        return json.loads(attributes, parse_constant=str)
-    except (ValueError, RecursionError):
-        return attributes
 
 
 def _page_link(params: LogParams, **place: Key | None) -> str | None:

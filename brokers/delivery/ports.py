@@ -102,7 +102,7 @@ class Presence(NamedTuple):
     interval: float
     """Seconds between beacons."""
     state: Mapping[str, Any]
-    """Per stream name: last, oldest, stored (records), for the lag."""
+    """Per stream name: `oldest` and `last` of the newest epoch, `behind` (records not stored yet), `epochs` kept."""
     facts: Mapping[str, Any]
 
 

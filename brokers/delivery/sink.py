@@ -11,7 +11,6 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import count
-from typing import Any
 
 from tabard.brokers.delivery.book import EpochBook, NodeBook, StreamBook
 from tabard.brokers.delivery.credit import BUDGET, BUDGET_BYTES, Budget
@@ -85,7 +84,8 @@ class Sink:
         self._disputed: dict[NodeKey, frozenset[tuple[int, bytes]]] = {}
         """What a session ran into that is to be settled in the node's next one."""
         self._out: list[Message] = []
-        self._presence: dict[NodeKey, Presence] = {}
+        self._heard: dict[NodeKey, tuple[int, NodeBook, Beacon]] = {}
+        """Who was heard since the last look, and when."""
         self._expire_at = 0.0
         self.pending_records = 0
         self.session = entropy(SESSION_BYTES)
@@ -169,7 +169,7 @@ class Sink:
                 self._dirty[node] = None
         if node.confirmed:
             node.disputed = frozenset()
-        self._note(wall, node, beacon)
+        self._heard[key] = (wall, node, beacon)
         self._schedule(node, now)
 
     @staticmethod
@@ -317,10 +317,16 @@ class Sink:
         }
 
     def presence(self) -> list[Presence]:
-        """The beacons heard since the last call, one a node."""
-        heard = list(self._presence.values())
-        self._presence.clear()
-        return heard
+        """The beacons heard since the last call, one a node, with what of them is stored by now."""
+        found = []
+        for key, (wall, node, beacon) in self._heard.items():
+            state = {
+                STREAM_NAMES[part.stream]: self._lag(node.streams[part.stream], part)
+                for part in beacon.streams
+            }
+            found.append(Presence(key, wall, beacon.wall, beacon.interval, state, beacon.facts))
+        self._heard.clear()
+        return found
 
     def _serve_waiting(self, now: float) -> None:
         turns = set(self._budget.turns())
@@ -341,12 +347,6 @@ class Sink:
             node.due = when
             heapq.heappush(self._due, (when, next(self._order), node))
 
-    def _note(self, wall: int, node: NodeBook, beacon: Beacon) -> None:
-        state: dict[str, Any] = {}
-        for part in beacon.streams:
-            state[STREAM_NAMES[part.stream]] = self._lag(node.streams[part.stream], part)
-        self._presence[node.key] = Presence(node.key, wall, beacon.wall, beacon.interval, state, beacon.facts)
-
     @staticmethod
     def _lag(stream: StreamBook, part: BeaconStream) -> dict[str, int]:
         """Records that the node keeps and the store has not, over all epochs named."""
@@ -354,7 +354,7 @@ class Sink:
         for epoch, oldest, last, _ in part.spans:
             book = stream.epochs.get(epoch)
             holes = book.cursor.ranges.holes(last, oldest) if book else [(oldest, last)]
-            behind += sum(hi - lo + 1 for lo, hi in holes)
+            behind += sum(hi - lo + (lo > 1) for lo, hi in holes)  # an epoch's opening is no record
         last_span = part.spans[-1] if part.spans else None
         return {
             "oldest": last_span[1] if last_span else 0,

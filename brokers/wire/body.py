@@ -55,7 +55,7 @@ class GapInfo(NamedTuple):
 
 
 def decode_open(body: bytes) -> Open:
-    """Decode and check an opening; `agents.journal.opening` writes it. Raises WireError."""
+    """Decode and check an opening; `agents.journal.author` writes it. Raises WireError."""
     value = unpack(body, limit=_MAX_OPEN, items=64)
     if not isinstance(value, dict):
         raise WireError("an opening that is no map", expected="a map", found=type(value).__name__)

@@ -85,7 +85,9 @@ class Recorder:
         self._loop = loop
         self._clock = clock
         self._upkeep = upkeep
-        self.sink = Sink(sink, store, OpenSeal(), os.urandom, budget=budget.batches, budget_bytes=budget.bytes)
+        self.sink = Sink(
+            sink, store, OpenSeal(), os.urandom, budget=budget.batches, budget_bytes=budget.bytes
+        )
         self._up = made.subscriber()
         self._down = made.publisher()
         for shard in range(topics.SHARDS):

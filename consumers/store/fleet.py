@@ -161,14 +161,12 @@ def _state(age: int, interval: int) -> str:
 
 
 def _lag(state: Mapping[str, Any]) -> dict[str, int]:
-    """Per stream, what the node has beyond what is stored of it; streams of which one number is missing are left out."""
-    lag = {}
-    for stream, numbers in state.items():
-        if isinstance(numbers, dict):
-            last, stored = numbers.get("last"), numbers.get("stored")
-            if isinstance(last, int) and isinstance(stored, int):
-                lag[stream] = max(0, last - stored)
-    return lag
+    """Per stream, what the node has beyond what is stored of it; streams of which that is not known are left out."""
+    return {
+        stream: numbers["behind"]
+        for stream, numbers in state.items()
+        if isinstance(numbers, dict) and isinstance(numbers.get("behind"), int)
+    }
 
 
 def _map(text: str | None) -> dict[str, Any]:

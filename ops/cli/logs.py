@@ -157,7 +157,8 @@ def _rows(home: Home, query: LogQuery, lines: int | None, *, follow: bool) -> It
 
 def _write(batches: Iterable[Iterable[Row]], output: str) -> int:
     """Write each batch as it comes; how many rows there were."""
-    from tabard.ops.rendering import as_lines, as_object
+    from tabard.ops.rendering import as_lines
+    from tabard.web.objects import as_object
 
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     written = 0

@@ -98,7 +98,7 @@ def _beacons(seeder: Seeder, now: int) -> None:
                     )
         seeder.beacon(
             node=node, zone=zone, heard=now - age * SECOND,
-            state={"logs": {"last": 900, "stored": 900 - age}, "samples": {"last": 80, "stored": 80}},
+            state={"logs": {"last": 900, "behind": age}, "samples": {"last": 80, "behind": 0}},
             facts={"version": "0.1.0", "system": "Debian GNU/Linux 12", "kernel": "6.1.0-27-amd64", "cpus": 4},
         )  # fmt: skip
 

@@ -11,10 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from tabard.consumers.store.read import LogQuery, Reader
 from tabard.ops.bench.result import Aim, Measured, write
-from tabard.ops.rendering import as_object
-from tabard.web.api import as_dict
 from tests.unit.ops_reading.conftest import Run
 
 PAGE: Final = (Path(__file__).parents[3] / "docs/reference/json.md").read_text(encoding="utf-8")
@@ -44,14 +41,6 @@ def test_records_and_gaps(tabard: Run) -> None:
     assert {row["kind"] for row in found} == {"record", "gap", "doubt"}
     for row in found:
         assert list(row) == described("A record" if row["kind"] == "record" else "A gap or a doubt")
-
-
-def test_the_page_in_the_browser_exports_the_same(home: Path) -> None:
-    """Herald's JSON and the command line's are one form."""
-    with Reader(home / "store") as reader:
-        rows = reader.logs(LogQuery(limit=10)).rows
-    assert len(rows) == 10
-    assert [as_object(row) for row in rows] == [as_dict(row) for row in rows]
 
 
 def test_nodes(tabard: Run) -> None:

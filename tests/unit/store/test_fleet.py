@@ -78,8 +78,8 @@ def test_a_node_without_a_beacon_is_still_listed(store: SqliteStore, reader: Rea
 def test_a_beacon_shows_lag_clock_and_facts(store: SqliteStore, reader: Reader) -> None:
     """Lag per stream is what the node has beyond what is stored; a number that is missing is not guessed."""
     state = {
-        "logs": {"last": 120, "stored": 100, "oldest": 1},
-        "samples": {"last": 5, "stored": 9},
+        "logs": {"behind": 20, "last": 120, "oldest": 1},
+        "samples": {"behind": 0},
         "control": {"last": 5},
         "nonsense": 7,
     }

@@ -38,7 +38,7 @@ def hostile(seeder):
     fields["attributes"] = '{"' + HOSTILE.replace('"', '\\"') + '": "' + HOSTILE.replace('"', '\\"') + '"}'
     seeder.logs([record(**fields)], origin=HOSTILE)
     seeder.gap(3, reason=HOSTILE, detail=HOSTILE)
-    seeder.beacon(facts={"version": HOSTILE, HOSTILE: HOSTILE}, state={HOSTILE: {"last": 9, "stored": 1}})
+    seeder.beacon(facts={"version": HOSTILE, HOSTILE: HOSTILE}, state={HOSTILE: {"behind": 8}})
     process = [1, NOW - SECOND, 0, HOSTILE, HOSTILE, HOSTILE, HOSTILE, 1.0, 4096, 1]
     host = {"cpu": 5, "cpus": 1, "load": [1, 1, 1], "disks": {HOSTILE: [100, 50]}}
     seeder.samples(

@@ -19,7 +19,7 @@ def test_problems_come_first(client, seeder):
     """Silent, late, never heard, up; each with the age of its last beacon, lag and gaps."""
     seeder.beacon(node="fine", heard=NOW - 2 * SECOND)
     seeder.beacon(node="late", heard=NOW - 25 * SECOND)
-    seeder.beacon(node="gone", heard=NOW - 300 * SECOND, state={"logs": {"last": 1500, "stored": 300}})
+    seeder.beacon(node="gone", heard=NOW - 300 * SECOND, state={"logs": {"behind": 1200}})
     seeder.logs([record()], node="mute")
     seeder.gap(4, node="gone")
     shown = rows(client)
