@@ -31,7 +31,7 @@ def follow_parent() -> Callable[[], None]:
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     text = os.environ.pop(READY, "")
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         return lambda: None
     descriptor = int(text)
     os.set_inheritable(descriptor, False)

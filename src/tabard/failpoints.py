@@ -74,7 +74,7 @@ def arm(spec: str, log_file: str = "") -> None:
 def _parsed(part: str) -> tuple[str, _Armed]:
     name, _, action = part.strip().partition("=")
     action, _, at = action.partition("@")
-    if not name or action not in ACTIONS or (at and not (at.isdigit() and int(at) > 0)):
+    if not name or action not in ACTIONS or (at and not (at.isascii() and at.isdigit() and int(at) > 0)):
         raise UsageError(
             "not a fail-point",
             expected=f"NAME=ACTION[@N] with an action of {', '.join(ACTIONS)} and N from 1",

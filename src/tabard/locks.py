@@ -93,7 +93,7 @@ def _opened(path: str | os.PathLike[str]) -> int:
 
 def _owner(descriptor: int) -> int:
     digits = os.pread(descriptor, 20, 0).strip()
-    return int(digits) if digits.isdigit() else 0
+    return int(digits) if digits.isascii() and digits.isdigit() else 0
 
 
 def _write_owner(descriptor: int, text: bytes) -> None:

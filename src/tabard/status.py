@@ -67,7 +67,7 @@ def running(home: Home, name: str) -> dict[str, Any] | None:
 def lifeline() -> int | None:
     """The descriptor that becomes readable when `up` has ended; None for a role that was started by hand."""
     text = os.environ.pop(LIFELINE, "")
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         return None
     os.set_inheritable(int(text), False)
     return int(text)
