@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from tabard._version import VERSION
+from tabard.agents.intake import bridge
 from tabard.agents.intake.batcher import Batcher, BatchLimits
 from tabard.agents.intake.defaults import Defaults
 from tabard.agents.intake.server import IntakeServer
@@ -109,6 +110,17 @@ class Agent:
             exclude=[str(home.path)],
             defaults=defaults,
         )
+        self._bridge = bridge.of(
+            settings,
+            bridge.Surroundings(
+                loop,
+                self._batcher,
+                self._clock,
+                marks=marks,
+                defaults=defaults,
+                max_clients=settings.int("agent.max_clients"),
+            ),
+        )
         self._host = HostSampler(self._clock)
         self._processes = ProcessSampler(self._clock)
         self._samples_lost = 0
@@ -130,6 +142,7 @@ class Agent:
         sockets.connect(self._down, ends.down)
         self._loop.add_socket(self._down, self._receive)
         self._server.open()
+        self._bridge.open()
         self._tailer.start()
         self._loop.every(ENFORCE_EVERY, self._enforce)
         self._note("agent.started", {"version": VERSION, "boot": boot_id(), "pid": os.getpid()})
@@ -145,6 +158,7 @@ class Agent:
     def finish(self) -> None:
         """Stop reading, journal what was read, send what can still be sent, and close the journals in order."""
         self._server.close()
+        self._bridge.close()
         self._tailer.close()
         self._batcher.flush()
         self._syncer.close()
@@ -254,19 +268,20 @@ class Agent:
 
     def status(self) -> dict[str, Any]:
         """For the status file."""
+        reports = self._bridge.reports()
         return {
             "node": self._key.node,
             "zone": self._key.zone,
-            "intake": self._server.addresses(),
-            "clients": self._server.clients(),
+            "intake": [*self._server.addresses(), *bridge.addresses(reports)],
+            "clients": [*self._server.clients(), *bridge.clients(reports)],
             "sources": self._tailer.sources(),
             "accepted": self._batcher.accepted,
             "blocked": str(self._batcher.blocked) if self._batcher.blocked else None,
             "samples_lost": self._samples_lost,
             "journals": self.journals.status(),
             "sinks": self.publisher.sinks(),
-            "faults": [list(fault) for fault in self.journals.faults()],
-            "counters": {**self.publisher.counters, **self._counted()},
+            "faults": [*map(list, self.journals.faults()), *bridge.faults(reports)],
+            "counters": {**self.publisher.counters, **self._counted(), **bridge.counters(reports)},
         }
 
     def _counted(self) -> dict[str, int]:
