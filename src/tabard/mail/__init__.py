@@ -1,0 +1,1 @@
+"""Mail: composed, queued on disk, handed to an SMTP server."""

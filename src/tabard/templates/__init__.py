@@ -1,0 +1,1 @@
+"""Templates by use, name, language and stage."""
