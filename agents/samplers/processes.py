@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from tabard.agents.samplers.ports import ProcessSource, ProcessStat, Sample
-from tabard.agents.samplers.secrets import command_line
 from tabard.agents.samplers.systems import sources
 from tabard.brokers.wire.codec import pack
 from tabard.clock import Clock
+from tabard.masking import command_line
 from tabard.records import clean_text
 
 FULL_SECONDS: Final = 300.0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tabard.agents.samplers.secrets import LONGEST, command_line
+from tabard.masking import LONGEST, command_line
 
 SECRET = "hunter2-hunter2"
 

@@ -1,4 +1,7 @@
-"""Command lines as they may be shown: quoted for a shell, without the secrets people put into them."""
+"""What may be shown of texts that hold secrets: command lines, values of settings, names that mean a secret.
+
+Ground floor, because agents mask the command lines they sample and applications their configuration.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ LONGEST: Final = 1_024
 _HIDDEN: Final = "__hidden_secret__"
 
 _WORD: Final = (
-    r"(?:pass(?:word|wd|phrase|code)|secret|token|credential|(?:api|access|private|auth|encryption)[-_.]?key"
+    r"(?:pass(?:word|wort|wd|phrase|code)|kennwort|secret|token|credential|(?:api|access|private|auth|encryption)[-_.]?key"
     r"|(?<![a-z])(?:pass|pwd|pw|auth|bearer)(?![a-z]))"
 )
 _NAME: Final = re.compile(_WORD, re.IGNORECASE)
@@ -50,7 +53,7 @@ _ATTACHED_ONLY: Final = dict.fromkeys(
 """Those that take it attached; alone the option makes them ask."""
 _TAKERS: Final = _PASSWORD_OPTIONS | _ATTACHED_ONLY
 _HINT: Final = re.compile(
-    r"pass|pwd|pw|secret|token|credential|key|auth|bearer|cookie|://|\0-u|\0--user|\0-U|\0--proxy-user"
+    r"pass|kennwort|pwd|pw|secret|token|credential|key|auth|bearer|cookie|://|\0-u|\0--user|\0-U|\0--proxy-user"
     r"|gh[pousr]_|glpat-|xox|AKIA|sk-|eyJ",
     re.IGNORECASE,
 )
@@ -87,7 +90,7 @@ def _masked(argv: Sequence[str]) -> Iterator[str]:
 
 def _masked_part(part: str, before: str, program: str) -> str:
     if before.startswith("-") and "=" not in before and not part.startswith("-"):
-        if _secret_name(before) or _PASSWORD_OPTIONS.get(program) == before:
+        if secret_name(before) or _PASSWORD_OPTIONS.get(program) == before:
             return _HIDDEN
         if before in _CREDENTIAL_OPTIONS and ":" in part:
             return part.partition(":")[0] + ":" + _HIDDEN
@@ -96,7 +99,7 @@ def _masked_part(part: str, before: str, program: str) -> str:
     if match := _HEADER.fullmatch(part):
         return f"{match[1]}: {_HIDDEN}"
     match = _OPTION.fullmatch(part)
-    if match and _secret_name(match[1]) and (part.startswith("-") or " " not in part):
+    if match and secret_name(match[1]) and (part.startswith("-") or " " not in part):
         return f"{match[1]}={_HIDDEN}"
     return _masked_text(part)
 
@@ -113,11 +116,17 @@ def _masked_text(text: str) -> str:
 def _hide(match: re.Match[str]) -> str:
     name, between = match[1], match[2]
     # Prose ("token expired") has neither a sign of assignment nor the dashes of an option.
-    if not _secret_name(name) or (between.isspace() and not name.startswith("-")):
+    if not secret_name(name) or (between.isspace() and not name.startswith("-")):
         return match[0]
     return f"{name}{between}{_HIDDEN}"
 
 
-def _secret_name(name: str) -> bool:
+def visible(text: str) -> str:
+    """``text`` with `MASK` in place of passwords in URLs, tokens of known shapes, and ``password=...`` inside."""
+    return _masked_text(text).replace(_HIDDEN, MASK) if _HINT.search(text) else text
+
+
+def secret_name(name: str) -> bool:
+    """Whether a value of that name (an option, a setting, a variable) is a secret."""
     name = name.removeprefix("-D")  # a property of Java
     return _NAME.search(name) is not None and _HARMLESS.search(name) is None
