@@ -1,0 +1,96 @@
+"""A command's output as log records, one a line, bounded in number and length."""
+
+from __future__ import annotations
+
+import codecs
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+LINE: Final = 8_000
+"""Characters of one line that are recorded."""
+MASK: Final = "********"
+
+
+class Speaker:
+    """Turns one run into records: its lines as they come, what was left out, and how it ended."""
+
+    def __init__(
+        self, log: logging.Logger, command: str, extra: Mapping[str, Any], lines: int, hide: Sequence[str]
+    ) -> None:
+        self._log = log
+        self.command = command
+        """The command as people are told of it."""
+        self._extra = dict(extra)
+        self._left = lines
+        self._hide = sorted((secret for secret in hide if secret), key=len, reverse=True)
+        self.unsaid = 0
+        """Lines that were not recorded, because there were too many."""
+
+    def mask(self, text: str) -> str:
+        """``text`` without the secrets."""
+        for secret in self._hide:
+            text = text.replace(secret, MASK)
+        return text
+
+    def line(self, stream: str, text: str) -> None:
+        """Record one line of output."""
+        if self._left <= 0:
+            self.unsaid += 1
+            return
+        self._left -= 1
+        text = self.mask(text)
+        if len(text) > LINE:
+            text = f"{text[:LINE]}... ({len(text) - LINE} more characters)"
+        self._log.info("%s", text, extra={**self._extra, "stream": stream})
+
+    def start(self) -> None:
+        """Record that it starts."""
+        self._log.debug("%s starts", self.command, extra=self._extra)
+
+    def end(self, level: int, how: str, extra: Mapping[str, Any]) -> None:
+        """Record what was left out, and the end."""
+        if self.unsaid:
+            self._log.warning(
+                "%s wrote %d more lines, which are not recorded",
+                self.command,
+                self.unsaid,
+                extra=self._extra,
+            )
+        self._log.log(level, "%s: %s", self.command, how, extra={**self._extra, **extra})
+
+
+class Lines:
+    """Cuts a stream of bytes into lines of text. Of a line that goes back to its start, the last writing counts."""
+
+    def __init__(self, speaker: Speaker, stream: str, encoding: str) -> None:
+        self._speaker = speaker
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)("backslashreplace")
+        self._rest: list[str] = []
+        self._length = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Take in what was read, and record the lines that are complete."""
+        *complete, rest = self._decoder.decode(chunk).split("\n")
+        for text in complete:
+            self._keep(text)
+            self._flush()
+        self._keep(rest)
+
+    def close(self) -> None:
+        """Record what stands behind the last line end."""
+        self._keep(self._decoder.decode(b"", final=True))
+        if self._length:
+            self._flush()
+
+    def _keep(self, text: str) -> None:
+        if text and self._length <= 2 * LINE:  # a line without end must not fill the memory
+            self._rest.append(text)
+        self._length += len(text)
+
+    def _flush(self) -> None:
+        text = "".join(self._rest).rstrip("\r")
+        self._rest.clear()
+        self._length = 0
+        self._speaker.line(self._stream, text.rpartition("\r")[2])

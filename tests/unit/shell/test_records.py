@@ -1,0 +1,118 @@
+"""What a command writes becomes records, one a line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tabard.shell import shell
+from tabard.shell.records import LINE, Lines, Speaker
+from tests.unit.shell.collect import heard
+
+
+@pytest.fixture
+def said() -> Iterator[list[logging.LogRecord]]:
+    records: list[logging.LogRecord] = []
+    with heard("tabard.shell", records.append):
+        yield records
+
+
+def _facts(record: logging.LogRecord) -> dict[str, object]:
+    return vars(record)
+
+
+def test_each_line_is_a_record_that_says_where_it_comes_from(said: list[logging.LogRecord]) -> None:
+    """Command, run and stream stand beside each line; the end says how it went."""
+    shell("echo one; echo two; echo three >&2; exit 4", script=True, name="count")
+    start, *lines, end = said
+    assert start.getMessage() == "count starts"
+    assert {(_facts(line)["stream"], line.getMessage()) for line in lines} == {
+        ("stdout", "one"),
+        ("stdout", "two"),
+        ("stderr", "three"),
+    }
+    assert {_facts(line)["command"] for line in said} == {"count"}
+    assert len({_facts(line)["command_run"] for line in said}) == 1
+    assert (end.levelname, _facts(end)["code"], _facts(end)["timed_out"]) == ("WARNING", 4, False)
+    assert "exit code 4" in end.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("argv", "level"),
+    [
+        (["true"], "INFO"),
+        (["false"], "WARNING"),
+        (["no-such-command-at-all"], "ERROR"),
+        (["sleep", "1000"], "ERROR"),
+    ],
+)
+def test_the_end_has_the_level_it_deserves(
+    said: list[logging.LogRecord], argv: list[str], level: str
+) -> None:
+    """What could not start or had to be ended is an error, a bad code is a warning."""
+    shell(argv, timeout=0.2 if argv[0] == "sleep" else 60)
+    assert said[-1].levelname == level
+
+
+def test_lines_come_while_the_command_runs() -> None:
+    """A line is a record as soon as it is written, not at the end."""
+    seen: list[str] = []
+
+    def take(record: logging.LogRecord) -> None:
+        seen.append(record.getMessage())
+        if record.getMessage() == "now":
+            raise KeyboardInterrupt
+
+    with heard("live", take) as log, pytest.raises(KeyboardInterrupt):
+        shell("echo now; sleep 1000", script=True, log=log)
+    assert "now" in seen
+
+
+def test_too_many_lines_are_counted(said: list[logging.LogRecord]) -> None:
+    """A thousand records are enough; the rest is one record that says how many."""
+    result = shell(["seq", "1", "5000"], lines=10)
+    assert [record.getMessage() for record in said[1:11]] == [str(number) for number in range(1, 11)]
+    assert "wrote 4990 more lines" in said[11].getMessage()
+    assert len(said) == 13
+    assert result.lines[-1] == "5000", "what is kept is not what is recorded"
+
+
+def test_secrets_are_masked_in_every_record(said: list[logging.LogRecord]) -> None:
+    """In the command line, in its output and in the reason why it did not start."""
+    shell(["echo", "--password=hunter2"], hide=["hunter2"])
+    shell(["hunter2"], hide=["hunter2"])
+    assert len(said) == 5
+    assert not any("hunter2" in record.getMessage() for record in said)
+    assert said[1].getMessage() == "--password=********"
+
+
+def test_a_long_line_is_cut(said: list[logging.LogRecord]) -> None:
+    """A megabyte without a line end is one bounded record."""
+    shell(["head", "-c", "1000000", "/dev/zero"])
+    (line,) = [record for record in said if "stream" in vars(record)]
+    assert LINE <= len(line.getMessage()) < LINE + 100
+    assert "more characters" in line.getMessage()
+
+
+def test_a_line_written_over_counts_as_last_written(said: list[logging.LogRecord]) -> None:
+    """A progress bar is one record, its last state; a Windows line end is none of the text."""
+    shell(r"printf '10%%\r50%%\r100%%\ndone\r\n'", script=True)
+    assert [record.getMessage() for record in said if "stream" in vars(record)] == ["100%", "done"]
+
+
+@given(st.text(alphabet="aä€\n", max_size=60), st.integers(1, 7), st.sampled_from(["utf-8", "utf-16"]))
+def test_lines_do_not_depend_on_how_the_bytes_arrive(text: str, size: int, encoding: str) -> None:
+    """Cut anywhere, also within a character."""
+    seen: list[str] = []
+
+    raw = text.encode(encoding)
+    with heard("collect", lambda record: seen.append(record.getMessage())) as log:
+        lines = Lines(Speaker(log, "x", {}, 10_000, ()), "stdout", encoding)
+        for start in range(0, len(raw), size):
+            lines.add(raw[start : start + size])
+        lines.close()
+    assert seen == text.removesuffix("\n").split("\n") if text else seen == []
