@@ -4,11 +4,12 @@
 ``Reloader`` takes new values on SIGHUP.
 """
 
-from tabard.settings.lint import Finding
+from tabard.settings.findings import Finding
 from tabard.settings.loader import Examination, examine, load
 from tabard.settings.reload import Reload, Reloader
 from tabard.settings.schema import Broker, Link, Tail
-from tabard.settings.values import Origin, Settings, Shown
+from tabard.settings.stages import Stage
+from tabard.settings.values import Origin, Settings, Shown, Values
 
 __all__ = [
     "Broker",
@@ -20,7 +21,9 @@ __all__ = [
     "Reloader",
     "Settings",
     "Shown",
+    "Stage",
     "Tail",
+    "Values",
     "examine",
     "load",
 ]

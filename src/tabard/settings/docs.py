@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from tabard.settings import stages
 from tabard.settings.kinds import Text
 from tabard.settings.schema import Setting, Table
 from tabard.settings.table import SCHEMA
@@ -19,7 +20,8 @@ Settings come from five places; a later one wins:
 1. the default in the tables below;
 2. `tabard.toml` in the home directory (`--home`, else `TABARD_HOME`, else `~/.tabard`);
 3. the chosen stage's tables in that file: `[stage.test.agent]` overrides `[agent]` when the stage is `test`.
-   The stage is `--stage`, else `DEV_STAGE`, else `TABARD_NODE_STAGE`, else `node.stage`;
+   The stage is `--stage`, else `DEV_STAGE`, else `TABARD_NODE_STAGE`, else `node.stage`, and has to be one of those
+   [below](#stagename);
 4. environment variables: `agent.linger` is `TABARD_AGENT_LINGER`; lists are comma-separated; an empty
    variable counts as not set;
 5. the command line: `--set agent.linger=20ms`.
@@ -48,6 +50,16 @@ logs_age = "1d"
 ```
 """
 
+_STAGES = """\
+## [stage.NAME]
+
+The stages below are there without being described. A table `[stage.NAME]` changes one of them or adds
+another; a stage that nobody described is an error wherever it is chosen. Suffix and port of a stage must be its own.
+
+| stage | suffix | port | level |
+|---|---|---|---|
+"""
+
 
 def reference() -> str:
     """The whole page, in Markdown."""
@@ -60,7 +72,17 @@ def reference() -> str:
             _table(table, table.name, 3) for table in SCHEMA.tables if table.name.startswith(section + ".")
         )
     parts.extend(_table(table, table.name, 2) for table in SCHEMA.tables if "." not in table.name)
+    parts.append(_stages())
     return "\n".join(parts)
+
+
+def _stages() -> str:
+    """The four stages, and what a stage's table may say."""
+    known = "".join(
+        f"| `{stage.name}` | {f'`{stage.suffix}`' if stage.suffix else 'none'} | {stage.port} | {stage.level} |\n"
+        for stage in stages.DEFAULTS.values()
+    )
+    return f"{_STAGES}{known}\n{_rows(stages.ROWS)}"
 
 
 def _kinds() -> str:
@@ -96,6 +118,8 @@ def _default(row: Setting) -> str:
         return "*must be given*"
     if callable(row.default):
         return "*this host's name*"
+    if row.secret:
+        return "*secret*"
     return f"`{row.kind.toml(row.default_value())}`"
 
 

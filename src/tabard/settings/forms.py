@@ -8,6 +8,7 @@ from typing import Final
 from tabard import names
 from tabard.errors import TabardError
 from tabard.records import SEVERITIES
+from tabard.settings import stages
 from tabard.settings.kinds import Text
 
 _HOST: Final = r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}"
@@ -74,7 +75,7 @@ def _level(text: str) -> str:
 
 NODE: Final = Text(names.NAME_FORM, check=names.check_node, name="node")
 SINK: Final = Text(names.NAME_FORM, check=names.check_sink, name="sink")
-STAGE: Final = Text(names.NAME_FORM, check=names.check_node, empty=True, name="stage")
+STAGE: Final = Text(stages.NAME_FORM, check=stages.check_name, empty=True, name="stage", limit=63)
 BROKER: Final = Text(_BROKER_FORM, check=names.check_node, name="broker", limit=31)
 PARENT: Final = Text(_BROKER_FORM, check=names.check_node, empty=True, name="broker", limit=31)
 ZONE: Final = Text(names.ZONE_FORM, check=names.check_zone, name="zone", limit=1024)

@@ -101,6 +101,23 @@ class Choice(Kind):
         return raw
 
 
+class Level(Kind):
+    """A level of the logging module, in any case; WARN and FATAL are read as WARNING and CRITICAL."""
+
+    name = "level"
+    reach = "DEBUG, INFO, WARNING, ERROR, CRITICAL"
+    form = f"one of {reach}"
+    _ALIASES: Final = {"WARN": "WARNING", "FATAL": "CRITICAL"}
+
+    def read(self, raw: object) -> str:
+        """The value of a decoded TOML value."""
+        word = raw.strip().upper() if isinstance(raw, str) else ""
+        word = self._ALIASES.get(word, word)
+        if word not in self.reach.split(", "):
+            raise self.refuse(raw)
+        return word
+
+
 class Flag(Kind):
     """true or false."""
 
@@ -156,6 +173,39 @@ class Integer(Kind):
     def toml(self, value: int) -> str:
         """As it stands in the file."""
         return str(value)
+
+
+class Number(Kind):
+    """A number with a fraction between ``low`` and ``high``, both included; ``unit`` is for people."""
+
+    name = "number"
+
+    def __init__(self, low: float, high: float, unit: str = "") -> None:
+        self.reach = f"{low:g} to {high:g}{' ' + unit if unit else ''}"
+        self.form = f"a number from {self.reach}"
+        self._low = low
+        self._high = high
+
+    def read(self, raw: object) -> float:
+        """The value of a decoded TOML value."""
+        if not isinstance(raw, (int, float)) or isinstance(raw, bool) or not self._low <= raw <= self._high:
+            raise self.refuse(raw)
+        return float(raw)
+
+    def read_text(self, text: str) -> float:
+        """The value of text from outside the file."""
+        try:
+            return self.read(float(text))
+        except ValueError as error:
+            raise self.refuse(text) from error
+
+    def show(self, value: float) -> str:
+        """The shortest text that is read as the same number."""
+        return repr(value)
+
+    def toml(self, value: float) -> str:
+        """As it stands in the file."""
+        return repr(value)
 
 
 class Duration(Kind):
@@ -215,18 +265,19 @@ class Size(Kind):
 
 
 class Words(Kind):
-    """A list of 1 to 64 different texts of one kind; comma-separated outside the settings file."""
+    """A list of 1 to 64 different texts of one kind, or of none; comma-separated outside the settings file."""
 
     name = "list of"
 
-    def __init__(self, item: Text) -> None:
+    def __init__(self, item: Text, *, empty: bool = False) -> None:
         self.reach = item.name
-        self.form = f"a list of 1 to 64 different items, each {item.form}"
+        self._least = 0 if empty else 1
+        self.form = f"a list of {self._least} to 64 different items, each {item.form}"
         self._item = item
 
     def read(self, raw: object) -> tuple[str, ...]:
         """The value of a decoded TOML value."""
-        if not isinstance(raw, list) or not 1 <= len(raw) <= 64:
+        if not isinstance(raw, list) or not self._least <= len(raw) <= 64:
             raise self.refuse(raw)
         items = tuple(self._item.read(item) for item in raw)
         if len(set(items)) != len(items):
@@ -235,7 +286,7 @@ class Words(Kind):
 
     def read_text(self, text: str) -> tuple[str, ...]:
         """The value of text from outside the file."""
-        return self.read([item.strip() for item in text.split(",")])
+        return self.read([item.strip() for item in text.split(",")] if text.strip() or self._least else [])
 
     def show(self, value: Sequence[str]) -> str:
         """As a person would write it."""

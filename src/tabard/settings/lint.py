@@ -7,22 +7,16 @@ is for people: ``tabard check`` shows it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from tabard.errors import SettingsError
+from tabard.settings.findings import Finding
 from tabard.settings.schema import Broker
 from tabard.settings.values import Origin, Settings
 
 _WILDCARDS: Final = frozenset({"*", "0.0.0.0", "[::]"})  # noqa: S104 -- recognised here, never bound
 _LOOPBACK: Final = ("127.", "localhost:", "[::1]:")
 _LANES: Final = ("up_in", "up_out", "down_in", "down_out")
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong, or looks wrong."""
-
-    error: SettingsError
-    warning: bool = False
 
 
 def lint(settings: Settings) -> tuple[Finding, ...]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from tabard.errors import SettingsError
-from tabard.settings.values import Settings
+from tabard.settings.values import Values
+
+_V = TypeVar("_V", bound=Values)
 
 
 class Reload(NamedTuple):
@@ -19,14 +21,14 @@ class Reload(NamedTuple):
     error: SettingsError | None = None
 
 
-class Reloader:
-    """Holds the current settings of a role, and re-reads them when the role's loop noticed a SIGHUP.
+class Reloader(Generic[_V]):
+    """Holds the current settings of a role or an application, and re-reads them when it noticed a SIGHUP.
 
     ``reload`` belongs into the loop, not into the signal handler: settings never change in the middle of a
     decision. A role reads ``current`` each time it needs a setting that may change.
     """
 
-    def __init__(self, load: Callable[[], Settings]) -> None:
+    def __init__(self, load: Callable[[], _V]) -> None:
         self._load = load
         self.current = load()
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tabard.settings.kinds import Kind
+
+MASK: Final = "********"
+"""Stands for a secret wherever values are shown."""
+_SHORTEST_TOKEN: Final = 20
+"""Characters from which on a text could be a token that is known by its shape."""
 
 
 class Setting(NamedTuple):
@@ -23,18 +29,20 @@ class Setting(NamedTuple):
     secret: bool = False
     """Whether the value must never be shown."""
 
-    @property
-    def variable(self) -> str:
-        """The environment variable that overrides it."""
-        return "TABARD_" + self.name.upper().replace(".", "_")
-
     def default_value(self) -> Any:
         """The default, read as if it had been written."""
         return self.kind.read(self.default() if callable(self.default) else self.default)
 
     def show(self, value: Any) -> str:
-        """``value`` as a person may see it: masked when it is a secret."""
-        return "********" if self.secret and value else self.kind.show(value)
+        """``value`` as a person may see it: masked when it is a secret, and so are passwords in a URL."""
+        if self.secret:
+            return MASK if value else ""
+        text = self.kind.show(value)
+        if "@" not in text and "=" not in text and len(text) < _SHORTEST_TOKEN:
+            return text
+        from tabard.masking import visible  # the values of most homes need no look at all
+
+        return visible(text)
 
 
 class Link(NamedTuple):
@@ -99,6 +107,14 @@ class Schema(NamedTuple):
     tables: tuple[Table, ...]
     moved: Mapping[str, str]
     """Names that are not settings, and the one that is meant instead."""
+    prefix: str = "TABARD"
+    """How the environment variables begin that override settings."""
+    reserved: frozenset[str] | None = None
+    """Variables that begin so and are something else; None where nobody minds what else begins so."""
+
+    def variable(self, name: str) -> str:
+        """The environment variable that overrides the setting of that name."""
+        return f"{self.prefix}_{re.sub('[^A-Z0-9]', '_', name.upper())}"
 
     def by_name(self) -> dict[str, Setting]:
         """The settings by their dotted name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tabard.home import ENVIRONMENT as HOME_VARIABLE
 from tabard.settings import forms
 from tabard.settings.kinds import Choice, Duration, Flag, Integer, Size, Words
 from tabard.settings.schema import Broker, Link, Schema, Setting, Table, Tail, hostname
@@ -142,4 +143,5 @@ SCHEMA: Final = Schema(
         "herald.bind": "herald.host",
         "herald.listen": "herald.host",
     },
+    reserved=frozenset({HOME_VARIABLE, "TABARD_FAILPOINTS", "TABARD_FAILPOINT_LOG"}),
 )

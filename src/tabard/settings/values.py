@@ -5,13 +5,15 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from tabard.errors import SettingsError
 from tabard.home import Home
 from tabard.settings.schema import Broker, Schema, Tail
+from tabard.settings.stages import DEFAULTS, NONE, Stage
 
 _T = TypeVar("_T")
+_NOWHERE: Final = object()
 
 
 class Origin(NamedTuple):
@@ -40,21 +42,16 @@ class Shown(NamedTuple):
     reload: bool
 
 
-class Settings:
-    """All settings of one home, after every layer was applied. Immutable.
+class Values:
+    """All values of one schema, after every layer was applied. Immutable.
 
-    ``settings["agent.linger"]`` is the value; the methods named after types also tell a type checker what
+    ``values["agent.linger"]`` is the value; the methods named after types also tell a type checker what
     it is, and raise SettingsError when a caller asks for a name or a type that the table does not have.
     """
 
     def __init__(
-        self,
-        home: Home,
-        schema: Schema,
-        values: Mapping[str, tuple[Any, Origin]],
-        tables: Mapping[str, Rows],
+        self, schema: Schema, values: Mapping[str, tuple[Any, Origin]], tables: Mapping[str, Rows]
     ) -> None:
-        self.home = home
         self.schema = schema
         self.values: Final = MappingProxyType(dict(values))
         self.tables: Final = MappingProxyType(dict(tables))
@@ -86,16 +83,6 @@ class Settings:
         """The value of a list setting."""
         return self._typed(name, tuple)
 
-    @property
-    def brokers(self) -> tuple[Broker, ...]:
-        """The ``[[broker]]`` tables, in the order of the file; empty when none is described."""
-        return tuple(broker for broker, _ in self.tables["broker"])
-
-    @property
-    def tails(self) -> tuple[Tail, ...]:
-        """The ``[[intake.tail]]`` tables, in the order of the file."""
-        return tuple(tail for tail, _ in self.tables["intake.tail"])
-
     def origin(self, name: builtins.str) -> Origin:
         """Where the value of ``name`` came from."""
         return self._found(name)[1]
@@ -115,17 +102,27 @@ class Settings:
                 )
         return tuple(shown)
 
-    def changed(self, newer: Settings) -> tuple[builtins.str, ...]:
-        """The names, of settings and of tables, whose value differs in ``newer``."""
-        names = [name for name, (value, _) in self.values.items() if newer.values[name][0] != value]
+    def changed(self, newer: Values) -> tuple[builtins.str, ...]:
+        """The names, of settings and of tables, whose value differs in ``newer``, or that only one of both has."""
+        every = [*self.values, *(name for name in newer.values if name not in self.values)]
+        names = [name for name in every if _value(self, name) != _value(newer, name)]
         names += (name for name in self.tables if _bare(self.tables[name]) != _bare(newer.tables[name]))
         return tuple(names)
 
-    def keeping(self, older: Settings, names: tuple[builtins.str, ...]) -> Settings:
-        """These settings with the values of ``older`` for ``names``."""
-        values = {name: (older if name in names else self).values[name] for name in self.values}
+    def keeping(self, older: Self, names: tuple[builtins.str, ...]) -> Self:
+        """These values with those of ``older`` for ``names``, as far as it has them."""
+        values = {
+            name: (older if name in names and name in older.values else self).values[name]
+            for name in self.values
+        }
         tables = {name: (older if name in names else self).tables[name] for name in self.tables}
-        return Settings(self.home, self.schema, values, tables)
+        return self._with(values, tables)
+
+    def _with(
+        self, values: Mapping[builtins.str, tuple[Any, Origin]], tables: Mapping[builtins.str, Rows]
+    ) -> Self:
+        """The same with other values."""
+        return type(self)(self.schema, values, tables)
 
     def _found(self, name: builtins.str) -> tuple[Any, Origin]:
         try:
@@ -140,6 +137,46 @@ class Settings:
         if not isinstance(value, expected):
             raise SettingsError("asked for as another type", key=name, expected=expected.__name__)
         return value
+
+
+class Settings(Values):
+    """All settings of one home."""
+
+    def __init__(
+        self,
+        home: Home,
+        schema: Schema,
+        values: Mapping[str, tuple[Any, Origin]],
+        tables: Mapping[str, Rows],
+        stages: Mapping[str, Stage] = DEFAULTS,
+    ) -> None:
+        super().__init__(schema, values, tables)
+        self.home = home
+        self.stages = stages
+        """Every stage there is, by name."""
+
+    @property
+    def stage(self) -> Stage:
+        """The chosen stage; ``stages.NONE`` where none was."""
+        return self.stages.get(self.str("node.stage"), NONE)
+
+    @property
+    def brokers(self) -> tuple[Broker, ...]:
+        """The ``[[broker]]`` tables, in the order of the file; empty when none is described."""
+        return tuple(broker for broker, _ in self.tables["broker"])
+
+    @property
+    def tails(self) -> tuple[Tail, ...]:
+        """The ``[[intake.tail]]`` tables, in the order of the file."""
+        return tuple(tail for tail, _ in self.tables["intake.tail"])
+
+    def _with(self, values: Mapping[str, tuple[Any, Origin]], tables: Mapping[str, Rows]) -> Self:
+        return type(self)(self.home, self.schema, values, tables, self.stages)
+
+
+def _value(values: Values, name: str) -> object:
+    found = values.values.get(name)
+    return _NOWHERE if found is None else found[0]
 
 
 def _bare(rows: Rows) -> list[Any]:

@@ -54,7 +54,7 @@ in_one_home = hypothesis_settings(suppress_health_check=[HealthCheck.function_sc
         ("[broker]\nhwm = 1\n", 1, "broker", "expected tables [[broker]], found a table"),
         ('[[broker]]\nname = "a"\nzone = "a"\nzoen = "b"\n', 4, "broker[1].zoen", "Did you mean zone?"),
         ("[stage.test.agent]\nlinger = 5\n", 2, "stage.test.agent.linger", "found 5"),
-        ('stage = "test"\n', 1, "stage", "tables [stage.NAME.SECTION]"),
+        ('stage = "test"\n', 1, "stage", "tables [stage.NAME] and [stage.NAME.SECTION]"),
         ("[agent]\nlinger = 10ms\n", 2, None, 'quoted, as in linger = "10ms"'),
         ("[agent]\nlinger = 1\nlinger = 2\n", 3, None, "The key stands twice"),
         ("[agent]\n\n[agent]\n", 3, None, "The table stands twice"),

@@ -70,20 +70,6 @@ def test_the_stage_is_chosen_by_argument_then_environment_then_file(tmp_path: Pa
     assert (chosen["node.system"], chosen["node.stage"]) == ("d", "d")
 
 
-def test_a_stage_the_file_does_not_have_is_an_error(tmp_path: Path) -> None:
-    """A typing error in the stage must not run production settings."""
-    home = write(tmp_path, "[stage.test.agent]\n")
-    with pytest.raises(SettingsError, match="no such stage: expected one of the stages test, found 'tset'"):
-        load(home, env={"DEV_STAGE": "tset"})
-
-
-def test_dev_stage_of_other_tools_is_no_error_where_no_stages_are_used(tmp_path: Path) -> None:
-    """DEV_STAGE may be set for something else; --stage means this file."""
-    assert load(tmp_path, env={"DEV_STAGE": "test"})["node.stage"] == "test"
-    with pytest.raises(SettingsError, match="no such stage"):
-        load(tmp_path, "test", env={})
-
-
 def test_repeated_tables_become_typed_rows(tmp_path: Path) -> None:
     """Brokers, their links and tails are read in order, with defaults filled in."""
     home = write(

@@ -15,11 +15,12 @@ from tabard.settings import load
 from tabard.settings.docs import reference
 from tabard.settings.kinds import Choice, Kind, Text, quoted
 from tabard.settings.schema import Setting, Table
+from tabard.settings.stages import ROWS as STAGE_ROWS
 from tabard.settings.table import SCHEMA
 
 ROOT = Path(__file__).parents[3]
 TABLES = [*SCHEMA.tables, *(inner for table in SCHEMA.tables for inner in table.inner)]
-ROWS = [*SCHEMA.settings, *(row for table in TABLES for row in table.rows)]
+ROWS = [*SCHEMA.settings, *STAGE_ROWS, *(row for table in TABLES for row in table.rows)]
 
 
 def test_names_are_unique_and_in_a_described_section() -> None:
@@ -27,7 +28,7 @@ def test_names_are_unique_and_in_a_described_section() -> None:
     names = [row.name for row in SCHEMA.settings]
     assert len(set(names)) == len(names)
     assert {name.split(".")[0] for name in names} == set(SCHEMA.sections)
-    variables = [row.variable for row in SCHEMA.settings]
+    variables = [SCHEMA.variable(row.name) for row in SCHEMA.settings]
     assert len(set(variables)) == len(variables)
 
 
