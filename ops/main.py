@@ -1,18 +1,20 @@
-"""The entry point of ``tabard``: the cron guard first, then the command line, and one place for errors."""
+"""The entry point of ``tabard``: streams and the cron guard first, then the command line, and one place for errors."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 
 from tabard import exits
 from tabard.errors import TabardError
-from tabard.ops import cron
+from tabard.ops import cron, streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (the process's own unless given) and return its exit code."""
+    streams.prepare()
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         if cron.running(arguments, os.environ) is not None:
@@ -31,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say(sentence: str) -> None:
-    print(f"tabard: {sentence}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody is there to hear it; the exit code says it all the same
+        print(f"tabard: {sentence}", file=sys.stderr)
 
 
 if __name__ == "__main__":

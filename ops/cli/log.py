@@ -94,7 +94,9 @@ def log(
                 for lines in read_lines(_STDIN):
                     _deliver(client, [_of_line(template, line) for line in lines])
         except KeyboardInterrupt:
-            _finish(client)  # what was read is handed over all the same
+            # What was read is handed over all the same, on a connection of which no answer was half read.
+            client.close()
+            _finish(client)
             raise
         _finish(client)
     if client.refused:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from tabard.ops.output import FORMATS
+from tabard.ops.streams import write_utf8
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -28,8 +29,14 @@ class _Override(click.ParamType[tuple[str, str]]):
         return name, text
 
 
+def _prepared(_ctx: click.Context, _param: click.Parameter, output: str) -> str:
+    if output != "table":
+        write_utf8()
+    return output
+
+
 def output_option(function: _F) -> _F:
-    """``-o``: passes ``output``, one of ``tabard.ops.output.FORMATS``."""
+    """``-o``: passes ``output``, one of ``tabard.ops.output.FORMATS``; JSON is written as UTF-8 in any locale."""
     return click.option(
         "-o",
         "--output",
@@ -37,6 +44,7 @@ def output_option(function: _F) -> _F:
         default="table",
         show_default=True,
         help="Form of the list.",
+        callback=_prepared,
     )(function)
 
 
