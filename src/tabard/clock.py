@@ -7,6 +7,7 @@ what lets the simulation run production code in virtual time.
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import Protocol
 
 
@@ -32,15 +33,18 @@ class SystemClock:
         return time.time_ns()
 
 
+@cache
 def boot_id() -> str:
     """A word that changes with every boot, so that a monotonic reading kept on disk is not misread.
 
-    Linux says it itself; elsewhere it is made of the time of boot.
+    Linux says it itself; elsewhere it is made of the time of boot. It is read once, so that a process that
+    runs out of descriptors later still knows it. Raises OSError when it is there and cannot be read: a word
+    of the other kind would look like another boot.
     """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         import psutil  # costs milliseconds, and only systems without the file need it
 
         return f"booted-{int(psutil.boot_time())}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
 import sys
 import time
@@ -23,3 +25,16 @@ def test_the_boot_id_is_the_same_in_every_process() -> None:
     assert (
         subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == boot_id() != ""
     )
+
+
+def test_the_boot_id_is_known_without_a_descriptor_to_spare() -> None:
+    """It was read once; an agent that has every descriptor in use still says which boot it runs in."""
+    before = boot_id()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unused = os.dup(0)
+    os.close(unused)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (unused, hard))
+    try:
+        assert boot_id() == before
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
