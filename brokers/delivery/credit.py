@@ -2,7 +2,9 @@
 
 The sum of what is out stays below the budget, which is itself below half the smallest high-water mark
 on the path: whatever all nodes send at once, nothing is dropped. With many backlogged streams each
-window shrinks to two batches, and the rest wait for their turn.
+window shrinks to two batches, and the rest wait for their turn: while any waits, nobody's window is filled up
+again before it is used. Urgent streams (answers and results) have a part of the budget and a queue of their own,
+so that no backlog of logs holds them back.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ BUDGET = 1_500
 """Batches that all streams together may have on their way, where nothing else is said."""
 BUDGET_BYTES = 268_435_456
 """Bytes that they may have on their way."""
+URGENT_PART = 8
+"""One part in so many of the budget is lent to urgent streams only."""
 ACTIVE_FOR = 10.0
 """Seconds after its last demand for which a stream counts as active."""
 
@@ -30,6 +34,7 @@ ACTIVE_FOR = 10.0
 class Account:
     """One stream's credit."""
 
+    urgent: bool = False
     granted: int = 0
     granted_bytes: int = 0
     used: int = 0
@@ -38,6 +43,8 @@ class Account:
     expires: float = 0.0
     demanded: float = float("-inf")
     waiting: bool = False
+    turn: bool = False
+    """It waited, and is to be served next."""
 
     @property
     def out(self) -> int:
@@ -53,13 +60,16 @@ class Budget:
     total_bytes: int = BUDGET_BYTES
     out: int = 0
     accounts: set[Account] = field(default_factory=set)
+    urgent: deque[Account] = field(default_factory=deque)
+    """Urgent accounts that wait, in their order."""
     queue: deque[Account] = field(default_factory=deque)
+    """All others that wait."""
     active: int = 1
     _counted: float = float("-inf")
 
-    def open(self) -> Account:
+    def open(self, *, urgent: bool = False) -> Account:
         """A new account without credit."""
-        account = Account()
+        account = Account(urgent)
         self.accounts.add(account)
         return account
 
@@ -68,7 +78,7 @@ class Budget:
         if account in self.accounts:
             self.accounts.discard(account)
             self.out -= account.out
-        account.waiting = False
+        account.waiting = account.turn = False
 
     def use(self, account: Account, sent: int, sent_bytes: int) -> None:
         """The node says that it has sent `sent` batches in all."""
@@ -89,6 +99,10 @@ class Budget:
             self.active = max(1, sum(now - account.demanded < ACTIVE_FOR for account in self.accounts))
         return min(WINDOW_MOST, max(WINDOW_LEAST, self.total // (2 * self.active)))
 
+    def free(self, *, urgent: bool) -> int:
+        """Batches that may still be lent, to an urgent stream or to another."""
+        return self.total - self.out - (0 if urgent else self.total // URGENT_PART)
+
     def grant(self, account: Account, now: float, *, demand: bool) -> bool:
         """Set the account's limit as far as the budget allows; True when it has credit now.
 
@@ -97,10 +111,13 @@ class Budget:
         """
         if demand:
             account.demanded = now
-            change = min(self.window(now) - account.out, self.total - self.out)
+            change = min(self.window(now) - account.out, max(0, self.free(urgent=account.urgent)))
+            if self._must_wait(account):
+                change = min(change, 0)
         else:
             spare = not self.queue and self.out - account.out < self.total // 2
             change = (WINDOW_IDLE if spare else 0) - account.out
+        account.turn = False
         account.granted = account.used + account.out + change
         self.out += change
         account.granted_bytes = max(
@@ -110,8 +127,12 @@ class Budget:
             account.expires = now + LEASE + LEASE_GRACE
         if demand and not account.out and not account.waiting:
             account.waiting = True
-            self.queue.append(account)
+            (self.urgent if account.urgent else self.queue).append(account)
         return account.out > 0
+
+    def _must_wait(self, account: Account) -> bool:
+        """Whether others wait that come first: as long as they do, what is out is used up before there is more."""
+        return not account.turn and bool(self.urgent if account.urgent else self.queue)
 
     def low(self, account: Account, now: float) -> bool:
         """Whether an active account has used half of its window, in batches or in bytes."""
@@ -127,12 +148,12 @@ class Budget:
                 account.granted = account.used
 
     def turns(self) -> list[Account]:
-        """The waiting accounts that the free budget can serve now, in their order."""
+        """The waiting accounts that the free budget can serve now, urgent ones first, in their order."""
         found: list[Account] = []
-        free = (self.total - self.out) // WINDOW_LEAST
-        while self.queue and len(found) < free:
-            account = self.queue.popleft()
-            if account.waiting and account in self.accounts:
-                account.waiting = False
-                found.append(account)
+        for queue, urgent in ((self.urgent, True), (self.queue, False)):
+            while queue and (len(found) + 1) * WINDOW_LEAST <= self.free(urgent=urgent):
+                account = queue.popleft()
+                if account.waiting and account in self.accounts:
+                    account.waiting, account.turn = False, True
+                    found.append(account)
         return found

@@ -27,10 +27,10 @@ class BudgetMachine(RuleBasedStateMachine):
         self.budget = Budget(40, 40_000)
         self.accounts: list[Account] = []
 
-    @rule()
-    def open(self) -> None:
+    @rule(urgent=st.booleans())
+    def open(self, urgent: bool) -> None:
         """A session begins."""
-        self.accounts.append(self.budget.open())
+        self.accounts.append(self.budget.open(urgent=urgent))
 
     @precondition(lambda self: self.accounts)
     @rule(pick=st.integers(0), demand=st.booleans())
@@ -151,3 +151,33 @@ def test_an_idle_stream_keeps_a_little_while_there_is_plenty() -> None:
     budget.out = 2 + 36
     budget.grant(idle, 1.0, demand=False)
     assert idle.out == 0
+
+
+def test_no_backlog_of_others_holds_back_an_answer() -> None:
+    """An urgent stream is served at once, however many others wait; those take turns."""
+    budget = Budget(64)
+    backlogged = [budget.open() for _ in range(200)]
+    for account in backlogged:
+        budget.grant(account, 0.0, demand=True)
+    assert budget.queue
+    answer = budget.open(urgent=True)
+    assert budget.grant(answer, 0.0, demand=True)
+    assert answer.out >= WINDOW_LEAST
+
+
+def test_every_stream_gets_its_turn() -> None:
+    """While others wait, a window is used up before it is filled again, so no holder keeps the budget for itself."""
+    budget = Budget(64)
+    accounts = [budget.open() for _ in range(200)]
+    served: set[int] = set()
+    for account in accounts:
+        budget.grant(account, 0.0, demand=True)
+    for second in range(1, 100):
+        for place, account in enumerate(accounts):
+            if account.out:
+                served.add(place)
+                budget.use(account, account.used + 1, 0)
+                budget.grant(account, second, demand=True)
+        for account in budget.turns():
+            budget.grant(account, second, demand=True)
+    assert len(served) == len(accounts)
