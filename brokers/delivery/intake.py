@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from tabard.brokers.delivery.book import EpochBook, StreamBook, forked_id
 from tabard.brokers.delivery.epochs import Epochs
 from tabard.brokers.delivery.ports import Entry, Gap, NodeKey
 from tabard.brokers.delivery.ranges import UNKNOWN, ChainBroken, Range, Ranges, TooManyRanges
-from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST, Batch
+from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST, Batch, Header
 from tabard.brokers.wire.body import Open, decode_gap, decode_groups, decode_open
 from tabard.brokers.wire.messages import BeaconStream
 from tabard.errors import WireError
@@ -164,9 +164,21 @@ class Intake:
         book.changed = True
         if info.open and not book.opened and header.first == 1:
             self._open_from_gap(key, stream, book, info.open)
-        # of what is stored within the gap nobody can say any more whether it is what the node dropped
-        self._add_gaps(book, lost, info.reason, at_least=partly)
+        if partly:
+            self._lost_around(book, header, lost, info.reason)
+        else:
+            self._add_gaps(book, lost, info.reason, at_least=info.at_least)
         return True
+
+    @staticmethod
+    def _lost_around(book: EpochBook, header: Header, lost: Sequence[tuple[int, int]], reason: str) -> None:
+        """Of what is stored within a gap nobody can say any more whether it is what the node dropped.
+
+        So the loss reaches over all of it, and what is missing is the least that it can be.
+        """
+        records = sum(hi - lo + (lo > 1) for lo, hi in lost)
+        if records:
+            book.gaps.append(Gap(book.stored_as, header.first, header.last, records, True, "gap", reason))
 
     def _open_from_gap(self, key: NodeKey, stream: StreamBook, book: EpochBook, opening: bytes) -> None:
         try:

@@ -172,7 +172,10 @@ class StreamJournal(Protocol):
         ...
 
     def release(self, cursors: Mapping[bytes, Ranges]) -> None:
-        """Every required sink has stored these ranges: they may be dropped, oldest first."""
+        """What every required sink has stored of each epoch kept; that may be dropped, oldest first.
+
+        It may be less than the call before said, down to nothing: a sink can be restored or replaced.
+        """
         ...
 
     def renew(self, doubt: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from random import Random
 from typing import Any
 
@@ -181,17 +182,18 @@ class Publisher:
             state.next_beacon = now
 
     def _release(self) -> None:
-        """Let each journal drop what every sink has stored."""
+        """Tell each journal what of its epochs every sink has stored; an epoch that some sink lacks, with nothing.
+
+        Also when that is less than before: a sink that was restored or replaced asks again for what is still kept.
+        """
         for stream, journal in self._journals.items():
-            stored: dict[bytes, Ranges] | None = None
-            for state in self._sinks.values():
-                cursors = state.senders[stream].cursors
-                if stored is None:
-                    stored = dict(cursors)
-                else:
-                    stored = {e: stored[e].common(cursors[e]) for e in stored if e in cursors}
-            if stored:
-                journal.release(stored)
+            stored = {}
+            for span in journal.spans():
+                held = [
+                    state.senders[stream].cursors.get(span.epoch, _NOTHING) for state in self._sinks.values()
+                ]
+                stored[span.epoch] = reduce(Ranges.common, held)
+            journal.release(stored)
 
     def delivered(self) -> bool:
         """Whether every sink has stored everything that is durable here."""

@@ -39,7 +39,7 @@ from tabard.brokers.wire.messages import (
     decode_envelope,
     encode_hello,
 )
-from tabard.brokers.wire.streams import STREAM_IDS, STREAM_NAMES
+from tabard.brokers.wire.streams import CONTROL, STREAM_IDS, STREAM_NAMES
 from tabard.errors import WireError
 
 ACK_DELAY = 1.0
@@ -47,6 +47,8 @@ ACK_DELAY = 1.0
 CONFIRM_DELAY = 1.0
 """Seconds after which the first cursor message of a session is sent again."""
 CONFIRM_TRIES = 10
+AHEAD = "the node heard what this sink has not said"
+"""It is the sink that went back in time: its machine was restored while it ran."""
 CALL_EVERY = 1.0
 """Seconds between two calls to a node that sends in a session nobody knows."""
 
@@ -129,6 +131,9 @@ class Sink:
         if envelope.sent <= stream.account.used:
             self._rolled_back(now, node, "a batch was numbered as one before it")
             return
+        if envelope.heard > node.number:
+            self._rolled_back(now, node, AHEAD)
+            return
         self._account(node, stream, envelope, received=1)
         try:
             records, answer = self._intake.take(key, stream, batch)
@@ -156,11 +161,14 @@ class Sink:
         for part in beacon.streams:
             stream = node.streams.get(part.stream)
             if stream is None:
-                stream = node.streams[part.stream] = StreamBook(part.stream, self._budget.open())
+                stream = node.streams[part.stream] = self._new_stream(part.stream)
             envelope = part.envelope
             if envelope.session == node.session:
                 if envelope.sent < stream.account.used:
                     self._rolled_back(now, node, "a beacon counts less than was received")
+                    return
+                if envelope.heard > node.number:
+                    self._rolled_back(now, node, AHEAD)
                     return
                 self._account(node, stream, envelope, received=0)
             exact = envelope.session == node.session
@@ -207,12 +215,14 @@ class Sink:
         self._drop(key)
         node = NodeBook(key, self._entropy(SESSION_BYTES), beacon, self._disputed.pop(key, frozenset()))
         for number in STREAM_NAMES:
-            stream = StreamBook(number, self._budget.open())
-            node.streams[number] = stream
+            stream = node.streams[number] = self._new_stream(number)
             self._epochs.restore(key, stream)
         self._nodes[key] = node
         self.counters["sessions"] += 1
         return node
+
+    def _new_stream(self, number: int) -> StreamBook:
+        return StreamBook(number, self._budget.open(urgent=number == CONTROL))
 
     def _drop(self, key: NodeKey) -> None:
         node = self._nodes.pop(key, None)
@@ -228,7 +238,7 @@ class Sink:
     def _rolled_back(
         self, now: float, node: NodeBook, why: str, disputed: Iterable[tuple[int, bytes]] = ()
     ) -> None:
-        """The node went back in time within a session: forget the session, begin anew from the store.
+        """One side went back in time within a session: forget the session, begin anew from the store.
 
         In the new session nothing is on its way any more that the node said before it went back.
         """
@@ -313,7 +323,7 @@ class Sink:
             "budget": self._budget.total,
             "out": self._budget.out,
             "active": self._budget.active,
-            "waiting": len(self._budget.queue),
+            "waiting": len(self._budget.urgent) + len(self._budget.queue),
         }
 
     def presence(self) -> list[Presence]:

@@ -312,7 +312,8 @@ class Commit:
                 gap.kind,
                 clean_text(gap.reason),
                 clean_text(detail),
-                self._time_of(item.stream, epoch_id, gap.first),
+                # of a loss that reaches over stored records, what is missing stands behind the last of them
+                self._time_of(item.stream, epoch_id, gap.first if gap.last is None else gap.last),
                 self._arrived,
             ),
         )

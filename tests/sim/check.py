@@ -37,6 +37,7 @@ class Loss(NamedTuple):
     kind: str
     reason: str
     at_least: bool
+    count: int
 
     def covers(self, entry: Accepted) -> bool:
         """Whether the loss of this record is said in one of the histories of its epoch."""
@@ -83,7 +84,7 @@ def stored(recorder: SimRecorder, node: SimNode, stream: int) -> tuple[list[Row]
         for uid, seq, value in found
     ]
     found = db.execute(
-        "SELECT e.uid, g.first, g.last, g.kind, g.reason, g.at_least FROM gap g "
+        "SELECT e.uid, g.first, g.last, g.kind, g.reason, g.at_least, g.count FROM gap g "
         "LEFT JOIN epoch e ON e.id = g.epoch_id "
         "JOIN node n ON n.id = g.node_id WHERE n.name = ? AND g.stream = ?",
         (node.key.node, stream),
@@ -147,21 +148,9 @@ class _Check:
         if restored and any(loss.reason == "chain broken" for loss in self._losses):
             return  # a whole epoch went with the restored store, and the next one's first record with it
         dropped = self._quota or self._world.journal_restores > self._world.host_restores
-        if self._world.host_restores and dropped and self._dropped_under_another_history(entry):
-            return
+        if said and self._world.host_restores and dropped:
+            return  # the node let go of it where another history is stored: only a doubt can say so
         raise Violation(f"{entry} is lost without a word; said {said}")
-
-    def _dropped_under_another_history(self, entry: Accepted) -> bool:
-        """Whether the node lost it where another history is stored, and it is said that the loss is not exact.
-
-        Either the gap behind it counts at least so many, or there is a doubt from some place before it on.
-        """
-        return any(
-            loss.at_least
-            and loss.stored_as in histories(entry.epoch)
-            and (entry.seq < loss.first if loss.kind == "gap" else loss.covers(entry))
-            for loss in self._losses
-        )
 
     def _doubts_have_a_reason(self) -> None:
         if self._world.journal_restores or self._recorder.restores:
@@ -177,10 +166,17 @@ class _Check:
         for row in self._rows:
             seqs[row.stored_as].add(row.seq)
         for loss in self._losses:
-            if loss.kind == "gap" and loss.stored_as is not None and loss.last is not None:
-                inside = [seq for seq in seqs[loss.stored_as] if loss.first <= seq <= loss.last]
-                if inside:
-                    raise Violation(f"{loss} claims records that are stored: {inside[:5]}")
+            if loss.kind != "gap" or loss.stored_as is None or loss.last is None:
+                continue
+            inside = sum(loss.first <= seq <= loss.last for seq in seqs[loss.stored_as])
+            records = loss.last - loss.first + (loss.first > 1)  # an epoch's opening is none
+            if loss.at_least:
+                if not 0 < loss.count <= records - inside:
+                    raise Violation(f"{loss} counts more than is missing: {inside} of {records} are stored")
+            elif inside:
+                raise Violation(f"{loss} claims {inside} records that are stored")
+            elif loss.count != records:
+                raise Violation(f"{loss} is exact, and {records} records were there")
 
     def _nothing_is_given_up(self) -> None:
         """No gap claims a record that its node still keeps, unless a restored journal brought it back."""

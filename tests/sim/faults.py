@@ -203,6 +203,23 @@ def _restore_store_running(world: World) -> None:
     world.after(0.5, 20.0, back)
 
 
+@_fault("restore recorder's machine")
+def _restore_recorder_machine(world: World) -> None:
+    recorder = _recorder(world)
+    if not recorder.alive or recorder.frozen is not None:
+        return
+    machine = recorder.machine_snapshot()
+    world.after(0.5, 60.0, lambda: recorder.machine_restore(machine))
+
+
+@_fault("wipe store")
+def _wipe_store(world: World) -> None:
+    recorder = _recorder(world)
+    recorder.kill()
+    recorder.wipe()
+    _restart_recorder(world, recorder, 5.0)
+
+
 @_fault("restore journal")
 def _restore_journal(world: World) -> None:
     node = _node(world)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
@@ -117,6 +118,30 @@ class SimRecorder:
         self.restores += 1
         self.flaky.store = SqliteStore.memory(image)
         self.flaky.replaced = self.alive and noticed
+
+    def wipe(self) -> None:
+        """Put an empty database in the place of its own."""
+        self.restores += 1
+        self.flaky.store = SqliteStore.memory()
+
+    def machine_snapshot(self) -> tuple[bytes, Sink | None]:
+        """A copy of the whole machine: the database, and the process with all it has in memory."""
+        memo = {id(self.flaky): self.flaky, id(self.rng): self.rng}
+        return self.snapshot(), copy.deepcopy(self.sink, memo)
+
+    def machine_restore(self, machine: tuple[bytes, Sink | None]) -> None:
+        """Put the machine back to what it was, as a hypervisor does; nobody on it notices."""
+        image, sink = machine
+        self.restores += 1
+        self.life += 1
+        self.frozen = None
+        self._flush_due = False
+        self._wake_at = float("inf")
+        self.flaky.store = SqliteStore.memory(image)
+        self.flaky.replaced = False
+        self.sink = copy.deepcopy(sink, {id(self.flaky): self.flaky, id(self.rng): self.rng})
+        if self.sink is not None:
+            self._tick(self.life)
 
     def _mortal(self, action: Callable[[Sink], None]) -> None:
         """Do what may end the process in the middle of it."""

@@ -86,7 +86,121 @@ def test_heartbeats_and_answers_do_not_wait_for_a_backlog() -> None:
     check(world)
 
 
+def test_an_answer_does_not_wait_for_the_backlog_of_other_nodes() -> None:
+    """Sixty nodes with a day of logs share the budget; what a sixty-first answers is stored at once."""
+    world = calm(nodes=61, rate=100.0, budget=60)
+    *backlogged, answering = world.nodes
+    for node in world.nodes:
+        node.start()
+    for node in backlogged:
+        for _ in range(100):
+            node.produce(LOGS, 1)
+    world.time.run(5.0)
+    world.recorder.start()
+    world.time.run(20.0)
+    answering.produce(CONTROL, 1)
+    world.time.run(30.0)
+    rows, _ = stored(world.recorder, answering, CONTROL)
+    assert [row.seq for row in rows] == [2]
+    done = sum(len(stored(world.recorder, node, LOGS)[0]) for node in backlogged)
+    assert done < 60 * 100 / 2
+    world.settle()
+    check(world)
+
+
 # --- restored to an older state, while running -------------------------------------------------
+
+
+def test_a_wiped_store_gets_all_that_the_nodes_still_keep() -> None:
+    """Also epochs that were stored to their end long ago, while new records keep coming."""
+    world = calm(keep_acked=200_000, segment=8192, budget=8, rate=60.0)
+    world.start()
+    node = world.nodes[0]
+    for _ in range(12):
+        log(world, node, 6, 10)
+        world.time.run(world.time.now + 3.0)
+        node.stop()
+        node.start()
+    world.time.run(world.time.now + 20.0)
+    kept = sum(span.last - span.oldest + (span.oldest > 1) for span in node.journals[LOGS].spans())
+    assert kept > 600
+    before = len(node.accepted)
+    world.recorder.kill()
+    world.recorder.wipe()
+    world.recorder.start()
+    log(world, node, 200, 40)
+    world.settle()
+    check(world)
+    rows, _ = stored(world.recorder, node, LOGS)
+    assert len(rows) >= kept + sum(entry.stream == LOGS for entry in node.accepted[before:])
+
+
+def test_a_recorder_machine_restored_while_it_runs_goes_on_at_once() -> None:
+    """However far its nodes had come meanwhile: they heard more than it has said, so it begins anew."""
+    world = calm(keep_acked=PLENTY)
+    world.start()
+    node = world.nodes[0]
+    log(world, node, 5)
+    machine = world.recorder.machine_snapshot()
+    log(world, node, 1200, 1)
+    world.recorder.machine_restore(machine)
+    world.time.run(world.time.now + 30.0)
+    rows, losses = stored(world.recorder, node, LOGS)
+    assert len(rows) == sum(entry.stream == LOGS for entry in node.accepted)
+    assert not losses
+    check(world)
+
+
+def test_a_recorder_machine_restored_while_it_runs_gives_up_nothing_that_is_kept() -> None:
+    """Also of an epoch that the node names no more, since it was stored to its end by then."""
+    world = calm(keep_acked=PLENTY, budget=8, rate=20.0)
+    node = world.nodes[0]
+    node.start()
+    for _ in range(300):
+        node.produce(LOGS, 5)
+    world.time.run(5.0)
+    node.stop()
+    node.start()
+    world.recorder.start()
+    world.time.run(8.0)
+    machine = world.recorder.machine_snapshot()
+    world.time.run(60.0)
+    world.recorder.machine_restore(machine)
+    log(world, node, 10)
+    world.time.run(world.time.now + 60.0)
+    world.settle()
+    check(world)
+    rows, losses = stored(world.recorder, node, LOGS)
+    assert len(rows) == sum(entry.stream == LOGS for entry in node.accepted)
+    assert not losses
+
+
+def test_a_quota_that_drops_across_two_histories_says_so_of_all_it_may_have_dropped() -> None:
+    """What is stored where the node dropped may be of the other history: the loss reaches over it, and counts at least."""
+    world = calm(quota=24 * 1024, segment=2048)
+    world.start()
+    node = world.nodes[0]
+    log(world, node, 4)
+    machine, mark = node.host_snapshot(), len(node.accepted)
+    log(world, node, 4)
+    world.time.run(world.time.now + 5.0)
+    for link in world.links:
+        link.cut = True
+    node.roll_back(mark)
+    world.journal_restores += 1
+    world.host_restores += 1
+    node.host_restore(machine)
+    log(world, node, 100, 10)
+    for link in world.links:
+        link.heal()
+    log(world, node, 3)
+    world.settle()
+    check(world)
+    rows, losses = stored(world.recorder, node, LOGS)
+    have = {row.payload for row in rows}
+    lost = [entry for entry in node.accepted[mark:] if entry.stream == LOGS and entry.payload not in have]
+    assert lost
+    assert all(any(loss.covers(entry) and loss.at_least for loss in losses) for entry in lost)
 
 
 def test_a_store_restored_while_it_runs_is_filled_again() -> None:

@@ -243,13 +243,25 @@ def test_the_journal_lets_go_of_what_every_sink_has() -> None:
         return ((EPOCH, Ranges([Range(1, last[batch].header.last, b"", last[batch].digest)])),)
 
     node.publisher.receive(0.0, node.cursor(beacons[0].nonce, cursors=stored(3)))
-    assert [dict(each) for each in node.journal.released] == []
+    assert not any(each[EPOCH] for each in node.journal.released)
     node.publisher.receive(0.0, node.cursor(beacons[1].nonce, sink="other", cursors=stored(1)))
     assert node.journal.released[-1][EPOCH].solid == 5
     assert not node.publisher.delivered()
     node.publisher.receive(0.0, node.cursor(beacons[1].nonce, sink="other", number=2, cursors=stored(3)))
     assert node.journal.released[-1][EPOCH].solid == 9
     assert node.publisher.delivered()
+
+
+def test_what_a_wiped_sink_had_is_taken_back(node: Node) -> None:
+    """A journal hears of every epoch it keeps, also that nothing of it is stored any more."""
+    last = [node.journal.add(2) for _ in range(2)][-1]
+    before = last.header.epoch
+    node.attach(cursors=((before, Ranges([Range(1, last.header.last, b"", last.digest)])),))
+    assert node.journal.released[-1][before].solid == last.header.last
+    node.journal.begin(b"b" * 16)
+    nonce = node.beacon(60.0).nonce
+    node.publisher.receive(60.0, node.cursor(nonce, session=SECOND))
+    assert node.journal.released[-1] == {before: Ranges(), b"b" * 16: Ranges()}
 
 
 def test_a_cursor_of_another_history_opens_a_new_epoch_and_releases_nothing(node: Node) -> None:
