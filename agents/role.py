@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from tabard.agents.intake.tail.descriptors import raise_limit
 from tabard.agents.worker import Agent
 from tabard.brokers import sockets
 from tabard.brokers.running import role
@@ -50,6 +51,7 @@ def run(
         agent.take(reloader.current)
         _log.info("settings read again; changed: %s; after a restart: %s", outcome.changed, outcome.restart)
 
+    raise_limit()
     with role("agent", home, reload) as process:
         made = sockets.Sockets(hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"))
         try:

@@ -220,13 +220,26 @@ class Agent:
 
     def _sample_host(self) -> None:
         self._loop.call_at(self._loop.now() + self.settings.seconds("agent.sample_host"), self._sample_host)
-        self._keep_sample("host", self._host.sample())
+        try:
+            sample = self._host.sample()
+        except OSError as error:
+            self._no_sample("host", error)
+        else:
+            self._keep_sample("host", sample)
 
     def _sample_processes(self) -> None:
         pause = self.settings.seconds("agent.sample_processes")
         self._loop.call_at(self._loop.now() + pause, self._sample_processes)
-        for data in self._processes.scan(full_every=self.settings.seconds("agent.sample_full")):
-            self._keep_sample("processes", data)
+        try:
+            for data in self._processes.scan(full_every=self.settings.seconds("agent.sample_full")):
+                self._keep_sample("processes", data)
+        except OSError as error:
+            self._no_sample("processes", error)
+
+    def _no_sample(self, kind: str, error: OSError) -> None:
+        """The host could not be read, out of descriptors perhaps: this sample is lost, the agent goes on."""
+        _log.warning("no sample of the %s this time: %s", kind, error)
+        self._samples_lost += 1
 
     def _keep_sample(self, kind: str, data: Mapping[str, Any]) -> None:
         body = pack([("sampler", None, "sampler", [(self._clock.wall(), kind, data)])])
