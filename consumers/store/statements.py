@@ -44,6 +44,7 @@ class Statements:
     add_node: str  # zone, name, first_seen
     find_epoch: str  # node_id, stream, uid
     epochs: str  # node_id, stream
+    unfinished: str  # node_id, stream: those of `epochs` whose end is unknown or not reached
     add_epoch: str  # node_id, stream, uid, version, ranges, previous, previous_last, opened, ended, finished, created
     set_epoch: str  # new version, ranges, previous, previous_last, opened, ended, finished; id, old version
     header: str  # epoch_id, last: of the batch that begins there or next before
@@ -98,6 +99,12 @@ def _statements(kind: FileKind, metadata: MetaData, dialect: Dialect) -> Stateme
     state = [epoch.c[name] for name in ("id", "uid", *_CURSOR)]
     rows = {stream: metadata.tables[ROW_TABLES[stream]] for stream in sorted(kind.streams)}
 
+    epochs = (
+        select(*state)
+        .where(epoch.c.node_id == bindparam("n"), epoch.c.stream == bindparam("s"))
+        .order_by(epoch.c.id)
+    )
+
     def text(statement: ClauseElement) -> str:
         return str(statement.compile(dialect=dialect))
 
@@ -115,11 +122,8 @@ def _statements(kind: FileKind, metadata: MetaData, dialect: Dialect) -> Stateme
                 epoch.c.uid == bindparam("u"),
             )
         ),
-        epochs=text(
-            select(*state)
-            .where(epoch.c.node_id == bindparam("n"), epoch.c.stream == bindparam("s"))
-            .order_by(epoch.c.id)
-        ),
+        epochs=text(epochs),
+        unfinished=text(epochs.where(epoch.c.finished == _NONE)),
         add_epoch=added("epoch"),
         set_epoch=text(
             update(epoch)
