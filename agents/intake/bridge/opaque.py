@@ -1,0 +1,154 @@
+"""Objects that a pickle names and that nobody makes: each becomes a text that says what it would have been.
+
+Nothing is imported, looked up or called for a name that came over the wire. A few types that loggers often
+hand over are read as the plain value they stand for, by code of this module alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_MOST: Final = 100
+"""Characters kept of a module's or a name's."""
+_TEXT_ENCODINGS: Final = frozenset({"latin1", "latin-1", "iso-8859-1"})
+_LISTS: Final = frozenset(
+    f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("set", "frozenset", "list")
+)
+_BYTES: Final = frozenset({"builtins.bytearray", "__builtin__.bytearray", "builtins.bytes"})
+_DICTS: Final = frozenset({"collections.OrderedDict"})
+_RECONSTRUCTORS: Final = frozenset(
+    {"copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__", "copy_reg.__newobj__"}
+)
+
+_EXECUTING: Final = {
+    "os": "system popen startfile exec spawn fork posix_spawn remove unlink rename replace rmdir removedirs kill "
+    "chmod chown putenv open write mkfifo link symlink truncate",
+    "subprocess": "Popen call run check_call check_output getoutput getstatusoutput",
+    "builtins": "eval exec execfile compile open file __import__ input apply breakpoint globals locals delattr setattr",
+    "sys": "exit setprofile settrace modules path",
+    "importlib": "import_module __import__ reload",
+    "runpy": "run_module run_path _run_code",
+    "pty": "spawn fork",
+    "shutil": "rmtree move copy copyfile copytree",
+    "code": "interact InteractiveInterpreter InteractiveConsole",
+    "commands": "getoutput getstatusoutput",
+    "platform": "popen",
+    "popen2": "popen2 popen3 popen4",
+    "timeit": "timeit repeat Timer",
+    "cProfile": "run runctx",
+    "profile": "run runctx",
+    "pdb": "run runeval Pdb",
+    "bdb": "Bdb",
+    "trace": "Trace",
+    "pydoc": "pipepager locate",
+    "webbrowser": "open",
+    "ctypes": "CDLL PyDLL cdll pydll windll",
+    "marshal": "loads load",
+    "pickle": "loads load Unpickler",
+    "types": "FunctionType CodeType",
+    "operator": "attrgetter methodcaller",
+    "socket": "socket create_connection create_server",
+    "asyncio": "create_subprocess_shell create_subprocess_exec",
+    "multiprocessing": "Process Pool",
+    "pip": "main",
+    "numpy.testing._private.utils": "runstring",
+    "torch": "load",
+}
+"""Functions by which pickles have attacked readers that call what they are told. A name that begins so counts."""
+_ALIASES: Final = {
+    "posix": "os",
+    "nt": "os",
+    "__builtin__": "builtins",
+    "__builtins__": "builtins",
+    "_pickle": "pickle",
+    "cPickle": "pickle",
+    "_posixsubprocess": "subprocess",
+    "_operator": "operator",
+    "_ctypes": "ctypes",
+    "_socket": "socket",
+    "imp": "importlib",
+    "_io": "builtins",
+    "io": "builtins",
+}
+_PREFIXED: Final = frozenset({"os"})
+"""Modules whose functions come in families: execv, execve, spawnl and so on."""
+
+
+class Opaque:
+    """Something that was named. Its text is all there is of it; setting its state or items does nothing."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"<{self.name}>"
+
+    __repr__ = __str__
+
+
+def named(module: Any, name: Any) -> Opaque:
+    """What a pickle calls ``module.name``."""
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise TypeError("a name that is no text")
+    return Opaque(f"{module[:_MOST]}.{name[:_MOST]}")
+
+
+def executes(name: str) -> bool:
+    """Whether ``module.name`` is a function that attacks by pickle are made of."""
+    module, _, function = name.rpartition(".")
+    for part in (module, module.partition(".")[0]):
+        family = _ALIASES.get(part, part)
+        functions = _EXECUTING.get(family)
+        if functions is None:
+            continue
+        words = functions.split()
+        if function in words or (family in _PREFIXED and function.startswith(tuple(words))):
+            return True
+    return False
+
+
+def called(function: Any, arguments: Any) -> Any:
+    """What calling the opaque ``function`` stands for: a plain value where that is known, else opaque."""
+    name = function.name if isinstance(function, Opaque) else type(function).__name__
+    if not isinstance(arguments, tuple):
+        return Opaque(name)
+    first = arguments[0] if arguments else None
+    if name in _RECONSTRUCTORS or (name.endswith("._reconstruct") and isinstance(first, Opaque)):
+        return Opaque(first.name) if isinstance(first, Opaque) else Opaque(name)
+    if name == "_codecs.encode" and isinstance(first, str) and arguments[1:2] and _latin(arguments[1]):
+        return first.encode("latin-1", "replace")
+    if name in _LISTS:
+        return first if isinstance(first, (list, tuple)) else []  # not a copy: it could be asked for often
+    if name in _BYTES:
+        return _bytes(first)
+    if name in _DICTS:
+        return {}
+    if name == "decimal.Decimal" and isinstance(first, str):
+        return first[:_MOST]
+    if name in {"datetime.datetime", "datetime.date"}:
+        return _moment(first) or Opaque(name)
+    return Opaque(name)
+
+
+def _latin(encoding: Any) -> bool:
+    return isinstance(encoding, str) and encoding in _TEXT_ENCODINGS
+
+
+def _bytes(first: Any) -> bytes:
+    if isinstance(first, str):
+        return first.encode("latin-1", "replace")
+    return first if isinstance(first, bytes) else b""
+
+
+def _moment(packed: Any) -> str | None:
+    """The text of a datetime's or a date's packed form: year (two bytes), month, day, hour and so on."""
+    if isinstance(packed, str):  # Python 2 writes bytes as text
+        packed = packed.encode("latin-1", "replace")
+    if not isinstance(packed, bytes) or len(packed) not in {4, 10}:
+        return None
+    date = f"{packed[0] << 8 | packed[1]:04}-{packed[2] & 0x7F:02}-{packed[3]:02}"
+    if len(packed) == 4:
+        return date
+    return f"{date}T{packed[4]:02}:{packed[5]:02}:{packed[6]:02}.{int.from_bytes(packed[7:], 'big'):06}"

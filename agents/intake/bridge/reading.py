@@ -1,0 +1,115 @@
+"""What reading a pickle works on: its stack, marks and memo, and what may be put there."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tabard.agents.intake.bridge.opaque import Opaque, called, executes, named
+from tabard.errors import WireError
+
+LONGEST_NUMBER: Final = 64
+"""Bytes, or digits, of an integer; longer ones become text."""
+
+
+MOST_COPIED: Final = 4_194_304
+"""Bytes that calls of one pickle may make out of others."""
+_LONGEST_KEY: Final = 256
+
+
+class Unreadable(WireError):
+    """Raised when bytes are no pickle of plain values."""
+
+
+class Hostile(Unreadable):
+    """Raised when a pickle names a function that executes something. Nothing was looked up or called."""
+
+
+class Reading:
+    """The state of reading one pickle."""
+
+    __slots__ = ("copied", "marks", "memo", "opaque", "stack")
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+        self.opaque = 0
+        """Objects that were named and not made."""
+        self.copied = 0
+
+    def cut(self) -> list[Any]:
+        """Take what lies above the last mark from the stack."""
+        start = self.marks.pop()
+        found = self.stack[start:]
+        del self.stack[start:]
+        return found
+
+    def call(self, function: Any, arguments: Any) -> None:
+        """Push what the call stands for, see `called`. Raises Unreadable when calls copy too many bytes."""
+        found = called(function, arguments)
+        if isinstance(found, bytes):
+            self.copied += len(found)
+            if self.copied > MOST_COPIED:
+                raise Unreadable("a pickle that multiplies bytes", expected=f"at most {MOST_COPIED}")
+        self.stack.append(found)
+
+    def name(self, module: Any, name: Any) -> None:
+        """Push what stands for an object of that name. Raises Hostile for one that executes."""
+        found = named(module, name)
+        if executes(found.name):
+            raise Hostile(
+                "a pickle that names a function to be called",
+                expected="plain values",
+                found=_printable(found.name),
+            )
+        self.opaque += 1
+        self.stack.append(found)
+
+
+def set_items(stack: list[Any], start: int) -> None:
+    """Put the keys and values above ``start`` into the dict below it; an opaque object swallows them."""
+    if start < 1 or (len(stack) - start) % 2:
+        raise IndexError
+    target = stack[start - 1]
+    if isinstance(target, dict):
+        for key, value in zip(stack[start::2], stack[start + 1 :: 2], strict=True):
+            target[key if type(key) is str else key_of(key)] = value
+    elif not isinstance(target, Opaque):
+        raise TypeError
+    del stack[start:]
+
+
+def key_of(key: Any) -> str:
+    """Any plain value as the key of a dict. Text alone is hashed: nothing hostile collides or nests."""
+    if isinstance(key, str):
+        return key
+    if isinstance(key, bytes):
+        return key[:_LONGEST_KEY].decode("utf-8", "backslashreplace")
+    if key is None or isinstance(key, (bool, int, float, Opaque)):
+        return str(key)
+    return f"<{type(key).__name__}>"
+
+
+def text(raw: bytes) -> str:
+    """UTF-8 as Python's pickles have it: half a surrogate pair is allowed there, and replaced here."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return whole(raw.decode("utf-8", "surrogatepass"))
+
+
+def whole(found: str) -> str:
+    """``found`` with surrogate pairs joined (narrow builds of Python 2 write them), lone halves as U+FFFD."""
+    return found.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def old_text(raw: bytes) -> str:
+    """A ``str`` of Python 2: bytes whose encoding nobody says."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else ascii(text)[1:-1]
