@@ -10,7 +10,7 @@ import time
 from types import TracebackType
 from typing import Self, TextIO
 
-from tabard.applog import IntakeHandler
+from tabard.applog import role_handler
 from tabard.home import Home
 from tabard.ops.output import printable
 
@@ -22,7 +22,7 @@ class Voice:
 
     def __init__(self, home: Home) -> None:
         # The agent has ended when the last words are said: they go to the file, and nothing waits for an answer.
-        self._handler = IntakeHandler("up", home, closing=0.0)
+        self._handler = role_handler("up", home, exit_wait=0.0)
         _log.addHandler(self._handler)
         _log.setLevel(logging.INFO)
         _log.propagate = False

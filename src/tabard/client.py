@@ -35,6 +35,8 @@ from tabard.records import MAX_BODY, MAX_RECORDS, clean_text
 DEFAULT_WINDOW: Final = 64
 """Frames sent and not yet answered, after which `send` waits."""
 _ARRAY_HEAD: Final = 3
+_QUIETLY: Final = getattr(socket, "MSG_NOSIGNAL", 0)
+"""An agent that is gone must not end a program that has SIGPIPE at its default."""
 MAX_PAYLOAD: Final = MAX_BODY - 4_096 - _ARRAY_HEAD
 """Bytes of the records of one frame: with what the agent puts round them they fit the body of a batch."""
 
@@ -81,13 +83,31 @@ class IntakeClient:
             IntakeError: nobody listens, the agent is full, it speaks another protocol, or the connection
                 broke at once.
         """
+        sock = self.open()
+        try:
+            self._take_welcome(*self._welcome())
+            self._number = max(self._number, self.accepted)
+            for _, data in self._sent:
+                sock.sendall(data, _QUIETLY)
+            self._send_unsent()
+        except OSError as error:
+            self.close()
+            raise IntakeError(
+                "the agent does not take what is sent",
+                expected="a connection that lasts",
+                found=error.strerror or str(error),
+                where=self._path,
+            ) from error
+
+    def open(self) -> socket.socket:
+        """Connect and say who speaks, without waiting for an answer: `greeted` hears it. Raises IntakeError."""
         self.close()
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(self._timeout)
         try:
             sock.connect(self._path)
             hello = {"v": VERSION, "source": self._source, "service": self._service}
-            sock.sendall(frame(HELLO, 0, msgpack.packb(hello)))
+            sock.sendall(frame(HELLO, 0, msgpack.packb(hello)), _QUIETLY)
         except OSError as error:
             sock.close()
             raise IntakeError(
@@ -99,20 +119,7 @@ class IntakeClient:
             ) from error
         self._socket = sock
         self._buffer.clear()
-        try:
-            self._take_welcome(*self._welcome())
-            self._number = max(self._number, self.accepted)
-            for _, data in self._sent:
-                sock.sendall(data)
-            self._send_unsent()
-        except OSError as error:
-            self.close()
-            raise IntakeError(
-                "the agent does not take what is sent",
-                expected="a connection that lasts",
-                found=error.strerror or str(error),
-                where=self._path,
-            ) from error
+        return sock
 
     def send(self, records: Iterable[Sequence[Any]]) -> int:
         """Hand over log records (each in the layout of `tabard.records.LOG_FIELDS`); the number of the last frame.
@@ -124,7 +131,7 @@ class IntakeClient:
                 first. Or one of them is too large for a frame; then none of this call is kept.
             TypeError, OverflowError: one of them cannot be encoded; then none of this call is kept.
         """
-        self._unsent.extend(_payloads(records))
+        self._unsent.extend(payloads(records))
         try:
             if self._socket is None:
                 self.connect()
@@ -160,6 +167,48 @@ class IntakeClient:
             self._socket.close()
             self._socket = None
 
+    # --- one step at a time, for a caller that numbers and keeps its frames itself ----------
+
+    def greeted(self, timeout: float) -> bool:
+        """Whether the agent has answered `open` within `timeout` seconds; `accepted` says what it has.
+
+        Raises:
+            IntakeError: it does not want this client.
+            OSError: the connection broke.
+        """
+        answer = self._next_answer()
+        if answer is None and self._poll(select.POLLIN, timeout):
+            self._receive()
+            answer = self._next_answer()
+        if answer is None:
+            return False
+        self._take_greeting(answer)
+        return True
+
+    @property
+    def unanswered(self) -> int:
+        """Frames sent on this connection that the agent said nothing about."""
+        return len(self._sent)
+
+    def room(self, timeout: float = 0.0) -> bool:
+        """Whether one more frame can be posted without waiting for the agent to read."""
+        return len(self._sent) < self._window and self._poll(select.POLLOUT, timeout)
+
+    def post(self, number: int, data: bytes) -> None:
+        """Send the whole frame `number`. The caller keeps it until it is accepted. Raises OSError."""
+        assert self._socket is not None
+        self._sent.append((number, b""))
+        self._socket.sendall(data, _QUIETLY)
+
+    def collect(self, timeout: float) -> None:
+        """Hear what the agent says, waiting up to `timeout` seconds for the first word. Raises OSError."""
+        self._take_answers(timeout)
+
+    def forget(self) -> None:
+        """Close the connection, and leave what was posted to the caller."""
+        self.close()
+        self._sent.clear()
+
     # --- pieces ----------------------------------------------------------------------------
 
     def _send_unsent(self) -> None:
@@ -171,7 +220,14 @@ class IntakeClient:
             self._number += 1
             data = frame(RECORDS, self._number, self._unsent.popleft())
             self._sent.append((self._number, data))
-            self._socket.sendall(data)
+            self._socket.sendall(data, _QUIETLY)
+
+    def _poll(self, event: int, timeout: float) -> bool:
+        """Whether the connection is ready for `event`, or broken, within `timeout` seconds."""
+        assert self._socket is not None
+        poll = select.poll()
+        poll.register(self._socket, event)
+        return bool(poll.poll(timeout * 1000))
 
     def _welcome(self) -> tuple[int, bytes]:
         """The last frame of this source that the agent has, and what else it says. Raises IntakeError."""
@@ -183,11 +239,17 @@ class IntakeClient:
             raise IntakeError(
                 "the agent does not answer", expected="a welcome", found=str(error), where=self._path
             ) from error
+        return self._greeting(answer)
+
+    def _greeting(self, answer: tuple[int, int, bytes]) -> tuple[int, bytes]:
         kind, number, payload = answer
         if kind != WELCOME:
             self.close()
             raise IntakeError("the agent refused the connection", found=_reason(payload), where=self._path)
         return number, payload
+
+    def _take_greeting(self, answer: tuple[int, int, bytes]) -> None:
+        self._take_welcome(*self._greeting(answer))
 
     def _take_welcome(self, number: int, payload: bytes) -> None:
         """Learn which of the frames up to `number` were accepted: all but those refused."""
@@ -199,10 +261,7 @@ class IntakeClient:
 
     def _take_answers(self, timeout: float) -> None:
         """Read what the agent said, waiting up to `timeout` seconds for the first word. Raises OSError."""
-        assert self._socket is not None
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        if poll.poll(timeout * 1000):
+        if self._poll(select.POLLIN, timeout):
             self._receive()
             while (answer := self._next_answer()) is not None:
                 self._answer(*answer)
@@ -249,9 +308,9 @@ class IntakeClient:
             self._sent.popleft()
 
 
-def _payloads(records: Iterable[Sequence[Any]]) -> list[bytes]:
+def payloads(records: Iterable[Sequence[Any]]) -> list[bytes]:
     """Record arrays of at most 256 records and one intake frame's bytes. Raises IntakeError."""
-    payloads: list[bytes] = []
+    arrays: list[bytes] = []
     packed: list[bytes] = []
     size = 0
     for record in records:
@@ -263,13 +322,13 @@ def _payloads(records: Iterable[Sequence[Any]]) -> list[bytes]:
                 found=f"{len(encoded)} bytes",
             )
         if packed and (len(packed) >= MAX_RECORDS or size + len(encoded) > MAX_PAYLOAD):
-            payloads.append(_array(packed))
+            arrays.append(_array(packed))
             packed, size = [], 0
         packed.append(encoded)
         size += len(encoded)
     if packed:
-        payloads.append(_array(packed))
-    return payloads
+        arrays.append(_array(packed))
+    return arrays
 
 
 def _encoded(record: Sequence[Any]) -> bytes:

@@ -5,7 +5,8 @@
 ``run/``           locks and unix sockets, for this user only (mode 0700)
 ``journal/``       what the agent accepted and has not yet handed on
 ``store/``         the databases of a recorder
-``log/``           what a role wrote while no agent listened
+``log/``           what was logged while no agent listened, for people
+``spool/``         the same, for the agent
 =================  ==========================================================
 """
 
@@ -64,8 +65,13 @@ class Home:
 
     @property
     def log(self) -> Path:
-        """Log files of roles that found no agent to speak to."""
+        """Log files of roles and applications that found no agent to speak to."""
         return self.path / "log"
+
+    @property
+    def spool(self) -> Path:
+        """What roles and applications could not hand to an agent, and it takes in when it is there."""
+        return self.path / "spool"
 
     @property
     def sockets(self) -> Path:
@@ -106,7 +112,7 @@ class Home:
 
         Raises HomeError when one cannot be made, is not a directory, or is another user's.
         """
-        for room in (self.path, self.run, self.journal, self.store, self.log):
+        for room in (self.path, self.run, self.journal, self.store, self.log, self.spool):
             _make(room)
         _make_private(self.run)
         if self.sockets != self.run:

@@ -22,6 +22,16 @@ ERROR: Final = 0x84
 MOST_UNANSWERED: Final = 256
 """Frames a client may send ahead of the answers: the agent remembers the refused ones among so many numbers."""
 
+SPILL: Final = ".spill"
+"""How the name of a file in ``spool/`` ends that holds what a client would have sent: HELLO, then RECORDS.
+
+Its writer keeps it locked (``flock``) as long as it lives and may send these frames itself.
+"""
+UNMADE: Final = ".new"
+"""How its name ends until it is locked and begun."""
+DAMAGED: Final = ".damaged"
+"""How the name of one ends that the agent could not read to its end."""
+
 
 def frame(kind: int, number: int = 0, payload: bytes = b"") -> bytes:
     """One frame, to either side."""

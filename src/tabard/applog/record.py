@@ -1,80 +1,146 @@
-"""A ``logging.LogRecord`` in the layout of Tabard's log records."""
+"""Rows in the layout of Tabard's log records, made of what was captured; by the background thread, in batches."""
 
 from __future__ import annotations
 
 import json
 import logging
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
-from tabard._version import VERSION
-from tabard.records import LOG_FIELDS, clean_text
+import msgpack
 
-TEXT_LIMIT: Final = 16_000
-"""Characters kept of a message, a trace or the extras of one record."""
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+from tabard.applog.capture import MORE, Entry, More, capture, cut, mismatched
+from tabard.client import MAX_PAYLOAD
+from tabard.records import LOG_FIELDS, LOG_INDEX, MAX_RECORDS, normalise_log
 
 Row = tuple[Any, ...]
 
 
-def row_of(record: logging.LogRecord, role: str) -> Row:
-    """``record`` as a log record of the service ``tabard-ROLE``; extras become attributes."""
-    values = {
-        "time": int(record.created * 1_000_000_000),
-        "severity": _severity(record.levelno),
-        "level": record.levelname,
-        "service": f"tabard-{role}",
-        "package": "tabard",
-        "version": VERSION,
-        "logger": record.name,
-        "module": record.module,
-        "function": record.funcName,
-        "line": record.lineno,
-        "process": record.process,
-        "thread": record.threadName,
-        "message": _cut(_message(record)),
-        "exception": _exception(record),
-        "stack": _stack(record),
-        "attributes": _attributes(record),
-    }
-    return tuple(values.get(name) for name in LOG_FIELDS)
+class Speaker(NamedTuple):
+    """Who speaks: what every record of a process says of its origin, in the order of a record's fields."""
+
+    service: str
+    product: str | None = None
+    system: str | None = None
+    subsystem: str | None = None
+    subsubsystem: str | None = None
+    user1: str | None = None
+    user2: str | None = None
+    package: str | None = None
+    version: str | None = None
 
 
-def _severity(levelno: int) -> int:
+class Packed(NamedTuple):
+    """An array of records as a frame carries it, and how many they are."""
+
+    payload: bytes
+    records: int
+
+
+_severities: dict[object, int] = {}
+_MOST_LEVELS: Final = 256
+
+
+def severity(levelno: object) -> int:
     """The OpenTelemetry number of a level of the logging module."""
-    return min(max(levelno // 10, 0), 5) * 4 + 1
+    if not isinstance(levelno, (int, float)):
+        return 0
+    number = min(max(int(levelno // 10), 0), 5) * 4 + 1
+    if len(_severities) < _MOST_LEVELS:
+        _severities[levelno] = number
+    return number
 
 
-def _message(record: logging.LogRecord) -> str:
+def row_of(record: logging.LogRecord, speaker: Speaker, process: int) -> Row:
+    """One record as a row."""
+    return rows_of([capture(record)], speaker, process)[0]
+
+
+def rows_of(entries: Iterable[Entry], speaker: Speaker, process: int) -> list[Row]:
+    """What was captured, as rows of full width."""
+    rows: list[Row] = []
+    for (
+        created,
+        levelno,
+        level,
+        name,
+        module,
+        function,
+        line,
+        _,
+        thread,
+        msg,
+        args,
+        more,
+        _,
+        *task,
+    ) in entries:
+        number = _severities.get(levelno) or severity(levelno)
+        if args:
+            try:
+                message = msg % args
+            except Exception:
+                message = mismatched(msg, args)
+            message = cut(message)
+        else:
+            message = msg
+        start = (int(created * 1_000_000_000), number, level)
+        place = (name, module, function, line, process, thread, message)
+        if type(more) is More:
+            row = (*start, *speaker, *place, more.exception, more.stack, None, None, more.attributes)
+            if more.fields:
+                row = _with_fields(row, more.fields)
+        else:
+            row = (*start, *speaker, *place, None, None, None, None, None)
+        if task and task[0]:
+            row = _with_task(row, task[0])
+        rows.append(row)
+    return rows
+
+
+def threads_of(entries: Sequence[Entry]) -> list[object]:
+    """Which thread logged each of them."""
+    return [entry[_THREAD] for entry in entries]
+
+
+def pack(rows: Sequence[Row]) -> list[Packed]:
+    """The rows as arrays that each fit a frame; a value that cannot travel as it is travels as text."""
+    if not rows:
+        return []
     try:
-        return record.getMessage()
+        payload = msgpack.packb(rows)
+    except Exception:  # a logger or level with a name that is no text, a lone surrogate, a huge number
+        rows = [_storable(row) for row in rows]
+        payload = msgpack.packb(rows)
+    if len(payload) <= MAX_PAYLOAD and len(rows) <= MAX_RECORDS:
+        return [Packed(payload, len(rows))]
+    half = len(rows) // 2
+    return [*pack(rows[:half]), *pack(rows[half:])] if half else []
+
+
+_THREAD: Final = 7
+assert _THREAD < MORE
+
+
+def _with_fields(row: Row, fields: Any) -> Row:
+    values = list(row)
+    for name, value in fields.items():
+        values[LOG_INDEX[name]] = value
+    return tuple(values)
+
+
+def _with_task(row: Row, task: object) -> Row:
+    attributes = json.loads(row[-1]) if row[-1] else {}
+    attributes.setdefault("task", str(task))
+    return (*row[:-1], json.dumps(attributes))
+
+
+def _storable(row: Row) -> Row:
+    try:
+        return normalise_log([value if isinstance(value, (str, int)) else _plain(value) for value in row])
     except Exception:
-        # A wrong format string is a mistake in the caller, and still says something.
-        return f"{record.msg!r} with {len(record.args or ())} arguments that do not fit"
+        return normalise_log([0] * LOG_FIELDS.index("message") + ["a record that could not be made storable"])
 
 
-def _exception(record: logging.LogRecord) -> str | None:
-    if not record.exc_info or record.exc_info[1] is None:
-        return None
-    error = record.exc_info[1]
-    return _cut(" ".join(f"{type(error).__name__}: {error}".split()))
-
-
-def _stack(record: logging.LogRecord) -> str | None:
-    if record.exc_info and record.exc_info[1] is not None:
-        return _cut(logging.Formatter().formatException(record.exc_info))
-    return _cut(record.stack_info) if record.stack_info else None
-
-
-def _attributes(record: logging.LogRecord) -> str | None:
-    extras = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-    if not extras:
-        return None
-    text = json.dumps(extras, default=repr)
-    return text if len(text) <= TEXT_LIMIT else json.dumps({"too long": sorted(extras)[:20]})
-
-
-def _cut(text: str) -> str:
-    text = clean_text(text)
-    if len(text) <= TEXT_LIMIT:
-        return text
-    return f"{text[:TEXT_LIMIT]}... ({len(text) - TEXT_LIMIT} more characters)"
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, (bytes, float)) else str(value)

@@ -182,11 +182,11 @@ def test_a_record_too_large_for_a_frame_is_refused_before_anything_is_sent(
 
 def test_the_fullest_frame_is_one_that_the_agent_takes() -> None:
     """The client cuts frames so that none is refused for its size."""
-    from tabard.client import _payloads
+    from tabard.client import payloads as made
 
-    size = len(_payloads([record("")])[0])
+    size = len(made([record("")])[0])
     full = [record("x" * ((MAX_PAYLOAD // 200) - size)) for _ in range(MAX_RECORDS)]
-    payloads = _payloads(full)
+    payloads = made(full)
     assert max(map(len, payloads)) > MAX_PAYLOAD - 10_000
     assert sum(admit(payload).total for payload in payloads) == len(full)
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tabard.applog import IntakeHandler, sender
-from tabard.applog.record import TEXT_LIMIT, row_of
+from tabard.applog import LogHandler, delivery, role_handler
 from tabard.home import Home
 from tabard.records import LOG_INDEX
 from tests.unit.ground.listening import Listener
@@ -30,14 +29,14 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def handler(home: Home) -> Iterator[IntakeHandler]:
+def handler(home: Home) -> Iterator[LogHandler]:
     """A handler of the role ``recorder``, closed afterwards."""
-    made = IntakeHandler("recorder", home)
+    made = role_handler("recorder", home)
     yield made
     made.close()
 
 
-def speaking(handler: IntakeHandler) -> logging.Logger:
+def speaking(handler: LogHandler) -> logging.Logger:
     """A logger of nobody else, that speaks through ``handler``."""
     logger = logging.Logger("tabard.test")  # noqa: LOG001 -- one that ends with the test
     logger.addHandler(handler)
@@ -45,7 +44,7 @@ def speaking(handler: IntakeHandler) -> logging.Logger:
 
 
 @pytest.fixture
-def log(handler: IntakeHandler) -> logging.Logger:
+def log(handler: LogHandler) -> logging.Logger:
     """A logger that speaks through the handler only."""
     return speaking(handler)
 
@@ -65,17 +64,17 @@ def test_records_reach_the_agent_with_everything_known(home: Home, log: logging.
     said = {name: first[position] for name, position in LOG_INDEX.items()}
     assert said["message"] == "hello world"
     assert (said["severity"], said["level"], said["service"]) == (9, "INFO", "tabard-recorder")
-    assert (said["module"], said["process"]) == ("test_applog", os.getpid())
+    assert (said["module"], said["process"]) == ("test_role_handler", os.getpid())
     assert json.loads(said["attributes"]) == {"zone": "hq"}
     assert second[LOG_INDEX["exception"]] == "KeyError: 'k'"
     assert "Traceback" in second[LOG_INDEX["stack"]]
 
 
 def test_without_an_agent_the_file_has_the_records_and_the_agent_gets_them_later(
-    home: Home, log: logging.Logger, handler: IntakeHandler, monkeypatch: pytest.MonkeyPatch
+    home: Home, log: logging.Logger, handler: LogHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing that was said before the agent came is missing, and it comes once."""
-    monkeypatch.setattr(sender, "FIRST_RETRY", 0.01)
+    monkeypatch.setattr(delivery, "FIRST_RETRY", 0.01)
     for number in range(40):
         log.warning("early %d", number)
     while not (home.log / "recorder.log").exists():
@@ -107,7 +106,7 @@ def test_the_last_words_are_waited_for(home: Home) -> None:
     """Closing hands over what is left."""
     listener = Listener(home.socket("intake.sock"))
     try:
-        handler = IntakeHandler("broker", home)
+        handler = role_handler("broker", home)
         log = speaking(handler)
         for number in range(100):
             log.info("%d", number)
@@ -121,7 +120,7 @@ def test_the_last_words_are_waited_for(home: Home) -> None:
 
 def test_without_an_agent_the_last_words_are_in_the_file(home: Home) -> None:
     """A role that ends alone leaves its reason behind, and ends without waiting for anybody."""
-    handler = IntakeHandler("agent", home, closing=0)
+    handler = role_handler("agent", home, exit_wait=0)
     log = speaking(handler)
     log.critical("no space left")
     handler.close()
@@ -129,16 +128,22 @@ def test_without_an_agent_the_last_words_are_in_the_file(home: Home) -> None:
 
 
 def test_memory_is_bounded_and_the_loss_is_confessed(
-    home: Home, log: logging.Logger, handler: IntakeHandler, monkeypatch: pytest.MonkeyPatch
+    home: Home, log: logging.Logger, handler: LogHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond the bound the oldest go; the agent is told how many."""
-    monkeypatch.setattr(sender, "KEPT", 10)
-    monkeypatch.setattr(sender, "FIRST_RETRY", 0.01)
+    """Where there is neither an agent nor room on disk the oldest frames go; the agent is told how many."""
+    monkeypatch.setattr(delivery, "MOST_HELD", 4_000)
+    monkeypatch.setattr(delivery, "FIRST_RETRY", 0.01)
+    home.spool.rmdir()
+    home.spool.write_text("in the way")
     for number in range(100):
         log.info("%d", number)
+        assert number % 10 or not handler.wait(0.05), "it is not safe"
     listener = Listener(home.socket("intake.sock"))
     try:
-        records = listener.wait_for(11)
+        while not any("were lost" in record[MESSAGE] for record in listener.wait_for(1)):
+            log.info("more")
+            handler.wait(1)
+        records = list(listener.records)
     finally:
         listener.close()
     messages = [record[MESSAGE] for record in records]
@@ -148,47 +153,6 @@ def test_memory_is_bounded_and_the_loss_is_confessed(
     assert kept == [str(number) for number in range(100 - len(kept), 100)]
 
 
-def test_nothing_raises_into_the_role(home: Home, log: logging.Logger, handler: IntakeHandler) -> None:
-    """Wrong arguments, values without a text, lone surrogates, a log directory that is gone."""
-
-    class Mute:
-        def __str__(self) -> str:
-            raise RuntimeError("no words")
-
-        __repr__ = __str__
-
-    home.log.rmdir()
-    log.info(*("%d and %d", 1))
-    log.info(Mute())
-    log.info("x", extra={"mute": Mute()})
-    log.info("\ud800")
-    listener = Listener(home.socket("intake.sock"))
-    try:
-        messages = [record[MESSAGE] for record in listener.wait_for(3)]
-    finally:
-        listener.close()
-    assert "'%d and %d' with 1 arguments that do not fit" in messages
-    assert any("were lost" in message for message in messages)
-
-
-def test_long_texts_are_cut_and_say_so() -> None:
-    """One record cannot fill the memory that is there for a thousand."""
-    record = logging.LogRecord("x", logging.INFO, __file__, 1, "a" * (TEXT_LIMIT + 7), None, None)
-    record.extra = "b" * TEXT_LIMIT
-    row = row_of(record, "agent")
-    assert row[MESSAGE].endswith("... (7 more characters)")
-    assert json.loads(row[LOG_INDEX["attributes"]]) == {"too long": ["extra"]}
-
-
-@pytest.mark.parametrize(
-    ("level", "severity"), [(5, 1), (10, 5), (20, 9), (25, 9), (30, 13), (40, 17), (50, 21), (99, 21)]
-)
-def test_levels_become_severities(level: int, severity: int) -> None:
-    """The numbers are OpenTelemetry's."""
-    record = logging.LogRecord("x", level, __file__, 1, "m", None, None)
-    assert row_of(record, "agent")[LOG_INDEX["severity"]] == severity
-
-
 def test_a_forked_child_speaks_for_itself(home: Home, log: logging.Logger) -> None:
     """Web servers fork their workers after logging is set up: the child gets a thread and a source of its own."""
     listener = Listener(home.socket("intake.sock"))
@@ -196,8 +160,8 @@ def test_a_forked_child_speaks_for_itself(home: Home, log: logging.Logger) -> No
         log.info("parent")
         listener.wait_for(1)
         code = (
-            "import logging, os, sys; from tabard.applog import IntakeHandler; from tabard.home import Home\n"
-            "h = IntakeHandler('herald', Home(sys.argv[1])); l = logging.Logger('x'); l.addHandler(h)\n"
+            "import logging, os, sys; from tabard.applog import role_handler; from tabard.home import Home\n"
+            "h = role_handler('herald', Home(sys.argv[1])); l = logging.Logger('x'); l.addHandler(h)\n"
             "l.info('master')\n"
             "if os.fork() == 0:\n    l.info('worker'); h.close(); os._exit(0)\n"
             "os.wait(); h.close()\n"
@@ -233,13 +197,13 @@ def test_uncaught_errors_of_any_thread_are_recorded(home: Home) -> None:
     ]
 
 
-def test_a_role_that_is_killed_hard_leaves_no_thread_behind(home: Home, handler: IntakeHandler) -> None:
+def test_a_role_that_is_killed_hard_leaves_no_thread_behind(home: Home, handler: LogHandler) -> None:
     """A handler that never spoke has no thread; one that did ends it when closed."""
     before = threading.active_count()
-    quiet = IntakeHandler("agent", home)
+    quiet = role_handler("agent", home)
     assert threading.active_count() == before
     quiet.close()
-    spoke = IntakeHandler("agent", home, closing=0)
+    spoke = role_handler("agent", home, exit_wait=0)
     spoke.handle(logging.makeLogRecord({"msg": "x", "levelno": signal.SIGINT}))
     spoke.close()
     assert threading.active_count() == before

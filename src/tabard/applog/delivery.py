@@ -1,0 +1,207 @@
+"""The way of a process's frames to the agent: over the socket, or by way of the spool while there is no agent.
+
+Order is everything here. Frames are numbered from 1 under a source id that no other process ever has. What was
+posted and not accepted goes back in front of what was not posted; what the spool holds comes before what is in
+memory; and nothing newer is posted before it. So the agent, which takes a number once and never a smaller one
+after it, stores each frame once, whichever way it came.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import takewhile
+from typing import Final
+
+from tabard.applog.record import Packed
+from tabard.applog.spool import Spool
+from tabard.client import IntakeClient
+from tabard.errors import IntakeError
+from tabard.intake_frames import HEAD, RECORDS, frame
+
+FIRST_RETRY: Final = 0.5
+LONGEST_RETRY: Final = 15.0
+"""Seconds between two attempts to reach an agent, doubling from the first to the longest."""
+PATIENCE: Final = 5.0
+"""Seconds without a word about frames that were posted, after which an agent counts as absent."""
+GRACE: Final = 0.5
+"""Seconds an agent has to greet, before what waits for it is put aside."""
+MOST_HELD: Final = 4_194_304
+"""Bytes of frames that wait in memory: for an agent that is slow, and where no spool can be written."""
+_POSTS: Final = 32
+"""Frames posted at a step."""
+
+
+class Frame:
+    """A numbered frame in memory."""
+
+    __slots__ = ("data", "number", "records", "told")
+
+    def __init__(self, number: int, packed: Packed) -> None:
+        self.number = number
+        self.records = packed.records
+        self.data = frame(RECORDS, number, packed.payload)
+        self.told = False
+        """Whether a person could read it in the local file."""
+
+
+class Delivery:
+    """Used by one thread. ``tell`` is given the records of each frame that no agent took, as a payload, once."""
+
+    def __init__(self, client: IntakeClient, spool: Spool, tell: Callable[[bytes], None]) -> None:
+        self._client = client
+        self._spool = spool
+        self._tell = tell
+        self._number = 0
+        self._waiting: deque[Frame] = deque()
+        self._held = 0
+        self._posted: deque[Frame] = deque()
+        """Those of memory; what was posted out of the spool is still there."""
+        self._replay: Iterator[tuple[int, bytes]] | None = None
+        self._greeting = False
+        self._pause = FIRST_RETRY
+        self._heard = 0.0
+        self.next_try = 0.0
+        """When an agent is looked for again, in monotonic seconds."""
+        self.connected = False
+        self.lost = 0
+        """Records given up because there was no room for them anywhere."""
+
+    def take(self, packed: Packed) -> None:
+        """Number records and keep them until they are delivered."""
+        self._number += 1
+        made = Frame(self._number, packed)
+        self._waiting.append(made)
+        self._held += len(made.data)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether an agent is to say something, or is about to be sent something."""
+        return self._greeting or (self.connected and not self.delivered)
+
+    @property
+    def spooling(self) -> bool:
+        """Whether the spool holds something that no agent has."""
+        return self._spool.open
+
+    @property
+    def delivered(self) -> bool:
+        """Whether an agent has said of everything that it is kept."""
+        return not self._waiting and not self._posted and not self._client.unanswered and not self._spool.open
+
+    @property
+    def safe(self) -> bool:
+        """Whether everything is with an agent or in the spool."""
+        return not self._waiting and not self._posted
+
+    def step(self, now: float, wait: float = 0.0) -> None:
+        """Do what can be done now, waiting at most ``wait`` seconds for the agent's next word."""
+        try:
+            if not self.connected and not self._greeting and now >= self.next_try:
+                self._call(now)
+            if self._greeting:
+                self._listen(now, wait)
+            elif self.connected:
+                self._converse(now, wait)
+        except (IntakeError, OSError):
+            self._gone(now)
+        if not self.connected and not (self._greeting and now - self._heard < GRACE):
+            self._put_aside()
+
+    def finish(self) -> None:
+        """Leave what is not delivered to the spool, and end."""
+        self._gone(0.0)
+        self._put_aside()
+        if self._spool.open and self._client.accepted >= self._spool.last:
+            self._spool.remove()
+        self._spool.close()
+
+    def abandon(self) -> None:
+        """Close what a forked child inherited, without a word to anybody."""
+        self._client.close()
+        self._spool.close()
+
+    # --- pieces ----------------------------------------------------------------------------
+
+    def _call(self, now: float) -> None:
+        self._client.open()
+        self._greeting, self._heard = True, now
+
+    def _listen(self, now: float, wait: float) -> None:
+        if self._client.greeted(wait):
+            self._greeting, self.connected, self._heard = False, True, now
+            self._replay = self._spool.frames(self._client.accepted) if self._spool.open else None
+        elif now - self._heard > PATIENCE:
+            raise IntakeError("the agent does not answer", expected="a welcome")
+
+    def _converse(self, now: float, wait: float) -> None:
+        before = self._client.unanswered
+        posted = self._post()
+        self._client.collect(0.0 if posted else wait)
+        if self._client.unanswered < before + posted or not self._client.unanswered:
+            self._heard = now
+            self._pause = FIRST_RETRY
+        self._settle()
+        if self._held > MOST_HELD or now - self._heard > PATIENCE:
+            raise IntakeError("the agent does not keep up", expected="answers", found="silence")
+
+    def _post(self) -> int:
+        """Post what there is room for, the spool's frames first; how many."""
+        posted = 0
+        while posted < _POSTS and (self._replay or self._waiting) and self._client.room():
+            if self._replay is not None:
+                found = next(self._replay, None)
+                if found is None:
+                    self._replay = None
+                    continue
+                self._client.post(*found)
+            else:
+                made = self._waiting.popleft()
+                self._held -= len(made.data)
+                self._posted.append(made)
+                self._client.post(made.number, made.data)
+            posted += 1
+        return posted
+
+    def _settle(self) -> None:
+        """Forget what the agent has, and what it refused; the file, when it has all of it."""
+        refused = {number for number, _ in self._client.refused}
+        if refused:
+            self.lost += sum(made.records for made in self._posted if made.number in refused)
+            self._posted = deque(made for made in self._posted if made.number not in refused)
+            self._client.refused.clear()
+        while self._posted and self._posted[0].number <= self._client.accepted:
+            self._posted.popleft()
+        if (
+            self._spool.open
+            and self._replay is None
+            and (self._client.accepted >= self._spool.last or not self._client.unanswered)
+        ):
+            self._spool.remove()
+
+    def _gone(self, now: float) -> None:
+        """No agent: what was posted and not accepted is in front again."""
+        self._client.forget()
+        self._greeting = self.connected = False
+        self._replay = None
+        while self._posted and self._posted[0].number <= self._client.accepted:
+            self._posted.popleft()
+        while self._posted:
+            made = self._posted.pop()
+            self._held += len(made.data)
+            self._waiting.appendleft(made)
+        self.next_try = now + self._pause
+        self._pause = min(2 * self._pause, LONGEST_RETRY)
+
+    def _put_aside(self) -> None:
+        """Move what is in memory to the spool, in order, and let people read it; drop the oldest of the rest."""
+        untold = list(takewhile(lambda made: not made.told, reversed(self._waiting)))
+        for made in reversed(untold):
+            made.told = True
+            self._tell(made.data[HEAD.size :])
+        while self._waiting and self._spool.append(self._waiting[0].number, self._waiting[0].data):
+            self._held -= len(self._waiting.popleft().data)
+        while self._held > MOST_HELD:
+            made = self._waiting.popleft()
+            self._held -= len(made.data)
+            self.lost += made.records

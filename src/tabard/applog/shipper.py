@@ -1,0 +1,291 @@
+"""The thread between an application and the agent: it makes rows of what was logged, in batches, and delivers them.
+
+The application's threads only append to a queue. They wake the thread when it sleeps, and take no lock that
+anybody could hold while something slow happens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+import msgpack
+
+from tabard.applog.capture import Entry, capture
+from tabard.applog.delivery import Delivery
+from tabard.applog.localfile import LocalFile
+from tabard.applog.record import Row, Speaker, pack, rows_of, threads_of
+from tabard.applog.spool import Spool
+from tabard.client import IntakeClient
+from tabard.home import Home
+from tabard.records import MAX_RECORDS
+
+MOST_QUEUED: Final = 10_000
+"""Records that wait for the thread; beyond it the newest are lost, and counted."""
+LINGER: Final = 0.02
+"""Seconds that records wait for company. A killed process loses what it logged in them."""
+CONNECT: Final = 1.0
+"""Seconds that the kernel may take to connect, or to take a frame."""
+_IDLE: Final = 60.0
+_LOST: Final = "%d records of this process were lost"
+_BATCHES: Final = 16
+"""Batches taken before the agent has its turn."""
+_SLACK: Final = 3.0
+"""Seconds beyond the agreed ones that the end may take: a file is written then."""
+_FAULTS: Final = frozenset({signal.SIGSEGV, signal.SIGFPE, signal.SIGILL, signal.SIGBUS, signal.SIGABRT})
+_NAMES: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+
+
+class Plan(NamedTuple):
+    """What a handler was told: who speaks, where to, and the bounds."""
+
+    speaker: Speaker
+    home: Home
+    name: str
+    """Of the local file, without its ending."""
+    exit_wait: float
+    """Seconds the end may wait for the agent; 0: it is not asked any more."""
+    file: str
+    """``absent``, ``always`` or ``never``: when the local file is written."""
+    file_bytes: int
+    file_count: int
+    file_age: float
+    spool_bytes: int
+
+
+class Shipper:
+    """A queue and the one thread that empties it, started by the first record. Belongs to one process."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._pid = os.getpid()
+        self._lock = threading.RLock()  # not held by anything slow, and a signal handler may log within
+        self._bell = (
+            threading.Lock()
+        )  # released to wake the thread: unlike an Event, safe in a signal handler
+        self._bell.acquire()
+        self._thread: threading.Thread | None = None
+        self._ident: int | None = None
+        self._ended = False
+        self._lost = 0
+        # The rest but the queue belongs to the thread. It imports nothing: in a child forked meanwhile, a module
+        # that was half imported stays so for ever.
+        self._file = _local_file(plan)
+        self._delivery = _delivery(plan, self._pid, self._tell)
+        self._marks: deque[threading.Event] = deque()
+        self.queue: deque[Entry | threading.Event] = deque()
+        self.asleep = True
+        """Whether the thread has to be woken to see what is in the queue."""
+        self.closed = False
+
+    # --- for the application's threads -----------------------------------------------------
+
+    def wake(self) -> None:
+        """Let the thread look into the queue; start it when there is none."""
+        self.asleep = False
+        if self._thread is None and not self._ended:
+            with self._lock:
+                if self._thread is None:
+                    thread = threading.Thread(target=self._run, name="tabard-log", daemon=True)
+                    self._thread = thread
+                    try:
+                        thread.start()
+                    except RuntimeError:  # no more threads, or the interpreter ends: `close` does it then
+                        self._thread, self.asleep = None, True
+                        return
+        with contextlib.suppress(RuntimeError):  # it rings already
+            self._bell.release()
+
+    def lose(self) -> None:
+        """Count a record that cannot be kept; the agent is told how many there were."""
+        with self._lock:
+            self._lost += 1
+
+    def wait(self, seconds: float) -> bool:
+        """Whether all that was logged before is with an agent, or in the spool, within ``seconds``."""
+        if self.closed or (self._thread is None and not self.queue):
+            return True
+        mark = threading.Event()
+        self.queue.append(mark)
+        self.wake()
+        return mark.wait(seconds)
+
+    def close(self) -> None:
+        """Deliver for as long as agreed, leave the rest to the spool, end."""
+        if self.closed:
+            return
+        self._ended = self.closed = True
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            self.wake()
+            thread.join(self._plan.exit_wait + _SLACK)
+        elif self.queue and thread is None:
+            self._run()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of what belongs to the parent."""
+        self.closed = self._ended = True
+        self._delivery.abandon()
+        if self._file is not None:
+            self._file.close()
+
+    def state(self) -> dict[str, Any]:
+        """Whether an agent takes records now, how many wait for the thread, and how many were lost."""
+        delivery = self._delivery
+        return {
+            "connected": delivery.connected,
+            "spooling": delivery.spooling,
+            "queued": len(self.queue),
+            "lost": self._lost + delivery.lost,
+        }
+
+    # --- the thread ------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        if self._thread is threading.current_thread():
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _FAULTS)
+        self._ident = threading.get_ident()
+        delivery = self._delivery
+        while not self._ended:
+            try:
+                self._turn(delivery)
+            except Exception:  # whatever it is, the application must not notice, and the next turn may work
+                self.lose()
+                time.sleep(LINGER)
+        try:
+            self._finish(delivery)
+        except Exception:
+            delivery.finish()
+        for mark in self._marks:
+            mark.set()
+        if self._file is not None:
+            self._file.close()
+
+    def _turn(self, delivery: Delivery) -> None:
+        """Take what is queued and let the agent have its turn; then wait for what comes first."""
+        self._confess(delivery)
+        self._take(delivery, _BATCHES)
+        now = time.monotonic()
+        delivery.step(now)
+        self._answer_marks(delivery)
+        if self.queue:
+            return
+        if delivery.under_way:
+            delivery.step(time.monotonic(), LINGER)
+            self._answer_marks(delivery)
+        elif delivery.safe and delivery.delivered:
+            self._sleep(_IDLE)
+        else:
+            self._sleep(max(delivery.next_try - now, LINGER))
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep until a record comes; then wait for its company."""
+        self.asleep = True
+        if not self.queue and not self._ended:
+            self._bell.acquire(timeout=seconds)
+        else:
+            self._bell.acquire(blocking=False)
+        self.asleep = False
+        if self.queue and not self._ended and not self._marked():
+            time.sleep(LINGER)
+
+    def _marked(self) -> bool:
+        """Whether somebody waits for the newest record."""
+        try:
+            return isinstance(self.queue[-1], threading.Event)
+        except IndexError:
+            return False
+
+    def _take(self, delivery: Delivery, batches: int) -> None:
+        """Make frames of what is queued."""
+        for _ in range(batches):
+            entries = list(self._fetch())
+            if not entries:
+                return
+            own = self._ident
+            if own in threads_of(entries):  # what this thread logs itself would never end
+                entries = [entry for entry in entries if own not in threads_of([entry])]
+            self._keep(delivery, entries)
+
+    def _fetch(self) -> Iterator[Entry]:
+        queue = self.queue
+        for _ in range(min(len(queue), MAX_RECORDS)):
+            entry = queue.popleft()
+            if isinstance(entry, tuple):
+                yield entry
+            else:
+                self._marks.append(entry)
+
+    def _keep(self, delivery: Delivery, entries: list[Entry]) -> None:
+        rows = self._rows(entries)
+        if self._file is not None and self._plan.file == "always":
+            self._file.write(rows)
+        for packed in pack(rows):
+            delivery.take(packed)
+
+    def _rows(self, entries: list[Entry]) -> list[Row]:
+        try:
+            return rows_of(entries, self._plan.speaker, self._pid)
+        except Exception:
+            if len(entries) == 1:
+                self.lose()
+                return []
+            return [row for entry in entries for row in self._rows([entry])]
+
+    def _answer_marks(self, delivery: Delivery) -> None:
+        if self._marks and delivery.safe:
+            while self._marks:
+                self._marks.popleft().set()
+
+    def _confess(self, delivery: Delivery) -> None:
+        """Put one record in the place of those that were lost."""
+        if not (self._lost or delivery.lost) or not (delivery.connected or self._ended):
+            return
+        with self._lock:
+            lost, self._lost = self._lost + delivery.lost, 0
+            delivery.lost = 0
+        record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, _LOST, (lost,), None)
+        record.lost = lost
+        self._keep(delivery, [capture(record)])
+
+    def _finish(self, delivery: Delivery) -> None:
+        """The end: everything to the agent in the agreed time, the rest to the spool."""
+        deadline = time.monotonic() + self._plan.exit_wait
+        self._confess(delivery)
+        self._take(delivery, MOST_QUEUED)
+        if self._plan.exit_wait:
+            delivery.next_try = 0.0
+        while not delivery.delivered and (now := time.monotonic()) < deadline:
+            delivery.step(now, min(LINGER, deadline - now))
+            if not delivery.under_way:
+                break  # nobody is there
+            self._take(delivery, _BATCHES)
+        self._take(delivery, MOST_QUEUED)
+        delivery.finish()
+
+    def _tell(self, payload: bytes) -> None:
+        if self._file is not None and self._plan.file == "absent":
+            self._file.write(msgpack.unpackb(payload))
+
+
+def _local_file(plan: Plan) -> LocalFile | None:
+    if plan.file == "never":
+        return None
+    path = plan.home.log / f"{plan.name}.log"
+    return LocalFile(path, most=plan.file_bytes, files=plan.file_count, age=plan.file_age)
+
+
+def _delivery(plan: Plan, process: int, tell: Callable[[bytes], None]) -> Delivery:
+    """The way to the agent, under a source id that no other process ever has."""
+    name = "".join(letter if letter in _NAMES else "_" for letter in plan.speaker.service)[:64]
+    source = f"{name.lstrip('.') or 'application'}-{process}-{os.urandom(6).hex()}"
+    service = plan.speaker.service[:128] if plan.speaker.service.isprintable() else name
+    client = IntakeClient(plan.home.socket("intake.sock"), source, service=service, timeout=CONNECT)
+    return Delivery(client, Spool(plan.home.spool, source, service, plan.spool_bytes), tell)

@@ -1,0 +1,222 @@
+"""What is kept of a record at the moment it is logged: nothing hostile gets through, nothing that changes is deferred."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tabard.applog.capture import MORE, TEXT_LIMIT, capture
+from tabard.applog.record import Speaker, pack, row_of, rows_of, severity
+from tabard.client import MAX_PAYLOAD
+from tabard.records import LOG_INDEX, LOG_WIDTH, MAX_RECORDS
+
+WHO = Speaker("shop", product="acme", user2="u2", package="shop", version="1.4")
+
+
+class Mute:
+    """Has no text at all."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+class Ill(Exception):
+    """An exception that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise ValueError("ill")
+
+
+def record(msg: object, *args: object, **extra: Any) -> logging.LogRecord:
+    """What a logger would make."""
+    return logging.Logger("t").makeRecord("t", logging.INFO, __file__, 7, msg, args, None, "f", extra or None)
+
+
+def row(made: logging.LogRecord) -> dict[str, Any]:
+    """It, as a record by field names."""
+    values = row_of(made, WHO, 42)
+    assert len(values) == LOG_WIDTH
+    return {name: values[position] for name, position in LOG_INDEX.items()}
+
+
+def test_a_row_has_every_field_of_its_speaker_and_place() -> None:
+    """Who, where, what."""
+    said = row(record("%s x %d", "a", 3))
+    assert said["message"] == "a x 3"
+    assert (said["service"], said["product"], said["system"], said["user2"]) == ("shop", "acme", None, "u2")
+    assert (said["package"], said["version"], said["process"]) == ("shop", "1.4", 42)
+    assert (said["logger"], said["function"], said["line"], said["level"]) == ("t", "f", 7, "INFO")
+
+
+def test_a_mutable_argument_is_made_text_at_once() -> None:
+    """What the application does to it later does not change what it said."""
+    basket = ["a"]
+    entry = capture(record("basket %s", basket))
+    mapping = {"k": basket}
+    other = capture(record("basket %(k)s", mapping))
+    basket.append("b")
+    mapping["k"] = []
+    assert [each[LOG_INDEX["message"]] for each in rows_of([entry, other], WHO, 1)] == [
+        "basket ['a']",
+        "basket ['a']",
+    ]
+
+
+def test_plain_arguments_are_left_to_the_background() -> None:
+    """Then nothing is formatted by the thread that logs."""
+    entry = capture(record("%s %d %.2f", "a", 1, 0.5))
+    assert "%s %d %.2f" in entry
+    assert entry[MORE] is None
+
+
+def test_later_changes_of_the_record_change_nothing() -> None:
+    """Handlers that colour a level in place are common."""
+    made = record("m")
+    entry = capture(made)
+    made.levelname, made.msg = "\x1b[31mINFO", "other"
+    (said,) = rows_of([entry], WHO, 1)
+    assert (said[LOG_INDEX["level"]], said[LOG_INDEX["message"]]) == ("INFO", "m")
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (record("%d and %d", 1), "'%d and %d' with 1 arguments that do not fit"),
+        (record("%d", "x"), "'%d' with 1 arguments that do not fit"),
+        (record("none", 1), "'none' with 1 arguments that do not fit"),
+        (record(Mute()), "<Mute whose text raised RuntimeError>"),
+        (record("%s", Mute()), "'%s' with 1 arguments that do not fit"),
+        (record(Mute(), 1), "<Mute whose repr raised RuntimeError> with 1 arguments that do not fit"),
+        (record(None), "None"),
+        (record(b"bytes"), "b'bytes'"),
+        (record(""), ""),
+    ],
+)
+def test_what_cannot_be_formatted_still_says_something(made: logging.LogRecord, expected: str) -> None:
+    """A mistake in a logging call is no reason to lose what it was about, or to raise."""
+    assert row(made)["message"] == expected
+
+
+def test_an_exception_that_cannot_be_shown_is_named() -> None:
+    """Its trace is there, its text is not."""
+    try:
+        raise Ill
+    except Ill:
+        made = record("failed")
+        made.exc_info = sys.exc_info()
+    said = row(made)
+    assert said["exception"] == "Ill: <Ill whose text raised ValueError>"
+    assert "Traceback" in said["stack"]
+
+
+def test_exc_info_without_an_exception_is_none() -> None:
+    """``logger.exception`` outside of a handler."""
+    made = record("m")
+    made.exc_info = (None, None, None)
+    assert (row(made)["exception"], row(made)["stack"]) == (None, None)
+
+
+def test_extras_are_attributes_or_the_fields_they_name() -> None:
+    """By our names or by those of the original; what JSON does not have is shown as text."""
+    said = row(
+        record("m", SYSTEM_ID="s1", user1="u", trace_id="t9", item=[1], odd=Mute(), package_version="2")
+    )
+    assert (said["system"], said["user1"], said["trace_id"], said["version"]) == ("s1", "u", "t9", "2")
+    assert json.loads(said["attributes"]) == {"item": [1], "odd": "<Mute whose repr raised RuntimeError>"}
+
+
+def test_extras_that_json_cannot_have_are_shown() -> None:
+    """A list within itself, a key that is no text."""
+    knot: list[Any] = []
+    knot.append(knot)
+    assert json.loads(row(record("m", knot=knot))["attributes"]) == {"knot": "[[...]]"}
+
+
+def test_long_texts_are_cut_and_say_so() -> None:
+    """One record cannot fill the memory that is there for thousands."""
+    said = row(record("a" * (TEXT_LIMIT + 7), extra="b" * TEXT_LIMIT))
+    assert said["message"].endswith("... (7 more characters)")
+    assert json.loads(said["attributes"]) == {"too long": ["extra"]}
+    assert row(record("%s", "a" * (TEXT_LIMIT + 7)))["message"].endswith("... (7 more characters)")
+
+
+def test_the_largest_record_fits_a_frame() -> None:
+    """Every text as long as it may be, each letter four bytes: it is still sent."""
+    made = record("\N{GRINNING FACE}" * TEXT_LIMIT, extra="\N{GRINNING FACE}" * 3_000)
+    made.exc_text = made.stack_info = "\N{GRINNING FACE}" * TEXT_LIMIT
+    (packed,) = pack([row_of(made, WHO, 1)])
+    assert len(packed.payload) <= MAX_PAYLOAD
+
+
+def test_what_is_logged_while_a_text_is_made_is_kept_without_making_another() -> None:
+    """An object whose text logs the object would never end."""
+    entries = []
+
+    class Talker:
+        def __str__(self) -> str:
+            entries.append(capture(record("%s", self)))
+            return "talker"
+
+    entries.append(capture(record("%s", Talker())))
+    messages = [each[LOG_INDEX["message"]] for each in rows_of(entries, WHO, 1)]
+    assert messages == ["a record logged while another was being made into text", "talker"]
+
+
+def test_rows_that_msgpack_refuses_are_made_storable() -> None:
+    """A level without a proper name, a lone surrogate, a number beyond 64 bits: each is sent as text."""
+    odd = record("\ud800")
+    odd.levelname = object()  # type: ignore[assignment]
+    odd.lineno = 2**70
+    (packed,) = pack(rows_of([capture(odd), capture(record("well"))], WHO, 1))
+    first, second = msgpack.unpackb(packed.payload)
+    assert (first[LOG_INDEX["message"]], second[LOG_INDEX["message"]]) == ("\ufffd", "well")
+    assert packed.records == 2
+
+
+@given(st.lists(st.integers(0, 300_000), max_size=12), st.integers(0, 600))
+def test_rows_are_packed_into_frames_that_hold_them(sizes: list[int], small: int) -> None:
+    """In order, each once, within the bounds of a frame."""
+    rows = [row_of(record("x"), WHO, 1)] * small
+    message = LOG_INDEX["message"]
+    rows = [(*each[:message], str(at), *each[message + 1 :]) for at, each in enumerate(rows)]
+    rows += [(*row_of(record("x"), WHO, 1)[:-1], "a" * size) for size in sizes]
+    packed = pack(rows)
+    found = [each for one in packed for each in msgpack.unpackb(one.payload, use_list=False)]
+    assert found == rows
+    assert all(len(one.payload) <= MAX_PAYLOAD and one.records <= MAX_RECORDS for one in packed)
+
+
+@given(
+    st.one_of(st.text(), st.integers(), st.none(), st.binary(), st.floats(), st.lists(st.text())),
+    st.lists(
+        st.one_of(st.text(), st.integers(), st.none(), st.binary(), st.lists(st.integers())), max_size=4
+    ),
+)
+def test_whatever_is_logged_becomes_a_record(msg: object, args: list[object]) -> None:
+    """Never an exception, always a frame that can be decoded, and the text that Python makes where it makes one."""
+    made = record(msg, *args)
+    (packed,) = pack([row_of(made, WHO, 1)])
+    (said,) = msgpack.unpackb(packed.payload)
+    try:
+        expected = made.getMessage()
+    except Exception:
+        return
+    if expected.isprintable():
+        assert said[LOG_INDEX["message"]] == expected
+
+
+@pytest.mark.parametrize(
+    ("level", "number"), [(5, 1), (10, 5), (20, 9), (25, 9), (30, 13), (40, 17), (50, 21), (99, 21), ("x", 0)]
+)
+def test_levels_become_severities(level: object, number: int) -> None:
+    """The numbers are OpenTelemetry's."""
+    assert severity(level) == number
