@@ -17,6 +17,8 @@ class FileStat(NamedTuple):
     identity: tuple[int, int]
     """Device and inode: two files are one when this is equal."""
     size: int
+    owner: int | None = None
+    """The user it belongs to, where that is known."""
 
 
 class File(Protocol):
@@ -155,7 +157,7 @@ class RealDisk:
         """Identity and size of the name itself, None when there is none."""
         with suppress(FileNotFoundError):
             found = os.lstat(path)
-            return FileStat((found.st_dev, found.st_ino), found.st_size)
+            return FileStat((found.st_dev, found.st_ino), found.st_size, found.st_uid)
         return None
 
     def rename(self, old: str, new: str) -> None:

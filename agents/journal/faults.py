@@ -55,12 +55,17 @@ class Faults:
         for key in [key for key in self._known if key[0] in kinds]:
             del self._known[key]
 
-    def refused(self, what: str, where: str, error: OSError) -> DiskRefused:
-        """Remember the `error` that the disk answered with, and the exception to raise for it."""
-        kind, hint = _judged(error)
+    def refused(self, what: str, where: str, error: OSError, *, hint: str = "") -> DiskRefused:
+        """Remember the `error` that the disk answered with, and the exception to raise for it.
+
+        `hint` is what to do about it, where that is known better than from the error alone.
+        """
+        kind, usual = _judged(error)
+        hint = hint or usual
         detail = error.strerror or str(error)
         self.note(kind, where, f"{what}: {detail}")
-        return DiskRefused(what, expected="a disk that can be written", found=detail, where=where, hint=hint)
+        expected = "a file that can be opened" if hint != usual else "a disk that can be written"
+        return DiskRefused(what, expected=expected, found=detail, where=where, hint=hint)
 
     def list(self) -> tuple[Fault, ...]:
         """The faults known, oldest first."""

@@ -18,10 +18,11 @@ from tabard.agents.journal.faults import DiskRefused, Fault, Faults
 from tabard.agents.journal.gaps import GapMaker
 from tabard.agents.journal.limits import MAX_SEGMENTS, Limits, Stats
 from tabard.agents.journal.pen import Pen
+from tabard.agents.journal.placing import account_for
 from tabard.agents.journal.quota import Quota
 from tabard.agents.journal.reader import SegmentReader
 from tabard.agents.journal.recent import Recent
-from tabard.agents.journal.recover import Recovery, account_for
+from tabard.agents.journal.recover import Recovery
 from tabard.agents.journal.segment import Prior, Segment
 from tabard.agents.journal.shelf import Shelf
 from tabard.agents.journal.writer import SyncJob
@@ -95,7 +96,7 @@ class Journal:
         owner = Owner(boot, node, zone, version)
         author = Author(stream, owner, clock=clock, seal=seal, entropy=entropy)
         journal = cls(Shelf(disk, directory, Faults(clock)), author, limits)
-        journal._recover()
+        journal._recover(remembered=False)
         # What fails here is noted as a fault. Reading works, and append and sync try again.
         with suppress(DiskRefused):
             journal.sync()  # what a process that was killed left
@@ -104,20 +105,20 @@ class Journal:
             journal.sync()
         return journal
 
-    def _recover(self) -> None:
+    def _recover(self, *, remembered: bool) -> None:
+        """Read the files; unless this process itself has `remembered` how far they went, by the note of it."""
         recovery = Recovery(self._shelf, self._catalog, self._reader, self._gaps, self.stream)
         boot = self._author.owner.boot
-        try:
-            found = recovery.run(boot)
-        except OSError as error:
-            raise self._shelf.refused("the journal cannot be read now", error) from error
         pen = self._pen
+        try:
+            found = recovery.run(boot, None if remembered else pen.tidemark.read())
+        except OSError as error:
+            raise self._shelf.unreadable(error) from error
         pen.marks = found.marks
-        pen.next_number = found.next_number
+        pen.next_number = max(pen.next_number, found.next_number)
         self._time.resume(found.last, found.kept)
         pen.unsynced.owe(found.unsynced)
-        power = found.last is not None and found.last.boot != boot and not found.closed
-        pen.next_opening = Opening("start", clean=found.closed, power=power, lost=found.lost)
+        pen.next_opening = Opening("start", clean=found.closed, power=found.power, lost=found.lost)
 
     def _reload(self) -> None:
         """Read the files that were replaced; the next epoch follows what is there. Raises DiskRefused."""
@@ -127,7 +128,7 @@ class Journal:
         self._recent.clear()
         self._quota.clear()
         marks = self._pen.marks
-        self._recover()
+        self._recover(remembered=True)
         self._pen.marks = marks  # what was accepted is accounted for, so nothing is to be read again
         for missing in account_for(self._catalog, self._replaced, self._missing):
             self._reader.mend(missing)
@@ -308,6 +309,7 @@ class Journal:
         try:
             self._pen.mark_closed()
             self.sync()
+            self._pen.note_closed()
         finally:
             self._pen.drop()
 

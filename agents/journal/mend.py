@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from tabard.agents.journal.frames import (
     CLOSE,
+    MAGIC,
     MARKS,
+    PREFIX_BYTES,
     Damage,
     Found,
     encode_batch,
@@ -52,6 +54,8 @@ class Mended:
     """Encoded marks of its frames, in order."""
     torn: Damage | None = None
     """What follows the last usable frame, when it is none."""
+    unfinished: bool = False
+    """That may be the beginning of a frame whose writer died in it, so that nobody was ever told of it."""
 
     @property
     def damaged(self) -> bool:
@@ -91,6 +95,7 @@ class _Mender:
             self._put_gap(end, out.expect.digest)
         elif end is None and self._ruined > out.last:
             self._put_gap(self._ruined, self._ruined_digest)
+        out.unfinished = out.torn is not None and _may_be_unfinished(data, out.torn, out.last + 1)
         return out
 
     def _note_ruin(self, damage: Damage) -> bool:
@@ -125,6 +130,15 @@ class _Mender:
         dropped = Dropped(out.expect.epoch, out.last + 1, last, out.digest, after)
         out.index.add_gap(self._gaps.make(dropped, self._reason))
         out.last, out.digest = last, after
+
+
+def _may_be_unfinished(data: bytes, torn: Damage, next_seq: int) -> bool:
+    """Whether bytes at the end are the beginning of one frame that would have come next."""
+    size = torn.end - torn.offset
+    if torn.prefix is None:
+        magic = data[torn.offset : torn.offset + len(MAGIC)]
+        return size < PREFIX_BYTES and MAGIC.startswith(magic)
+    return not torn.whole and (torn.prefix.kind not in KINDS or torn.prefix.first == next_seq)
 
 
 def mended_head(head: Head, mended: Mended) -> Head:

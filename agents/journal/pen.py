@@ -11,6 +11,8 @@ from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.limits import MAX_MARKS
 from tabard.agents.journal.segment import Head, Prior, Segment
 from tabard.agents.journal.shelf import Shelf
+from tabard.agents.journal.tidemark import FILE as TIDEMARK
+from tabard.agents.journal.tidemark import Note, Tidemark
 from tabard.agents.journal.unsynced import Unsynced
 from tabard.agents.journal.writer import SyncJob, Writer, start_segment
 from tabard.brokers.wire.batch import NO_DIGEST, Batch
@@ -31,6 +33,7 @@ class Pen:
         self.writer: Writer | None = None
         """The segment being written, None until an epoch could be begun."""
         self.unsynced = Unsynced(shelf)
+        self.tidemark = Tidemark(shelf.disk, shelf.path(TIDEMARK))
         self.marks: dict[str, Any] = {}
         self.next_number = 1
         self.next_opening = Opening("start")
@@ -150,6 +153,14 @@ class Pen:
         except OSError as error:
             raise self._shelf.refused("a sync failed", error) from error
         self._shelf.faults.clear("full", "read-only", "failing")
+        self._note_tide()
+
+    def _note_tide(self, *, closed: bool = False) -> None:
+        """Leave word of how far all is durable; before anybody is shown it."""
+        tip = self.unsynced.tip
+        if tip is not None and self.unsynced.newest:
+            boot = self._author.owner.boot
+            self.tidemark.write(Note(self.unsynced.newest, tip.epoch, tip.last, tip.digest, boot, closed))
 
     def replaced(self) -> bool:
         """Whether somebody replaced, cut or removed the file that is being written."""
@@ -171,8 +182,14 @@ class Pen:
         except OSError as error:
             raise self._shelf.refused("the journal cannot be closed", error) from error
 
+    def note_closed(self) -> None:
+        """Leave word that the end written by `mark_closed` is durable."""
+        if self.writer is not None and not self.writer.broken:
+            self._note_tide(closed=True)
+
     def drop(self) -> None:
         """Close all files as they are."""
+        self.tidemark.close()
         self.unsynced.clear()
         if self.writer is not None:
             self.writer.retire()

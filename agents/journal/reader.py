@@ -13,7 +13,7 @@ from tabard.agents.journal.frames import PREFIX_BYTES, Found, read_frame, read_p
 from tabard.agents.journal.gaps import DAMAGED, MISSING, GapMaker
 from tabard.agents.journal.mend import Expect, Mended, mend, mended_head, mended_image
 from tabard.agents.journal.segment import FIRST_FRAME, Index, Segment
-from tabard.agents.journal.shelf import Shelf, passing
+from tabard.agents.journal.shelf import Shelf, blameless, passing
 from tabard.brokers.wire.batch import KINDS, Batch
 
 CACHED: Final = 8
@@ -62,8 +62,9 @@ class SegmentReader:
                     return batch
                 self.mend(segment)
         except OSError as error:
-            if not passing(error):
+            if not blameless(error):
                 raise
+            self._shelf.faults.refused("a segment cannot be read now", self._shelf.path(segment.name), error)
         return None
 
     def _read_place(self, segment: Segment, index: Index, place: int) -> Batch | None:
@@ -72,7 +73,7 @@ class SegmentReader:
         try:
             file = self._shelf.disk.open(self._shelf.path(segment.name))
         except OSError as error:
-            if passing(error):
+            if blameless(error):
                 raise
             return None
         try:
@@ -101,7 +102,7 @@ class SegmentReader:
         try:
             file = self._shelf.disk.open(self._shelf.path(segment.name))
         except OSError as error:
-            if passing(error):
+            if blameless(error):
                 raise
             return None
         try:
@@ -123,7 +124,7 @@ class SegmentReader:
         except FileNotFoundError:
             data, reason = b"", without
         except OSError as error:
-            if passing(error):
+            if blameless(error):
                 raise
             data, reason = b"", DAMAGED
         head = segment.head

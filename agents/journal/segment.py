@@ -10,7 +10,16 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from tabard.agents.journal.frames import HEAD, MARKS, Found, encode_frame, read_frame, read_prefix
+from tabard.agents.journal.frames import (
+    HEAD,
+    MAGIC,
+    MARKS,
+    PREFIX_BYTES,
+    Found,
+    encode_frame,
+    read_frame,
+    read_prefix,
+)
 from tabard.agents.journal.limits import BLOCK, MAX_MARKS
 from tabard.brokers.wire.batch import DIGEST_BYTES, EPOCH_BYTES, NO_DIGEST, Batch
 from tabard.brokers.wire.codec import pack, unpack
@@ -201,6 +210,17 @@ def _head_from(value: Any) -> Head:
     if not fits:
         raise ValueError(repr(value)[:80])
     return head._replace(prior=prior)
+
+
+def unfinished_start(data: bytes) -> bool:
+    """Whether these bytes are a segment whose writer died in its head: nobody was told of anything in it."""
+    if len(data) < len(PREAMBLE) + len(MAGIC):
+        return (PREAMBLE + MAGIC).startswith(data)
+    if not data.startswith(PREAMBLE + MAGIC):
+        return False
+    prefix = read_prefix(data, FIRST_FRAME)
+    wanted = prefix.length if prefix else PREFIX_BYTES
+    return len(data) < FIRST_FRAME + wanted
 
 
 def encode_marks(marks: dict[str, Any], kept: int) -> bytes:

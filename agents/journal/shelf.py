@@ -10,6 +10,7 @@ from typing import Final
 from tabard.agents.journal.disk import Disk, File, FileStat
 from tabard.agents.journal.faults import DiskRefused, Faults
 from tabard.agents.journal.segment import SUFFIX, segment_name, segment_number
+from tabard.agents.journal.tidemark import FILE as TIDEMARK
 
 QUARANTINE: Final = "quarantine"
 RESERVE: Final = "reserve"
@@ -18,6 +19,12 @@ RESERVE_BYTES: Final = 65_536
 MAX_QUARANTINED: Final = 64
 """Files kept in the quarantine; the oldest goes when there is one more."""
 _TEMPORARY: Final = ".tmp"
+_READ_TRIES: Final = 4
+"""How often a block is asked for until it counts as unreadable."""
+_RUINED: Final = frozenset(
+    {errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.EBADMSG}
+    | {getattr(errno, "EUCLEAN", errno.EBADMSG)}
+)
 _READ_STEP: Final = 4_096
 
 
@@ -32,6 +39,16 @@ class Shelf:
     def refused(self, what: str, error: OSError) -> DiskRefused:
         """Remember the `error` that the disk answered with, and the exception to raise for it."""
         return self.faults.refused(what, self.directory, error)
+
+    def unreadable(self, error: OSError) -> DiskRefused:
+        """What to raise when a file of the journal cannot be opened; it is left where it is."""
+        path = error.filename if isinstance(error.filename, str) else self.directory
+        hint = "Try again. If it stays so, move that file away: what it holds is a gap then."
+        if error.errno in {errno.EACCES, errno.EPERM}:
+            stat = self.stat(path.removeprefix(self.directory + "/"))
+            owner = f"uid {stat.owner}" if stat and stat.owner is not None else "another user"
+            hint = f"It belongs to {owner}: give it to the agent's user, or run the agent as that one."
+        return self.faults.refused("the journal cannot be read now", path, error, hint=hint)
 
     def path(self, name: str) -> str:
         """The full path of `name`."""
@@ -63,7 +80,7 @@ class Shelf:
                 self.remove(name)
             elif name.endswith(SUFFIX):
                 self.set_aside(name, "its name is not a segment's")
-            elif name not in (QUARANTINE, RESERVE):
+            elif name not in (QUARANTINE, RESERVE, TIDEMARK):
                 self.faults.note("foreign", self.path(name), "not a file of the journal; it is left alone")
         return numbers
 
@@ -189,17 +206,29 @@ class Shelf:
 
 
 def passing(error: OSError) -> bool:
-    """Whether `error` says nothing about the file: too many open files, no memory, interrupted."""
+    """Whether an `error` of reading says nothing about the file: too many open files, no memory, interrupted."""
     return error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
+
+
+def blameless(error: OSError) -> bool:
+    """Whether an `error` of opening says nothing about the file's content.
+
+    Wrong rights, a disk that is away for a moment and the like may pass, and then all is there. A file that is
+    gone, is no file, or whose place in the file system is ruined, stays so.
+    """
+    return error.errno not in _RUINED
 
 
 def _read_blocks(file: File, size: int) -> bytes:
     parts = []
     for offset in range(0, size, _READ_STEP):
         wanted = min(_READ_STEP, size - offset)
-        try:
-            part = file.read_at(wanted, offset)
-        except OSError:
-            part = b""
-        parts.append(part.ljust(wanted, b"\0"))
+        parts.append(_read_block(file, wanted, offset).ljust(wanted, b"\0"))
     return b"".join(parts)
+
+
+def _read_block(file: File, size: int, offset: int) -> bytes:
+    for _ in range(_READ_TRIES):
+        with suppress(OSError):
+            return file.read_at(size, offset)
+    return b""

@@ -9,7 +9,7 @@ import pytest
 
 from tabard.brokers.wire.batch import GAP, Batch
 from tests.sim.disk import Killed
-from tests.unit.journal.rig import Rig, data, everything
+from tests.unit.journal.rig import Rig, data, everything, opening
 
 
 class Ledger:
@@ -117,3 +117,4 @@ def test_death_at_every_operation(scenario: Callable[[Rig, Ledger], None], power
                 continue
             rig.disk.fuse = None
             ledger.check(rig, power=power)
+            assert power or ledger.ruined == 1 or "lost" not in opening(rig.journal), "a false loss"
