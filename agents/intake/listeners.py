@@ -73,8 +73,8 @@ def _remove_stale(path: str) -> None:
     os.unlink(path)
 
 
-def listen_tcp(address: str) -> socket.socket:
-    """Listen at ``address``, "host:port" or "[v6 host]:port"; port 0 takes a free one.
+def listen_tcp(address: str, setting: str = "intake.tcp") -> socket.socket:
+    """Listen at ``address`` of ``setting``, "host:port" or "[v6 host]:port"; port 0 takes a free one.
 
     Raises:
         IntakeError: the address is malformed, unknown or taken.
@@ -85,29 +85,32 @@ def listen_tcp(address: str) -> socket.socket:
         if not 0 <= number <= 65_535:  # getaddrinfo would take it modulo 65,536
             raise ValueError("port out of range")  # noqa: TRY301 -- one place says what is wrong
         family, kind, proto, _, target = socket.getaddrinfo(
-            host.strip("[]"), number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            None if host == "*" else host.strip("[]"),
+            number,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
         )[0]
         listener = socket.socket(family, kind, proto)
     except (ValueError, OSError) as error:
-        raise _unusable(address, error) from error
+        raise _unusable(address, setting, error) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(target)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise _unusable(address, error) from error
+        raise _unusable(address, setting, error) from error
     listener.setblocking(False)
     return listener
 
 
-def _unusable(address: str, error: Exception) -> IntakeError:
+def _unusable(address: str, setting: str, error: Exception) -> IntakeError:
     return IntakeError(
-        "cannot listen on the TCP intake",
+        "cannot listen for records",
         expected="a free HOST:PORT of this host",
         found=getattr(error, "strerror", None) or str(error),
-        where=f"intake.tcp {address!r}",
-        hint='Choose another port, or set intake.tcp to ""',
+        where=f"{setting} {address!r}",
+        hint=f'Choose another port, or set {setting} to ""',
     )
 
 

@@ -24,6 +24,7 @@ __all__ = ["Bridge", "Intake", "Report", "Surroundings", "of"]
 
 _KINDS: Final[tuple[tuple[str, str], ...]] = (
     # setting, module below tabard.agents.intake.bridge
+    ("intake.socket_handler", "pickled"),
 )
 
 _log = logging.getLogger(__name__)

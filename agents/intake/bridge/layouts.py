@@ -27,7 +27,7 @@ from tabard.agents.intake.bridge.logrecord import (
     severity_number,
 )
 from tabard.agents.intake.bridge.plain import object_text
-from tabard.agents.intake.bridge.tokens import FLAG, FLOAT, NOTHING, TEXT, WHOLE, Part, parts_of
+from tabard.agents.intake.bridge.tokens import FLAG, FLOAT, NOTHING, TEXT, WHOLE, Part
 from tabard.records import LOG_FIELDS, TIME_MAX
 
 LONGEST: Final = 255
@@ -257,12 +257,3 @@ def _severity(raw: bytes) -> int | None:
         _SEVERITIES.clear()
     severity = _SEVERITIES[raw] = severity_number(number, None)
     return severity
-
-
-def layout_of(data: bytes, record: Record) -> Layout | None:
-    """The layout of a pickle that was read as ``record``; None when it has none, or would not say the same."""
-    try:
-        layout = Layout(parts_of(data))
-    except (ValueError, LookupError, struct.error, re.error, RecursionError):
-        return None
-    return layout if layout.read(data, 0, len(data)) == record else None

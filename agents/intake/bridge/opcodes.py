@@ -258,8 +258,7 @@ def _build(reading: Reading, _data: bytes, at: int) -> int:
 def _extension(width: int) -> Step:
     def step(reading: Reading, data: bytes, at: int) -> int:
         number = int.from_bytes(data[at : at + width], "little")
-        reading.opaque += 1
-        reading.stack.append(Opaque(f"extension {number}"))
+        reading.leave(f"extension {number}")
         return at + width
 
     return step
@@ -273,14 +272,12 @@ def _persistent(reading: Reading, data: bytes, at: int) -> int:
 
 def _binary_persistent(reading: Reading, _data: bytes, at: int) -> int:
     reading.stack.pop()
-    reading.opaque += 1
-    reading.stack.append(Opaque("persistent object"))
+    reading.leave("persistent object")
     return at
 
 
 def _next_buffer(reading: Reading, _data: bytes, at: int) -> int:
-    reading.opaque += 1
-    reading.stack.append(Opaque("buffer"))
+    reading.leave("buffer")
     return at
 
 

@@ -27,14 +27,14 @@ class Hostile(Unreadable):
 class Reading:
     """The state of reading one pickle."""
 
-    __slots__ = ("copied", "marks", "memo", "opaque", "stack")
+    __slots__ = ("_plain", "copied", "marks", "memo", "named", "stack")
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.opaque = 0
-        """Objects that were named and not made."""
+        self.named: set[str] = set()
+        self._plain: set[str] = set()
         self.copied = 0
 
     def cut(self) -> list[Any]:
@@ -51,7 +51,19 @@ class Reading:
             self.copied += len(found)
             if self.copied > MOST_COPIED:
                 raise Unreadable("a pickle that multiplies bytes", expected=f"at most {MOST_COPIED}")
+        if isinstance(function, Opaque) and not isinstance(found, Opaque):
+            self._plain.add(function.name)
         self.stack.append(found)
+
+    @property
+    def opaque(self) -> int:
+        """How many different kinds of objects were named and not made."""
+        return len(self.named - self._plain)
+
+    def leave(self, name: str) -> None:
+        """Push a text in place of an object."""
+        self.named.add(name)
+        self.stack.append(Opaque(name))
 
     def name(self, module: Any, name: Any) -> None:
         """Push what stands for an object of that name. Raises Hostile for one that executes."""
@@ -62,7 +74,7 @@ class Reading:
                 expected="plain values",
                 found=_printable(found.name),
             )
-        self.opaque += 1
+        self.named.add(found.name)
         self.stack.append(found)
 
 

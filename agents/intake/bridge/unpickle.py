@@ -28,7 +28,7 @@ _U2: Final = struct.Struct("<H").unpack_from
 
 
 def load(data: bytes) -> tuple[Any, int]:
-    """The value of one pickle, and how many objects in it were named and not made.
+    """The value of one pickle, and how many kinds of objects in it were named and not made.
 
     Raises:
         Hostile: it names a function that executes something.

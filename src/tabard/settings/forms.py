@@ -47,6 +47,12 @@ def _path(text: str) -> str:
     return text
 
 
+def _socket_path(text: str) -> str:
+    if not text.startswith("/") or len(text.encode()) > _SOCKET_PATH_LIMIT:
+        raise TabardError("not a path of a socket")
+    return text
+
+
 def _expression(text: str) -> str:
     try:
         re.compile(text)
@@ -93,6 +99,9 @@ PEER_ENDPOINT: Final = Text(
 )
 HOST: Final = Text("a host name or IP address", check=_host, name="host")
 HOST_PORT: Final = Text('"HOST:PORT", an IPv6 host in brackets', check=_host_port, empty=True, name="address")
+SOCKET_PATH: Final = Text(
+    "an absolute path of at most 107 bytes", check=_socket_path, empty=True, limit=107, name="path"
+)
 PATH: Final = Text('an absolute path (or one below "~/")', check=_path, empty=True, limit=4096, name="path")
 PATTERN: Final = Text(
     "an absolute path, with * ? [] where it is a pattern", check=_path, limit=4096, name="pattern"

@@ -16,6 +16,15 @@ from tabard.settings.values import Origin, Settings
 
 _WILDCARDS: Final = frozenset({"*", "0.0.0.0", "[::]"})  # noqa: S104 -- recognised here, never bound
 _LOOPBACK: Final = ("127.", "localhost:", "[::1]:")
+_INTAKES: Final = {
+    "intake.tcp": "tcp",
+    "intake.socket_handler": "tcp",
+    "intake.syslog_tcp": "tcp",
+    "intake.syslog_udp": "udp",
+    "intake.syslog_datagram": "ipc",
+    "intake.syslog_stream": "ipc",
+}
+"""Settings that are addresses of the intake, and how they are spoken to."""
 _LANES: Final = ("up_in", "up_out", "down_in", "down_out")
 
 
@@ -102,8 +111,9 @@ def _endpoints(settings: Settings) -> Iterator[tuple[str, str, Origin]]:
         ):
             if endpoint:
                 yield f"broker {broker.name}.{lane}", endpoint, origin
-    if settings["intake.tcp"]:
-        yield "intake.tcp", f"tcp://{settings['intake.tcp']}", settings.origin("intake.tcp")
+    for name, scheme in _INTAKES.items():
+        if settings[name]:
+            yield name, f"{scheme}://{settings[name]}", settings.origin(name)
     host = settings.str("herald.host")
     bracketed = f"[{host}]" if ":" in host else host
     yield "herald.port", f"tcp://{bracketed}:{settings['herald.port']}", settings.origin("herald.port")
@@ -130,7 +140,7 @@ def _collide(one: str, two: str) -> bool:
 def _exposed(settings: Settings) -> Iterator[Finding]:
     for who, endpoint, origin in _endpoints(settings):
         scheme, _, rest = endpoint.partition("://")
-        if scheme == "tcp" and not rest.startswith(_LOOPBACK):
+        if scheme in {"tcp", "udp"} and not rest.startswith(_LOOPBACK):
             yield _at(
                 origin,
                 who,

@@ -1,0 +1,294 @@
+"""Intakes over connections: many clients, each with a reader of its own, none of them answered.
+
+The protocols here have no acknowledgement. What the kernel holds for the agent when it is killed is lost; a
+clean stop reads that first. While the journal takes nothing no client is read, so that all of them wait.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
+
+from tabard.agents.intake.bridge.gather import Gatherer
+from tabard.agents.intake.bridge.ports import Report, Surroundings
+from tabard.agents.intake.bridge.troubles import Troubles
+from tabard.agents.intake.listeners import identify
+from tabard.agents.intake.ports import Handle
+from tabard.errors import WireError
+
+READ_BYTES: Final = 131_072
+"""Bytes read of one client at a turn, so that a busy one does not keep the others waiting."""
+MOST_HELD: Final = 16_777_216
+"""Bytes of unfinished records of all clients of one intake together."""
+STALLED_SECONDS: Final = 60.0
+"""How long a client may be silent in the middle of a record."""
+DRAIN_SECONDS: Final = 2.0
+"""How long a clean stop reads what clients have sent."""
+_SWEEP_SECONDS: Final = 15.0
+_ACCEPTS: Final = 64
+_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_log = logging.getLogger(__name__)
+
+
+class Reader(Protocol):
+    """Makes records of one client's bytes, and gives them to the intake's gatherer."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of a record that is not complete."""
+
+    def feed(self, data: bytes, /) -> None:
+        """Take bytes. Raises WireError when nothing that follows can be understood; what came before is kept."""
+
+    def finish(self) -> None:
+        """The client says nothing more."""
+
+
+class Desk(NamedTuple):
+    """What the readers of one intake share."""
+
+    gatherer: Gatherer
+    counters: Counter[str]
+    troubles: Troubles
+
+
+class Client:
+    """One connection."""
+
+    __slots__ = ("origin", "reader", "reading", "records", "sock", "touched")
+
+    def __init__(self, sock: socket.socket, origin: str, reader: Reader, now: float) -> None:
+        self.sock = sock
+        self.origin = origin
+        self.reader = reader
+        self.reading = False
+        self.records = 0
+        self.touched = now
+        """When it last said something (monotonic seconds)."""
+
+
+class StreamIntake:
+    """Listens by ``listen`` and reads every client by a reader of ``read``, under the setting's ``name``."""
+
+    def __init__(
+        self,
+        name: str,
+        protocol: str,
+        surroundings: Surroundings,
+        listen: Callable[[], socket.socket],
+        read: Callable[[Desk], Reader],
+    ) -> None:
+        self._name = name
+        self._protocol = protocol
+        self._around = surroundings
+        self._loop = surroundings.loop
+        self._listen = listen
+        self._read = read
+        self._listener: socket.socket | None = None
+        self._address = ""
+        self._clients: dict[Client, None] = {}
+        self._sweep: Handle | None = None
+        self._desk = Desk(Gatherer(surroundings), Counter(), Troubles(name, surroundings.loop))
+
+    # --- the port ---
+
+    def open(self) -> None:
+        """Listen. Raises IntakeError when the address cannot be used."""
+        listener = self._listener = self._listen()
+        name = listener.getsockname()
+        self._address = name if isinstance(name, str) else f"tcp {name[0]}:{name[1]}"
+        self._loop.add_reader(listener.fileno(), self._accept)
+        self._around.batcher.on_blocked.append(self._pause)
+        self._around.batcher.on_ready.append(self._resume)
+        self._sweep = self._loop.call_at(self._loop.now() + _SWEEP_SECONDS, self._sweep_clients)
+
+    def close(self) -> None:
+        """Read what clients have sent already, within `DRAIN_SECONDS`, then hang up on them."""
+        if self._listener is None:
+            return
+        if not self._around.batcher.blocked:
+            self._accept()
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        self._listener = None
+        if self._sweep is not None:
+            self._sweep.cancel()
+        until = time.monotonic() + DRAIN_SECONDS
+        for client in list(self._clients):
+            while client in self._clients and not self._around.batcher.blocked and time.monotonic() < until:
+                if not self._take(client):
+                    break
+            self._end(client)
+        for callbacks, own in (
+            (self._around.batcher.on_blocked, self._pause),
+            (self._around.batcher.on_ready, self._resume),
+        ):
+            callbacks.remove(own)
+
+    def report(self) -> Report:
+        """How it is doing."""
+        return Report(
+            self._name,
+            self._address,
+            self._desk.gatherer.total,
+            {**self._desk.counters, "repaired": self._desk.gatherer.repaired},
+            tuple(self._described(client) for client in self._clients),
+            self._desk.troubles.current(),
+        )
+
+    def _described(self, client: Client) -> dict[str, Any]:
+        return {
+            "origin": client.origin,
+            "source": "",
+            "service": "",
+            "protocol": self._protocol,
+            "records": client.records,
+        }
+
+    # --- clients come and go ---
+
+    def _accept(self) -> None:
+        listener = self._listener
+        if listener is None:
+            return
+        for _ in range(_ACCEPTS):
+            try:
+                sock, _address = listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTORS:
+                    self._rest(listener, error)
+                    return
+                continue  # the client went away before it was accepted
+            try:
+                self._admit(sock)
+            except OSError:  # gone between accept and the first question about it
+                sock.close()
+
+    def _rest(self, listener: socket.socket, error: OSError) -> None:
+        """Out of file descriptors: a level-triggered loop would spin on this listener."""
+        _log.error("%s: cannot accept connections for a second: %s", self._name, error)
+        self._loop.remove_reader(listener.fileno())
+
+        def listen_again() -> None:
+            if self._listener is listener:
+                self._loop.add_reader(listener.fileno(), self._accept)
+
+        self._loop.call_at(self._loop.now() + 1.0, listen_again)
+
+    def _admit(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        if len(self._clients) >= self._around.max_clients:
+            self._desk.counters["turned away"] += 1
+            self._desk.troubles.note(
+                f"connections are turned away: {self._around.max_clients} are open, the most that"
+                " agent.max_clients allows"
+            )
+            sock.close()
+            return
+        origin = identify(sock, self._around.users).origin
+        reader = self._read(self._desk)
+        client = Client(sock, origin, reader, self._loop.now())
+        self._clients[client] = None
+        self._desk.counters["connections"] += 1
+        if not self._around.batcher.blocked:
+            self._watch(client)
+
+    def _watch(self, client: Client) -> None:
+        if not client.reading:
+            client.reading = True
+            client.touched = self._loop.now()  # it could not speak meanwhile
+            self._loop.add_reader(client.sock.fileno(), partial(self._readable, client))
+
+    def _unwatch(self, client: Client) -> None:
+        if client.reading:
+            client.reading = False
+            self._loop.remove_reader(client.sock.fileno())
+
+    def _readable(self, client: Client) -> None:
+        if client.reading:  # not told to pause in the same turn of the loop
+            self._take(client)
+
+    def _take(self, client: Client) -> bool:
+        """Read once; whether there may be more."""
+        try:
+            data = client.sock.recv(READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._end(client)
+            return False
+        client.touched = self._loop.now()
+        gatherer = self._desk.gatherer
+        gatherer.origin = client.origin
+        before = gatherer.total
+        try:
+            client.reader.feed(data)
+        except WireError as error:
+            gatherer.flush()
+            client.records += gatherer.total - before
+            self._refuse(client, error)
+            return False
+        gatherer.flush()
+        client.records += gatherer.total - before
+        if client.reader.held:
+            self._limit_memory()
+        return True
+
+    def _refuse(self, client: Client, error: WireError) -> None:
+        self._desk.counters["violations"] += 1
+        self._desk.troubles.note(f"a client was cut off: {error}", client.origin)
+        self._drop(client)
+
+    def _end(self, client: Client) -> None:
+        """A client said all it will: what it left unfinished is the reader's to judge."""
+        if client not in self._clients:
+            return
+        self._desk.gatherer.origin = client.origin
+        client.reader.finish()
+        self._desk.gatherer.flush()
+        self._drop(client)
+
+    def _drop(self, client: Client) -> None:
+        if self._clients.pop(client, self) is self:
+            return
+        self._unwatch(client)
+        client.sock.close()
+
+    # --- bounds ---
+
+    def _pause(self) -> None:
+        for client in self._clients:
+            self._unwatch(client)
+
+    def _resume(self) -> None:
+        for client in self._clients:
+            self._watch(client)
+
+    def _limit_memory(self) -> None:
+        while sum(client.reader.held for client in self._clients) > MOST_HELD:
+            holders = [client for client in self._clients if client.reader.held]
+            self._stalled(min(holders, key=lambda client: client.touched))
+
+    def _sweep_clients(self) -> None:
+        now = self._loop.now()
+        self._sweep = self._loop.call_at(now + _SWEEP_SECONDS, self._sweep_clients)
+        if self._around.batcher.blocked:
+            return
+        for client in list(self._clients):
+            if client.reader.held and now - client.touched > STALLED_SECONDS:
+                self._stalled(client)
+
+    def _stalled(self, client: Client) -> None:
+        self._desk.counters["stalled"] += 1
+        self._end(client)
