@@ -17,6 +17,7 @@ from tabard.agents.intake import bridge
 from tabard.agents.intake.batcher import Batcher, BatchLimits
 from tabard.agents.intake.defaults import Defaults
 from tabard.agents.intake.server import IntakeServer
+from tabard.agents.intake.spill import SpillReader
 from tabard.agents.intake.tail.specs import TailSpec, default_specs
 from tabard.agents.intake.tail.tailer import Tailer
 from tabard.agents.journal.journal import Journal
@@ -100,6 +101,9 @@ class Agent:
             max_clients=settings.int("agent.max_clients"),
             defaults=defaults,
         )
+        self._spill = SpillReader(
+            loop, self._batcher, self._server.sources, self._clock.wall, [home.spool], defaults=defaults
+        )
         self._tailer = Tailer(
             loop,
             self._batcher,
@@ -142,6 +146,7 @@ class Agent:
         sockets.connect(self._down, ends.down)
         self._loop.add_socket(self._down, self._receive)
         self._server.open()
+        self._spill.open()
         self._bridge.open()
         self._tailer.start()
         self._loop.every(ENFORCE_EVERY, self._enforce)
@@ -158,6 +163,7 @@ class Agent:
     def finish(self) -> None:
         """Stop reading, journal what was read, send what can still be sent, and close the journals in order."""
         self._server.close()
+        self._spill.close()
         self._bridge.close()
         self._tailer.close()
         self._batcher.flush()
@@ -273,6 +279,7 @@ class Agent:
             self._progress, self._progress_at = progress, now
         nothing_left = (
             not self._batcher.waiting
+            and not self._spill.busy
             and not any(source.get("lag") for source in self._tailer.sources())
             and not self.journals.unsynced
             and self.publisher.delivered()
@@ -287,20 +294,22 @@ class Agent:
             "zone": self._key.zone,
             "intake": [*self._server.addresses(), *bridge.addresses(reports)],
             "clients": [*self._server.clients(), *bridge.clients(reports)],
-            "sources": self._tailer.sources(),
+            "sources": [*self._tailer.sources(), *self._spill.sources()],
             "accepted": self._batcher.accepted,
             "blocked": str(self._batcher.blocked) if self._batcher.blocked else None,
             "samples_lost": self._samples_lost,
             "journals": self.journals.status(),
             "sinks": self.publisher.sinks(),
-            "faults": [*map(list, self.journals.faults()), *bridge.faults(reports)],
+            "faults": [*map(list, self.journals.faults()), *self._spill.faults(), *bridge.faults(reports)],
             "counters": {**self.publisher.counters, **self._counted(), **bridge.counters(reports)},
         }
 
     def _counted(self) -> dict[str, int]:
         """What the intake counted since the start, bad input above all."""
         counts = asdict(self._server.stats)
-        return {f"intake {name.replace('_', ' ')}": count for name, count in counts.items() if count}
+        counted = {f"intake {name.replace('_', ' ')}": count for name, count in counts.items() if count}
+        spilled = asdict(self._spill.stats)
+        return {**counted, **{f"spool {name}": count for name, count in spilled.items() if count}}
 
 
 def _tails(settings: Settings) -> list[TailSpec]:

@@ -103,7 +103,7 @@ class IntakeServer:
         self._max_clients = max_clients
         self._users = users or Users()
         self._defaults = defaults
-        self._sources = Sources(marks or {})
+        self.sources: Final = Sources(marks or {})
         self._speaks: dict[Connection, Source] = {}
         self._held: dict[Connection, int] = {}
         self._clients: dict[Connection, None] = {}
@@ -276,7 +276,7 @@ class IntakeServer:
 
     def _on_hello(self, connection: Connection, hello: Hello) -> None:
         connection.hello = hello
-        source = self._sources.get(f"{connection.peer.key}:{hello.source}") if hello.source else Source("")
+        source = self.sources.get(f"{connection.peer.key}:{hello.source}") if hello.source else Source("")
         if source.connection is not None:
             # A producer that lost its connection comes back before the old one is known to be dead.
             self._speaks.pop(source.connection, None)
