@@ -12,7 +12,8 @@ from tabard.brokers import sockets
 from tabard.brokers.running import role
 from tabard.brokers.topology import agent_ends
 from tabard.home import Home
-from tabard.settings import Reloader, Settings
+from tabard.settings import Settings
+from tabard.settings.roles import RoleSettings
 
 LOOK_EVERY: Final = 0.2
 """Seconds between two looks whether a single pass is done."""
@@ -40,19 +41,10 @@ def run(
         JournalError: the journal's directory cannot be used.
         IntakeError: an address of the intake cannot be listened on.
     """
-    reloader = Reloader(load)
-    settings = reloader.current
-
-    def reload() -> None:
-        outcome = reloader.reload()
-        if outcome.error is not None:
-            _log.error("the settings are kept as they were: %s", outcome.error)
-            return
-        agent.take(reloader.current)
-        _log.info("settings read again; changed: %s; after a restart: %s", outcome.changed, outcome.restart)
-
+    held = RoleSettings("agent", load)
+    settings = held.current
     raise_limit()
-    with role("agent", home, reload) as process:
+    with role("agent", home, lambda: held.reload(agent.take)) as process:
         made = sockets.Sockets(hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"))
         try:
             agent = Agent(home, settings, process.loop, made)

@@ -132,6 +132,7 @@ def run(
     *,
     hwm: int,
     max_frame: int,
+    reload: Callable[[], None] = lambda: None,
     once: float | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
@@ -142,6 +143,7 @@ def run(
         plan: what it binds and dials.
         hwm: messages queued for each connection before some are dropped.
         max_frame: bytes of one frame; a peer that sends a larger one is disconnected.
+        reload: called on SIGHUP: reads the settings again.
         once: end after this many seconds in which nothing was forwarded.
         ready: called when it forwards.
 
@@ -149,7 +151,7 @@ def run(
         AlreadyRunning: it runs already in this home.
         TabardError: an address cannot be bound.
     """
-    with role(f"broker.{plan.name}", home) as process:
+    with role(f"broker.{plan.name}", home, reload) as process:
         made = sockets.Sockets(hwm=hwm, max_frame=max_frame)
         try:
             broker = Broker(plan, made)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,8 +11,6 @@ from tabard import locks
 from tabard.brokers.loop import Loop
 from tabard.home import Home
 from tabard.status import STATUS_EVERY, StatusFile, lifeline
-
-_log = logging.getLogger(__name__)
 
 
 class Role:
@@ -42,8 +39,10 @@ class Role:
 
 
 @contextlib.contextmanager
-def role(name: str, home: Home, reload: Callable[[], None] | None = None) -> Iterator[Role]:
+def role(name: str, home: Home, reload: Callable[[], None] = lambda: None) -> Iterator[Role]:
     """Hold the role's lock and give it a loop that ends on SIGTERM, SIGINT or a closed lifeline.
+
+    SIGHUP calls ``reload`` within the loop.
 
     Raises:
         AlreadyRunning: another process has this role in this home.
@@ -55,7 +54,7 @@ def role(name: str, home: Home, reload: Callable[[], None] | None = None) -> Ite
         loop = process.loop
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.on_signal(number, loop.stop)
-        loop.on_signal(signal.SIGHUP, reload or (lambda: _log.info("nothing that a reload could change")))
+        loop.on_signal(signal.SIGHUP, reload)
         fd = lifeline()
         if fd is not None:
             loop.add_reader(fd, loop.stop)

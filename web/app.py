@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask, Response, jsonify, make_response, request
@@ -55,6 +56,15 @@ def create_app(
     app.register_error_handler(StoreError, _no_store)
     app.register_error_handler(Exception, _fault)
     return app
+
+
+def retune(app: Flask, *, timezone: str, page_size: int) -> None:
+    """Give an application other values; what is answered from now on goes by them.
+
+    Raises TabardError when there is no such time zone.
+    """
+    display_zone("local", timezone)
+    app.extensions[EXTENSION] = replace(app.extensions[EXTENSION], timezone=timezone, page_size=page_size)
 
 
 def _wrong_request(error: HTTPException) -> Response:

@@ -17,8 +17,9 @@ from tabard.consumers.store.read import Reader
 from tabard.errors import TabardError
 from tabard.home import Home
 from tabard.settings import Settings
+from tabard.settings.roles import RoleSettings
 from tabard.status import STATUS_EVERY, StatusFile, lifeline
-from tabard.web.app import create_app
+from tabard.web.app import create_app, retune
 from tabard.web.home import Look
 from tabard.web.server import serve
 
@@ -37,7 +38,7 @@ def run(
 
     Args:
         home: its directory.
-        load: reads the settings.
+        load: reads the settings, again on SIGHUP.
         look: tells how the roles of the home are.
         once: answer the first page once, without listening, and end.
         ready: called when it answers.
@@ -46,7 +47,8 @@ def run(
         AlreadyRunning: it runs already in this home.
         TabardError: the port is taken, or (with `once`) the first page could not be made.
     """
-    settings = load()
+    held = RoleSettings("herald", load)
+    settings = held.current
     home.ensure()
     with locks.hold(home.lock("herald")):
         host, port = settings.str("herald.host"), settings.int("herald.port")
@@ -72,8 +74,15 @@ def run(
             _log.info("herald answers on %s", url)
             ready()
 
+        def reload() -> bool:
+            taken: list[Settings] = []
+            held.reload(taken.append)
+            for newer in taken:
+                retune(app, timezone=newer.str("herald.timezone"), page_size=newer.int("herald.page_size"))
+            return bool(taken)
+
         with _Watch(StatusFile("herald", home), url):
-            serve(app, host, port, settings.int("herald.threads"), ready=listening)
+            serve(app, host, port, settings.int("herald.threads"), ready=listening, reload=reload)
 
 
 class _Watch:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
 from tabard.errors import TabardError
@@ -45,17 +46,24 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    app: Flask, host: str, port: int, threads: int, *, ready: Callable[[], None] = lambda: None
+    app: Flask,
+    host: str,
+    port: int,
+    threads: int,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    reload: Callable[[], bool] = lambda: False,
 ) -> None:
     """Answer on ``host`` and ``port`` with ``threads`` threads until SIGTERM or SIGINT, then return.
 
     Must be called from the main thread: gunicorn takes over the signals. ``ready`` is called once it
-    listens. Raises TabardError when it cannot.
+    listens, ``reload`` on SIGHUP: when it says that it changed ``app``, a new worker takes over from the one
+    that has the old. Raises TabardError when it cannot listen.
     """
     descriptor = listen(host, port).detach()  # gunicorn makes a socket of its own of it and closes this
     caller = os.getpid()
     try:
-        _Gunicorn(app, descriptor, threads, ready).run()
+        _Gunicorn(app, descriptor, threads, ready, reload).run()
     except SystemExit as end:
         if os.getpid() != caller:
             # The worker: what the caller still has to clean up (locks, files) is not its to touch.
@@ -95,12 +103,32 @@ class _PropagatingLogger(Logger):
         self.error_log.propagate = True
 
 
+class _Arbiter(Arbiter):
+    """Gunicorn's own process. A reload that changes nothing leaves the worker and its live tails alone."""
+
+    def __init__(self, app: _Gunicorn) -> None:
+        super().__init__(app)
+        self._reread = app.reread
+
+    def reload(self) -> None:
+        if self._reread():
+            super().reload()
+
+
 class _Gunicorn(BaseApplication):
-    def __init__(self, app: Flask, descriptor: int, threads: int, ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        descriptor: int,
+        threads: int,
+        ready: Callable[[], None],
+        reread: Callable[[], bool],
+    ) -> None:
         self._app = app
         self._descriptor = descriptor
         self._threads = threads
         self._ready = ready
+        self.reread = reread
         super().__init__()
 
     def load_config(self) -> None:
@@ -126,3 +154,6 @@ class _Gunicorn(BaseApplication):
 
     def load(self) -> Any:
         return self._app
+
+    def run(self) -> None:
+        _Arbiter(self).run()

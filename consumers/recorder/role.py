@@ -15,7 +15,8 @@ from tabard.consumers.recorder.worker import Budget, CommitLimits, Recorder
 from tabard.consumers.store.retention import Retention, RetentionLimits
 from tabard.consumers.store.sqlite import SqliteStore
 from tabard.home import Home
-from tabard.settings import Reloader, Settings
+from tabard.settings import Settings
+from tabard.settings.roles import RoleSettings
 
 LOOK_EVERY: Final = 0.2
 """Seconds between two looks whether a single pass is done."""
@@ -46,19 +47,14 @@ def run(
         AlreadyRunning: it runs already in this home.
         StoreError: the store cannot be opened.
     """
-    reloader = Reloader(load)
-    settings = reloader.current
+    held = RoleSettings("recorder", load)
+    settings = held.current
 
-    def reload() -> None:
-        outcome = reloader.reload()
-        if outcome.error is not None:
-            _log.error("the settings are kept as they were: %s", outcome.error)
-            return
-        recorder.limits = _commits(reloader.current)
-        retention.limits = RetentionLimits.of(reloader.current)
-        _log.info("settings read again; changed: %s; after a restart: %s", outcome.changed, outcome.restart)
+    def take(newer: Settings) -> None:
+        recorder.limits = _commits(newer)
+        retention.limits = RetentionLimits.of(newer)
 
-    with role("recorder", home, reload) as process:
+    with role("recorder", home, lambda: held.reload(take)) as process:
         made = sockets.Sockets(hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"))
         store = SqliteStore.open(settings.str("store.path") or home.store, settings.str("store.synchronous"))
         retention = Retention(store, RetentionLimits.of(settings))

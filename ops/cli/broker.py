@@ -11,6 +11,7 @@ from tabard.home import Home
 from tabard.ops.cli.base import command
 from tabard.ops.cli.roles import Load, Ready, role_options, serve
 from tabard.settings import Settings, load
+from tabard.settings.roles import RoleSettings
 
 
 @command(
@@ -27,8 +28,8 @@ def broker(home: Home, name: str | None, **options: Any) -> int:
     """Forward both lanes of a zone.
 
     NAME is that of a [[broker]] table; a home with one broker needs none. Without such tables a home has as many
-    as up.brokers says, called b1, b2 and so on. Runs in the foreground until SIGTERM or Ctrl-C. A second start
-    is an error; with --cron it is not. --once ends when nothing arrived for the time of --idle.
+    as up.brokers says, called b1, b2 and so on. Runs in the foreground until SIGTERM or Ctrl-C; SIGHUP reads
+    the settings again. A second start is an error; with --cron it is not. --once ends when nothing arrived for the time of --idle.
     """
     settings = load(home, options["stage"], args=dict(options["overrides"]))
     chosen = _chosen(settings, home, name)
@@ -37,13 +38,15 @@ def broker(home: Home, name: str | None, **options: Any) -> int:
         from tabard.brokers.role import run
         from tabard.brokers.topology import brokers
 
-        settings = load()
+        held = RoleSettings("broker", load)
+        settings = held.current
         plan = next(plan for plan in brokers(settings, home) if plan.name == chosen)
         run(
             home,
             plan,
             hwm=settings.int("brokers.hwm"),
             max_frame=settings.bytes("brokers.max_frame"),
+            reload=held.reload,
             once=once,
             ready=ready,
         )

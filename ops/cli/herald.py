@@ -23,8 +23,8 @@ from tabard.ops.up.checks import refuse_missing
 def herald(home: Home, **options: Any) -> int:
     """Show the store in a browser.
 
-    Runs in the foreground until SIGTERM or Ctrl-C, on herald.host and herald.port. A second start in the same
-    home is an error; with --cron it is not.
+    Runs in the foreground until SIGTERM or Ctrl-C, on herald.host and herald.port; SIGHUP reads the settings
+    again. A second start in the same home is an error; with --cron it is not.
     """
     refuse_missing(["herald"])
 

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from tabard.brokers.loop import Loop
-from tabard.errors import SettingsError
 from tabard.home import Home, default_home
 from tabard.ops.up.plan import Planned, page_url
 from tabard.ops.up.supervisor import Supervisor
 from tabard.ops.up.voice import Voice
-from tabard.settings import Settings, load
+from tabard.settings import Reloader, Settings, load
+from tabard.settings.roles import outcome
 from tabard.status import STATUS_EVERY, StatusFile
 
 
@@ -28,12 +28,11 @@ def run(
     def command_line(child: Planned) -> list[str]:
         return [sys.executable, "-P", "-m", "tabard.ops.main", *child.words, *options]
 
-    def may_reload() -> str | None:
-        try:
-            load(home, stage, args=given)
-        except SettingsError as error:
-            return str(error)
-        return None
+    reloader = Reloader(lambda: load(home, stage, args=given))
+
+    def reload() -> tuple[bool, str]:
+        read = reloader.reload()
+        return (False, str(read.error)) if read.error is not None else (True, outcome(read))
 
     loop = Loop()
     file = StatusFile("up", home)
@@ -47,7 +46,7 @@ def run(
                 voice,
                 on_ready=lambda: voice.show(_summary(home, settings, children)),
                 on_change=lambda children: file.write({"children": children}),
-                may_reload=may_reload,
+                reload=reload,
             )
             loop.every(STATUS_EVERY, supervisor.tell)
             supervisor.run()

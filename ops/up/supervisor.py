@@ -24,8 +24,6 @@ REAPING: Final = 5.0
 """Seconds that the kernel has to take away what was killed; a process stuck in a dead disk stays its problem."""
 REPEATED: Final = 5
 """Ends in a row from which on the reader is told where to look."""
-RELOADING: Final = frozenset({"agent", "recorder"})
-"""Roles that have settings which may change while they run."""
 
 
 class Post:
@@ -41,6 +39,8 @@ class Post:
         self.restarts = 0
         self.backoff = Backoff()
         self.due: Timer | None = None
+        self.reload_due = False
+        """Whether it has to be told to read the settings again as soon as it listens to that."""
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ class Supervisor:
         *,
         on_ready: Callable[[], None],
         on_change: Callable[[Mapping[str, Any]], None],
-        may_reload: Callable[[], str | None],
+        reload: Callable[[], tuple[bool, str]],
         patience: float = PATIENCE,
     ) -> None:
         self._patience = patience
@@ -76,7 +76,7 @@ class Supervisor:
         self._voice = voice
         self._on_ready = on_ready
         self._on_change = on_change
-        self._may_reload = may_reload
+        self._reload = reload
         self._announced = False
         self._ending = False
         self._hurry = False
@@ -111,6 +111,7 @@ class Supervisor:
         post.due = None
         post.ready = False
         post.last_words = ""
+        post.reload_due = False
         post.started = self._loop.now()
         try:
             post.child = Child(
@@ -136,6 +137,9 @@ class Supervisor:
 
     def _is_ready(self, post: Post) -> None:
         post.ready = True
+        if post.reload_due and post.child is not None:
+            post.reload_due = False
+            post.child.ask_to_reload()
         if self._announced and post.child is not None:
             self._voice.note(f"{post.name} runs again as process {post.child.pid}")
         self.tell()
@@ -181,17 +185,18 @@ class Supervisor:
         if self._terminal.is_gone():
             self._stop()
             return
-        refusal = self._may_reload()
-        if refusal is not None:
-            self._voice.warn(f"settings not read again: {refusal}")
+        may, outcome = self._reload()
+        if not may:
+            self._voice.warn(f"settings not read again: {outcome}")
             return
-        running = [post for post in self._posts.values() if post.planned.role in RELOADING and post.ready]
+        running = [post for post in self._posts.values() if post.child is not None]
         for post in running:
-            assert post.child is not None
-            post.child.ask_to_reload()
-        self._voice.note(
-            "settings are read again by " + (", ".join(post.name for post in running) or "no role")
-        )
+            if post.ready and post.child is not None:
+                post.child.ask_to_reload()
+            else:
+                post.reload_due = True
+        names = ", ".join(post.name for post in running) or "no role"
+        self._voice.note(f"settings are read again by {names}: {outcome}")
 
     # --- the end ---------------------------------------------------------------------------
 

@@ -35,6 +35,12 @@ def core(home: Path) -> Iterator[Started]:
         yield up
 
 
+def wait_for_line(path: Path, part: str) -> None:
+    """Return when the file has the text; pytest's own timeout ends a wait in vain."""
+    while not (path.exists() and part in path.read_text()):
+        os.sched_yield()
+
+
 def test_up_shows_the_page_and_ctrl_c_leaves_nothing(home: Path) -> None:
     """One command, an address that answers; Ctrl-C ends with 0, and no process and no lock is left."""
     port = free_port()
@@ -171,10 +177,44 @@ def test_settings_are_read_again_on_sighup(core: Started) -> None:
     core.home.settings_file.write_text("[retention]\nevery = 1\n")
     core.signal(signal.SIGHUP)
     assert "tabard.toml, line 2: retention.every" in core.wait_for("settings not read again")
-    core.home.settings_file.write_text('[retention]\nevery = "20s"\n')
+    core.home.settings_file.write_text(
+        '[retention]\nevery = "20s"\n[brokers]\nhwm = 5000\n[herald]\npage_size = 7\n'
+    )
     core.signal(signal.SIGHUP)
-    core.wait_for("settings are read again by recorder")
+    said = core.wait_for("settings are read again by broker.b1, recorder: ")
+    assert said.endswith(": retention.every, herald.page_size changed; brokers.hwm needs a restart")
+    logged = {"broker.b1": "brokers.hwm needs a restart", "recorder": "retention.every changed"}
+    for role, what in logged.items():
+        wait_for_line(core.home.log / f"{role}.log", f"settings read again: {what}")
     assert core.pids(CORE) == before
+
+
+@pytest.mark.parametrize("role", ["agent", "broker", "recorder", "herald"])
+def test_sighup_while_a_role_starts_does_not_end_it(home: Path, role: str) -> None:
+    """It comes when the role has made its home and has not imported yet what it needs."""
+    with Started(home, role, "--set", f"herald.port={free_port()}") as started:
+        while not (home / "run").exists():
+            os.sched_yield()
+        started.signal(signal.SIGHUP)
+        status = home / "run" / f"{'broker.b1' if role == 'broker' else role}.json"
+        while not status.exists():
+            assert started.process.poll() is None, started.rest()
+        started.signal(signal.SIGTERM)
+        assert started.rest() == exits.DONE
+
+
+def test_herald_answers_by_the_settings_read_last(home: Path) -> None:
+    """Page size and time zone hold from the reload on, and it stays the same process."""
+    port = free_port()
+    with Started(home, "up", "--only", "recorder,herald,broker", "--port", str(port)) as up:
+        up.wait_for("Open http")
+        before = up.pids(["herald"])
+        up.home.settings_file.write_text('[herald]\ntimezone = "Pacific/Kiritimati"\n')
+        up.signal(signal.SIGHUP)
+        up.wait_for("herald.timezone changed")
+        while "+14" not in urllib.request.urlopen(f"http://127.0.0.1:{port}/").read().decode():
+            pass
+        assert up.pids(["herald"]) == before
 
 
 def test_several_run_side_by_side(tmp_path: Path) -> None:

@@ -78,9 +78,9 @@ SETTINGS: Final = (
     Setting("herald.host", forms.HOST, "127.0.0.1", "Address herald listens on."),
     Setting("herald.port", Integer(1, 65_535), 8024, "Port herald listens on."),
     Setting("herald.threads", Integer(1, 256), 8, "Requests served at a time, live tails included."),
-    Setting("herald.page_size", Integer(1, 1000), 100, "Records on a page."),
-    Setting("herald.timezone", forms.TIMEZONE, "local", "Time zone of the times shown."),
-    Setting("log.level", Choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Lowest level of what a role records about itself."),
+    Setting("herald.page_size", Integer(1, 1000), 100, "Records on a page.", reload=True),
+    Setting("herald.timezone", forms.TIMEZONE, "local", "Time zone of the times shown.", reload=True),
+    Setting("log.level", Choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Lowest level of what a role records about itself.", reload=True),
     Setting("up.brokers", Integer(1, 8), 1, "How many brokers are chained when no `[[broker]]` is described."),
 )  # fmt: skip
 

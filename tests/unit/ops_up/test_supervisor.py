@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ class Rig:
         self.loop = loop
         self.voice = Told()
         self.children: Mapping[str, Any] = {}
-        self.reload_refused: str | None = None
+        self.reload: tuple[bool, str] = (True, "nothing changed")
         self.all_ready: Callable[[], None] = lambda: None
         self.supervisor = Supervisor(
             [Planned(name, (name.partition(".")[0],)) for name in programs],
@@ -65,7 +66,7 @@ class Rig:
             self.voice,  # type: ignore[arg-type]
             on_ready=self._on_ready,
             on_change=lambda children: setattr(self, "children", children),
-            may_reload=lambda: self.reload_refused,
+            reload=lambda: self.reload,
             patience=patience,
         )
 
@@ -209,20 +210,49 @@ def test_a_second_ctrl_c_does_not_wait(loop: Loop) -> None:
     assert rig.voice.lines == ["agent | asked", "agent does not end and is killed"]
 
 
-def test_sighup_reaches_the_roles_that_read_settings_again(loop: Loop) -> None:
-    """Agent and recorder get it; a broker has nothing to read again and is left alone."""
+def test_sighup_reaches_every_role(loop: Loop) -> None:
+    """All of them get it, and what changed and what needs a restart is said."""
     hears = on_signal("SIGHUP", "print('read again', flush=True)")
-    rig = Rig(loop, {"broker.b1": WAITS, "recorder": hears})
+    rig = Rig(loop, dict.fromkeys(["broker.b1", "recorder", "herald"], hears))
+    rig.reload = (True, "log.level changed; herald.port needs a restart")
     rig.all_ready = lambda: os.kill(os.getpid(), signal.SIGHUP)
-    rig.signal_when("recorder | read again", signal.SIGTERM)
+    heard: set[str] = set()
+
+    def end(line: str) -> None:
+        heard.add(line)
+        if len(heard) == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    rig.voice.on_line = end
     rig.supervisor.run()
-    assert rig.voice.lines == ["settings are read again by recorder", "recorder | read again"]
+    said = "settings are read again by broker.b1, recorder, herald: log.level changed; herald.port needs a restart"
+    assert heard == {said, *(f"{name} | read again" for name in ("broker.b1", "recorder", "herald"))}
+
+
+def test_sighup_waits_for_a_role_that_only_starts(loop: Loop, tmp_path: Path) -> None:
+    """It may have read the old settings already: it is told as soon as it is ready, and not killed before."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    hears = on_signal("SIGHUP", "print('read again', flush=True)")
+    rig = Rig(loop, {"recorder": f"print('here', flush=True); open({str(gate)!r}).read(); {hears}"})
+
+    def go_on(line: str) -> None:
+        if line.endswith("| here"):
+            os.kill(os.getpid(), signal.SIGHUP)
+        elif line.startswith("settings are read again by recorder"):
+            gate.write_text("go")
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    rig.voice.on_line = go_on
+    rig.supervisor.run()
+    assert rig.voice.lines[-1] == "recorder | read again"
 
 
 def test_broken_settings_are_not_handed_on(loop: Loop) -> None:
     """With an error in the file nobody is told to read it, and the error is said."""
     rig = Rig(loop, {"recorder": WAITS})
-    rig.reload_refused = "tabard.toml, line 1: wrong"
+    rig.reload = (False, "tabard.toml, line 1: wrong")
     rig.all_ready = lambda: os.kill(os.getpid(), signal.SIGHUP)
     rig.signal_when("wrong", signal.SIGTERM)
     rig.supervisor.run()

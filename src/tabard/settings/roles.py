@@ -1,0 +1,86 @@
+"""The settings of a running role: read again on SIGHUP, taken over where that is possible, and always answered for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+from typing import Final
+
+from tabard.settings.reload import Reload, Reloader
+from tabard.settings.values import Settings
+
+_FORWARDING: Final = frozenset({"agent", "broker", "recorder"})
+READERS: Final = (
+    ("node.zone", _FORWARDING),
+    ("node.*", frozenset({"agent"})),
+    ("agent.*", frozenset({"agent"})),
+    ("intake.*", frozenset({"agent"})),
+    ("journal.*", frozenset({"agent"})),
+    ("broker", _FORWARDING),
+    ("brokers.*", _FORWARDING),
+    ("recorder.*", frozenset({"recorder"})),
+    ("retention.*", frozenset({"recorder"})),
+    ("store.path", frozenset({"recorder", "herald"})),
+    ("store.*", frozenset({"recorder"})),
+    ("herald.*", frozenset({"herald"})),
+    ("ports.*", frozenset({"herald"})),
+    ("up.*", _FORWARDING),
+)
+"""Names of settings and who goes by them, the first that fits; what fits none concerns every role."""
+
+_log = logging.getLogger(__name__)
+
+
+def concerns(role: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the ``names`` that a role goes by."""
+    return tuple(name for name in names if role in _readers(name))
+
+
+def outcome(reload: Reload) -> str:
+    """What a reload did, as a sentence: ``log.level changed; herald.port needs a restart``."""
+    said = []
+    if reload.changed:
+        said.append(f"{', '.join(reload.changed)} changed")
+    if reload.restart:
+        said.append(
+            f"{', '.join(reload.restart)} {'needs' if len(reload.restart) == 1 else 'need'} a restart"
+        )
+    return "; ".join(said) or "nothing changed"
+
+
+class RoleSettings:
+    """What one role goes by. Raises SettingsError when the settings are broken at its start."""
+
+    def __init__(self, role: str, load: Callable[[], Settings]) -> None:
+        self._role = role
+        self._reloader = Reloader(load)
+
+    @property
+    def current(self) -> Settings:
+        """The settings that hold now."""
+        return self._reloader.current
+
+    def reload(self, take: Callable[[Settings], None] = lambda _settings: None) -> None:
+        """Read again, hand the settings to ``take`` when some changed, and log what that means.
+
+        A broken file is logged, and the values stay as they are. Call it in the role's loop.
+        """
+        read = self._reloader.reload()
+        if read.error is not None:
+            _log.error("the settings are kept as they were: %s", read.error)
+            return
+        own = Reload(concerns(self._role, read.changed), concerns(self._role, read.restart))
+        if own.changed:
+            set_level(self.current)
+            take(self.current)
+        _log.info("settings read again: %s", outcome(own))
+
+
+def set_level(settings: Settings) -> None:
+    """Let Tabard's own loggers speak from ``log.level`` on."""
+    logging.getLogger("tabard").setLevel(settings.str("log.level"))
+
+
+def _readers(name: str) -> frozenset[str]:
+    return next((roles for pattern, roles in READERS if fnmatchcase(name, pattern)), _FORWARDING | {"herald"})
