@@ -92,19 +92,20 @@ def listen_tcp(address: str, setting: str = "intake.tcp") -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, proto)
     except (ValueError, OSError) as error:
-        raise _unusable(address, setting, error) from error
+        raise unusable(address, setting, error) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(target)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise _unusable(address, setting, error) from error
+        raise unusable(address, setting, error) from error
     listener.setblocking(False)
     return listener
 
 
-def _unusable(address: str, setting: str, error: Exception) -> IntakeError:
+def unusable(address: str, setting: str, error: Exception) -> IntakeError:
+    """The error for an ``address`` of ``setting`` that the system refused."""
     return IntakeError(
         "cannot listen for records",
         expected="a free HOST:PORT of this host",

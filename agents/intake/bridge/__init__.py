@@ -5,9 +5,9 @@ records to ``Batcher.add`` (with the mark of where its source stands, if the sou
 nothing between the batcher's ``on_blocked`` and ``on_ready``.
 
 To add one: write a module with a function ``made(settings, surroundings)`` that returns the intakes which the
-settings ask for, usually none or one, and name it in `_KINDS` with the setting that switches it on. The module
-is imported only when that setting is not empty, so that what nobody uses takes no memory. The address is
-looked at by ``tabard check`` once its setting stands in ``settings/lint.py``.
+settings ask for, and name it in `_KINDS` with each setting that switches it on. The module is imported only when
+one of these is not empty, so that what nobody uses takes no memory. An address is looked at by ``tabard check``
+once its setting stands in ``settings/lint.py``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ __all__ = ["Bridge", "Intake", "Report", "Surroundings", "of"]
 _KINDS: Final[tuple[tuple[str, str], ...]] = (
     # setting, module below tabard.agents.intake.bridge
     ("intake.socket_handler", "pickled"),
+    ("intake.syslog_tcp", "syslogs"),
+    ("intake.syslog_udp", "syslogs"),
+    ("intake.syslog_datagram", "syslogs"),
+    ("intake.syslog_stream", "syslogs"),
 )
 
 _log = logging.getLogger(__name__)
@@ -62,12 +66,11 @@ class Bridge:
 def of(settings: Settings, surroundings: Surroundings) -> Bridge:
     """The intakes that `settings` ask for, none of them open yet."""
     intakes: list[Intake] = []
-    for setting, module in _KINDS:
-        if settings[setting]:
-            made: Callable[[Settings, Surroundings], Iterable[Intake]] = import_module(
-                f"{__name__}.{module}"
-            ).made
-            intakes += made(settings, surroundings)
+    for module in dict.fromkeys(module for setting, module in _KINDS if settings[setting]):
+        made: Callable[[Settings, Surroundings], Iterable[Intake]] = import_module(
+            f"{__name__}.{module}"
+        ).made
+        intakes += made(settings, surroundings)
     return Bridge(intakes)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 import time
 from collections import Counter
@@ -75,7 +76,10 @@ class Client:
 
 
 class StreamIntake:
-    """Listens by ``listen`` and reads every client by a reader of ``read``, under the setting's ``name``."""
+    """Listens by ``listen`` and reads every client by a reader of ``read``, under the setting's ``name``.
+
+    ``path`` is that of a unix socket, removed at the end.
+    """
 
     def __init__(
         self,
@@ -84,6 +88,7 @@ class StreamIntake:
         surroundings: Surroundings,
         listen: Callable[[], socket.socket],
         read: Callable[[Desk], Reader],
+        path: str = "",
     ) -> None:
         self._name = name
         self._protocol = protocol
@@ -91,6 +96,7 @@ class StreamIntake:
         self._loop = surroundings.loop
         self._listen = listen
         self._read = read
+        self._path = path
         self._listener: socket.socket | None = None
         self._address = ""
         self._clients: dict[Client, None] = {}
@@ -118,6 +124,8 @@ class StreamIntake:
         self._loop.remove_reader(self._listener.fileno())
         self._listener.close()
         self._listener = None
+        if self._path and os.path.exists(self._path):
+            os.unlink(self._path)
         if self._sweep is not None:
             self._sweep.cancel()
         until = time.monotonic() + DRAIN_SECONDS
@@ -235,20 +243,15 @@ class StreamIntake:
         try:
             client.reader.feed(data)
         except WireError as error:
-            gatherer.flush()
-            client.records += gatherer.total - before
-            self._refuse(client, error)
+            self._desk.counters["violations"] += 1
+            self._desk.troubles.note(f"a client was cut off: {error}", client.origin)
+            self._end(client)
             return False
         gatherer.flush()
         client.records += gatherer.total - before
         if client.reader.held:
             self._limit_memory()
         return True
-
-    def _refuse(self, client: Client, error: WireError) -> None:
-        self._desk.counters["violations"] += 1
-        self._desk.troubles.note(f"a client was cut off: {error}", client.origin)
-        self._drop(client)
 
     def _end(self, client: Client) -> None:
         """A client said all it will: what it left unfinished is the reader's to judge."""

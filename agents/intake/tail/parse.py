@@ -30,14 +30,14 @@ _HEAD: Final = 400
 _LEVEL_HEAD: Final = 72
 """Characters after the time within which a word in capitals is taken for the level."""
 
-_MONTHS: Final = {
+MONTHS: Final = {
     name: number
     for number, name in enumerate(
         ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), 1
     )
 }
-_MONTH: Final = "(?P<month>" + "|".join(_MONTHS) + ")"
-_CLOCK: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?"
+MONTH: Final = "(?P<month>" + "|".join(MONTHS) + ")"
+CLOCK: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?"
 _PROGRAM: Final = r"(?P<service>[\w./@-]{1,64}?)(?:\[(?P<process>\d{1,10})\])?:(?= |$)"
 
 _ISO_START: Final = re.compile(
@@ -46,16 +46,16 @@ _ISO_START: Final = re.compile(
 _SYSLOG_AFTER_ISO: Final = re.compile(rf" (?P<host>[\w.:-]{{1,255}}) {_PROGRAM}", re.ASCII)
 _RFC_5424: Final = re.compile(r" \S{1,255} (?P<service>\S{1,48}) (?P<process>\d{1,10}|-) ", re.ASCII)
 _RFC_3164: Final = re.compile(
-    rf"(?:<(?P<pri>\d{{1,3}})>)?{_MONTH} (?P<day>[ \d]\d) {_CLOCK}(?: (?P<host>[\w.:-]{{1,255}}))?(?: {_PROGRAM})?",
+    rf"(?:<(?P<pri>\d{{1,3}})>)?{MONTH} (?P<day>[ \d]\d) {CLOCK}(?: (?P<host>[\w.:-]{{1,255}}))?(?: {_PROGRAM})?",
     re.ASCII,
 )
 _APACHE: Final = re.compile(
-    rf"\[[A-Z][a-z][a-z] {_MONTH} (?P<day>[ \d]\d) {_CLOCK} (?P<year>\d{{4}})\]"
+    rf"\[[A-Z][a-z][a-z] {MONTH} (?P<day>[ \d]\d) {CLOCK} (?P<year>\d{{4}})\]"
     r"(?: \[(?:\w{1,32}:)?(?P<level>\w{1,16})\])?(?: \[pid (?P<process>\d{1,10}))?",
     re.ASCII,
 )
 _ACCESS: Final = re.compile(
-    rf"\S{{1,255}} \S{{1,64}} \S{{1,64}} \[(?P<day>\d\d)/{_MONTH}/(?P<year>\d{{4}}):{_CLOCK} (?P<zone>[+-]\d{{4}})\] ",
+    rf"\S{{1,255}} \S{{1,64}} \S{{1,64}} \[(?P<day>\d\d)/{MONTH}/(?P<year>\d{{4}}):{CLOCK} (?P<zone>[+-]\d{{4}})\] ",
     re.ASCII,
 )
 _PROCESS: Final = re.compile(
@@ -69,7 +69,7 @@ _LEVEL: Final = re.compile(
     re.ASCII,
 )
 _MORE_LEVELS: Final = {"LOG": 9, "SEVERE": 17, "PANIC": 24}
-_SYSLOG_LEVELS: Final = (
+SYSLOG_LEVELS: Final = (
     ("emerg", 24),
     ("alert", 22),
     ("crit", 21),
@@ -149,7 +149,7 @@ def _rfc_3164(head: str, now: int) -> Stamp | None:
     match = _RFC_3164.match(head)
     if match is None:
         return None
-    month, day = _MONTHS[match["month"]], int(match["day"])
+    month, day = MONTHS[match["month"]], int(match["day"])
     time = _composed(match, infer_year(month, day, now), month, day)
     if time is None:
         return None
@@ -162,7 +162,7 @@ def _apache(head: str, _now: int) -> Stamp | None:
     match = _APACHE.match(head)
     if match is None:
         return None
-    time = _composed(match, int(match["year"]), _MONTHS[match["month"]], int(match["day"]))
+    time = _composed(match, int(match["year"]), MONTHS[match["month"]], int(match["day"]))
     if time is None:
         return None
     level, process = match["level"], match["process"]
@@ -174,7 +174,7 @@ def _access(head: str, _now: int) -> Stamp | None:
     if match is None:
         return None
     offset = zone_offset(match["zone"])
-    time = _composed(match, int(match["year"]), _MONTHS[match["month"]], int(match["day"]), offset)
+    time = _composed(match, int(match["year"]), MONTHS[match["month"]], int(match["day"]), offset)
     return None if time is None else Stamp(time)
 
 
@@ -187,4 +187,4 @@ def _composed(match: re.Match[str], year: int, month: int, day: int, offset: int
 
 def _priority(digits: str) -> tuple[str | None, int]:
     """Level and severity of syslog's ``<PRI>``: facility times eight plus severity."""
-    return _SYSLOG_LEVELS[int(digits) % 8]
+    return SYSLOG_LEVELS[int(digits) % 8]

@@ -1,0 +1,124 @@
+"""Where one syslog message ends and the next begins in a stream (RFC 6587): by count, by line feed, or by NUL.
+
+What a client does is seen in its first bytes: digits, a blank and ``<`` are a count; else messages end with a
+line feed. From the first NUL on that a client ends a message with, as Python's handler does, line feeds belong
+to its messages.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from tabard.errors import WireError
+
+LONGEST: Final = 262_144
+"""Bytes of a message that ends with a character; a longer one comes in pieces."""
+LONGEST_COUNTED: Final = 1_048_576
+"""Bytes of a message that is counted."""
+_COUNT: Final = re.compile(rb"([1-9]\d{0,8}) ")
+_COUNTED: Final = re.compile(rb"[1-9]\d{0,8} <")
+_MAY_BE_COUNTED: Final = re.compile(rb"[1-9]\d{0,8}(?: )?\Z")
+
+
+class Framer:
+    """Splits what one client says into messages; holds at most one of them."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._end = b""
+        self._counted: bool | None = None
+        self._need = 0
+        self._broken: WireError | None = None
+        self.pieces = 0
+        """Messages that were too long and came in pieces."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of a message that is not complete."""
+        return len(self._rest)
+
+    def split(self, data: bytes) -> list[bytes]:
+        """The messages that ``data`` completes; `check` says whether more can follow."""
+        if self._rest:
+            if (
+                self._end == b"\n"
+                and b"\n" not in data
+                and b"\0" not in data
+                and self.held + len(data) < LONGEST
+            ):
+                self._rest += data  # a long line in small parts is not looked through for each of them
+                return []
+            self._rest += data
+            if len(self._rest) < self._need:
+                return []
+            data = bytes(self._rest)
+            self._rest.clear()
+        if self._counted is None:
+            if _MAY_BE_COUNTED.match(data):
+                self._rest += data
+                return []
+            self._counted = _COUNTED.match(data) is not None
+        return self._by_count(data) if self._counted else self._by_end(data)
+
+    def last(self) -> bytes:
+        """What is held when the client says nothing more: a message without its end."""
+        found = bytes(self._rest)
+        self._rest.clear()
+        return found
+
+    @property
+    def whole_without_end(self) -> bool:
+        """Whether what is held is a whole message where the client hangs up, since that ends it too."""
+        return not self._counted
+
+    def _by_count(self, data: bytes) -> list[bytes]:
+        found = []
+        at, size = 0, len(data)
+        self._need = 0
+        while at < size:
+            match = _COUNT.match(data, at)
+            if match is None:
+                if size - at < 10 and data[at:].isdigit():
+                    break
+                self._broken = WireError(
+                    "no length of a syslog message",
+                    expected="digits and a blank",
+                    found=repr(data[at : at + 16]),
+                )
+                break
+            length = int(match[1])
+            if length > LONGEST_COUNTED:
+                self._broken = WireError(
+                    "a syslog message too long",
+                    expected=f"at most {LONGEST_COUNTED} bytes",
+                    found=str(length),
+                )
+                break
+            start = match.end()
+            if start + length > size:
+                self._need = start - at + length
+                break
+            found.append(data[start : start + length])
+            at = start + length
+        if at < size:
+            self._rest += data[at:]
+        return found
+
+    def check(self) -> None:
+        """Raise WireError when a count was none: to be asked when the messages before it are dealt with."""
+        if self._broken is not None:
+            raise self._broken
+
+    def _by_end(self, data: bytes) -> list[bytes]:
+        if self._end != b"\0":
+            self._end = b"\0" if b"\0" in data else b"\n"
+        found = data.split(self._end)
+        rest = found.pop()
+        while len(rest) >= LONGEST:
+            found.append(rest[:LONGEST])
+            rest = rest[LONGEST:]
+            self.pieces += 1
+        self._rest += rest
+        self._need = 0
+        return found
