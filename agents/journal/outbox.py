@@ -21,13 +21,23 @@ from tabard.agents.journal.author import Author, Opening, Owner
 from tabard.agents.journal.faults import DiskRefused, Fault, Faults
 from tabard.agents.journal.gaps import DAMAGED, Dropped, GapMaker, chain_digest
 from tabard.agents.journal.limits import MAX_MARKS, Limits
-from tabard.agents.journal.outbox_db import KeptEpoch, OutboxDatabase, stored_rows
+from tabard.agents.journal.outbox_db import (
+    DatabaseFile,
+    KeptEpoch,
+    OutboxDatabase,
+    insert_batch,
+    insert_epoch,
+    insert_mark,
+    stored_rows,
+)
+from tabard.agents.journal.outbox_note import CommitNote, after_loss
 from tabard.agents.journal.segment import Prior
+from tabard.agents.journal.tidemark import Tidemark
 from tabard.brokers.delivery.ports import EpochSpan
 from tabard.brokers.delivery.ranges import Ranges
 from tabard.brokers.delivery.seal import Seal
-from tabard.brokers.wire.batch import NO_DIGEST, Batch, check_batch
-from tabard.brokers.wire.codec import pack, unpack
+from tabard.brokers.wire.batch import Batch, check_batch
+from tabard.brokers.wire.codec import unpack
 from tabard.clock import Clock
 from tabard.errors import WireError
 
@@ -51,6 +61,8 @@ class Outbox:
         author: Author,
         limits: Limits,
         where: str,
+        tidemark: Tidemark | None,
+        file: DatabaseFile | None,
     ) -> None:
         self.stream = author.stream
         self.marks: dict[str, Any] = {}
@@ -61,7 +73,16 @@ class Outbox:
         self._author = author
         self._where = where
         self._faults = Faults(author.clock)
-        self._database = OutboxDatabase(connect, where, self._faults, self._load, self._publish)
+        self._database = OutboxDatabase(
+            connect,
+            where,
+            self._faults,
+            self._load,
+            self._settled,
+            file=file,
+            was_moved=self._moved,
+        )
+        self._committed = CommitNote(tidemark, author.owner.boot)
         self._gaps = GapMaker(author.stream, author.seal)
         self._epochs: dict[bytes, KeptEpoch] = {}
         self._bytes = 0
@@ -87,6 +108,8 @@ class Outbox:
         version: str,
         where: str = "outbox",
         lost: int | None = None,
+        tidemark: Tidemark | None = None,
+        file: DatabaseFile | None = None,
     ) -> Outbox:
         """Read what the database holds and begin a new epoch.
 
@@ -105,18 +128,31 @@ class Outbox:
             version: the agent's version, for the OPEN.
             where: the database's path, for messages.
             lost: at least so many records were lost with a database that had to be set aside; None for none.
+            tidemark: where is noted how far it was committed.
+            file: the database's file, to be looked after.
 
         Raises:
             JournalError: the database cannot be read.
         """
         owner = Owner(boot, node, zone, version)
         author = Author(stream, owner, clock=clock, seal=seal, entropy=entropy)
-        outbox = cls(connect, author, limits, where)
-        outbox._opening = Opening("start", clean=lost is None, lost=lost)
+        outbox = cls(connect, author, limits, where, tidemark, file)
         outbox._database.connection()
+        outbox._compare(lost)
         with suppress(DiskRefused):  # noted as a fault; reading works, and append tries again
             outbox._begin()
         return outbox
+
+    def _compare(self, lost: int | None) -> None:
+        """Hold what is there against the note of how far it was committed. Raises DiskRefused."""
+        try:
+            whole = self._committed.compare(self._epochs)
+        except OSError as error:
+            raise self._faults.refused("the outbox cannot be read now", self._where, error) from error
+        if not whole or lost is not None:
+            self._opening = after_loss(lost or 0)
+        if not whole and lost is None:
+            self._faults.note("damaged", self._where, "it lacks something that was committed")
 
     # --- transactions --------------------------------------------------------------------------
 
@@ -148,6 +184,20 @@ class Outbox:
             if epoch.oldest <= epoch.last
         )
 
+    def _settled(self) -> None:
+        """Something was committed."""
+        self._publish()
+        self._committed.write(self._epochs)
+
+    def _moved(self) -> None:
+        """The file was replaced or removed while it was open; a copy of what was open is there now."""
+        self._faults.note("replaced", self._where, "somebody replaced or removed it; it was put back")
+        self._committed.close()
+        self._own = b""
+        self._opening = Opening(
+            "doubt", clean=False, doubt="the outbox was replaced or removed while it was open"
+        )
+
     # --- writing -------------------------------------------------------------------------------
 
     def append(self, body: bytes, count: int, marks: Mapping[str, Any]) -> Batch:
@@ -164,9 +214,7 @@ class Outbox:
             batch = self._author.data(Prior(self._own, epoch.last, epoch.digest), body, count)
             self._insert(db, batch)
             for source, mark in marks.items():
-                db.execute(
-                    "INSERT OR REPLACE INTO outbox_mark (source, mark) VALUES (?, ?)", (source, pack(mark))
-                )
+                insert_mark(db, source, mark)
                 self.marks.pop(source, None)
                 self.marks[source] = mark
             while len(self.marks) > MAX_MARKS:
@@ -195,8 +243,10 @@ class Outbox:
             state = db.execute("SELECT clean FROM outbox_state").fetchone()
             clean = self._opening.clean and (state is None or state[0] == 1)
             db.execute("INSERT OR REPLACE INTO outbox_state (only, clean) VALUES (1, 0)")
+            self._bytes += self._committed.fill_in(db, self._epochs, self._gaps)
             opening = self._author.opening(self._opening._replace(clean=clean), self._tip())
-            self._insert_epoch(db, opening)
+            self._epochs[opening.header.epoch] = insert_epoch(db, opening.header.epoch)
+            self._insert(db, opening)
         self._own = opening.header.epoch
         self._faults.clear("read-only", "failing")
 
@@ -206,38 +256,10 @@ class Outbox:
         uid, epoch = next(reversed(self._epochs.items()))
         return Prior(uid, epoch.last, epoch.digest)
 
-    def _insert_epoch(self, db: sqlite3.Connection, opening: Batch) -> None:
-        uid = opening.header.epoch
-        cursor = db.execute("INSERT INTO outbox_epoch (uid, last, digest) VALUES (?, 0, ?)", (uid, NO_DIGEST))
-        self._epochs[uid] = KeptEpoch(cursor.lastrowid or 0, 1, 0, NO_DIGEST)
-        self._insert(db, opening)
-
     def _insert(self, db: sqlite3.Connection, batch: Batch) -> None:
-        header = batch.header
-        epoch = self._epochs[header.epoch]
-        digest = chain_digest(batch)
-        db.execute(
-            "INSERT INTO outbox_batch (epoch, first, last, previous, digest, size, head, signature, body)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                epoch.row,
-                header.first,
-                header.last,
-                header.previous,
-                digest,
-                batch.size,
-                batch.head,
-                batch.signature,
-                batch.body,
-            ),
-        )
-        self._set_end(db, header.epoch, header.last, digest)
+        uid = batch.header.epoch
+        self._epochs[uid] = insert_batch(db, self._epochs[uid], batch)
         self._bytes += batch.size
-
-    def _set_end(self, db: sqlite3.Connection, uid: bytes, last: int, digest: bytes) -> None:
-        epoch = self._epochs[uid]
-        db.execute("UPDATE outbox_epoch SET last = ?, digest = ? WHERE id = ?", (last, digest, epoch.row))
-        self._epochs[uid] = epoch._replace(last=last, digest=digest)
 
     def renew(self, doubt: str) -> None:
         """Begin a new epoch, whose OPEN says `doubt`. Raises JournalError; the next call tries again."""
@@ -271,9 +293,12 @@ class Outbox:
         if row is None or row[2] < seq:
             return None
         rowid, first, last, previous, digest, head, signature, body = row
-        try:
-            batch = check_batch(head, signature, body)
-        except WireError:
+        batch = _checked(head, signature, body)
+        if batch is None or (batch.header.epoch, batch.header.first, chain_digest(batch)) != (
+            epoch,
+            first,
+            digest,
+        ):
             batch = self._gaps.make(Dropped(epoch, first, last, previous, digest), DAMAGED)
             self._replace_damaged(rowid, batch)
         return batch
@@ -324,7 +349,11 @@ class Outbox:
         self._load(db)
 
     def enforce(self, now: float) -> None:
-        """Nothing is ever dropped for age or size; a full outbox refuses instead."""
+        """See that the file is still there; nothing is dropped for age or size, a full outbox refuses instead."""
+        del now
+        with suppress(DiskRefused):  # noted as a fault; the next call tries again
+            if self._database.keep_place():
+                self._begin()
 
     # --- the rest ------------------------------------------------------------------------------
 
@@ -344,9 +373,11 @@ class Outbox:
             if self._own in self._epochs:
                 with self.transaction() as db:
                     db.execute("UPDATE outbox_state SET clean = 1")
+                self._committed.write(self._epochs, closed=True)
         finally:
             self._own = b""
             self._database.close()
+            self._committed.close()
 
     def faults(self) -> tuple[Fault, ...]:
         """What is wrong with the database, in words."""
@@ -359,3 +390,11 @@ class Outbox:
     def stats(self) -> OutboxStats:
         """Where it stands."""
         return OutboxStats(self._bytes, len(self._epochs))
+
+
+def _checked(head: bytes, signature: bytes, body: bytes) -> Batch | None:
+    """The batch, None when it is damaged."""
+    try:
+        return check_batch(head, signature, body)
+    except WireError:
+        return None

@@ -6,11 +6,14 @@ import errno
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from tabard import failpoints
 from tabard.agents.journal.faults import DiskRefused, Faults
+from tabard.agents.journal.gaps import chain_digest
 from tabard.brokers.delivery.ranges import Ranges
+from tabard.brokers.wire.batch import NO_DIGEST, Batch
+from tabard.brokers.wire.codec import pack
 
 BEFORE_COMMIT = failpoints.declare("outbox.before_commit", "about to commit control records")
 AFTER_COMMIT = failpoints.declare("outbox.after_commit", "past a commit that nobody was told of yet")
@@ -44,6 +47,18 @@ class KeptEpoch(NamedTuple):
     """Digest after `last`."""
 
 
+class DatabaseFile(Protocol):
+    """The file of a database that is open. Both raise OSError."""
+
+    def moved(self) -> bool:
+        """Whether its name stands for another file by now, or for none."""
+        ...
+
+    def put_back(self, db: sqlite3.Connection) -> None:
+        """Give the name to a copy of what the connection holds. Raises sqlite3.DatabaseError, too."""
+        ...
+
+
 class OutboxDatabase:
     """A connection that is opened when needed, and again after an error that left its state unknown."""
 
@@ -54,6 +69,9 @@ class OutboxDatabase:
         faults: Faults,
         load: Callable[[sqlite3.Connection], None],
         committed: Callable[[], None],
+        *,
+        file: DatabaseFile | None = None,
+        was_moved: Callable[[], None] = lambda: None,
     ) -> None:
         self._connect = connect
         self._where = where
@@ -61,6 +79,9 @@ class OutboxDatabase:
         self._load = load
         """Takes the owner's state from the database: after opening it, and whenever a transaction failed."""
         self._committed = committed
+        self._file = file
+        self._was_moved = was_moved
+        """Told when the file was replaced or removed, once a copy of what was open has its name."""
         self._db: sqlite3.Connection | None = None
         self._depth = 0
         self._doomed = False
@@ -72,7 +93,8 @@ class OutboxDatabase:
             try:
                 db = self._connect()
                 db.execute("PRAGMA busy_timeout = 5000")
-                db.execute("PRAGMA journal_mode = WAL")
+                # No log beside the file: what is committed is in the file itself, which is checked at the start.
+                db.execute("PRAGMA journal_mode = TRUNCATE")
                 db.execute("PRAGMA synchronous = FULL")
                 if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox_state'").fetchone():
                     db.executescript(SCHEMA)
@@ -82,9 +104,24 @@ class OutboxDatabase:
             self._db = db
         return self._db
 
+    def keep_place(self) -> bool:
+        """See that what is open is what its name stands for; whether it had to be put back. Raises DiskRefused."""
+        if self._db is None or self._file is None or self._depth:
+            return False
+        try:
+            if not self._file.moved():
+                return False
+            self._file.put_back(self._db)
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise self.refused("the outbox was replaced or removed and cannot be put back", error) from error
+        self.close()
+        self._was_moved()
+        return True
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """One durable transaction; nested ones are part of the outermost. Raises DiskRefused: nothing was written."""
+        self.keep_place()
         db = self.connection()
         if self._depth:
             try:
@@ -153,6 +190,42 @@ def stored_rows(
         if upto < epoch.last:
             break
     return rows
+
+
+def insert_epoch(db: sqlite3.Connection, uid: bytes, row: int | None = None) -> KeptEpoch:
+    """Begin an epoch that holds nothing yet, with the next row id or with `row`."""
+    cursor = db.execute(
+        "INSERT INTO outbox_epoch (id, uid, last, digest) VALUES (?, ?, 0, ?)", (row, uid, NO_DIGEST)
+    )
+    return KeptEpoch(cursor.lastrowid or 0, 1, 0, NO_DIGEST)
+
+
+def insert_batch(db: sqlite3.Connection, epoch: KeptEpoch, batch: Batch) -> KeptEpoch:
+    """Put a batch at the end of an epoch; what is kept of that now."""
+    header = batch.header
+    digest = chain_digest(batch)
+    db.execute(
+        "INSERT INTO outbox_batch (epoch, first, last, previous, digest, size, head, signature, body)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            epoch.row,
+            header.first,
+            header.last,
+            header.previous,
+            digest,
+            batch.size,
+            batch.head,
+            batch.signature,
+            batch.body,
+        ),
+    )
+    db.execute("UPDATE outbox_epoch SET last = ?, digest = ? WHERE id = ?", (header.last, digest, epoch.row))
+    return epoch._replace(last=header.last, digest=digest)
+
+
+def insert_mark(db: sqlite3.Connection, source: str, mark: Any) -> None:
+    """Remember how far a source was read."""
+    db.execute("INSERT OR REPLACE INTO outbox_mark (source, mark) VALUES (?, ?)", (source, pack(mark)))
 
 
 def _as_disk_error(error: sqlite3.DatabaseError | OSError) -> OSError:
