@@ -201,6 +201,8 @@ class SpillReader:
             return None
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:  # its writer has handed it over itself
+            return None
         except OSError as error:
             self._leave(path, state, error.strerror or str(error))
             return None

@@ -35,13 +35,15 @@ class Rig:
         self.directory = directory
         directory.mkdir(exist_ok=True)
         self.journal = ListJournal()
-        self.reader = None
-        self.restart()
+        self.start()
 
     def restart(self):
-        """What a new agent would have: the marks of the journal and nothing else."""
-        if self.reader:
-            self.reader.close()
+        """The agent dies, and another comes."""
+        self.reader.close()
+        self.start()
+
+    def start(self):
+        """What a new agent has: the marks of the journal and nothing else."""
         self.loop = FakeLoop()  # what the dead one still had to do is never done
         self.batcher = Batcher(self.journal, self.loop, linger=0.01)
         self.sources = Sources(self.journal.marks)
