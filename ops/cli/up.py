@@ -53,6 +53,7 @@ def up(
     """
     given = dict(overrides)
     if port is not None:
+        # The option wins over a herald.port in the file, which ports.base alone would not.
         given |= {"ports.base": str(port), "herald.port": str(port)}
     if brokers is not None:
         given["up.brokers"] = str(brokers)

@@ -116,6 +116,8 @@ def _rows(rows: Iterable[Setting]) -> str:
 def _default(row: Setting) -> str:
     if row.default is None:
         return "*must be given*"
+    if row.follows:
+        return f"*that of `{row.follows}`*"
     if callable(row.default):
         return "*this host's name*"
     if row.secret:

@@ -149,6 +149,12 @@ class Layers:
             else:
                 self.read_one(row, raw, "command line", Origin("argument", "command line"))
 
+    def follow(self) -> None:
+        """Give what no layer gave, and what follows another setting, the value of that one."""
+        for row in self.schema.settings:
+            if row.follows and self.values[row.name][1].source == "default":
+                self.values[row.name] = self.values[row.follows]
+
     def require(self) -> None:
         """Note what has no default and was given by no layer."""
         for row in self.schema.settings:

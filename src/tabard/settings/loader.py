@@ -74,6 +74,7 @@ def examine(
     layers.values[STAGE] = chosen
     layers.apply_environment(env, but=(STAGE,))
     layers.apply_arguments(args or {})
+    layers.follow()
     if any(not finding.warning for finding in layers.findings):
         return Examination(None, tuple(layers.findings))
     settings = Settings(home, schema, layers.values, layers.tables, layers.stages)

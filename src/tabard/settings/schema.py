@@ -28,6 +28,8 @@ class Setting(NamedTuple):
     """Whether a running role takes a new value on SIGHUP; the others need a restart."""
     secret: bool = False
     """Whether the value must never be shown."""
+    follows: str = ""
+    """The setting whose value holds where no layer gives this one; its own default is the same."""
 
     def default_value(self) -> Any:
         """The default, read as if it had been written."""

@@ -58,6 +58,16 @@ def test_each_layer_wins_over_the_ones_before(tmp_path: Path) -> None:
     ]
 
 
+def test_a_setting_that_follows_another_has_its_value_until_it_is_given(tmp_path: Path) -> None:
+    """The page is at the first port of the home, wherever that was said, unless it has a port of its own."""
+    write(tmp_path, "[ports]\nbase = 9000\n")
+    assert load(tmp_path, env={}).int("herald.port") == 9000
+    assert load(tmp_path, env={"TABARD_PORTS_BASE": "9100"}).int("herald.port") == 9100
+    assert load(tmp_path, env={}).origin("herald.port") == load(tmp_path, env={}).origin("ports.base")
+    write(tmp_path, "[ports]\nbase = 9000\n[herald]\nport = 8024\n")
+    assert load(tmp_path, env={}).int("herald.port") == 8024
+
+
 def test_the_stage_is_chosen_by_argument_then_environment_then_file(tmp_path: Path) -> None:
     """--stage wins over DEV_STAGE, that over TABARD_NODE_STAGE, that over node.stage."""
     text = '[node]\nstage = "a"\n' + "".join(f'[stage.{s}.node]\nsystem = "{s}"\n' for s in "abcd")
