@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from tabard._version import VERSION
 from tabard.agents.control import Control
@@ -20,6 +20,10 @@ from tabard.clock import Clock, boot_id
 from tabard.errors import JournalError
 from tabard.home import Home
 from tabard.settings import Settings
+
+STALL_SYNCS: Final = 10
+STALL_LEAST: Final = 5.0
+"""Records are accepted while no sync succeeds for so many times `journal.fsync`, and so many seconds at least."""
 
 
 class Journals:
@@ -99,4 +103,5 @@ def _limits(settings: Settings, stream: int) -> Limits:
         age=settings.seconds("journal.age"),
         segment=settings.bytes("journal.segment"),
         keep_acked=settings.bytes("journal.keep_acked"),
+        stall=max(STALL_LEAST, STALL_SYNCS * settings.seconds("journal.fsync")),
     )

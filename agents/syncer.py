@@ -72,13 +72,14 @@ class Syncer:
         self._next = self._began + self.interval
         self._again = False
         self._jobs = []
-        try:
-            for journal in self._journals:
+        for journal in self._journals:
+            try:
                 job = journal.sync_job()
-                if job is not None:
-                    self._jobs.append((journal, job))
-        except JournalError as error:
-            self._failed(error)
+            except JournalError as error:
+                self._failed(error)
+                continue
+            if job is not None:
+                self._jobs.append((journal, job))
         if self._jobs:
             self._go.release()
         else:

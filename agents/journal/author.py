@@ -19,6 +19,8 @@ from tabard.brokers.wire.batch import (
 )
 from tabard.brokers.wire.codec import pack
 from tabard.clock import Clock
+from tabard.errors import JournalError
+from tabard.records import MAX_BODY
 
 
 class Owner(NamedTuple):
@@ -58,7 +60,14 @@ class Author:
         self._entropy = entropy
 
     def data(self, tip: Prior, body: bytes, count: int) -> Batch:
-        """A batch of `count` records that follows `tip`."""
+        """A batch of `count` records that follows `tip`. Raises JournalError when nobody could take it."""
+        if len(body) > MAX_BODY:
+            raise JournalError(
+                "a batch is too large to be journaled",
+                expected=f"a body of at most {MAX_BODY} bytes",
+                found=f"{len(body)} bytes",
+                hint="Divide what it holds; every broker and sink would drop it.",
+            )
         header = Header(
             self.stream,
             DATA,

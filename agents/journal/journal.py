@@ -49,7 +49,7 @@ class Journal:
         self._catalog = Catalog()
         self._recent = Recent(limits.recent)
         self._reader = SegmentReader(shelf, self._catalog, self._gaps, self._recent.clear)
-        self._pen = Pen(shelf, self._catalog, author, self._time, limits.roll_at)
+        self._pen = Pen(shelf, self._catalog, author, self._time, limits)
         self._quota = Quota(shelf, self._catalog, self._reader, self._gaps, self._pen.unsynced)
         self._replaced: Sequence[EpochSpan] = ()
         """What was kept before somebody replaced the files, until they are read anew and that is accounted for."""

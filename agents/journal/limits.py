@@ -25,6 +25,8 @@ class Limits:
     """Bytes at which a new segment begins."""
     keep_acked: int = 32 << 20
     """Bytes of segments that every required sink has stored, kept for a sink that comes back older."""
+    stall: float = 5.0
+    """Seconds for which records are accepted while no sync succeeds."""
     recent: int = 2 << 20
     """Bytes of the newest batches kept in memory for the live sender."""
 

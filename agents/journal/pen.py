@@ -8,7 +8,8 @@ from typing import Any
 from tabard.agents.journal.aging import JournalTime
 from tabard.agents.journal.author import Author, Opening
 from tabard.agents.journal.catalog import Catalog
-from tabard.agents.journal.limits import MAX_MARKS
+from tabard.agents.journal.faults import DiskRefused
+from tabard.agents.journal.limits import MAX_MARKS, Limits
 from tabard.agents.journal.segment import Head, Prior, Segment
 from tabard.agents.journal.shelf import Shelf
 from tabard.agents.journal.tidemark import FILE as TIDEMARK
@@ -23,13 +24,14 @@ class Pen:
     """Writes frames into the newest segment of a catalog."""
 
     def __init__(
-        self, shelf: Shelf, catalog: Catalog, author: Author, time: JournalTime, roll_at: int
+        self, shelf: Shelf, catalog: Catalog, author: Author, time: JournalTime, limits: Limits
     ) -> None:
         self._shelf = shelf
         self._catalog = catalog
         self._author = author
         self._time = time
-        self._roll_at = roll_at
+        self._roll_at = limits.roll_at
+        self._stall = limits.stall
         self.writer: Writer | None = None
         """The segment being written, None until an epoch could be begun."""
         self.unsynced = Unsynced(shelf)
@@ -38,6 +40,8 @@ class Pen:
         self.next_number = 1
         self.next_opening = Opening("start")
         """What the next epoch's OPEN has to say."""
+        self._failing: float | None = None
+        """When the first of the syncs failed since which none succeeded, monotonic."""
 
     @property
     def segment(self) -> Segment | None:
@@ -48,6 +52,8 @@ class Pen:
 
     def append(self, body: bytes, count: int, marks: Mapping[str, Any]) -> Batch:
         """Write a batch, in a new segment or epoch where that is due. Raises DiskRefused; nothing is kept then."""
+        if self._failing is not None:
+            self._refuse_to_pile_up(self._author.clock.monotonic() - self._failing)
         writer = self.ready()
         segment = writer.segment
         before = segment.footprint
@@ -63,6 +69,17 @@ class Pen:
             if len(self.marks) > MAX_MARKS:
                 del self.marks[next(iter(self.marks))]
         return batch
+
+    def _refuse_to_pile_up(self, waited: float) -> None:
+        """What was accepted waits for its first sync: take a little more, in case it was only a moment."""
+        if waited > self._stall:
+            raise DiskRefused(
+                "nothing more is accepted until a sync succeeds",
+                expected=f"one within {self._stall:g} s",
+                found=f"none for {waited:.0f} s",
+                where=self._shelf.directory,
+                hint="Look at the kernel's log: the disk or its driver reports an error.",
+            )
 
     def ready(self) -> Writer:
         """The writer of a segment with room. Raises DiskRefused."""
@@ -142,16 +159,26 @@ class Pen:
         """A sync of everything written so far, None when all is durable. Raises DiskRefused."""
         try:
             newest = self._catalog.newest
-            return self.unsynced.job(self.writer, self._catalog.tip, newest.number if newest else 0)
+            job = self.unsynced.job(self.writer, self._catalog.tip, newest.number if newest else 0)
         except OSError as error:
+            self._note_failure()
             raise self._shelf.refused("a segment cannot be written again", error) from error
+        if job is None:
+            self._failing = None
+        return job
+
+    def _note_failure(self) -> None:
+        if self._failing is None:
+            self._failing = self._author.clock.monotonic()
 
     def finish_sync(self, job: SyncJob) -> None:
         """Take the outcome of a sync into account. Raises DiskRefused when it failed."""
         try:
             self.unsynced.finish(job)
         except OSError as error:
+            self._note_failure()
             raise self._shelf.refused("a sync failed", error) from error
+        self._failing = None
         self._shelf.faults.clear("full", "read-only", "failing")
         self._note_tide()
 

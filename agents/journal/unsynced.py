@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 
 from tabard.agents.journal.segment import Prior, Segment
@@ -67,8 +68,8 @@ class Unsynced:
         """A sync of everything, up to `tip` in the segment `newest`; None when it is all durable. Raises OSError."""
         try:
             self._open_owed()
-        except OSError:
-            if current is not None:
+        except OSError as error:
+            if current is not None or error.errno != errno.EROFS:
                 raise
             self.tip = tip  # a disk that takes no writes at all is read for the sinks as long as it can be
             return None

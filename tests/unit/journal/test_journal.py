@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from random import Random
 
 import pytest
@@ -13,6 +14,9 @@ from tabard.agents.journal.segment import HEAD_WINDOW
 from tabard.brokers.delivery.ranges import Range, Ranges
 from tabard.brokers.wire.batch import GAP, NO_DIGEST
 from tabard.brokers.wire.codec import unpack
+from tabard.errors import JournalError
+from tabard.records import MAX_BODY
+from tests.sim.disk import SimFile
 from tests.unit.journal.rig import Rig, data, everything, gaps, opening
 
 
@@ -505,3 +509,92 @@ def test_what_could_not_be_synced_on_a_read_only_disk_is_synced_later() -> None:
     rig.power_cut()
     rig.open()
     assert data(everything(rig.journal))[:3] == before
+
+
+def test_nothing_is_accepted_without_bound_while_no_sync_succeeds() -> None:
+    """A power cut would take all of it; as soon as one succeeds it goes on."""
+    rig = Rig()
+    rig.open()
+    accepted = 0
+    rig.disk.fail("sync", times=10_000)
+    for _ in range(60):
+        rig.clock.seconds += 1
+        with suppress(DiskRefused):
+            rig.add()
+            accepted += 1
+        with pytest.raises(DiskRefused):
+            rig.journal.sync()
+    assert 5 <= accepted <= 7
+    assert "failing" in rig.kinds()
+    with pytest.raises(DiskRefused, match="until a sync succeeds") as refused:
+        rig.add()
+    assert refused.value.retry and not refused.value.full
+    rig.disk.heal()
+    rig.journal.sync()
+    rig.add()
+    assert len(data(everything(rig.journal))) == accepted + 1
+
+
+def test_a_sync_that_was_late_once_refuses_nothing() -> None:
+    """However long ago the last one was, a failure is given time."""
+    rig = Rig()
+    rig.add()
+    rig.clock.seconds += 3600
+    rig.disk.fail("sync")
+    with pytest.raises(DiskRefused):
+        rig.journal.sync()
+    rig.add()
+    rig.journal.sync()
+    rig.clock.seconds += 3600
+    rig.add()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES])
+def test_what_may_not_be_durable_is_not_shown_because_a_file_could_not_be_opened(number: int) -> None:
+    """Only a disk that takes no writes at all is read as it is."""
+    rig = Rig()
+    rig.add(5)
+    real = rig.disk.open
+    fails = [number] * 3
+
+    def opened(path: str, *, write: bool = False) -> SimFile:
+        if write and fails and path.endswith(".seg"):
+            raise OSError(fails.pop(), "not now", path)
+        return real(path, write=write)
+
+    rig.disk.open = opened  # type: ignore[method-assign]
+    assert rig.open().spans() == ()
+    while fails:
+        with pytest.raises(DiskRefused):
+            rig.journal.sync()
+        assert rig.journal.spans() == ()
+    rig.journal.sync()
+    shown = [span.last for span in rig.journal.spans()]
+    assert shown == [16, 1]
+    rig.power_cut()
+    assert [span.last for span in rig.open()._catalog.spans()][:2] == shown
+
+
+def test_a_body_that_no_sink_would_take_is_refused_when_it_is_written() -> None:
+    """It is no trouble of the disk, and no second try helps."""
+    rig = Rig()
+    rig.add()
+    with pytest.raises(JournalError, match="too large") as refused:
+        rig.journal.append(bytes(MAX_BODY + 1), 1, {"s": 1})
+    assert not isinstance(refused.value, DiskRefused)
+    assert rig.journal.marks == {}
+    assert rig.journal.append(bytes(MAX_BODY), 1, {}).header.first == 5
+
+
+def test_a_cursor_that_is_taken_back_holds_its_segments_again() -> None:
+    """A sink that lost its store names every epoch with nothing in it."""
+    rig = Rig()
+    rig.open(keep_acked=1 << 20)
+    rig.fill(4)
+    rig.open()
+    rig.fill(7)
+    rig.store_all()
+    assert rig.journal._catalog.acked_bytes > 0
+    rig.journal.release({span.epoch: Ranges() for span in rig.journal.spans()})
+    assert rig.journal._catalog.acked_bytes == 0
+    assert not any(segment.acked for segment in rig.journal._catalog)
