@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 
+from tabard.errors import SettingsError
 from tabard.home import Home
 from tabard.ops import seen
 from tabard.ops.faults import of_roles
+from tabard.settings import load
 from tabard.web.home import HomeState, Look, Role
 
 
@@ -14,7 +16,11 @@ def look_into(home: Home) -> Look:
     """A function that looks into `home`. It raises HomeError when the home is another user's."""
 
     def look() -> HomeState:
-        roles = seen.roles(home)
+        try:
+            settings = load(home)
+        except SettingsError:  # a broken file is for `tabard status` to say, and herald's own settings hold
+            settings = None
+        roles = seen.roles(home, settings)
         return HomeState(
             [Role(role.name, role.state, role.pid, role.since) for role in roles],
             [(fault.where, fault.what) for fault in of_roles(roles, time.time_ns())],

@@ -28,7 +28,7 @@ def report(home: Home) -> dict[str, Any]:
     """The state of a home. Raises HomeError when it cannot be looked into."""
     faults: list[Fault] = []
     settings = _settings(home, faults)
-    roles = seen.roles(home)
+    roles = seen.roles(home, settings)
     running = [role for role in roles if role.state != seen.STOPPED]
     agent = seen.said(roles, "agent")
     node = agent.get("node") or (settings.str("node.name") if settings else None)

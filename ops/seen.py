@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from tabard import __version__
 from tabard.errors import HomeError
 from tabard.home import Home
 from tabard.locks import held
+from tabard.settings import Settings
 
 SILENT_AFTER: Final = 15.0
 """Seconds after which a role that has not renewed its status file (every 2 s) is held to be frozen."""
@@ -43,10 +44,11 @@ class Seen:
         return self.name.partition(".")[0]
 
 
-def roles(home: Home) -> list[Seen]:
+def roles(home: Home, settings: Settings | None = None) -> list[Seen]:
     """Every role that runs or ever ran in the home, by the locks in ``run/``; none when there is no home.
 
-    Raises HomeError when the home is another user's.
+    With ``settings`` a broker that does not run, and that neither they nor a running ``up`` know, is none of them: a
+    shorter chain was started since. Raises HomeError when the home is another user's.
     """
     try:
         names = [entry.name for entry in os.scandir(home.run) if entry.name.endswith(".lock")]
@@ -61,7 +63,26 @@ def roles(home: Home) -> list[Seen]:
             hint="Run this as the user whose home it is, or choose another --home",
         ) from error
     found = [_seen(home, name.removesuffix(".lock")) for name in names]
+    if settings is not None:
+        known = described(settings, home) | set(said(found, "up").get("children", ()))
+        found = [role for role in found if not _is_left_over(role, known)]
     return sorted(found, key=lambda seen: (_place(seen.role), seen.name))
+
+
+def described(settings: Settings, home: Home) -> frozenset[str]:
+    """The brokers of the settings, by the names of their locks."""
+    from tabard.brokers.topology import brokers
+
+    return frozenset(f"broker.{plan.name}" for plan in brokers(settings, home))
+
+
+def clear(home: Home, settings: Settings) -> None:
+    """Remove what brokers left behind that these settings do not describe and that do not run."""
+    known = described(settings, home)
+    for role in roles(home):
+        if _is_left_over(role, known):
+            for path in (home.lock(role.name), home.run / f"{role.name}.json"):
+                path.unlink(missing_ok=True)
 
 
 def said(roles: Iterable[Seen], name: str) -> Mapping[str, Any]:
@@ -100,6 +121,10 @@ def _locked_at(home: Home, name: str) -> int | None:
         return os.stat(home.lock(name)).st_mtime_ns
     except OSError:
         return None
+
+
+def _is_left_over(role: Seen, known: Collection[str]) -> bool:
+    return role.role == "broker" and role.state == STOPPED and role.name not in known
 
 
 def _place(role: str) -> int:

@@ -9,6 +9,7 @@ import click
 from tabard import exits, locks
 from tabard.errors import UsageError
 from tabard.home import Home
+from tabard.ops import seen
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import settings_options
 from tabard.ops.up.checks import refuse_busy, refuse_missing, refuse_running
@@ -71,6 +72,7 @@ def up(
     with locks.hold(home.lock("up")):
         refuse_missing(roles)
         refuse_running(home, children)
+        seen.clear(home, settings)
         refuse_busy(addresses(settings, home, roles))
         # Late, so that a mistake above is told without the cost of these.
         from tabard.ops.stores import path_of

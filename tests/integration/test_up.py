@@ -237,6 +237,11 @@ def test_a_chain_of_brokers(home: Path) -> None:
     with Started(home, "up", "--brokers", "3", "--only", "broker,recorder") as up:
         up.wait_for("Ctrl-C")
         up.pids(["broker.b1", "broker.b2", "broker.b3", "recorder"])
+    assert tabard(home, "status").returncode == exits.FAILED
+    with Started(home, "up", "--only", "broker,recorder") as up:
+        up.wait_for("Ctrl-C")
+        done = tabard(home, "status")
+    assert (done.returncode, "broker.b2" in done.stdout) == (exits.DONE, False)
 
 
 def test_the_readers_leave_before_the_end(core: Started) -> None:

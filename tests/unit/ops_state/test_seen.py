@@ -17,6 +17,7 @@ from tabard.locks import hold
 from tabard.ops import faults, seen
 from tabard.ops.report import report
 from tabard.ops.seen import Seen
+from tabard.settings import load
 
 NOW = 1_000 * 1_000_000_000
 
@@ -52,6 +53,20 @@ def test_roles_are_told_by_their_locks(home: Home) -> None:
     assert recorder.said["sink"] == "main"
     assert recorder.since is not None
     assert recorder.since <= before
+
+
+def test_a_broker_that_nobody_describes_and_that_does_not_run_is_none_of_the_home(home: Home) -> None:
+    """After a longer chain: what it left is no fault, unless it runs, or up is about to start it again."""
+    settings = load(home, env={})
+    for name in ("broker.b1", "broker.b2", "broker.b3", "broker.b4", "up"):
+        home.lock(name).touch()
+    say(home, "up", children={"broker.b3": {"state": "waiting", "pid": None, "restarts": 1}})
+    with hold(home.lock("broker.b2")), hold(home.lock("up")):
+        found = [role.name for role in seen.roles(home, settings)]
+        assert found == ["up", "broker.b1", "broker.b2", "broker.b3"]
+        assert {fault["where"] for fault in report(home)["faults"]} == {"broker.b1", "broker.b3"}
+        seen.clear(home, settings)
+    assert [role.name for role in seen.roles(home)] == ["up", "broker.b1", "broker.b2"]
 
 
 def test_there_is_no_home(tmp_path: Path) -> None:
