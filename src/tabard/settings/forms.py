@@ -73,6 +73,18 @@ def _timezone(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    from tabard.mail.addresses import address  # few settings files name one
+
+    return str(address(text))
+
+
+def _language(text: str) -> str:
+    if not re.fullmatch("[A-Za-z]{2,3}", text):
+        raise TabardError("not a language")
+    return text.lower()
+
+
 def _level(text: str) -> str:
     if text not in SEVERITIES:
         raise TabardError("not a level")
@@ -110,4 +122,15 @@ EXPRESSION: Final = Text(
     "a regular expression of Python's re", check=_expression, empty=True, limit=1000, name="expression"
 )
 TIMEZONE: Final = Text('"local", "UTC" or a name such as "Europe/Zurich"', check=_timezone, name="time zone")
+ADDRESS: Final = Text(
+    "an address such as ops@example.org or Operations <ops@example.org>", check=_address, name="mail address"
+)
+SENDER: Final = Text(
+    "an address such as ops@example.org or Operations <ops@example.org>",
+    check=_address,
+    empty=True,
+    name="mail address",
+)
+LANGUAGE: Final = Text("a language such as en or DE", check=_language, limit=3, name="language")
+MAIL_HOST: Final = Text("a host name or IP address", check=_host, empty=True, name="host")
 LEVEL: Final = Text("one of " + ", ".join(SEVERITIES), check=_level, empty=True, name="level")
