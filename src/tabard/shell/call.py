@@ -6,12 +6,12 @@ import codecs
 import logging
 import os
 import secrets
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tabard.errors import UsageError
+from tabard.masking import command_line
 from tabard.shell.process import Ending, run
 from tabard.shell.records import Lines, Speaker
 from tabard.shell.result import NOT_ALLOWED, NOT_FOUND, CommandError, Kept, Result, ending
@@ -55,7 +55,7 @@ def shell(
 
     ``stdin`` is what it reads, nothing when left out. ``env`` is laid over the environment; None takes a variable
     away. Of each output ``keep`` bytes are kept, and ``lines`` lines are recorded by ``log`` (the logger
-    ``tabard.shell``) with the ``name`` of the command, in which the words of ``hide`` are masked.
+    ``tabard.shell``) with the ``name`` of the command, in which the words of ``hide`` are masked, and in the command line what looks like a password.
 
     A command that fails, or cannot be started, gives a Result that says so, or with ``check=True`` a CommandError.
     Raises UsageError for a call that makes no sense.
@@ -178,7 +178,7 @@ def _speaker(
 
 def _named(words: list[str], name: str | None, speaker: Speaker) -> str:
     """The command as people are told of it."""
-    line = name or speaker.mask(shlex.join(words))
+    line = name or speaker.mask(command_line(words))
     return line if len(line) <= _NAMED else f"{line[: _NAMED - 3]}..."
 
 

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from tabard.masking import MASK
+
 LINE: Final = 8_000
 """Characters of one line that are recorded."""
-MASK: Final = "********"
 
 
 class Speaker:

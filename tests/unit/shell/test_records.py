@@ -87,7 +87,13 @@ def test_secrets_are_masked_in_every_record(said: list[logging.LogRecord]) -> No
     shell(["hunter2"], hide=["hunter2"])
     assert len(said) == 5
     assert not any("hunter2" in record.getMessage() for record in said)
-    assert said[1].getMessage() == "--password=********"
+    assert said[1].getMessage() == "--password=***"
+
+
+def test_what_looks_like_a_password_is_masked_in_the_command_line(said: list[logging.LogRecord]) -> None:
+    """As the samples of processes do it; nobody has to think of it."""
+    shell(["true", "--password=hunter2"])
+    assert said[0].getMessage() == "true --password=*** starts"
 
 
 def test_a_long_line_is_cut(said: list[logging.LogRecord]) -> None:

@@ -1,0 +1,145 @@
+"""Jinja as it is used here: sandboxed, strict about what is missing, with errors that name file and line.
+
+The only module that imports Jinja, and imported only to render.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import jinja2
+from jinja2 import meta
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from tabard.templates.errors import TemplateError
+from tabard.templates.words import BadValue, Marks, Option, Unquoted
+
+LIMIT: Final = 1_048_576
+"""Characters that one part may have when it is rendered."""
+_UNDEFINED: Final = re.compile(r"'([^']+)' is undefined")
+_MARKS: Final = "marks of this rendering"
+"""Where the marks are in the context; a template cannot name it, since it is not one word."""
+
+
+class Engine:
+    """Renders files of one use. ``escape`` writes values into HTML, ``words`` marks them for a command."""
+
+    def __init__(
+        self, folders: Sequence[str], *, escape: bool, tidy: Callable[[str], str] | None, words: bool
+    ) -> None:
+        self._folders = tuple(folders)
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=jinja2.FileSystemLoader(folders),
+            undefined=jinja2.StrictUndefined,
+            autoescape=escape,
+            finalize=_marking if words else _tidying(tidy),
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        if words:
+            self._environment.filters["unquoted"] = Unquoted
+            self._environment.filters["option"] = Option
+
+    def render(self, inner: str, values: Mapping[str, Any], marks: Marks | None = None) -> str:
+        """The text of a file with these values. Raises TemplateError."""
+        try:
+            template = self._environment.get_template(inner)
+            return _bounded(template.generate({**values, _MARKS: marks}), inner)
+        except TemplateError:
+            raise
+        except Exception as error:
+            raise self._told(error, inner, values) from error
+
+    def needs(self, inner: str) -> set[str]:
+        """The names a file uses without giving them a value itself. Raises TemplateError when it is malformed."""
+        try:
+            loader = self._environment.loader
+            source = loader.get_source(self._environment, inner)[0] if loader else ""
+            tree = self._environment.parse(source, inner)
+        except Exception as error:
+            raise self._told(error, inner, {}) from error
+        return meta.find_undeclared_variables(tree) - self._environment.globals.keys()
+
+    def _told(self, error: Exception, inner: str, values: Iterable[str]) -> TemplateError:
+        """What went wrong, where, and what would have been right."""
+        file, line = self._place(error, inner)
+        if isinstance(error, jinja2.TemplateSyntaxError):
+            return TemplateError(
+                f"not a template: {error.message}", template=error.filename or file, line=error.lineno
+            )
+        if isinstance(error, jinja2.TemplateNotFound):
+            return TemplateError(f"there is no {error.name} to include", template=file, line=line)
+        if isinstance(error, jinja2.UndefinedError):
+            return _missing(error, file, line, sorted(values))
+        if isinstance(error, BadValue):
+            return TemplateError(f"not a word of a command: {error}", template=file, line=line)
+        if isinstance(error, jinja2.exceptions.SecurityError):
+            return TemplateError(f"not allowed in a template: {error}", template=file, line=line)
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        return TemplateError(f"cannot be rendered: {what}", template=file, line=line)
+
+    def _place(self, error: Exception, inner: str) -> tuple[str, int]:
+        """The innermost template that was being rendered, and its line: Jinja puts both into the traceback."""
+        file, line = inner, 0
+        trace = error.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code.co_filename
+            if code.endswith(".j2") and code.startswith(self._folders):
+                file, line = code, trace.tb_lineno
+            trace = trace.tb_next
+        return file, line
+
+
+def _bounded(parts: Iterable[str], inner: str) -> str:
+    text: list[str] = []
+    length = 0
+    for part in parts:
+        length += len(part)
+        if length > LIMIT:
+            raise TemplateError("too long", template=inner, expected=f"at most {LIMIT} characters")
+        text.append(part)
+    return "".join(text)
+
+
+def _missing(error: jinja2.UndefinedError, file: str, line: int, known: Sequence[str]) -> TemplateError:
+    match = _UNDEFINED.search(str(error))
+    if match is None:
+        return TemplateError(f"no such value: {error}", template=file, line=line)
+    import difflib  # only on the way to an error
+
+    close = difflib.get_close_matches(match[1], known, n=1)
+    return TemplateError(
+        f"no value for {match[1]}",
+        template=file,
+        line=line,
+        name=match[1],
+        expected=f"one of {', '.join(known)}" if known else "a value",
+        hint=f"Did you mean {close[0]}?"
+        if close
+        else "Give it with the call, or write {{ name|default('') }}",
+    )
+
+
+@jinja2.pass_context
+def _marking(context: Context, value: Any) -> Any:
+    """Put a mark in the place of every value."""
+    if isinstance(value, jinja2.Undefined):
+        return value  # it raises where it is written
+    marks = context.get(_MARKS)
+    if not isinstance(marks, Marks):
+        raise BadValue("expected macros in the file that uses them, found one imported without its context")
+    return marks.mark(value)
+
+
+def _tidying(tidy: Callable[[str], str] | None) -> Callable[[Any], Any]:
+    """What is done with each value that is written: None is a mistake, text is made harmless."""
+
+    def finalize(value: Any) -> Any:
+        if value is None:
+            raise ValueError("expected a value, found nothing (None)")
+        return tidy(value) if tidy is not None and type(value) is str else value
+
+    return finalize

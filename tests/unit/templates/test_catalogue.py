@@ -1,0 +1,133 @@
+"""Which file is meant: by use, name, language and stage."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tabard.templates import TemplateError, Templates
+from tabard.templates.catalogue import Catalogue, File, _parts
+from tests.unit.templates.folders import write
+
+MAIL = {
+    "mail/hello/subject.en.j2": "hello",
+    "mail/hello/text.en.j2": "hello text",
+    "mail/hello/subject.de.j2": "hallo",
+    "mail/hello/text.de.j2": "hallo text",
+}
+
+
+def test_language_and_default(tmp_path: Path) -> None:
+    """The language asked for, however it is written; else the default one."""
+    templates = Templates([write(tmp_path, MAIL)], language="DE")
+    assert templates.mail("hello").subject == "hallo"
+    assert templates.speaking("en").mail("hello").subject == "hello"
+    assert templates.speaking("fr").mail("hello").subject == "hello"
+
+
+def test_a_mail_is_in_one_language(tmp_path: Path) -> None:
+    """A language that has only some of the parts is passed over for one that has all of them."""
+    files = {**MAIL, "mail/hello/html.fr.j2": "<p>salut</p>", "mail/hello/text.fr.j2": "salut"}
+    mail = Templates([write(tmp_path, files)], language="fr").mail("hello")
+    assert (mail.subject, mail.text, mail.html) == ("hello", "hello text\n", None)
+
+
+def test_parts_of_no_language_fill_in(tmp_path: Path) -> None:
+    """A file without a language belongs to all of them."""
+    files = {"mail/a/subject.j2": "[a]", "mail/a/text.de.j2": "deutsch", "mail/a/text.j2": "any"}
+    templates = Templates([write(tmp_path, files)], language="de")
+    assert templates.mail("a")[:2] == ("[a]", "deutsch\n")
+    assert templates.speaking("fr").mail("a")[:2] == ("[a]", "any\n")
+
+
+def test_stage_goes_before_no_stage_and_language_before_stage(tmp_path: Path) -> None:
+    """The stage's own file counts, but not against the reader's language."""
+    files = {
+        "log/a/text.en.j2": "en",
+        "log/a/text.en@production.j2": "en production",
+        "log/a/text.de.j2": "de",
+    }
+    write(tmp_path, files)
+    assert Templates([tmp_path], stage="PRODUCTION").log("a") == "en production"
+    assert Templates([tmp_path], stage="testing").log("a") == "en"
+    assert Templates([tmp_path], stage="production", language="de").log("a") == "de"
+
+
+def test_the_first_folder_goes_before_the_others(tmp_path: Path) -> None:
+    """A site changes one file of an application's templates by putting its own into the home."""
+    own = write(tmp_path / "own", {"mail/hello/text.en.j2": "our text"})
+    brought = write(tmp_path / "brought", MAIL)
+    assert Templates([own, brought]).mail("hello") == ("hello", "our text\n", None)
+
+
+def test_a_missing_template_says_what_there_is(tmp_path: Path) -> None:
+    """The folders that were looked in, and the name that may have been meant."""
+    with pytest.raises(TemplateError, match="no such template") as caught:
+        Templates([write(tmp_path, MAIL)]).mail("helo")
+    assert str(tmp_path) in str(caught.value)
+    assert "Did you mean hello?" in str(caught.value)
+    with pytest.raises(TemplateError, match=r"subject and text in one language.*found text\.en\.j2"):
+        Templates([write(tmp_path, {"mail/half/text.en.j2": "x"})]).mail("half")
+
+
+@pytest.mark.parametrize("name", ["../mail/hello", "/etc/passwd", "", "a/b", "A", "..", "x" * 64])
+def test_a_name_is_no_path(tmp_path: Path, name: str) -> None:
+    """What could lead out of the folder is not looked for at all."""
+    with pytest.raises(TemplateError, match="not the name of a template"):
+        Templates([write(tmp_path, MAIL)]).mail(name)
+
+
+def test_a_language_is_two_or_three_letters(tmp_path: Path) -> None:
+    """Anything else is a mistake that would silently give the default."""
+    with pytest.raises(TemplateError, match="not a language"):
+        Templates([tmp_path], language="german")
+
+
+def test_what_will_never_be_used_is_told(tmp_path: Path) -> None:
+    """Files whose names say nothing, and folders that can be no name."""
+    files = {
+        "mail/hello/text.en.txt": "",
+        "mail/hello/body.j2": "",
+        "log/a/text.j2": "",
+        "log/a/html.j2": "",
+        "shell/X/argv.j2": "",
+        "mail/loose.j2": "",
+    }
+    strays = Catalogue([write(tmp_path, {**MAIL, **files})]).strays()
+    assert sorted(str(Path(stray).relative_to(tmp_path)) for stray in strays) == [
+        "log/a/html.j2",
+        "mail/hello/body.j2",
+        "mail/hello/text.en.txt",
+        "mail/loose.j2",
+        "shell/X",
+    ]
+
+
+def test_all_names_are_listed(tmp_path: Path) -> None:
+    """Of every use, each once."""
+    write(tmp_path / "b", {**MAIL, "shell/copy/argv.j2": "cp"})
+    write(tmp_path / "a", {"mail/hello/text.en.j2": ""})
+    assert Catalogue([tmp_path / "a", tmp_path / "b"]).names() == [("mail", "hello"), ("shell", "copy")]
+    assert Catalogue([tmp_path / "missing"]).names() == []
+
+
+_FILES = [
+    File(folder, "log", "a", "text", language, stage)
+    for folder, language, stage in product(["/1", "/2"], ["", "de", "en"], ["", "prod"])
+]
+
+
+@given(st.lists(st.sampled_from(_FILES), unique=True))
+def test_the_most_special_file_wins_whatever_else_is_there(files: list[File]) -> None:
+    """Language before stage before folder, for every set of files."""
+    ordered = sorted(files, key=lambda file: file.folder)
+    best = _parts(ordered, "de", "prod").get("text")
+    fitting = [file for file in files if file.language in {"de", ""}]
+    if not fitting:
+        assert best is None
+    else:
+        assert best == min(fitting, key=lambda file: (not file.language, not file.stage, file.folder))
