@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from tabard.agents.intake.tail.descriptors import raise_limit
 from tabard.agents.worker import Agent
 from tabard.brokers import sockets
+from tabard.brokers.delivery.publisher import Publisher
 from tabard.brokers.running import role
 from tabard.brokers.topology import agent_ends
 from tabard.home import Home
@@ -21,14 +22,33 @@ LOOK_EVERY: Final = 0.2
 _log = logging.getLogger(__name__)
 
 
+class Leftover(NamedTuple):
+    """What one sink has not stored."""
+
+    sink: str
+    heard: bool
+    """Whether the sink ever answered."""
+    streams: Mapping[str, int]
+    """How many records of each stream stay in the journal."""
+
+    def __str__(self) -> str:
+        records = " and ".join(f"{count} of the stream {name}" for name, count in self.streams.items())
+        why = (
+            "has not confirmed them"
+            if self.heard
+            else "did not answer: does its recorder run, and its broker?"
+        )
+        return f"records still in the journal: {records}; the sink {self.sink} {why}"
+
+
 def run(
     home: Home,
     load: Callable[[], Settings],
     *,
     once: float | None = None,
     ready: Callable[[], None] = lambda: None,
-) -> bool:
-    """Run the agent of a home until it is told to end; whether every sink had stored everything by then.
+) -> list[Leftover]:
+    """Run the agent of a home until it is told to end; what the sinks had not stored by then.
 
     Args:
         home: its directory.
@@ -57,8 +77,16 @@ def run(
             if once is not None:
                 process.loop.every(LOOK_EVERY, lambda: process.loop.stop() if agent.idle() > once else None)
             process.loop.run()
-            stored = agent.publisher.delivered()
+            left = leftovers(agent.publisher)
             agent.finish()
         finally:
             made.close()
-    return stored
+    return left
+
+
+def leftovers(publisher: Publisher) -> list[Leftover]:
+    """What stays in the journal for each sink that has not all of it."""
+    sinks = publisher.sinks()
+    return [
+        Leftover(sink, bool(sinks[sink]["attached"]), streams) for sink, streams in publisher.left().items()
+    ]

@@ -204,6 +204,22 @@ class Publisher:
             for span in sender.journal.spans()
         )
 
+    def left(self) -> dict[str, dict[str, int]]:
+        """By sink and stream, how many durable records the sink has not stored; without those that have all."""
+        left = {
+            state.name: {
+                STREAM_NAMES[stream]: sum(
+                    last - first + 1
+                    for span in sender.journal.spans()
+                    for first, last in sender.cursors.get(span.epoch, _NOTHING).holes(span.last, span.oldest)
+                )
+                for stream, sender in state.senders.items()
+            }
+            for state in self._sinks.values()
+        }
+        some = {sink: {name: count for name, count in of.items() if count} for sink, of in left.items()}
+        return {sink: streams for sink, streams in some.items() if streams}
+
     def sinks(self) -> dict[str, dict[str, Any]]:
         """Of each sink: whether it was heard, and what was sent in its session, by stream."""
         return {

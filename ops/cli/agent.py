@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
+
 from tabard import exits
 from tabard.home import Home
 from tabard.ops.cli.base import command
@@ -24,13 +26,18 @@ def agent(home: Home, **options: Any) -> int:
 
     Runs in the foreground until SIGTERM or Ctrl-C; SIGHUP reads the settings again. A second start in the same
     home is an error; with --cron it is not. --once reads what the sources have and ends when all of it is
-    stored (exit code 0), or when nothing moved for the time of --idle (3: what is left is sent next time).
+    stored (exit code 0), or when nothing moved for the time of --idle (3: what is left is sent next time, and how
+    much that is stands on standard error).
     """
 
     def run(load: Load, once: float | None, ready: Ready) -> int:
         from tabard.agents.role import run
 
-        stored = run(home, load, once=once, ready=ready)
-        return exits.DONE if stored or once is None else exits.PARTLY
+        left = run(home, load, once=once, ready=ready)
+        if once is None or not left:
+            return exits.DONE
+        for each in left:
+            click.echo(f"tabard: {each}", err=True)
+        return exits.PARTLY
 
     return serve("agent", home, run, **options)

@@ -247,9 +247,11 @@ def test_the_journal_lets_go_of_what_every_sink_has() -> None:
     node.publisher.receive(0.0, node.cursor(beacons[1].nonce, sink="other", cursors=stored(1)))
     assert node.journal.released[-1][EPOCH].solid == 5
     assert not node.publisher.delivered()
+    assert node.publisher.left() == {"other": {"logs": 4}}
     node.publisher.receive(0.0, node.cursor(beacons[1].nonce, sink="other", number=2, cursors=stored(3)))
     assert node.journal.released[-1][EPOCH].solid == 9
     assert node.publisher.delivered()
+    assert node.publisher.left() == {}
 
 
 def test_what_a_wiped_sink_had_is_taken_back(node: Node) -> None:
