@@ -83,6 +83,11 @@ class Loop:
         self._sockets[sock] = callback
         self._epoll.register(int(sock.getsockopt(zmq.FD)), select.EPOLLIN)
 
+    def remove_socket(self, sock: zmq.Socket[bytes]) -> None:
+        """No more calls for a ZeroMQ socket that was added; before it is closed."""
+        if self._sockets.pop(sock, None) is not None:
+            self._epoll.unregister(int(sock.getsockopt(zmq.FD)))
+
     def _known(self, fd: int) -> bool:
         return fd in self._readers or fd in self._writers
 
@@ -176,6 +181,8 @@ class Loop:
     def _serve_sockets(self) -> bool:
         busy = False
         for sock, callback in list(self._sockets.items()):
+            if sock not in self._sockets:
+                continue  # a callback before this one has taken it out
             if int(sock.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
                 callback()
                 busy = True

@@ -11,6 +11,8 @@ import zmq
 from tabard import failpoints
 from tabard.brokers import sockets
 from tabard.brokers.forwarder import Forwarder
+from tabard.brokers.loop import Loop
+from tabard.brokers.outlet import Outlet
 from tabard.brokers.running import role
 from tabard.brokers.topology import Plan
 from tabard.brokers.wire import topics
@@ -32,28 +34,37 @@ _log = logging.getLogger(__name__)
 class Broker:
     """A forwarder between its four sockets."""
 
-    def __init__(self, plan: Plan, made: sockets.Sockets) -> None:
+    def __init__(self, plan: Plan, made: sockets.Sockets, loop: Loop) -> None:
         self.plan = plan
         self._handled = -1
         self._handled_at = 0.0
         self.forwarder = Forwarder(plan.name, plan.zone)
         self.up_in = made.forward_in()
-        self.up_out = made.forward_out()
+        sockets.bind(self.up_in, plan.up_in)
+        self.up_out = self._outlet(made, loop, "up_out", self.up_in.send)
         self.down_in = made.forward_in()
-        self.down_out = made.forward_out()
-        named = {
-            "up_in": self.up_in,
-            "up_out": self.up_out,
-            "down_in": self.down_in,
-            "down_out": self.down_out,
-        }
-        for lane, sock in named.items():
-            sockets.bind(sock, plan._asdict()[lane])
-        for lane, endpoint in plan.dials:
-            sockets.connect(named[lane], endpoint)
-        # Upward a broker asks for its own zone only; the subscriptions of nodes end here.
+        sockets.bind(self.down_in, plan.down_in)
+        # Nodes' subscriptions end here.
+        self.down_out = self._outlet(made, loop, "down_out")
+        for sock, lane in ((self.up_in, "up_in"), (self.down_in, "down_in")):
+            for endpoint in plan.dialled_by(lane):
+                sockets.connect(sock, endpoint)
+        # Upward a broker asks for its own zone only.
         for prefix in (topics.zone_subscription(plan.zone), topics.ALL_PREFIX):
             self.down_in.send(b"\x01" + prefix)
+        loop.add_socket(self.up_in, self.forward_up)
+        loop.add_socket(self.down_in, self.forward_down)
+
+    def _outlet(
+        self,
+        made: sockets.Sockets,
+        loop: Loop,
+        lane: str,
+        told: Callable[[bytes], object] = lambda _frame: None,
+    ) -> Outlet:
+        endpoint = self.plan._asdict()[lane]
+        counters = self.forwarder.counters
+        return Outlet(made, loop, lane, endpoint, self.plan.dialled_by(lane), counters, told)
 
     def forward_up(self) -> None:
         """Hand on what came from below."""
@@ -63,33 +74,10 @@ class Broker:
         """Hand on what came from above."""
         self._forward(self.down_in, self.down_out, self.forwarder.down)
 
-    def subscriptions(self) -> None:
-        """Pass recorders' subscriptions on to those below."""
-        for _ in range(BURST):
-            frames = sockets.receive(self.up_out)
-            if frames is None:
-                return
-            if (
-                len(frames) == 1
-                and frames[0][:1] in (b"\0", b"\1")
-                and frames[0][1:].startswith(topics.UP_PREFIX)
-            ):
-                self.up_in.send(frames[0])
-            else:
-                self.forwarder.counters["subscriptions refused"] += 1
-
-    def node_subscriptions(self) -> None:
-        """Take note of nodes' subscriptions; they end here."""
-        for _ in range(BURST):
-            frames = sockets.receive(self.down_out)
-            if frames is None:
-                return
-            self.forwarder.counters["node subscriptions"] += 1
-
     @staticmethod
     def _forward(
         source: zmq.Socket[bytes],
-        target: zmq.Socket[bytes],
+        target: Outlet,
         check: Callable[[list[bytes]], list[bytes] | None],
     ) -> None:
         for _ in range(BURST):
@@ -99,7 +87,7 @@ class Broker:
             failpoints.hit(BEFORE_FORWARD)
             passed = check(frames)
             if passed is not None:
-                sockets.send(target, passed)
+                target.send(passed)
                 failpoints.hit(AFTER_FORWARD)
 
     def idle(self, now: float) -> float:
@@ -154,11 +142,7 @@ def run(
     with role(f"broker.{plan.name}", home, reload) as process:
         made = sockets.Sockets(hwm=hwm, max_frame=max_frame)
         try:
-            broker = Broker(plan, made)
-            process.loop.add_socket(broker.up_in, broker.forward_up)
-            process.loop.add_socket(broker.down_in, broker.forward_down)
-            process.loop.add_socket(broker.up_out, broker.subscriptions)
-            process.loop.add_socket(broker.down_out, broker.node_subscriptions)
+            broker = Broker(plan, made, process.loop)
             process.report(broker.status)
             _log.info("broker %s of zone %s is forwarding", plan.name, plan.zone)
             ready()

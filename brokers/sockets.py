@@ -14,6 +14,7 @@ from typing import Final
 
 import zmq
 
+from tabard.brokers import subscriptions
 from tabard.errors import TabardError
 
 LINGER_MS: Final = 500
@@ -23,7 +24,10 @@ RECONNECT_MOST_MS: Final = 5000
 HEARTBEAT_MS: Final = 500
 HEARTBEAT_TIMEOUT_MS: Final = 1500
 SUBSCRIPTIONS_HWM: Final = 100_000
-"""High-water mark of the direction that carries subscriptions: beyond it they would be lost silently."""
+"""High-water mark of sockets that send subscriptions: beyond it they would be lost silently."""
+HEARD_HWM: Final = 1_000
+"""High-water mark of sockets that hear subscriptions: libzmq keeps so many before anybody has looked at them.
+Beyond it peers wait, and nothing is lost."""
 
 
 class Sockets:
@@ -37,7 +41,9 @@ class Sockets:
 
     def publisher(self) -> zmq.Socket[bytes]:
         """A PUB socket."""
-        return self._make(zmq.PUB)
+        sock = self._make(zmq.PUB)
+        sock.setsockopt(zmq.MAXMSGSIZE, subscriptions.MAX_BYTES)
+        return sock
 
     def subscriber(self) -> zmq.Socket[bytes]:
         """A SUB socket without subscriptions."""
@@ -50,10 +56,17 @@ class Sockets:
         return sock
 
     def forward_out(self) -> zmq.Socket[bytes]:
-        """An XPUB socket: what a broker sends to."""
+        """An XPUB socket: what a broker sends to. Every subscription is heard, and only what is taken counts."""
         sock = self._make(zmq.XPUB)
-        sock.setsockopt(zmq.RCVHWM, SUBSCRIPTIONS_HWM)
+        sock.setsockopt(zmq.RCVHWM, HEARD_HWM)
+        sock.setsockopt(zmq.XPUB_MANUAL, 1)
+        sock.setsockopt(zmq.MAXMSGSIZE, subscriptions.MAX_BYTES)
         return sock
+
+    def close_one(self, sock: zmq.Socket[bytes]) -> None:
+        """Close a socket before the others, at once."""
+        self._made.remove(sock)
+        sock.close(linger=0)
 
     def close(self) -> None:
         """Close all sockets (each within its linger) and the context."""

@@ -27,6 +27,10 @@ class Plan(NamedTuple):
     dials: tuple[tuple[str, str], ...]
     """(own socket, endpoint of the other side): ``up_out`` dials a parent's ``up_in``, ``up_in`` a child's ``up_out``."""
 
+    def dialled_by(self, lane: str) -> list[str]:
+        """What one of its sockets dials."""
+        return [endpoint for own, endpoint in self.dials if own == lane]
+
 
 class Ends(NamedTuple):
     """Where a role of this home publishes to and listens on."""

@@ -131,6 +131,7 @@ class Chain:
     def publishing(self, name: str, lane: str) -> Iterator[Socket]:
         """A publisher that hears who subscribes, at a broker's `up_in` (as a node) or `down_in` (as a sink)."""
         sock = self._made.forward_out()
+        sock.setsockopt(zmq.XPUB_MANUAL, 0)
         sockets.connect(sock, self.ends[name][lane])
         try:
             yield sock

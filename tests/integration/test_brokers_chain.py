@@ -119,7 +119,7 @@ def test_what_goes_down_arrives_in_its_zone_only(chain: Chain) -> None:
     own, everyone = topics.down_topic(ZONES["b1"], NODE), topics.all_topic("main")
     with (
         chain.publishing("b3", "down_in") as sink,
-        chain.listening("b1", "down_out", b"d/", b"a/") as node,
+        chain.listening("b1", "down_out", b"d/hq/", b"d/office/", b"a/") as node,
         chain.listening("b2", "down_out", other[2]) as above,
     ):
         _until_heard(sink, node, own)

@@ -142,9 +142,10 @@ def test_a_frame_that_is_too_large_ends_the_connection_before_it_is_taken_in(sie
     siege.must_be_well()
 
 
-def test_subscriptions_to_anything_are_counted_and_not_handed_on(siege: Siege) -> None:
-    """Upward a broker asks for its own zone; downward it hands on only what begins like a topic of the up lane."""
-    before = siege.count("b3", "subscriptions refused")
+def test_subscriptions_to_anything_are_refused_and_counted(siege: Siege) -> None:
+    """A broker takes those that a recorder, a node or a broker can mean; a peer that insists is cut off."""
+    refused = "subscription to no topic there is"
+    before = siege.count("b3", refused)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     with context.socket(zmq.SUB) as peer:
         peer.linger = peer.sndhwm = 0
@@ -152,13 +153,36 @@ def test_subscriptions_to_anything_are_counted_and_not_handed_on(siege: Siege) -
             peer.subscribe(f"anything/{number}")
         peer.subscribe(b"")
         peer.connect(_end(siege, "b3", "up_out"))
-        siege.wait_for_count("b3", before + 2_000, "subscriptions refused")
-        with context.socket(zmq.SUB) as below:
-            below.linger = below.sndhwm = 0
-            for number in range(2_000):
-                below.subscribe(f"d/other/{number}")
-            below.connect(_end(siege, "b1", "down_out"))
-            siege.wait_for_count("b1", 2_000, "node subscriptions")
+        siege.wait_for_count("b3", before + 1_000, refused)
+        siege.wait_for_count("b3", 1, "all peers, too many subscriptions")
+    with context.socket(zmq.SUB) as below:
+        below.linger = below.sndhwm = 0
+        for number in range(900):
+            below.subscribe(f"d/other/{number}")
+        below.connect(_end(siege, "b1", "down_out"))
+        siege.wait_for_count("b1", 900, refused)
+    context.term()
+    siege.must_be_well()
+
+
+@pytest.mark.parametrize("lane", ["up_out", "down_out"])
+def test_a_subscription_too_long_for_any_topic_ends_the_connection(siege: Siege, lane: str) -> None:
+    """Libzmq walks what is subscribed letter by letter on its stack: a megabyte of it would end the process."""
+    with Peer(_end(siege, "b3", lane)).greet("SUB") as peer:
+        peer.say(bytes([LONG]) + (1_900_000).to_bytes(8, "big") + b"\x01u/main/" + b"s" * 70_000)
+        assert peer.hung_up()
+    siege.must_be_well()
+
+
+def test_a_peer_that_asks_for_more_topics_than_a_fleet_has_costs_no_memory(siege: Siege) -> None:
+    """Well-formed ones too: all peers of that socket are cut off, and what libzmq kept for them goes with it."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    with context.socket(zmq.SUB) as peer:
+        peer.linger = peer.sndhwm = 0
+        for number in range(30_000):
+            peer.subscribe(f"u/evil{number}/00/")
+        peer.connect(_end(siege, "b3", "up_out"))
+        siege.wait_for_count("b3", 1, "all peers, too many subscriptions")
     context.term()
     siege.must_be_well()
 

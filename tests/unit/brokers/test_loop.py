@@ -45,6 +45,7 @@ def lane() -> Iterator[tuple[zmq.Socket[bytes], zmq.Socket[bytes]]]:
     subscriber.subscribe(b"")
     subscriber.connect("inproc://lane")
     assert publisher.recv() == b"\x01"
+    publisher.setsockopt(zmq.SUBSCRIBE, b"")
     yield publisher, subscriber
     made.close()
 

@@ -10,8 +10,10 @@ import pytest
 import zmq
 
 from tabard.brokers import sockets
+from tabard.brokers.loop import Loop
 from tabard.brokers.role import Broker
 from tabard.brokers.sockets import Sockets
+from tabard.brokers.subscriptions import MAX_BYTES
 from tabard.brokers.topology import LANES, Plan
 from tabard.errors import TabardError
 
@@ -35,7 +37,9 @@ def private(tmp_path: Path) -> Path:
     return directory
 
 
-def check_profile(sock: zmq.Socket[bytes], *, send: int = HWM, receive: int = HWM) -> None:
+def check_profile(
+    sock: zmq.Socket[bytes], *, send: int = HWM, receive: int = HWM, frame: int = MAX_FRAME
+) -> None:
     """Read the options back."""
     expected = {
         zmq.LINGER: 500,
@@ -44,7 +48,7 @@ def check_profile(sock: zmq.Socket[bytes], *, send: int = HWM, receive: int = HW
         zmq.RECONNECT_IVL_MAX: 5000,
         zmq.HEARTBEAT_IVL: 500,
         zmq.HEARTBEAT_TIMEOUT: 1500,
-        zmq.MAXMSGSIZE: MAX_FRAME,
+        zmq.MAXMSGSIZE: frame,
         zmq.SNDHWM: send,
         zmq.RCVHWM: receive,
     }
@@ -53,12 +57,12 @@ def check_profile(sock: zmq.Socket[bytes], *, send: int = HWM, receive: int = HW
 
 
 def test_every_kind_of_socket_has_the_profile(made: Sockets) -> None:
-    """Only the direction that carries subscriptions has another mark: they must not be lost."""
+    """Where subscriptions are sent they must not be lost; where they are heard, nobody can send anything large."""
     many = sockets.SUBSCRIPTIONS_HWM
-    check_profile(made.publisher())
+    check_profile(made.publisher(), frame=MAX_BYTES)
     check_profile(made.subscriber())
     check_profile(made.forward_in(), send=many)
-    check_profile(made.forward_out(), receive=many)
+    check_profile(made.forward_out(), receive=sockets.HEARD_HWM, frame=MAX_BYTES)
     assert [sock.getsockopt(zmq.TYPE) for sock in made._made] == [zmq.PUB, zmq.SUB, zmq.XSUB, zmq.XPUB]
 
 
@@ -70,8 +74,10 @@ def test_reconnecting_is_spread(made: Sockets) -> None:
 def test_a_broker_makes_its_sockets_here(made: Sockets, private: Path) -> None:
     """All four, and each is bound where its plan says."""
     up_in, up_out, down_in, down_out = ends = [f"ipc://{private}/{lane}" for lane in LANES]
-    broker = Broker(Plan("b1", "hq", up_in, up_out, down_in, down_out, ()), made)
-    used = [broker.up_in, broker.up_out, broker.down_in, broker.down_out]
+    loop = Loop()
+    broker = Broker(Plan("b1", "hq", up_in, up_out, down_in, down_out, ()), made, loop)
+    used = [broker.up_in, broker.up_out.socket, broker.down_in, broker.down_out.socket]
+    loop.close()
     assert made._made == used
     assert [sock.getsockopt(zmq.LAST_ENDPOINT) for sock in used] == [end.encode() for end in ends]
 
@@ -152,6 +158,7 @@ def test_the_peer_need_not_be_there_yet(made: Sockets, private: Path) -> None:
     sockets.connect(above, f"ipc://{private}/end")
     sockets.bind(below, f"ipc://{private}/end")
     assert below.recv() == b"\x01"
+    below.setsockopt(zmq.SUBSCRIBE, b"")
     sockets.send(below, (b"topic", b"body"))
     assert above.poll(20_000)
     assert sockets.receive(above) == [b"topic", b"body"]

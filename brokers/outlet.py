@@ -1,0 +1,121 @@
+"""One of a broker's two sending sockets: bound and dialled, with what its peers subscribe to under control."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import zmq
+
+from tabard.brokers import sockets
+from tabard.brokers.loop import Loop
+from tabard.brokers.subscriptions import Step, Subscriptions
+from tabard.errors import TabardError
+
+BURST: Final = 256
+"""Subscriptions looked at in a turn."""
+RETRY: Final = 0.05
+"""Seconds until a socket is bound again whose address is not free yet."""
+
+_log = logging.getLogger(__name__)
+
+
+class Outlet:
+    """Sends to whoever subscribed.
+
+    Args:
+        made: where sockets come from.
+        loop: calls back when peers say something.
+        lane: its name in the plan, for the counters.
+        endpoint: where it listens.
+        dials: what it connects to beside that.
+        counters: the broker's.
+        told: is handed `1` or `0` and a topic when the first peer asks for it, or the last does no more.
+
+    Raises TabardError when the address cannot be bound.
+    """
+
+    def __init__(
+        self,
+        made: sockets.Sockets,
+        loop: Loop,
+        lane: str,
+        endpoint: str,
+        dials: Sequence[str],
+        counters: Counter[str],
+        told: Callable[[bytes], object] = lambda _frame: None,
+    ) -> None:
+        self._made = made
+        self._loop = loop
+        self._lane = lane
+        self._endpoint = endpoint
+        self._dials = dials
+        self._counters = counters
+        self._told = told
+        self._asked = Subscriptions(up=lane.startswith("up"))
+        self.socket = self._open()
+
+    def _open(self) -> zmq.Socket[bytes]:
+        sock = self._made.forward_out()
+        try:
+            sockets.bind(sock, self._endpoint)
+        except TabardError:
+            self._made.close_one(sock)
+            raise
+        for endpoint in self._dials:
+            sockets.connect(sock, endpoint)
+        self._loop.add_socket(sock, self._hear)
+        return sock
+
+    def _hear(self) -> None:
+        for _ in range(BURST):
+            frames = sockets.receive(self.socket)
+            if frames is None:
+                return
+            step = self._asked.hear(frames[0]) if len(frames) == 1 else Step.REFUSE
+            self._take(step, frames[0])
+            if self._asked.too_many:
+                self._cut_off()
+                return
+
+    def _take(self, step: Step, frame: bytes) -> None:
+        topic = frame[1:]
+        if step in {Step.FIRST, Step.MORE}:
+            self.socket.setsockopt(zmq.SUBSCRIBE, topic)
+        elif step in {Step.LESS, Step.LAST}:
+            self.socket.setsockopt(zmq.UNSUBSCRIBE, topic)
+        elif step is Step.REFUSE:
+            self._counters[f"{self._lane} dropped: subscription to no topic there is"] += 1
+        if step in {Step.FIRST, Step.LAST}:
+            self._told(frame)
+        self._counters[f"{self._lane} topics"] = len(self._asked.topics)
+
+    def _cut_off(self) -> None:
+        """Close the socket with all that libzmq keeps for it, and listen anew."""
+        asked, self._asked = self._asked, Subscriptions(up=self._lane.startswith("up"))
+        _log.warning(
+            "a peer on %s asked for %d topics, and %d times for none there is: all peers there are cut off",
+            self._endpoint,
+            len(asked.topics),
+            asked.refused,
+        )
+        self._counters[f"{self._lane} dropped: all peers, too many subscriptions"] += 1
+        for topic in asked.topics:
+            self._told(b"\0" + topic)
+        self._loop.remove_socket(self.socket)
+        self._made.close_one(self.socket)
+        self._reopen()
+
+    def _reopen(self) -> None:
+        """Listen anew; the closed socket's address takes a moment to become free."""
+        try:
+            self.socket = self._open()
+        except TabardError:
+            self._loop.call_at(self._loop.now() + RETRY, self._reopen)
+
+    def send(self, frames: list[bytes]) -> None:
+        """Send to whoever asked for the topic; while it is closed, to nobody, as if none of them were there."""
+        if not self.socket.closed:
+            sockets.send(self.socket, frames)
