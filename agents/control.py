@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tabard.agents.journal.faults import Fault
+from tabard.agents.journal.faults import DiskRefused, Fault
 from tabard.agents.journal.outbox import Outbox
 from tabard.brokers.delivery.ports import EpochSpan
 from tabard.brokers.delivery.ranges import Ranges
@@ -31,6 +31,8 @@ class Control:
         self._outbox: Outbox | None = None
         self._error: JournalError | None = None
         self._since = clock.wall()
+        self.when_full: Callable[[], bool] = lambda: False
+        """Asks others to give way when the disk is full: whether there is more room."""
         self._try()
 
     def _try(self) -> Outbox | None:
@@ -44,6 +46,14 @@ class Control:
 
     def append(self, body: bytes, count: int, marks: Mapping[str, Any]) -> Batch:
         """Keep a batch durably, see `Outbox.append`. Raises JournalError, also while there is no outbox."""
+        while True:
+            try:
+                return self._append(body, count, marks)
+            except DiskRefused as refused:
+                if not refused.full or not self.when_full():
+                    raise
+
+    def _append(self, body: bytes, count: int, marks: Mapping[str, Any]) -> Batch:
         outbox = self._try()
         if outbox is None:
             assert self._error is not None

@@ -52,6 +52,12 @@ class Journals:
         self.samples = Journal.open(
             RealDisk(), place(SAMPLES), SAMPLES, limits=_limits(settings, SAMPLES), **common
         )
+        self.control.when_full = lambda: self._samples_give_way(place(CONTROL), place(SAMPLES))
+        self.logs.when_full = lambda: self._samples_give_way(place(LOGS), place(SAMPLES))
+
+    def _samples_give_way(self, full: str, samples: str) -> bool:
+        """Samples are dropped first, where they take the space that is missing."""
+        return same_disk(full, samples) and self.samples.give_way()
 
     @property
     def by_stream(self) -> dict[int, StreamJournal]:
@@ -95,6 +101,14 @@ class Journals:
                 "mended": stats.mended,
             }
         return found
+
+
+def same_disk(one: str, other: str) -> bool:
+    """Whether two directories share their space; unknown counts as no."""
+    try:
+        return os.stat(one).st_dev == os.stat(other).st_dev
+    except OSError:
+        return False
 
 
 def _limits(settings: Settings, stream: int) -> Limits:

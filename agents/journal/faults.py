@@ -16,11 +16,8 @@ class DiskRefused(JournalError):
     """Raised when the disk takes no more now. Nothing was accepted; the same call may succeed later."""
 
     retry = True
-
-    @property
-    def full(self) -> bool:
-        """Whether it is for want of space."""
-        return isinstance(self.__cause__, OSError) and self.__cause__.errno in _FULL
+    full = False
+    """Whether it is for want of space."""
 
 
 class Fault(NamedTuple):
@@ -65,7 +62,9 @@ class Faults:
         detail = error.strerror or str(error)
         self.note(kind, where, f"{what}: {detail}")
         expected = "a file that can be opened" if hint != usual else "a disk that can be written"
-        return DiskRefused(what, expected=expected, found=detail, where=where, hint=hint)
+        refused = DiskRefused(what, expected=expected, found=detail, where=where, hint=hint)
+        refused.full = kind == "full"
+        return refused
 
     def list(self) -> tuple[Fault, ...]:
         """The faults known, oldest first."""

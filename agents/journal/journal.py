@@ -34,6 +34,8 @@ from tabard.clock import Clock
 
 _AGE_SHARE = 8
 """A segment grows for at most this part of the journal's age limit, so that little goes at once."""
+_GIVEN = 1 << 20
+"""Bytes that a journal gives way by at a time, and at least a segment."""
 
 
 class Journal:
@@ -51,6 +53,8 @@ class Journal:
         self._reader = SegmentReader(shelf, self._catalog, self._gaps, self._recent.clear)
         self._pen = Pen(shelf, self._catalog, author, self._time, limits)
         self._quota = Quota(shelf, self._catalog, self._reader, self._gaps, self._pen.unsynced)
+        self.when_full: Callable[[], bool] = lambda: False
+        """Asks others to give way when the disk is full: whether there is more room."""
         self._replaced: Sequence[EpochSpan] = ()
         """What was kept before somebody replaced the files, until they are read anew and that is accounted for."""
         self._spans: tuple[tuple[int, Prior | None], tuple[EpochSpan, ...]] = ((-1, None), ())
@@ -154,11 +158,20 @@ class Journal:
         try:
             batch = self._pen.append(body, count, marks)
         except DiskRefused as refused:
-            if not refused.full or not self._make_room():
-                raise
-            batch = self._pen.append(body, count, marks)
+            batch = self._append_in_need(refused, body, count, marks)
         self._recent.add(batch)
         return batch
+
+    def _append_in_need(
+        self, refused: DiskRefused, body: bytes, count: int, marks: Mapping[str, Any]
+    ) -> Batch:
+        """Try again as long as there is more room each time. Raises DiskRefused."""
+        while refused.full and (self._make_room() or self.when_full()):
+            try:
+                return self._pen.append(body, count, marks)
+            except DiskRefused as again:
+                refused = again
+        raise refused
 
     def _make_room(self) -> bool:
         """On a full disk: remove all that is stored everywhere, the segment being written included."""
@@ -177,6 +190,25 @@ class Journal:
         self._quota.drop_stored(segment)
         self._shelf.take_reserve()
         return True
+
+    def give_way(self) -> bool:
+        """Free space for another stream; whether there is more.
+
+        What every sink has goes first, then the oldest segments, which leave a gap as for a quota.
+        """
+        before = self._catalog.bytes
+        self._quota.drop_acked(0)
+        if self._catalog.bytes < before:
+            return True
+        self._shelf.give_reserve()  # a gap is written before what it stands for goes
+        with suppress(DiskRefused):
+            self._quota.shrink(before - _GIVEN)
+            segment = self._pen.segment
+            if self._catalog.bytes >= before and segment and not segment.bare:
+                self._pen.roll()
+                self._quota.shrink(before - _GIVEN)
+        self._shelf.take_reserve()
+        return self._catalog.bytes < before
 
     def renew(self, doubt: str) -> None:
         """End the epoch being written and begin another, whose OPEN says `doubt`.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tabard.agents.control import Control
+from tabard.agents.journal.faults import DiskRefused
 from tabard.agents.journal.limits import Limits
 from tabard.agents.journal.outbox import Outbox
 from tabard.agents.journal.outbox_file import open_outbox
@@ -77,3 +78,34 @@ def test_the_outbox_is_opened_as_soon_as_it_can_be(gate: Gate, control: Control)
     assert control.spans()[-1].last == 2
     assert control.faults() == ()
     control.close()
+
+
+def test_others_give_way_when_its_disk_is_full(gate: Gate, control: Control) -> None:
+    """As often as they can; then it is refused, and nothing was kept of it."""
+    gate.closed = False
+    control.enforce(1.0)
+    _append(control)()
+    outbox = control._outbox
+    assert outbox is not None
+    db = outbox._database.connection()
+    pages = db.execute("PRAGMA page_count").fetchone()[0]
+    db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(DiskRefused, match="full"):
+        control.append(bytes(30_000), 1, {})
+    asked: list[int] = []
+    willing = 2
+
+    def give_way() -> bool:
+        if len(asked) == willing:
+            return False
+        asked.append(pages + 4 * (len(asked) + 1))
+        db.execute(f"PRAGMA max_page_count = {asked[-1]}")
+        return True
+
+    control.when_full = give_way
+    with pytest.raises(DiskRefused, match="full"):
+        control.append(bytes(60_000), 1, {})
+    assert len(asked) == 2 and control.spans()[-1].last == 2
+    willing = 20
+    assert control.append(bytes(60_000), 1, {}).header.first == 3
+    assert 2 < len(asked) < 20

@@ -46,6 +46,7 @@ class Rig:
     limits: Limits = SMALL
     boots: int = 1
     stream: int = LOGS
+    directory: str = DIRECTORY
     rng: Random = field(default_factory=lambda: Random(1))
     _journal: Journal | None = None
 
@@ -59,7 +60,7 @@ class Rig:
         self.limits = replace(self.limits, **limits)
         self._journal = Journal.open(
             self.disk,
-            DIRECTORY,
+            self.directory,
             self.stream,
             limits=self.limits,
             clock=self.clock,
@@ -94,12 +95,16 @@ class Rig:
 
     def files(self) -> list[str]:
         """Paths of the segments, rising."""
-        return [f"{DIRECTORY}/{name}" for name in sorted(self.disk.names(DIRECTORY)) if name.endswith(".seg")]
+        return [
+            f"{self.directory}/{name}"
+            for name in sorted(self.disk.names(self.directory))
+            if name.endswith(".seg")
+        ]
 
     def quarantined(self) -> list[str]:
         """Names in the quarantine."""
         try:
-            return sorted(self.disk.names(f"{DIRECTORY}/quarantine"))
+            return sorted(self.disk.names(f"{self.directory}/quarantine"))
         except FileNotFoundError:
             return []
 

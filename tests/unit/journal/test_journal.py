@@ -14,6 +14,7 @@ from tabard.agents.journal.segment import HEAD_WINDOW
 from tabard.brokers.delivery.ranges import Range, Ranges
 from tabard.brokers.wire.batch import GAP, NO_DIGEST
 from tabard.brokers.wire.codec import unpack
+from tabard.brokers.wire.streams import SAMPLES
 from tabard.errors import JournalError
 from tabard.records import MAX_BODY
 from tests.sim.disk import SimFile
@@ -598,3 +599,40 @@ def test_a_cursor_that_is_taken_back_holds_its_segments_again() -> None:
     rig.journal.release({span.epoch: Ranges() for span in rig.journal.spans()})
     assert rig.journal._catalog.acked_bytes == 0
     assert not any(segment.acked for segment in rig.journal._catalog)
+
+
+def test_another_stream_gives_way_on_a_full_disk() -> None:
+    """Its oldest records leave a gap, a segment at a time, until nothing is left that takes space."""
+    limits = Limits(bytes=64 << 20, segment=1 << 16, recent=0)
+    samples = Rig(stream=SAMPLES, limits=limits, directory="/j/samples")
+    samples.open()
+    logs = Rig(disk=samples.disk, limits=limits)
+    journal = logs.open()
+    journal.when_full = samples.journal.give_way
+    samples.disk.capacity = 4 << 20
+    with pytest.raises(DiskRefused):
+        samples.add(100_000, size=4000, count=1)
+    logs.add(20)
+    assert samples.journal.stats().dropped > 0
+    kept = len(data(everything(samples.journal)))
+    assert kept > 500, "no more than is needed"
+    with pytest.raises(DiskRefused):
+        logs.add(100_000, size=4000)
+    assert data(everything(samples.journal)) == []
+    assert [reason for _, _, reason in gaps(everything(samples.journal))] == ["quota"]
+    assert journal.stats().bytes > 3 << 20
+    assert gaps(everything(journal)) == [], "what is more is for the quota to say"
+    everything(samples.open())
+
+
+def test_a_stream_gives_what_is_stored_before_what_is_not() -> None:
+    """And nothing at all when it is not its disk that is full."""
+    rig = Rig()
+    rig.open(keep_acked=1 << 20)
+    rig.fill(4)
+    rig.store_all()
+    rig.fill(8)
+    assert rig.journal.give_way()
+    assert gaps(everything(rig.journal)) == []
+    rig.disk.read_only = True
+    assert not rig.journal.give_way()
