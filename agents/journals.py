@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 
 from tabard._version import VERSION
@@ -19,6 +20,7 @@ from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
 from tabard.clock import Clock, boot_id
 from tabard.errors import JournalError
 from tabard.home import Home
+from tabard.locks import hold_directory
 from tabard.settings import Settings
 
 STALL_SYNCS: Final = 10
@@ -30,7 +32,16 @@ class Journals:
     """Opens, bounds, closes and describes them together."""
 
     def __init__(self, home: Home, settings: Settings, key: NodeKey, clock: Clock) -> None:
-        """Recover what is there and begin new epochs. Raises JournalError when a directory cannot be used at all."""
+        """Recover what is there and begin new epochs.
+
+        Raises:
+            JournalError: a directory cannot be used at all.
+            AlreadyRunning: another process has them open.
+        """
+        self._lock = ExitStack()
+        with suppress(OSError):  # what is wrong shows when it is locked
+            home.journal.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock.enter_context(hold_directory(home.journal, "this journal"))
         common: dict[str, Any] = {
             "clock": clock,
             "seal": OpenSeal(),
@@ -81,6 +92,7 @@ class Journals:
                 journal.close()
             except JournalError as error:
                 report(error)
+        self._lock.close()
 
     def faults(self) -> list[Fault]:
         """What is wrong with any of them."""

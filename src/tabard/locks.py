@@ -41,17 +41,21 @@ def held(path: str | os.PathLike[str]) -> int | None:
     return None
 
 
+OTHER_HOME: Final = "Stop that process first, or give this one another --home"
+
+
 @contextmanager
-def hold(path: str | os.PathLike[str]) -> Iterator[None]:
+def hold(path: str | os.PathLike[str], who: str | None = None, hint: str = OTHER_HOME) -> Iterator[None]:
     """Hold the lock while the body runs; the directory must exist.
+
+    ``who`` runs already when it is held by another: the file's name unless given; ``hint`` says what to do then.
 
     A child made by ``fork`` without ``exec`` shares the lock. On a read-only mount an existing file is
     locked without writing the process id. Raises AlreadyRunning when another process holds it, HomeError
     when the file cannot be opened.
     """
-    descriptor = _opened(path)
+    descriptor = _taken(path, who, hint)
     try:
-        _lock(descriptor, path)
         _write_owner(descriptor, b"%d\n" % os.getpid())
         try:
             yield
@@ -61,7 +65,54 @@ def hold(path: str | os.PathLike[str]) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, path: str | os.PathLike[str]) -> None:
+@contextmanager
+def hold_directory(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Hold a lock on a directory itself while the body runs: no lock file that was removed lets another one in.
+
+    ``what`` is named when another process holds it. Where the file system knows no such locks, nothing is held.
+    Raises AlreadyRunning when another process holds it, HomeError when the directory cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            hint = "Stop that process first; the lock in its home may have been removed"
+            raise AlreadyRunning(
+                f"another process has {what} open", pid=0, where=os.fspath(path), hint=hint
+            ) from None
+        except OSError:
+            pass  # a file system of the network that has none
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _taken(path: str | os.PathLike[str], who: str | None, hint: str) -> int:
+    """The locked file that has the name ``path``: one that was removed in the meantime guards nothing."""
+    while True:
+        descriptor = _opened(path)
+        try:
+            _lock(descriptor, path, who, hint)
+            if _named(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _named(descriptor: int, path: str | os.PathLike[str]) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _lock(descriptor: int, path: str | os.PathLike[str], who: str | None, hint: str) -> None:
     for attempt in range(_TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,13 +122,13 @@ def _lock(descriptor: int, path: str | os.PathLike[str]) -> None:
             if attempt + 1 < _TRIES:
                 time.sleep(_PAUSE)
     pid = _owner(descriptor)
-    role = os.path.basename(os.fspath(path)).removesuffix(".lock")
+    role = who or os.path.basename(os.fspath(path)).removesuffix(".lock")
     by = f" as process {pid}" if pid else ""
     raise AlreadyRunning(
         f"{role} is already running{by}",
         pid=pid,
         where=os.fspath(path),
-        hint="Stop that process first, or give this one another --home",
+        hint=hint,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tabard.errors import AlreadyRunning, HomeError
-from tabard.locks import held, hold
+from tabard.locks import held, hold, hold_directory
 
 HOLDER = """
 import sys, signal
@@ -96,3 +98,51 @@ def test_a_lock_is_held_through_a_file_opened_read_only(
     with hold(path):
         assert held(path) == 0
     assert held(path) is None
+
+
+def test_a_lock_file_removed_between_opening_and_locking_guards_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file that has the name is locked instead, so that the next one meets it."""
+    path = tmp_path / "agent.lock"
+    real_lock = fcntl.flock
+    removed: list[Path] = []
+
+    def remove_first(descriptor: int, operation: int) -> None:
+        if not removed:
+            path.unlink()
+            removed.append(path)
+        real_lock(descriptor, operation)
+
+    monkeypatch.setattr("tabard.locks.fcntl.flock", remove_first)
+    with hold(path):
+        assert held(path) == os.getpid()
+        with pytest.raises(AlreadyRunning), hold(path):
+            pass
+
+
+def test_a_directory_is_held_whatever_happens_to_files_in_it(tmp_path: Path) -> None:
+    """By one at a time; making and removing files in it changes nothing."""
+    with hold_directory(tmp_path, "this journal"):
+        (tmp_path / "file").touch()
+        (tmp_path / "file").unlink()
+        with pytest.raises(AlreadyRunning, match="another process has this journal open") as caught:
+            hold_directory(tmp_path, "this journal").__enter__()
+        assert caught.value.where == str(tmp_path)
+    with hold_directory(tmp_path, "this journal"):
+        pass
+    with pytest.raises(HomeError), hold_directory(tmp_path / "none", "this journal"):
+        pass
+
+
+def test_a_file_system_without_locks_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The role's own lock is held beside it."""
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("tabard.locks.fcntl.flock", refuse)
+    with hold_directory(tmp_path, "this journal"):
+        pass

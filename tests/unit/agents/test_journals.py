@@ -1,0 +1,53 @@
+"""The three journals of an agent together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tabard.agents.journals import Journals, same_disk
+from tabard.brokers.delivery.ports import NodeKey
+from tabard.clock import SystemClock
+from tabard.errors import AlreadyRunning, JournalError
+from tabard.home import Home
+from tabard.settings import load
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[[], Journals]:
+    """Opens the journals of one home."""
+    home = Home(tmp_path)
+    home.ensure()
+    return lambda: Journals(home, load(tmp_path, env={}), NodeKey("web1", "hq"), SystemClock())
+
+
+def ignore(error: JournalError) -> None:
+    """Nothing goes wrong here."""
+    raise error
+
+
+def test_one_process_has_them_at_a_time(start: Callable[[], Journals], tmp_path: Path) -> None:
+    """Whatever became of the lock file of the role."""
+    journals = start()
+    (tmp_path / "run" / "agent.lock").unlink(missing_ok=True)
+    with pytest.raises(AlreadyRunning, match="this journal"):
+        start()
+    journals.close(ignore)
+    start().close(ignore)
+
+
+def test_samples_give_way_to_both_others(
+    start: Callable[[], Journals], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where they lie on the same disk."""
+    journals = start()
+    monkeypatch.setattr(journals.samples, "give_way", lambda: True)
+    assert journals.logs.when_full() and journals.control.when_full()
+    monkeypatch.setattr("tabard.agents.journals.same_disk", lambda one, other: False)
+    assert not journals.logs.when_full()
+    journals.close(ignore)
+    assert same_disk(str(tmp_path), str(tmp_path / "journal"))
+    assert not same_disk(str(tmp_path), "/proc")
+    assert not same_disk(str(tmp_path), str(tmp_path / "none"))
