@@ -24,6 +24,7 @@ from tabard.agents.intake.bridge.logrecord import (
     STANDARD,
     UNREMARKABLE,
     last_line,
+    nanoseconds,
     severity_number,
 )
 from tabard.agents.intake.bridge.plain import object_text
@@ -202,7 +203,7 @@ class Layout:
         if len(self._cuts) > 1:
             exception, stack = self._traces(texts)
         values = (
-            int(created * 1_000_000_000),
+            nanoseconds(created),
             severity,
             None if self._line is None else _whole(groups[self._line]),
             None if self._process is None else _whole(groups[self._process]),

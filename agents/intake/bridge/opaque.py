@@ -14,7 +14,9 @@ _TEXT_ENCODINGS: Final = frozenset({"latin1", "latin-1", "iso-8859-1"})
 _LISTS: Final = frozenset(
     f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("set", "frozenset", "list")
 )
-_BYTES: Final = frozenset({"builtins.bytearray", "__builtin__.bytearray", "builtins.bytes"})
+_BYTES: Final = frozenset(
+    f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("bytes", "bytearray")
+)
 _DICTS: Final = frozenset({"collections.OrderedDict"})
 _RECONSTRUCTORS: Final = frozenset(
     {"copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__", "copy_reg.__newobj__"}
