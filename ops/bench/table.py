@@ -47,4 +47,8 @@ BENCHES: Final = {
         "tabard.ops.bench.agent",
         "memory and CPU of an agent among 300 processes, its start, and a cron check that finds it running",
     ),
+    "logging": Bench(
+        "tabard.ops.bench.logging",
+        "the cost of a logging call for the application, beside NullHandler, SocketHandler and QueueHandler",
+    ),
 }

@@ -7,6 +7,7 @@ nothing is stored twice. It also says which frames it refused before the connect
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import time
@@ -71,6 +72,8 @@ class IntakeClient:
         """Frames that were sent, on this connection or one before it, and are not accepted."""
         self._unsent: deque[bytes] = deque()
         """Payloads that were never sent. They have no number yet: the first WELCOME says where numbers begin."""
+        self._rest = b""
+        """What is posted and not yet with the kernel."""
         self._number = 0
         self.accepted = 0
         """The number of the last frame that is journaled."""
@@ -176,11 +179,9 @@ class IntakeClient:
             IntakeError: it does not want this client.
             OSError: the connection broke.
         """
-        answer = self._next_answer()
-        if answer is None and self._poll(select.POLLIN, timeout):
-            self._receive()
-            answer = self._next_answer()
-        if answer is None:
+        assert self._socket is not None
+        self._socket.setblocking(False)
+        if not self._hear(timeout) or (answer := self._next_answer()) is None:
             return False
         self._take_greeting(answer)
         return True
@@ -190,24 +191,44 @@ class IntakeClient:
         """Frames sent on this connection that the agent said nothing about."""
         return len(self._sent)
 
-    def room(self, timeout: float = 0.0) -> bool:
-        """Whether one more frame can be posted without waiting for the agent to read."""
-        return len(self._sent) < self._window and self._poll(select.POLLOUT, timeout)
+    def room(self) -> bool:
+        """Whether one more frame can be posted: the agent has read what was, and answered enough. Raises OSError."""
+        if self._rest:
+            self._send_rest()
+        return not self._rest and len(self._sent) < self._window
 
     def post(self, number: int, data: bytes) -> None:
-        """Send the whole frame `number`. The caller keeps it until it is accepted. Raises OSError."""
-        assert self._socket is not None
+        """Send frame `number` as far as the agent reads. The caller keeps it until it is accepted. Raises OSError."""
         self._sent.append((number, b""))
-        self._socket.sendall(data, _QUIETLY)
+        self._rest = data
+        self._send_rest()
 
     def collect(self, timeout: float) -> None:
         """Hear what the agent says, waiting up to `timeout` seconds for the first word. Raises OSError."""
-        self._take_answers(timeout)
+        if self._hear(timeout):
+            while (answer := self._next_answer()) is not None:
+                self._answer(*answer)
 
     def forget(self) -> None:
         """Close the connection, and leave what was posted to the caller."""
         self.close()
         self._sent.clear()
+        self._rest = b""
+
+    def _send_rest(self) -> None:
+        assert self._socket is not None
+        with contextlib.suppress(BlockingIOError):
+            self._rest = self._rest[self._socket.send(self._rest, _QUIETLY) :]
+
+    def _hear(self, timeout: float) -> bool:
+        """Whether there are new bytes from the agent, within `timeout` seconds. Raises OSError."""
+        if timeout:
+            self._poll(select.POLLIN | (select.POLLOUT if self._rest else 0), timeout)
+        try:
+            self._receive()
+        except BlockingIOError:
+            return False
+        return True
 
     # --- pieces ----------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
-from tabard.applog.capture import MORE, Entry, More, capture, cut, mismatched
+from tabard.applog.capture import MORE, TEXT_LIMIT, Entry, More, capture, cut, mismatched
 from tabard.client import MAX_PAYLOAD
 from tabard.records import LOG_FIELDS, LOG_INDEX, MAX_RECORDS, normalise_log
 
@@ -57,7 +57,9 @@ def row_of(record: logging.LogRecord, speaker: Speaker, process: int) -> Row:
 
 
 def rows_of(entries: Iterable[Entry], speaker: Speaker, process: int) -> list[Row]:
-    """What was captured, as rows of full width."""
+    """What was captured, as rows of full width. Most records have nothing special, so these are made in one go."""
+    service, product, system, sub, subsub, user1, user2, package, version = speaker
+    none = None
     rows: list[Row] = []
     for (
         created,
@@ -75,25 +77,24 @@ def rows_of(entries: Iterable[Entry], speaker: Speaker, process: int) -> list[Ro
         _,
         *task,
     ) in entries:
-        number = _severities.get(levelno) or severity(levelno)
         if args:
             try:
                 message = msg % args
             except Exception:
                 message = mismatched(msg, args)
-            message = cut(message)
+            if len(message) > TEXT_LIMIT:
+                message = cut(message)
         else:
             message = msg
-        start = (int(created * 1_000_000_000), number, level)
-        place = (name, module, function, line, process, thread, message)
-        if type(more) is More:
-            row = (*start, *speaker, *place, more.exception, more.stack, None, None, more.attributes)
-            if more.fields:
-                row = _with_fields(row, more.fields)
-        else:
-            row = (*start, *speaker, *place, None, None, None, None, None)
-        if task and task[0]:
-            row = _with_task(row, task[0])
+        number = _severities.get(levelno) or severity(levelno)
+        # fmt: off
+        row: Row = (
+            int(created * 1_000_000_000), number, level, service, product, system, sub, subsub, user1, user2, package,
+            version, name, module, function, line, process, thread, message, none, none, none, none, none,
+        )
+        # fmt: on
+        if more or (task and task[0]):
+            row = _with_more(row, more, task)
         rows.append(row)
     return rows
 
@@ -119,20 +120,22 @@ def pack(rows: Sequence[Row]) -> list[Packed]:
 
 
 _THREAD: Final = 7
+_EXCEPTION, _STACK, _ATTRIBUTES = (LOG_INDEX[name] for name in ("exception", "stack", "attributes"))
 assert _THREAD < MORE
 
 
-def _with_fields(row: Row, fields: Any) -> Row:
+def _with_more(row: Row, more: object, task: Sequence[object]) -> Row:
+    """The row with what few records have, and with the name of the task of asyncio that logged it."""
     values = list(row)
-    for name, value in fields.items():
-        values[LOG_INDEX[name]] = value
+    if isinstance(more, More):
+        values[_EXCEPTION], values[_STACK], values[_ATTRIBUTES] = more.exception, more.stack, more.attributes
+        for name, value in more.fields.items():
+            values[LOG_INDEX[name]] = value
+    if task and task[0]:
+        attributes = json.loads(values[_ATTRIBUTES] or "{}")
+        attributes.setdefault("task", str(task[0]))
+        values[_ATTRIBUTES] = json.dumps(attributes)
     return tuple(values)
-
-
-def _with_task(row: Row, task: object) -> Row:
-    attributes = json.loads(row[-1]) if row[-1] else {}
-    attributes.setdefault("task", str(task))
-    return (*row[:-1], json.dumps(attributes))
 
 
 def _storable(row: Row) -> Row:

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import msgpack
@@ -206,22 +206,20 @@ class Shipper:
     def _take(self, delivery: Delivery, batches: int) -> None:
         """Make frames of what is queued."""
         for _ in range(batches):
-            entries = list(self._fetch())
-            if not entries:
+            if not self.queue:
                 return
+            entries = self._fetch()
             own = self._ident
             if own in threads_of(entries):  # what this thread logs itself would never end
                 entries = [entry for entry in entries if own not in threads_of([entry])]
             self._keep(delivery, entries)
 
-    def _fetch(self) -> Iterator[Entry]:
+    def _fetch(self) -> list[Entry]:
         queue = self.queue
-        for _ in range(min(len(queue), MAX_RECORDS)):
-            entry = queue.popleft()
-            if isinstance(entry, tuple):
-                yield entry
-            else:
-                self._marks.append(entry)
+        taken = [queue.popleft() for _ in range(min(len(queue), MAX_RECORDS))]
+        if threading.Event in set(map(type, taken)):
+            self._marks.extend(mark for mark in taken if isinstance(mark, threading.Event))
+        return [entry for entry in taken if isinstance(entry, tuple)]
 
     def _keep(self, delivery: Delivery, entries: list[Entry]) -> None:
         rows = self._rows(entries)

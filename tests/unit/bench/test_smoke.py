@@ -96,6 +96,19 @@ def test_agent_measures_what_it_costs_its_host(place: Path) -> None:
     assert set(found["aims"]) == {"memory (PSS)", "CPU", "cron check"}
 
 
+def test_logging_measures_a_call_beside_the_handlers_of_python(place: Path) -> None:
+    """Every handler in every way of calling, with the background's own CPU; nothing was lost, which it checks."""
+    found = _run(place, "logging", "--records", "100", "--rounds", "1")
+    assert found["bench"] == "logging"
+    results = found["results"]
+    handlers = {"NullHandler", "SocketHandler", "QueueHandler", "tabard.LogHandler"}
+    for figure in ("burst_call_us", "flat_out_call_us", "flat_out_process_cpu_us"):
+        assert set(results[figure]) == handlers
+        assert all(value > 0 for value in results[figure].values())
+    assert results["paced_call_us"]["tabard.LogHandler"]["p50"] > 0
+    assert set(found["aims"]) == {"call in a burst", "call at a pace", "call flat out, background at work"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_bench_that_is_interrupted_leaves_nothing(place: Path, number: signal.Signals) -> None:
     """With roles and helpers running, Ctrl-C and SIGTERM end it, and all that it started."""
