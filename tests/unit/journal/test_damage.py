@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 
 import pytest
 
@@ -133,6 +134,41 @@ def test_a_second_copy_of_a_segment_is_set_aside() -> None:
     assert rig.quarantined() == ["00000000000000aa.seg"]
     rig.disk.put("/j/logs/00000000000000bb.seg", image)
     assert everything(rig.open())[: len(before)] == before
+
+
+def test_what_two_writers_left_side_by_side_is_all_kept() -> None:
+    """An epoch that was written on while a later one was written, too, is put together again."""
+    rig = Rig()
+    accepted = [rig.add(3)]
+    rig.journal.sync()
+    first = rig.journal
+    second = rig.open()
+    for _ in range(6):
+        for journal in (first, second):
+            for _ in range(8):
+                with suppress(DiskRefused):
+                    accepted.append(journal.append(rig.rng.randbytes(500), 3, {}))
+            journal.sync()
+    rig.open()
+    kept = everything(rig.journal)
+    assert all(batch in kept for batch in accepted)
+    assert gaps(kept) == [] and rig.quarantined() == []
+    again = everything(rig.open())
+    assert again[: len(kept)] == kept
+
+
+def test_a_copy_that_holds_more_than_what_it_is_a_copy_of_is_missed() -> None:
+    """The one that stands first is taken: what only the other held is said to be lost."""
+    rig = filled()
+    rig.disk.unlink("/j/logs/tidemark")
+    path = rig.files()[-1]
+    image = rig.disk.get(path)
+    rig.disk.put("/j/logs/00000000000000aa.seg", image)
+    rig.disk.put(path, image[: frame_offsets(image)[-2]])
+    facts = opening(rig.open())
+    assert facts["lost"] == {"at_least": 6, "reason": "torn"}
+    assert facts["clean"] is False
+    assert rig.quarantined() == ["00000000000000aa.seg"]
 
 
 def test_files_that_are_not_ours_are_left_alone_and_named() -> None:
