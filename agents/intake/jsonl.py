@@ -149,7 +149,7 @@ def _from_object(said: dict[str, Any], now: int) -> tuple[Any, ...]:
     for key, value in said.items():
         name = ALIASES.get(key.lower(), key.lower())
         position = LOG_INDEX.get(name)
-        if position is None or position == _ATTRIBUTES or (name != key and name in said):
+        if position is None or position == _ATTRIBUTES or (name != key and said.get(name) is not None):
             extra[key] = value
         elif value is None:
             continue

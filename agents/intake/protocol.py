@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from tabard.agents.intake.admission import admit
 from tabard.agents.intake.defaults import NO_DEFAULTS, Defaults
 from tabard.agents.intake.jsonl import LineParser
-from tabard.brokers.wire.codec import MAX_HEAD, pack, unpack
+from tabard.brokers.wire.codec import is_version, MAX_HEAD, pack, unpack
 from tabard.errors import WireError
 from tabard.intake_frames import HEAD, HELLO, PING, RECORDS, VERSION, frame
 from tabard.records import INT_MAX, MAX_BODY
@@ -163,7 +163,7 @@ class Parser:
             return self._break(f"HELLO: {error}")
         if not isinstance(said, dict):
             return self._break("HELLO: expected a map")
-        if said.get("v") != VERSION:
+        if not is_version(said.get("v"), VERSION):
             return self._break(f"HELLO: expected version {VERSION}, found {said.get('v')!r:.40}")
         names = (said.get("source") or "", said.get("service") or "")
         for name in names:

@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 
 from tabard.agents.intake.connection import Connection
 from tabard.intake_frames import MOST_UNANSWERED
+from tabard.records import INT_MAX
 
 MOST: Final = 4_096
 """Sources remembered, like in the journal: those that were longest away are forgotten first."""
@@ -32,21 +33,26 @@ class Source:
     def marked(cls, key: str, mark: Any) -> Self | None:
         """The producer that `mark` was journaled for; None when that is no mark of a producer."""
         numbers = mark if isinstance(mark, (list, tuple)) else [mark]
-        if not numbers or not all(type(number) is int and number > 0 for number in numbers):
+        if not numbers or not _is_number(numbers[0]):
             return None
         source = cls(key, numbers[0])
-        source._refused = sorted(numbers[1:])
+        source._refused = sorted(number for number in numbers[1:] if _is_number(number))
         return source
 
     def mark(self, number: int) -> int | list[int]:
         """What is journaled with frame `number`: the number, and those refused before it if there are any."""
-        self._refused = [refused for refused in self._refused if refused > number - MOST_UNANSWERED]
+        self._refused = [
+            refused for refused in self._refused if refused > number - MOST_UNANSWERED and refused != number
+        ]
         refused = self.refused_to(number)
         return [number, *refused] if refused else number
 
     def refuse(self, number: int) -> None:
-        """Remember that a frame was refused: the answer may be lost, and the frames after it be accepted."""
-        if number not in self._refused:
+        """Remember that a frame was refused: the answer may be lost, and the frames after it be accepted.
+
+        A number that no frame can be accepted under need not be remembered.
+        """
+        if _is_number(number) and number not in self._refused:
             self._refused = sorted([*self._refused, number])[-MOST_UNANSWERED:]
 
     def refused_to(self, number: int) -> list[int]:
@@ -57,6 +63,10 @@ class Source:
     def settled(self) -> bool:
         """Whether nothing it sent is waiting."""
         return self.accepted >= self.received
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= INT_MAX
 
 
 class Sources:

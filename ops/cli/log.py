@@ -110,7 +110,9 @@ def log(
 def _template(service: str, level: str | None, fields: dict[str, str]) -> dict[str, Any]:
     """What every record of this run has in common."""
     values: dict[str, Any] = {name: text for name, text in fields.items() if name in LOG_FIELDS}
-    others = {name: text for name, text in fields.items() if name not in LOG_FIELDS}
+    others: dict[str, Any] = {name: text for name, text in fields.items() if name not in LOG_FIELDS}
+    if "attributes" in values:
+        others = _attributes(values.pop("attributes")) | others
     if others:
         values["attributes"] = json.dumps(others)
     if service:
@@ -119,6 +121,20 @@ def _template(service: str, level: str | None, fields: dict[str, str]) -> dict[s
         values["level"] = level.upper()
     values["severity"] = SEVERITIES.get(values.get("level", ""), 0)
     return values
+
+
+def _attributes(text: str) -> dict[str, Any]:
+    """What ``--field attributes=JSON`` says. Raises click.BadParameter when it is no JSON object."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise click.BadParameter(
+            f'attributes={text}: expected a JSON object such as attributes={{"order": 7}}',
+            param_hint="--field",
+        )
+    return said
 
 
 def _record(template: dict[str, Any], line: str) -> tuple[Any, ...]:

@@ -53,6 +53,7 @@ def test_a_fields_own_name_wins_over_an_alias():
     assert found["message"] == "own"
     assert json.loads(found["attributes"]) == {"msg": "alias", "lvl": "DEBUG"}
     assert found["level"] == "INFO"
+    assert parse({"message": None, "msg": "said"})["message"] == "said"
 
 
 TIMES = {

@@ -295,3 +295,10 @@ def test_json_lines_are_told_by_their_first_byte():
     events = parse(b'{"msg": "hello"}\nnot json\n\n{"msg": "no newline"}')
     assert all(isinstance(event, Line) for event in events)
     assert [event.record[LOG_INDEX["message"]] for event in events] == ["hello", "not json", "no newline"]
+
+
+@pytest.mark.parametrize("version", [1.0, True, "1", None, 2])
+def test_only_the_version_itself_is_the_version(version):
+    """What merely equals it was not meant to be it."""
+    events = parse(frame_of(intake_frames.HELLO, 0, {"v": version, "source": "app-1", "service": "app"}))
+    assert isinstance(events[0], Violation)

@@ -73,6 +73,18 @@ def test_a_json_object_becomes_a_record_with_fields(tabard, listener: Listener) 
     ]
 
 
+def test_attributes_are_an_object_or_wrong_use(tabard, listener: Listener) -> None:
+    """Together with the fields that have no column; anything else never reaches the agent."""
+    options = ("--field", 'attributes={"order": 7}', "--field", "ticket=4")
+    assert tabard("log", "x", *options).returncode == exits.DONE
+    assert json.loads(listener.records[0][LOG_INDEX["attributes"]]) == {"order": 7, "ticket": "4"}
+    for wrong in ("xxx", "[1]", ""):
+        done = tabard("log", "x", "--field", f"attributes={wrong}")
+        assert done.returncode == exits.WRONG_USE
+        assert "a JSON object" in done.stderr
+    assert len(listener.records) == 1
+
+
 def test_a_message_that_looks_like_json_stays_one(tabard, listener: Listener) -> None:
     """What stands on the command line is taken as it is."""
     assert tabard("log", '{"message": "x"}').returncode == exits.DONE
