@@ -308,6 +308,8 @@ class Agent:
         """What the intake counted since the start, bad input above all."""
         counts = asdict(self._server.stats)
         counted = {f"intake {name.replace('_', ' ')}": count for name, count in counts.items() if count}
+        if self._samples_lost:
+            counted["samples lost"] = self._samples_lost
         spilled = asdict(self._spill.stats)
         return {**counted, **{f"spool {name}": count for name, count in spilled.items() if count}}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tabard import locks
 from tabard.brokers.loop import Loop
+from tabard.brokers.rising import Rises
 from tabard.home import Home
 from tabard.status import STATUS_EVERY, StatusFile, lifeline
 
@@ -22,6 +23,7 @@ class Role:
         self.loop = Loop()
         self._status: Callable[[], Mapping[str, Any]] = dict
         self._file = StatusFile(name, home)
+        self._rises = Rises(self.loop.now())
 
     def report(self, status: Callable[[], Mapping[str, Any]]) -> None:
         """Write what `status` returns to the status file from now on."""
@@ -30,8 +32,9 @@ class Role:
         self.write_status()
 
     def write_status(self) -> None:
-        """Write it now."""
-        self._file.write(self._status())
+        """Write it now, and with it how much the counters of trouble in it rose lately."""
+        said = self._status()
+        self._file.write({**said, "risen": self._rises.of(self.loop.now(), said.get("counters", {}))})
 
     def remove_status(self) -> None:
         """The role ends."""

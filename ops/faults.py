@@ -6,8 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tabard import __version__
+from tabard.home import Home
 from tabard.ops import seen
+from tabard.ops.room import troubles
 from tabard.ops.seen import Seen
+from tabard.ops.stores import path_of
+from tabard.settings import Settings
 
 PATIENCE: Final = 20_000_000_000
 """Nanoseconds that an agent has to hear of its sinks before it counts as a fault that it has not."""
@@ -17,13 +21,23 @@ class Fault(NamedTuple):
     """One thing that is wrong."""
 
     where: str
-    """A role, ``settings`` or ``store``."""
+    """A role, ``home``, ``settings`` or ``store``."""
     what: str
 
 
-def of_roles(roles: Sequence[Seen], now: int) -> list[Fault]:
-    """Everything that the roles' state and their own words show at wall clock ``now``."""
-    return [*_not_running(roles), *(fault for role in roles for fault in _of(role, now))]
+def of_home(home: Home, settings: Settings | None) -> list[Fault]:
+    """What keeps every role of the home from its work."""
+    store = path_of(home, settings) if settings is not None else home.store
+    return [Fault("home", trouble) for trouble in troubles(home, store)]
+
+
+def of_roles(roles: Sequence[Seen], now: int, *, writable: bool = True) -> list[Fault]:
+    """Everything that the roles' state and their own words show at wall clock ``now``.
+
+    Without ``writable`` it is known that they cannot write, and so why they say nothing.
+    """
+    found = [*_not_running(roles), *(fault for role in roles for fault in _of(role, now, writable))]
+    return list(dict.fromkeys(found))
 
 
 def _not_running(roles: Sequence[Seen]) -> Iterator[Fault]:
@@ -40,13 +54,17 @@ def _not_running(roles: Sequence[Seen]) -> Iterator[Fault]:
             yield Fault(name, "does not run")
 
 
-def _of(role: Seen, now: int) -> Iterator[Fault]:
+def _of(role: Seen, now: int, writable: bool) -> Iterator[Fault]:
     if role.state == seen.SILENT:
-        yield Fault(role.name, f"has said nothing for over {seen.SILENT_AFTER:.0f} s: is it frozen?")
+        why = "is it frozen?" if writable else "it cannot write its status file"
+        yield Fault(role.name, f"has said nothing for over {seen.SILENT_AFTER:.0f} s: {why}")
     if role.version not in {None, __version__}:
         yield Fault(role.name, f"runs version {role.version}, and this is {__version__}: start it anew")
     if role.said.get("fault"):
         yield Fault(role.name, str(role.said["fault"]))
+    for name, count in role.said.get("risen", {}).items():
+        total = role.said.get("counters", {}).get(name, count)
+        yield Fault(role.name, f"{name}: {count} within the last minute, {total} since it started")
     if role.name == "agent":
         yield from _of_agent(role, now)
 
@@ -56,6 +74,9 @@ def _of_agent(role: Seen, now: int) -> Iterator[Fault]:
         yield Fault(role.name, f"takes no records in: {role.said['blocked']}")
     for _kind, where, detail, _since in role.said.get("faults", ()):
         yield Fault(role.name, f"{where}: {detail}")
+    for source in role.said.get("sources", ()):
+        if not source["path"]:  # the row of all files that match and are not followed
+            yield Fault(role.name, f"intake.tail: {source['why']}")
     if role.since is None or now - role.since < PATIENCE:
         return
     for name, sink in role.said.get("sinks", {}).items():

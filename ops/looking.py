@@ -7,7 +7,7 @@ import time
 from tabard.errors import SettingsError
 from tabard.home import Home
 from tabard.ops import seen
-from tabard.ops.faults import of_roles
+from tabard.ops.faults import of_home, of_roles
 from tabard.settings import load
 from tabard.web.home import HomeState, Look, Role
 
@@ -21,9 +21,11 @@ def look_into(home: Home) -> Look:
         except SettingsError:  # a broken file is for `tabard status` to say, and herald's own settings hold
             settings = None
         roles = seen.roles(home, settings)
+        disk = of_home(home, settings)
+        faults = [*disk, *of_roles(roles, time.time_ns(), writable=not disk)]
         return HomeState(
             [Role(role.name, role.state, role.pid, role.since) for role in roles],
-            [(fault.where, fault.what) for fault in of_roles(roles, time.time_ns())],
+            [(fault.where, fault.what) for fault in faults],
         )
 
     return look

@@ -6,14 +6,15 @@ It is put together from what is there: locks, status files, settings and the sto
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tabard import __version__
+from tabard.brokers.rising import is_trouble
 from tabard.errors import SettingsError, StoreError
 from tabard.home import Home
 from tabard.ops import seen
-from tabard.ops.faults import Fault, of_roles
+from tabard.ops.faults import Fault, of_home, of_roles
 from tabard.ops.seen import Seen
 from tabard.ops.stores import numbers, open_reader, path_of
 from tabard.settings import Settings, load
@@ -34,8 +35,10 @@ def report(home: Home) -> dict[str, Any]:
     node = agent.get("node") or (settings.str("node.name") if settings else None)
     zone = agent.get("zone") or (settings.str("node.zone") if settings else None)
     store, lag = _store(home, settings, node, zone, roles, faults)
+    disk = of_home(home, settings)
     if running:
-        faults = [*of_roles(roles, time.time_ns()), *faults]
+        faults = [*of_roles(roles, time.time_ns(), writable=not disk), *faults]
+    faults = [*disk, *faults]
     return {
         "home": str(home.path),
         "version": __version__,
@@ -52,6 +55,7 @@ def report(home: Home) -> dict[str, Any]:
         "streams": streams(agent, lag),
         "brokers": [_broker(role.said) for role in running if role.role == "broker" and role.said],
         "recorder": _recorder(seen.said(roles, "recorder")),
+        "counters": [row for role in running for row in _counters(role)],
         "store": store,
     }
 
@@ -120,6 +124,15 @@ def _broker(status: Mapping[str, Any]) -> dict[str, Any]:
         "dropped": {name: count for name, count in counters.items() if name.startswith(_DROPPED)},
         "endpoints": status["endpoints"],
     }
+
+
+def _counters(role: Seen) -> Iterator[dict[str, Any]]:
+    """What a role counted, without what never happened."""
+    risen = role.said.get("risen", {})
+    for name, count in sorted(role.said.get("counters", {}).items()):
+        if count:
+            lately = risen.get(name, 0) if is_trouble(name) else None
+            yield {"role": role.name, "counter": name, "count": count, "risen": lately}
 
 
 def _recorder(status: Mapping[str, Any]) -> dict[str, Any] | None:

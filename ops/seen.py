@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -103,16 +104,18 @@ def _seen(home: Home, name: str) -> Seen:
 
 
 def _said(home: Home, name: str, pid: int) -> tuple[Mapping[str, Any], float]:
-    """What the status file says and how many seconds ago; nothing, now, when it is not of this process."""
+    """What the status file says and how many seconds ago.
+
+    When there is none of this process: nothing, for as long as it has its lock. It writes one as soon as it is
+    ready, if it can.
+    """
     path = home.run / f"{name}.json"
-    try:
+    with contextlib.suppress(OSError, ValueError):
         content = json.loads(path.read_text(encoding="utf-8"))
-        age = time.time() - path.stat().st_mtime
-    except (OSError, ValueError):
-        return {}, 0.0
-    if not isinstance(content, dict) or content.get("pid") != pid:
-        return {}, 0.0
-    return content, age
+        if isinstance(content, dict) and content.get("pid") == pid:
+            return content, time.time() - path.stat().st_mtime
+    locked = _locked_at(home, name)
+    return {}, 0.0 if locked is None else time.time() - locked / 1e9
 
 
 def _locked_at(home: Home, name: str) -> int | None:

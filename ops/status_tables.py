@@ -82,6 +82,11 @@ def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
             ("sink", "budget", "out", "active", "waiting"),
             [{"sink": report["recorder"]["sink"], **credit}],
         )
+    yield Section(
+        "Counters since the start of each role; those of trouble also of the last minute",
+        ("role", "counter", "count", "last_minute"),
+        [{**row, "last_minute": row["risen"]} for row in report["counters"]],
+    )
     if report["store"]:
         yield _stored(report["store"])
 

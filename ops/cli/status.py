@@ -28,9 +28,10 @@ def status(home: Home, output: str) -> int:
     """Show how this home is doing, faults first.
 
     Says which roles run, at which addresses records come in, which sources were found or cannot be read and why,
-    how far each stream is behind its sink, what the brokers passed and dropped, and what the store holds. A role
-    that ran in this home before counts as stopped until its file in run/ is removed. Exit code 0: all is well;
-    3: there are faults; 1: nothing runs.
+    how far each stream is behind its sink, what the roles counted, and what the store holds. A counter of trouble,
+    such as refused frames, is a fault while it rose within the last minute. So is a disk that takes no writes. A
+    role that ran in this home before counts as stopped until its file in run/ is removed. Exit code 0: all is
+    well; 3: there are faults; 1: nothing runs.
     """
     from tabard.ops.report import PARTLY, STOPPED, report
     from tabard.ops.status_tables import lines

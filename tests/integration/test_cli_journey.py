@@ -95,14 +95,16 @@ def test_nothing_is_lost_when_the_recorder_is_killed(up: Started) -> None:
 
 def test_status_when_all_is_well(up: Started) -> None:
     """Every role with its process, every address, every source, and exit code 0; all keys are on the page."""
-    report = until(up, ("status",), lambda report: report["state"] == "well" and report["streams"])
+    report = until(
+        up, ("status",), lambda report: report["state"] == "well" and report["streams"] and report["counters"]
+    )
     assert tabard(up.home.path, "status").returncode == exits.DONE
     assert {role["name"]: role["pid"] for role in report["roles"]} == up.pids(["up", *ROLES])
     assert report["intakes"] == [str(up.home.socket("intake.sock"))]
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", report["page"])
     states = {Path(source["path"]).name: source["state"] for source in report["sources"]}
     assert states == {"shop.log": "reading", "nothing.log": "waiting"}
-    for part in ("roles", "sources", "streams", "brokers"):
+    for part in ("roles", "sources", "streams", "brokers", "counters"):
         assert {tuple(row) for row in report[part]} == {tuple(described(f"status: {part}"))}
     assert list(report["recorder"]) == described("status: recorder")
     assert list(report["store"]) == described("status: store")
@@ -113,7 +115,7 @@ def test_status_for_a_person(up: Started) -> None:
     said = tabard(up.home.path, "status").stdout
     titles = [line for line in said.splitlines() if line and not line.startswith(" ")]
     assert [title.split()[0].rstrip(":") for title in titles[2:]] == [
-        *("Roles", "Addresses", "Sources", "Journal", "Brokers", "Recorder", "Store")
+        *("Roles", "Addresses", "Sources", "Journal", "Brokers", "Recorder", "Counters", "Store")
     ]
 
 

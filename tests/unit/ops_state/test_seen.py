@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -94,6 +95,58 @@ def test_old_words_are_not_believed(home: Home) -> None:
     assert [fault.where for fault in faults.of_roles(found, NOW)] == ["recorder"]
 
 
+@pytest.mark.parametrize("content", [None, '{"pid": 1}'])
+def test_a_role_that_never_said_anything_is_not_believed_for_long(home: Home, content: str | None) -> None:
+    """It has its lock and no status file: after a while that is silence, as on a disk that is full."""
+    if content is not None:
+        (home.run / "recorder.json").write_text(content)
+    with hold(home.lock("recorder")):
+        assert [each.state for each in seen.roles(home)] == [seen.RUNNING]
+        os.utime(home.lock("recorder"), (0, 0))
+        assert [each.state for each in seen.roles(home)] == [seen.SILENT]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(errno.ENOSPC, "is full"), (errno.EROFS, "read-only"), (errno.EIO, "cannot be written")],
+)
+def test_a_disk_that_takes_nothing_is_named_as_the_cause(
+    home: Home, monkeypatch: pytest.MonkeyPatch, error: int, words: str
+) -> None:
+    """Status looks for itself, and asks of no role whether it is frozen."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(error, os.strerror(error))
+
+    with hold(home.lock("agent")):
+        os.utime(home.lock("agent"), (0, 0))
+        monkeypatch.setattr(os, "write", refuse)
+        found = report(home)
+    disk, agent = found["faults"]
+    assert (found["state"], disk["where"]) == ("partly", "home")
+    assert words in disk["what"]
+    assert agent["what"].endswith("it cannot write its status file")
+    assert sorted(path.name for path in home.run.iterdir()) == ["agent.lock"]
+
+
+def test_counters_are_listed(home: Home) -> None:
+    """Those that are not zero, of every role; the last minute of those that count trouble."""
+    say(
+        home,
+        "recorder",
+        sink="main",
+        fault=None,
+        credit={},
+        counters={"sessions": 2, "forged batch": 3, "x": 0},
+    )
+    with hold(home.lock("recorder")):
+        found = report(home)["counters"]
+    assert [tuple(row.values()) for row in found] == [
+        ("recorder", "forged batch", 3, 0),
+        ("recorder", "sessions", 2, None),
+    ]
+
+
 def test_another_version_is_a_fault_and_its_words_are_left_alone(home: Home) -> None:
     """After an upgrade the old role runs on: what it says may have another form."""
     say(home, "recorder", version="0.0.1", sink=["not", "known"])
@@ -110,6 +163,14 @@ def test_another_version_is_a_fault_and_its_words_are_left_alone(home: Home) -> 
         ({"fault": "the disk is full"}, ["the disk is full"]),
         ({"blocked": "journal: disk full"}, ["takes no records in: journal: disk full"]),
         ({"faults": [["full", "/j/logs", "no space", 1]]}, ["/j/logs: no space"]),
+        (
+            {"counters": {"intake refused": 9, "intake lines": 7}, "risen": {"intake refused": 2}},
+            ["intake refused: 2 within the last minute, 9 since it started"],
+        ),
+        (
+            {"sources": [{"path": "", "state": "skipped", "why": "7 more files match"}]},
+            ["intake.tail: 7 more files match"],
+        ),
         ({"sinks": {"main": {"attached": True}}}, []),
         ({"sinks": {"main": {"attached": False}}}, ["has not heard of sink main"]),
     ],
