@@ -10,6 +10,7 @@ from tabard.agents.journal.author import Author, Opening
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.faults import DiskRefused
 from tabard.agents.journal.limits import MAX_MARKS, Limits
+from tabard.agents.journal.marks import encode, fits, newest
 from tabard.agents.journal.segment import Head, Prior, Segment
 from tabard.agents.journal.shelf import Shelf
 from tabard.agents.journal.tidemark import FILE as TIDEMARK
@@ -17,7 +18,6 @@ from tabard.agents.journal.tidemark import Note, Tidemark
 from tabard.agents.journal.unsynced import Unsynced
 from tabard.agents.journal.writer import SyncJob, Writer, start_segment
 from tabard.brokers.wire.batch import NO_DIGEST, Batch
-from tabard.brokers.wire.codec import pack
 
 
 class Pen:
@@ -59,7 +59,7 @@ class Pen:
         before = segment.footprint
         batch = self._author.data(Prior(segment.epoch, segment.end, segment.digest), body, count)
         try:
-            writer.append(batch, self._time.now(), pack(dict(marks)) if marks else b"")
+            writer.append(batch, self._time.now(), self._encoded(marks) if marks else b"")
         except OSError as error:
             raise self._shelf.refused("a batch cannot be written", error) from error
         self._catalog.bytes += segment.footprint - before
@@ -138,7 +138,7 @@ class Pen:
 
     def _start(self, head: Head, opening: Batch | None) -> Writer:
         try:
-            writer = start_segment(self._shelf, self.number(), head, self.marks, opening)
+            writer = start_segment(self._shelf, self.number(), head, self._snapshot(), opening)
         except OSError as error:
             raise self._shelf.refused("a segment cannot be begun", error) from error
         self._put_away()
@@ -146,6 +146,26 @@ class Pen:
         self._catalog.add(writer.segment)
         self.unsynced.note_name()
         return writer
+
+    def _encoded(self, marks: Mapping[str, Any]) -> bytes:
+        encoded = encode(marks)
+        return encoded if fits(encoded, marks) else encode(self._fewer(marks))
+
+    def _snapshot(self) -> bytes:
+        """All marks, for the beginning of a segment; what is too much is forgotten in memory as well."""
+        encoded = encode(self.marks)
+        if not fits(encoded, self.marks):
+            self.marks = self._fewer(self.marks)
+            encoded = encode(self.marks)
+        return encoded
+
+    def _fewer(self, marks: Mapping[str, Any]) -> dict[str, Any]:
+        kept = newest(marks)
+        what = (
+            f"the marks of {len(marks) - len(kept)} sources are too large: what they sent may be read again"
+        )
+        self._shelf.faults.note("forgotten", self._shelf.directory, what)
+        return kept
 
     def _put_away(self) -> None:
         """The segment written until now is closed; its file stays open until it is durable."""

@@ -136,6 +136,7 @@ class Quota:
         failpoints.hit(BEFORE_UNLINK)
         if not self._shelf.remove(segment.name):
             return False
+        self._unsynced.note_name()  # with the next sync it is gone for good, in this order
         self._forget(segment)
         return True
 

@@ -13,6 +13,7 @@ from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.frames import PREFIX_BYTES, Found, walk
 from tabard.agents.journal.gaps import DAMAGED, MISSING, GapMaker
 from tabard.agents.journal.limits import MAX_MARKS
+from tabard.agents.journal.marks import decode
 from tabard.agents.journal.mend import Mended
 from tabard.agents.journal.placing import Placing, segment_of
 from tabard.agents.journal.reader import SegmentReader
@@ -22,7 +23,6 @@ from tabard.agents.journal.segment import (
     Prior,
     Segment,
     SegmentDamaged,
-    decode_marks,
     read_head,
     segment_name,
     unfinished_start,
@@ -232,7 +232,11 @@ class Recovery:
         marks: dict[str, Any] = {}
         for layer in reversed(layers):
             for encoded in (layer.snapshot or b"", *layer.marks):
-                for source, mark in decode_marks(encoded).items():
+                found = decode(encoded)
+                if found is None:
+                    what = "marks cannot be read: what their sources sent may be read again"
+                    self._shelf.faults.note("forgotten", self._shelf.directory, what)
+                for source, mark in (found or {}).items():
                     marks.pop(source, None)
                     marks[source] = mark
         return dict(list(marks.items())[-MAX_MARKS:])

@@ -20,7 +20,7 @@ from tabard.agents.journal.frames import (
     read_frame,
     read_prefix,
 )
-from tabard.agents.journal.limits import BLOCK, MAX_MARKS
+from tabard.agents.journal.limits import BLOCK
 from tabard.brokers.wire.batch import DIGEST_BYTES, EPOCH_BYTES, NO_DIGEST, Batch
 from tabard.brokers.wire.codec import pack, unpack
 from tabard.errors import WireError
@@ -32,7 +32,6 @@ FIRST_FRAME: Final = len(PREAMBLE)
 HEAD_WINDOW: Final = 2_048
 """Bytes within which a segment's head ends."""
 SUFFIX: Final = ".seg"
-_MARKS_LIMIT: Final = 8 << 20
 
 
 class Prior(NamedTuple):
@@ -223,14 +222,6 @@ def unfinished_start(data: bytes) -> bool:
     return len(data) < FIRST_FRAME + wanted
 
 
-def encode_marks(marks: dict[str, Any], kept: int) -> bytes:
-    """The MARKS frame that follows a head."""
-    return encode_frame(MARKS, kept, marks=pack(marks))
-
-
-def decode_marks(data: bytes) -> dict[str, Any]:
-    """Marks of a frame; empty when there are none. Lists come back as tuples."""
-    if not data:
-        return {}
-    marks = unpack(data, limit=_MARKS_LIMIT, items=MAX_MARKS)
-    return marks if isinstance(marks, dict) else {}
+def encode_marks(marks: bytes, kept: int) -> bytes:
+    """The MARKS frame that follows a head, with encoded marks."""
+    return encode_frame(MARKS, kept, marks=marks)

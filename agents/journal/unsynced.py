@@ -32,7 +32,7 @@ class Unsynced:
         self._owed = segments
 
     def note_name(self) -> None:
-        """A file was made: its directory has to be synced."""
+        """A file was made or removed: its directory has to be synced."""
         self._names += 1
 
     def add(self, writer: Writer) -> None:

@@ -143,10 +143,8 @@ class SyncJob:
                 writer.retire()
 
 
-def start_segment(
-    shelf: Shelf, number: int, head: Head, marks: dict[str, object], opening: Batch | None
-) -> Writer:
-    """Make a segment's file with its head, the marks and the epoch's `opening` in one write. Raises OSError."""
+def start_segment(shelf: Shelf, number: int, head: Head, marks: bytes, opening: Batch | None) -> Writer:
+    """Make a segment's file with its head, the encoded marks and the epoch's `opening` in one write. Raises OSError."""
     failpoints.hit(BEFORE_ROLL)
     front = encode_head(head) + encode_marks(marks, head.kept)
     frame = encode_batch(opening, head.kept) if opening else b""

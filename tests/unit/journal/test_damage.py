@@ -112,6 +112,22 @@ def test_a_ruined_head_loses_nothing_but_itself() -> None:
     assert everything(rig.open())[: len(before)] == before
 
 
+def test_a_ruined_last_head_is_no_power_cut() -> None:
+    """In which boot the journal was written is known without it, by the note of the end or the heads before."""
+    for note in (True, False):
+        rig = filled()
+        rig.disk.corrupt(rig.files()[-1], 0, b"XX")
+        if not note:
+            rig.disk.unlink("/j/logs/tidemark")
+        facts = opening(rig.open())
+        assert "power" not in facts and "lost" not in facts
+        rig.disk.corrupt(rig.files()[-1], 0, b"XX")
+        if not note:
+            rig.disk.unlink("/j/logs/tidemark")
+        rig.boots += 1
+        assert opening(rig.open())["power"] is True
+
+
 def test_marks_survive_a_ruined_last_segment() -> None:
     """They go back to what the segments before it knew."""
     rig = Rig()

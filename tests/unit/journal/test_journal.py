@@ -132,6 +132,49 @@ def test_the_number_of_marks_is_bounded() -> None:
     assert len(rig.open().marks) == 4_096
 
 
+def test_the_bytes_of_marks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many sources have however long ones, the journal opens again; what is forgotten is said."""
+    monkeypatch.setattr("tabard.agents.journal.marks.MAX_BYTES", 100_000)
+    monkeypatch.setattr("tabard.agents.journal.marks._READ_LIMIT", 200_000)
+    rig = Rig(limits=Limits(recent=0))
+    for number in range(100):
+        rig.add(marks={str(number): "x" * 5_000})
+    assert "forgotten" not in rig.kinds()
+    rig.journal.renew("another segment")
+    assert "forgotten" in rig.kinds()
+    assert list(rig.journal.marks)[-1] == "99" and 10 <= len(rig.journal.marks) < 20
+    rig.add(marks={f"all {number}": "y" * 5_000 for number in range(100)})
+    assert list(rig.open().marks)[-1] == "all 99"
+    assert all(len(mark) == 5_000 for mark in rig.journal.marks.values())
+    rig.journal.renew("another segment")
+    rig.open()
+    assert 10 <= len(rig.journal.marks) < 20
+
+
+def test_marks_that_cannot_be_read_do_not_keep_the_journal_shut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of other frames are kept."""
+    rig = Rig()
+    rig.add(marks={"a": 1})
+    rig.add(marks={"b": "x" * 500})
+    rig.add(marks={"c": 3})
+    monkeypatch.setattr("tabard.agents.journal.marks._READ_LIMIT", 100)
+    assert rig.open().marks == {"a": 1, "c": 3}
+    assert "forgotten" in rig.kinds()
+
+
+def test_a_removed_segment_is_gone_for_good_with_the_next_sync() -> None:
+    """No power cut brings it back, so that no hole is seen behind it."""
+    for seed in range(20):
+        rig = Rig(rng=Random(seed))
+        rig.fill(6)
+        rig.store_all()
+        rig.add()
+        rig.journal.sync()
+        left = rig.files()
+        rig.power_cut()
+        assert rig.files() == left
+
+
 def test_recent_batches_are_served_without_the_disk() -> None:
     """The live sender never waits for it."""
     rig = Rig()
