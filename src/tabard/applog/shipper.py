@@ -150,8 +150,9 @@ class Shipper:
 
     def _run(self) -> None:
         if self._thread is threading.current_thread():
+            self._ident = threading.get_ident()
+            # A signal that the application blocks to wait for it must not be delivered here.
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _FAULTS)
-        self._ident = threading.get_ident()
         delivery = self._delivery
         while not self._ended:
             try:
