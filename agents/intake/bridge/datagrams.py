@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from tabard.agents.intake.bridge.addresses import RXQ_OVFL
+from tabard.agents.intake.bridge.binding import RXQ_OVFL
 from tabard.agents.intake.bridge.gather import Gatherer
 from tabard.agents.intake.bridge.messages import Messages
 from tabard.agents.intake.bridge.ports import Report, Surroundings

@@ -12,12 +12,13 @@ from typing import Final
 
 from tabard.errors import WireError
 
-LONGEST: Final = 262_144
+LONGEST: Final = 65_536
 """Bytes of a message that ends with a character; a longer one comes in pieces."""
 LONGEST_COUNTED: Final = 1_048_576
 """Bytes of a message that is counted."""
 _COUNT: Final = re.compile(rb"([1-9]\d{0,8}) ")
 _COUNTED: Final = re.compile(rb"[1-9]\d{0,8} <")
+_ENDS_WITH_NUL: Final = re.compile(rb"\0(?:<|\Z)")
 _MAY_BE_COUNTED: Final = re.compile(rb"[1-9]\d{0,8}(?: )?\Z")
 
 
@@ -65,7 +66,8 @@ class Framer:
         """What is held when the client says nothing more: a message without its end."""
         found = bytes(self._rest)
         self._rest.clear()
-        return found
+        count = _COUNT.match(found) if self._counted and self._broken is None else None
+        return found[count.end() :] if count else found
 
     @property
     def whole_without_end(self) -> bool:
@@ -112,13 +114,20 @@ class Framer:
 
     def _by_end(self, data: bytes) -> list[bytes]:
         if self._end != b"\0":
-            self._end = b"\0" if b"\0" in data else b"\n"
+            self._end = b"\0" if _ENDS_WITH_NUL.search(data) else b"\n"
         found = data.split(self._end)
         rest = found.pop()
-        while len(rest) >= LONGEST:
-            found.append(rest[:LONGEST])
-            rest = rest[LONGEST:]
-            self.pieces += 1
+        if len(data) > LONGEST:
+            found = [piece for message in found for piece in self._pieces(message)]
+            *more, rest = self._pieces(rest)
+            found += more
         self._rest += rest
         self._need = 0
         return found
+
+    def _pieces(self, message: bytes) -> list[bytes]:
+        """A message in parts of at most `LONGEST` bytes."""
+        if len(message) <= LONGEST:
+            return [message]
+        self.pieces += (len(message) - 1) // LONGEST
+        return [message[at : at + LONGEST] for at in range(0, len(message), LONGEST)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from tabard.agents.intake.bridge.addresses import bind_datagram, bind_udp, listen_public
+from tabard.agents.intake.bridge.binding import bind_datagram, bind_udp, listen_public
 from tabard.agents.intake.bridge.datagrams import DatagramIntake
 from tabard.agents.intake.bridge.framing import Framer
 from tabard.agents.intake.bridge.messages import ENDS, Messages

@@ -273,7 +273,7 @@ def test_plain_values_are_read_as_pickle_reads_them(value: Any, protocol: int, s
     """Whatever both picklers of the standard library write, in any protocol."""
     if slow:
         file = io.BytesIO()
-        pickle._Pickler(file, protocol).dump(value)  # type: ignore[attr-defined]
+        pickle._Pickler(file, protocol).dump(value)
         data = file.getvalue()
     else:
         data = pickle.dumps(value, protocol)

@@ -124,17 +124,19 @@ def test_mutated_records_are_read_alike_or_left_alone(seed: int) -> None:
     assert len(layouts) > 20
     agreed = 0
     for _ in range(200):
-        data = bytearray(random.choice(valid))
+        changed = bytearray(random.choice(valid))
         for _ in range(random.randrange(3)):
-            at = random.randrange(len(data))
+            at = random.randrange(len(changed))
             if random.random() < 0.6:
-                data[at] = random.randrange(256)
+                changed[at] = random.randrange(256)
             else:
-                data[at:at] = random.choice((text("args"), b"q\x05", b"u.", b"N", bytes(data[at : at + 30])))
+                changed[at:at] = random.choice(
+                    (text("args"), b"q\x05", b"u.", b"N", bytes(changed[at : at + 30]))
+                )
         for each in layouts:
-            read = each.read(bytes(data), 0, len(data))
+            read = each.read(bytes(changed), 0, len(changed))
             if read is not None:
-                assert read == interpreted(bytes(data))
+                assert read == interpreted(bytes(changed))
                 agreed += 1
     assert agreed
 

@@ -47,7 +47,7 @@ def speak(log):
     log.warning(b"gr\xc3\xbc\xc3\x9fe".decode("utf-8"))
     log.log(25, {"a": [1, 2.5, None]})
     try:
-        raise ValueError("no such\norder")
+        raise ValueError("no such\norder")  # noqa: TRY301 -- there is no trace without
     except ValueError:
         log.exception("failed")
     log.error("extras", extra={
