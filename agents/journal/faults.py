@@ -24,7 +24,7 @@ class Fault(NamedTuple):
     """One thing to report about the journal."""
 
     kind: str
-    """``full``, ``read-only``, ``failing``, ``quarantined``, ``damaged``, ``replaced`` or ``foreign``."""
+    """``full``, ``read-only``, ``failing``, ``quarantined``, ``damaged``, ``replaced``, ``forgotten``, ``foreign``."""
     where: str
     """The path it is about."""
     detail: str

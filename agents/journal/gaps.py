@@ -4,7 +4,7 @@ A gap is a batch of kind GAP whose header covers the dropped range; ``previous``
 batch dropped. Its body is a map: ``reason``, ``count`` (records lost: the range without an epoch's
 OPEN, which is no record), ``at_least``, and ``last_digest``, the digest of the last batch dropped, which
 the next header names as its predecessor. A gap in place of an epoch's OPEN hands on the OPEN's body as
-``open``, as far as it could be read: without it nobody would know which epoch was before.
+``open``, or what is known of that: without it nobody would know which epoch was before.
 """
 
 from __future__ import annotations
@@ -95,6 +95,24 @@ def opening_of(batch: Batch) -> bytes:
         return batch.body
     opening = _facts(batch).get("open") if batch.header.kind == GAP else b""
     return opening if isinstance(opening, bytes) else b""
+
+
+def rebuilt_opening(previous: bytes | None, last: int, digest: bytes, wall: int) -> bytes:
+    """The body of an OPEN that is ruined, as far as the segment's head knows it.
+
+    Which epoch was before, and that nobody knows any more what the OPEN said of its end.
+    """
+    return pack(
+        {
+            "previous": previous,
+            "previous_last": last,
+            "previous_digest": digest,
+            "reason": "doubt",
+            "clean": False,
+            "time": wall,
+            "doubt": "the opening was damaged: what it said of the end of the epoch before is not known",
+        }
+    )
 
 
 def gap_reason(batch: Batch) -> str:

@@ -7,8 +7,8 @@ from typing import Final
 
 MAX_MARKS: Final = 4_096
 """Intake sources whose mark is remembered; the one not heard of for longest is forgotten first."""
-MAX_SEGMENTS: Final = 1_024
-"""Segments beyond which the oldest ones that hold no record are let go."""
+MAX_SEGMENTS: Final = 4_096
+"""Segments beyond which the oldest ones that hold no record are let go: three days of a start every minute."""
 BLOCK: Final = 4_096
 """Bytes a file takes at the least; a small segment counts as one block."""
 

@@ -17,7 +17,7 @@ from tabard.agents.journal.frames import (
     encode_frame,
     walk,
 )
-from tabard.agents.journal.gaps import DAMAGED, Dropped, GapMaker, chain_digest
+from tabard.agents.journal.gaps import DAMAGED, Dropped, GapMaker, chain_digest, rebuilt_opening
 from tabard.agents.journal.segment import FIRST_FRAME, Head, Index, encode_head
 from tabard.brokers.wire.batch import KINDS, NO_DIGEST, Batch
 
@@ -33,6 +33,17 @@ class Expect(NamedTuple):
     """None: nobody knows, it is the last one or the next is lost."""
     digest: bytes
     """Digest after `end`, `NO_DIGEST` when unknown."""
+    opening: bytes = b""
+    """What a gap in place of the epoch's OPEN has to hand on; empty when that is unknown."""
+
+
+def expected(head: Head, end: int | None, digest: bytes) -> Expect:
+    """What a segment with this head should hold up to `end`, after which the digest is `digest`."""
+    opening = b""
+    if head.base == 1 and (head.prior or head.boot):  # a head that was made up knows neither
+        previous, last, before = head.prior or (None, 0, NO_DIGEST)
+        opening = rebuilt_opening(previous, last, before, head.wall)
+    return Expect(head.epoch, head.base, head.previous, end, digest, opening)
 
 
 @dataclass(slots=True)
@@ -128,7 +139,8 @@ class _Mender:
     def _put_gap(self, last: int, after: bytes) -> None:
         out = self._out
         dropped = Dropped(out.expect.epoch, out.last + 1, last, out.digest, after)
-        out.index.add_gap(self._gaps.make(dropped, self._reason))
+        opening = out.expect.opening if dropped.first == 1 else b""
+        out.index.add_gap(self._gaps.make(dropped, self._reason, opening))
         out.last, out.digest = last, after
 
 

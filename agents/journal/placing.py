@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.gaps import GapMaker
-from tabard.agents.journal.mend import Expect, Mended, mend
+from tabard.agents.journal.mend import Mended, expected, mend
 from tabard.agents.journal.segment import Head, Prior, Segment
 from tabard.agents.journal.shelf import Shelf, blameless
 from tabard.agents.journal.tidemark import Note
@@ -137,8 +137,7 @@ class Placing:
             if blameless(error):
                 raise
             data = b""
-        head = segment.head
-        return mend(data, Expect(head.epoch, head.base, head.previous, end, digest), self._gaps)
+        return mend(data, expected(segment.head, end, digest), self._gaps)
 
     # --- what the note of the end knows ----------------------------------------------------------
 

@@ -42,6 +42,8 @@ class Quota:
         """Number of the segment being written, and the last sequence number of it stored everywhere."""
         self.dropped_records = 0
         """Records that gave way to gaps since the journal was opened."""
+        self.forgotten_records = 0
+        """Records whose gaps were let go since then."""
 
     def mark(self, cursors: Mapping[bytes, Ranges]) -> None:
         """Note which segments every required sink has stored; a lower cursor takes that back."""
@@ -114,14 +116,23 @@ class Quota:
     def thin(self, limit: int) -> None:
         """Keep at most `limit` segments where the oldest hold no record.
 
-        An agent that is started every minute and never meets a sink leaves an epoch each time. What a gap
-        among them said is forgotten with it; the sink still learns from the next epoch that something is missing.
+        An agent that is started every minute and never meets a sink leaves an epoch each time. How many records
+        the gaps among them stood for is said as a fault; a sink learns from the first epoch kept that something
+        is missing before it.
         """
         excess = len(self._catalog) - limit
         while excess > 0 and (oldest := self._catalog.oldest) and oldest.bare:
+            records = oldest.end - max(oldest.base, 2) + 1 if oldest.head.gap else 0
             if oldest is self._catalog.newest or not self._drop(oldest):
                 return
             excess -= 1
+            self._forget_gap(records)
+
+    def _forget_gap(self, records: int) -> None:
+        self.forgotten_records += records
+        if records:
+            what = f"gaps of {self.forgotten_records} records were let go before a sink heard of them"
+            self._shelf.faults.note("forgotten", self._shelf.directory, what)
 
     def _victim(self) -> Segment | None:
         closed = [

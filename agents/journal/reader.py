@@ -11,7 +11,7 @@ from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.disk import File
 from tabard.agents.journal.frames import PREFIX_BYTES, Found, read_frame, read_prefix
 from tabard.agents.journal.gaps import DAMAGED, MISSING, GapMaker
-from tabard.agents.journal.mend import Expect, Mended, mend, mended_head, mended_image
+from tabard.agents.journal.mend import Mended, expected, mend, mended_head, mended_image
 from tabard.agents.journal.segment import FIRST_FRAME, Index, Segment
 from tabard.agents.journal.shelf import Shelf, blameless, passing
 from tabard.brokers.wire.batch import KINDS, Batch
@@ -127,13 +127,7 @@ class SegmentReader:
             if blameless(error):
                 raise
             data, reason = b"", DAMAGED
-        head = segment.head
-        mended = mend(
-            data,
-            Expect(head.epoch, head.base, head.previous, segment.end, segment.digest),
-            self._gaps,
-            reason,
-        )
+        mended = mend(data, expected(segment.head, segment.end, segment.digest), self._gaps, reason)
         if not mended.damaged and not rewrite:
             self._keep(segment, mended.index)
             return mended.index

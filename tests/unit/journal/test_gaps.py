@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tabard.agents.journal.gaps import QUOTA, Dropped, GapMaker, chain_digest, opening_of
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire.batch import GAP, NO_DIGEST, OPEN
@@ -47,6 +49,32 @@ def test_a_quota_hands_the_opening_on_however_gaps_merge() -> None:
     assert gap is not None and gap.header.kind == GAP
     assert opening_of(gap) == decode_gap(gap.body).open == opening.body
     assert decode_open(opening_of(gap)).previous == before.epoch
+
+
+@pytest.mark.parametrize("how", ["a bit", "the file"])
+def test_a_ruined_opening_is_handed_on_as_far_as_it_is_known(how: str) -> None:
+    """Which epoch was before it, from the segment's head or from the order of the files; and that there is a doubt."""
+    rig = Rig()
+    rig.add(3)
+    before = rig.journal._catalog.spans()[-1]
+    rig.open()
+    rig.fill(4)
+    rig.journal.sync()
+    epoch = rig.journal.spans()[-1].epoch
+    path = rig.files()[1]
+    if how == "a bit":
+        image = rig.disk.get(path)
+        rig.disk.corrupt(path, image.index(b"previous_last"), b"X")
+    else:
+        rig.disk.unlink(path)
+    rig.open()
+    gap = rig.journal.read(epoch, 1)
+    assert gap is not None and gap.header.kind == GAP
+    found = decode_open(opening_of(gap))
+    assert (found.previous, found.previous_last, found.previous_digest) == before[0:1] + before[2:4]
+    assert found.doubt and not found.clean
+    kept = everything(rig.journal)
+    assert everything(rig.open())[: len(kept)] == kept
 
 
 def test_no_other_batch_has_an_opening() -> None:

@@ -537,6 +537,23 @@ def test_epochs_without_records_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) 
     assert len(data(everything(rig.journal))) == 1
 
 
+def test_gaps_that_pile_up_are_let_go_with_their_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest first; how many records they stood for is said."""
+    monkeypatch.setattr("tabard.agents.journal.journal.MAX_SEGMENTS", 20)
+    rig = Rig(limits=Limits(age=10.0, recent=0))
+    for _ in range(30):
+        rig.open()
+        rig.add(2)
+        rig.clock.seconds += 100
+        rig.journal.enforce(rig.clock.monotonic())
+    rig.open()
+    rig.journal.enforce(rig.clock.monotonic())
+    assert rig.journal.stats().segments == 20
+    fault = next(fault for fault in rig.journal.faults() if fault.kind == "forgotten")
+    assert "gaps of 6 records" in fault.detail, "since this start"
+    everything(rig.journal)
+
+
 def test_what_could_not_be_synced_on_a_read_only_disk_is_synced_later() -> None:
     """A process died before its sync, the next one began on a read-only disk: once it takes writes, all is durable."""
     rig = Rig()
