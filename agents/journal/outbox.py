@@ -44,6 +44,9 @@ from tabard.errors import WireError
 MAX_EPOCHS: Final = 256
 """Stored epochs beyond this number are let go at once."""
 
+_REFUSALS: Final = frozenset({"full", "read-only", "failing"})
+"""Faults that are over when the disk takes a write again."""
+
 
 class OutboxStats(NamedTuple):
     """Where an outbox stands."""
@@ -73,6 +76,8 @@ class Outbox:
         self._author = author
         self._where = where
         self._faults = Faults(author.clock)
+        self._refused = 0
+        """Bytes of the batch for which there was no room, while it is the last that was tried."""
         self._database = OutboxDatabase(
             connect,
             where,
@@ -226,7 +231,9 @@ class Outbox:
     def _make_room(self, size: int) -> None:
         if self._bytes + size > self._limits.bytes:
             self._delete_stored(0)
+        self._refused = 0
         if self._bytes + size > self._limits.bytes:
+            self._refused = size
             self._faults.note("full", self._where, f"{self._bytes} bytes wait for a sink to store them")
             raise DiskRefused(
                 "the outbox is full",
@@ -354,6 +361,19 @@ class Outbox:
         with suppress(DiskRefused):  # noted as a fault; the next call tries again
             if self._database.keep_place():
                 self._begin()
+            elif any(fault.kind in _REFUSALS for fault in self._faults.list()):
+                self._try_again()
+
+    def _try_again(self) -> None:
+        """See whether what refused a batch still would: the next one may be days away. Raises JournalError."""
+        if self._own not in self._epochs:
+            self._begin()
+        else:
+            with self.transaction() as db:
+                db.execute("UPDATE outbox_state SET clean = 0")
+        self._faults.clear("read-only", "failing")
+        if self._bytes + self._refused <= self._limits.bytes:
+            self._faults.clear("full")
 
     # --- the rest ------------------------------------------------------------------------------
 

@@ -255,9 +255,25 @@ def test_it_refuses_when_full_and_never_drops() -> None:
     assert everything(box.outbox) == kept
     assert {fault.kind for fault in box.outbox.faults()} == {"full"}
     box.outbox.release(stored(box.outbox))
-    box.add()
+    box.outbox.enforce(2e9)
     assert not box.outbox.faults()
+    box.add()
     assert [batch.header.kind for batch in everything(box.outbox)].count(GAP) == 0
+
+
+def test_a_fault_that_is_over_does_not_wait_for_the_next_record() -> None:
+    """The disk takes writes again: that is seen at the next look, and not before."""
+    box = Box()
+    box.add()
+    box.db.execute("PRAGMA query_only = ON")
+    with pytest.raises(DiskRefused):
+        box.add()
+    box.outbox.enforce(1e9)
+    assert box.outbox.faults()
+    box.db.execute("PRAGMA query_only = OFF")
+    box.outbox.enforce(2e9)
+    assert not box.outbox.faults()
+    assert len(everything(box.outbox)) == 2
 
 
 def test_stored_batches_are_removed_oldest_first_beyond_what_is_kept() -> None:
