@@ -13,10 +13,12 @@ from tabard._version import VERSION as __version__
 
 if TYPE_CHECKING:
     from tabard.applog import LogHandler, setup_logging
+    from tabard.config import Config
 
-__all__ = ["LogHandler", "__version__", "setup_logging"]
+__all__ = ["Config", "LogHandler", "__version__", "setup_logging"]
 
 _HANDED_ON: Final = {
+    "Config": "tabard.config",
     "LogHandler": "tabard.applog",
     "setup_logging": "tabard.applog",
 }

@@ -36,12 +36,18 @@ class Document(NamedTuple):
 
 def read_document(path: str | os.PathLike[str]) -> Document:
     """The settings file; an absent one is empty. Raises SettingsError when it cannot be read as TOML."""
+    data = read_limited(path)
+    return Document(os.fspath(path), {}, {}) if data is None else parse_document(os.fspath(path), data)
+
+
+def read_limited(path: str | os.PathLike[str]) -> bytes | None:
+    """The bytes of a file written by hand, None where there is none. Raises SettingsError."""
     file = os.fspath(path)
     try:
         with open(path, "rb") as stream:
             data = stream.read(MAX_FILE + 1)
     except FileNotFoundError:
-        return Document(file, {}, {})
+        return None
     except OSError as error:
         raise SettingsError(
             "cannot be read",
@@ -51,18 +57,23 @@ def read_document(path: str | os.PathLike[str]) -> Document:
             hint="Check the path and who may read it",
         ) from error
     if len(data) > MAX_FILE:
-        raise SettingsError("too large", file=file, expected=f"at most {MAX_FILE} bytes of TOML")
-    return parse_document(file, data)
+        raise SettingsError("too large", file=file, expected=f"at most {MAX_FILE} bytes")
+    return data
 
 
-def parse_document(file: str, data: bytes) -> Document:
-    """The content of a settings file. Raises SettingsError with the line where TOML breaks."""
+def decoded(file: str, data: bytes) -> str:
+    """``data`` as text with plain line ends. Raises SettingsError with the line of the first byte that is none."""
     try:
-        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         bad_line = data.count(b"\n", 0, error.start) + 1
         found = f"byte 0x{data[error.start]:02x}"
         raise SettingsError("not text", file=file, line=bad_line, expected="UTF-8", found=found) from error
+
+
+def parse_document(file: str, data: bytes) -> Document:
+    """The content of a settings file. Raises SettingsError with the line where TOML breaks."""
+    text = decoded(file, data)
     import tomllib  # costs milliseconds, and a plain host may have no settings file
 
     try:

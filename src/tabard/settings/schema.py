@@ -31,6 +31,11 @@ class Setting(NamedTuple):
     follows: str = ""
     """The setting whose value holds where no layer gives this one; its own default is the same."""
 
+    def __repr__(self) -> str:
+        # A declaration ends up in traces and logs; the default of a secret may be one.
+        default = MASK if self.secret and self.default else self.default
+        return f"Setting({self.name!r}, {self.kind.name}, {default!r})"
+
     def default_value(self) -> Any:
         """The default, read as if it had been written."""
         return self.kind.read(self.default() if callable(self.default) else self.default)

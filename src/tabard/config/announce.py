@@ -1,0 +1,63 @@
+"""The record by which everybody sees what an application or role runs with: one at each start and reload.
+
+It is an ordinary log record of the logger ``tabard.config``; what makes it one is its attribute ``configuration``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tabard.config.effective import Effective, bounded
+
+LOGGER: Final = "tabard.config"
+ATTRIBUTE: Final = "configuration"
+START: Final = "start"
+RELOAD: Final = "reload"
+_MOST_CHANGED: Final = 50
+
+_log: Final = logging.getLogger(LOGGER)
+
+
+def announce(
+    found: Effective,
+    *,
+    service: str,
+    package: str | None,
+    version: str | None,
+    stage: str,
+    reason: str,
+    changed: Sequence[str] = (),
+) -> None:
+    """Record the configuration that holds from now on. Never raises; without any handler nothing happens."""
+    if not _log.isEnabledFor(logging.INFO):
+        # Whatever the application records: without this one nobody knows what it runs with.
+        _log.setLevel(logging.INFO)
+    said: dict[str, Any] = {
+        "service": service,
+        "package": package,
+        "version": version,
+        "stage": stage,
+        "reason": reason,
+        "changed": list(changed[:_MOST_CHANGED]),
+        **bounded(found),
+    }
+    extra = {ATTRIBUTE: said, "service": service}
+    extra |= {name: value for name, value in (("package", package), ("version", version)) if value}
+    _log.info(
+        "%s%s%s: configuration %s at its %s, %d options%s",
+        service,
+        f" {version}" if version else "",
+        f" in {stage}" if stage else "",
+        found.digest[:12],
+        reason,
+        len(found.values),
+        f"; changed: {', '.join(said['changed'])}" if changed else "",
+        extra=extra,
+    )
+
+
+def refused(service: str, error: Exception) -> None:
+    """Record that a new configuration was not taken, and why."""
+    _log.error("%s keeps its configuration, the new one is refused: %s", service, error)

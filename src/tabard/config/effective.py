@@ -1,0 +1,135 @@
+"""The configuration that holds, as it may be shown and compared: masked, with a digest.
+
+Two configurations have the same digest when every option has the same value, whatever the order and the layer the
+values came from. A secret goes into it as a *tag*, which neither shows the secret nor lets it be found by trying at
+any speed, and differs when the secret does:
+
+* with a key (``<home>/config.key``, 16 bytes or more, the same on all hosts that are compared) the tag is the
+  HMAC-SHA256 of name and value under that key: nobody without the key can try values at all;
+* without one it is scrypt of the value with the name as salt, some 30 ms for each value that somebody tries.
+
+Which of both it was is told beside the digest, because tags of different rules cannot be compared.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import json
+import os
+from typing import Any, Final, NamedTuple
+
+from tabard.errors import SettingsError
+from tabard.home import Home
+from tabard.settings.values import Values
+
+KEY_FILE: Final = "config.key"
+SALTED: Final = "salted"
+_SHORTEST_KEY: Final = 16
+_LONGEST_KEY: Final = 4_096
+_DIGEST: Final = 32
+"""Hexadecimal digits of a digest."""
+_TAG: Final = 16
+_SCRYPT: Final = {"n": 2**13, "r": 8, "p": 1, "maxmem": 2**25, "dklen": 16}
+LONGEST_VALUE: Final = 200
+"""Characters of a value that are kept in a record."""
+MOST_TEXT: Final = 9_000
+"""Characters that all values of one record may take together."""
+
+
+class Effective(NamedTuple):
+    """A configuration as people and records see it."""
+
+    values: dict[str, str]
+    """By name, in order of the names; secrets masked."""
+    secrets: dict[str, str]
+    """The tag of every secret that is set."""
+    digest: str
+    rule: str
+    """``salted``, or ``keyed:`` and what tells one key from another."""
+
+
+def effective(values: Values, key: bytes | None = None) -> Effective:
+    """What of ``values`` may be shown, and the digest of all of them."""
+    shown: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    for option in sorted(values.schema.settings, key=lambda option: option.name):
+        if option.name not in values.values:
+            continue
+        value = values[option.name]
+        shown[option.name] = option.show(value)
+        bare = option.kind.show(value)
+        if bare != shown[option.name]:
+            secrets[option.name] = tag(option.name, bare, key)
+    parts = [[name, secrets.get(name, text), name in secrets] for name, text in shown.items()]
+    digest = hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()[:_DIGEST]
+    rule = SALTED if key is None else f"keyed:{hashlib.sha256(b'tabard config key' + key).hexdigest()[:8]}"
+    return Effective(shown, secrets, digest, rule)
+
+
+def tag(name: str, secret: str, key: bytes | None) -> str:
+    """What stands for a secret where secrets are compared; see above."""
+    if key is None:
+        return _salted(name, secret)
+    said = json.dumps([name, secret], ensure_ascii=True).encode()
+    return hmac.new(key, said, hashlib.sha256).hexdigest()[:_TAG]
+
+
+@functools.lru_cache(maxsize=256)
+def _salted(name: str, secret: str) -> str:
+    salt = b"tabard.config/1/" + name.encode("utf-8", "surrogatepass")
+    made = hashlib.scrypt(secret.encode("utf-8", "surrogatepass"), salt=salt, **_SCRYPT)
+    return made.hex()[:_TAG]
+
+
+def key_of(home: Home) -> bytes | None:
+    """The key of the home; None where there is none, or this user may not read it.
+
+    Raises SettingsError for one that is too short or that others can read.
+    """
+    path = os.path.join(home.path, KEY_FILE)
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            key = file.read(_LONGEST_KEY).strip()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    if mode & 0o007:
+        raise SettingsError(
+            "everybody can read the key of the digests", file=path, hint=f"Close it: chmod 600 {path}"
+        )
+    if len(key) < _SHORTEST_KEY:
+        found = f"{len(key)} bytes"
+        raise SettingsError(
+            "the key of the digests is too short",
+            file=path,
+            expected=f"at least {_SHORTEST_KEY} bytes",
+            found=found,
+        )
+    return key
+
+
+def bounded(found: Effective) -> dict[str, Any]:
+    """What a record carries of it: each value cut to `LONGEST_VALUE`, all together to `MOST_TEXT` characters."""
+    values: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    room = MOST_TEXT
+    for name, text in found.values.items():
+        kept = text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+        # In JSON a character may take up to six.
+        cost = len(json.dumps([name, kept])) + (len(name) + _TAG + 8 if name in found.secrets else 0)
+        if cost > room:
+            continue
+        room -= cost
+        values[name] = kept
+        if name in found.secrets:
+            secrets[name] = found.secrets[name]
+    left_out = len(found.values) - len(values)
+    return {
+        "digest": found.digest,
+        "rule": found.rule,
+        "values": values,
+        "secrets": secrets,
+        "left_out": left_out,
+    }
