@@ -8,7 +8,7 @@ from typing import Final
 from tabard import failpoints
 from tabard.agents.intake.tail.assemble import Assembled, Assembler, Style
 from tabard.agents.intake.tail.lines import Splitter
-from tabard.agents.intake.tail.marks import HEAD_BYTES, Mark, digest_of, read_head
+from tabard.agents.intake.tail.marks import HEAD_BYTES, TAIL_BYTES, TELLING_BYTES, Mark, digest_of, read_head
 
 AFTER_READ: Final = failpoints.declare(
     "tail.after_read", "past reading a tailed file, before its lines were made records"
@@ -43,6 +43,19 @@ class TailedFile:
         self.touched = now
         """When bytes were last read (monotonic seconds)."""
         self._head = read_head(fd)
+        start = max(offset - TAIL_BYTES, 0)
+        self._recent = bytearray(os.pread(fd, offset - start, start) if offset else b"")
+        """The bytes before `offset`, at least those that a mark at `recorded` needs."""
+
+    @property
+    def fd(self) -> int:
+        """The descriptor, to compare the file with others."""
+        return self._fd
+
+    @property
+    def telling(self) -> bool:
+        """Whether enough of it was read that no other file is likely to have the same."""
+        return self.offset >= TELLING_BYTES
 
     @property
     def offset(self) -> int:
@@ -60,6 +73,11 @@ class TailedFile:
         return self.unread if self.due is None else max(self.size - self.recorded, 0)
 
     @property
+    def read_whole(self) -> bool:
+        """Whether a record was made of all of it, as far as was seen."""
+        return not self.unread and self.due is None
+
+    @property
     def due(self) -> float | None:
         """When held-back lines have to be handed out (monotonic seconds); None when none are."""
         times = [time for time in (self._assembler.due, self._partial_due()) if time is not None]
@@ -68,10 +86,29 @@ class TailedFile:
     def _partial_due(self) -> float | None:
         return self.touched + PARTIAL_SECONDS if self._splitter.held else None
 
+    def record(self, end: int) -> None:
+        """The records up to the offset ``end`` are handed out."""
+        self.recorded = end
+        del self._recent[: max(len(self._recent) - (self.offset - end) - TAIL_BYTES, 0)]
+
     def mark(self) -> Mark:
         """The mark behind the last record handed out."""
-        at = self.recorded
-        return Mark(*self.identity, at, len(self._head), digest_of(self._head), self.modified)
+        end = len(self._recent) - (self.offset - self.recorded)
+        tail = bytes(self._recent[max(end - TAIL_BYTES, 0) : end])
+        head = self._head
+        return Mark(
+            *self.identity,
+            self.recorded,
+            len(head),
+            digest_of(head),
+            self.modified,
+            len(tail),
+            digest_of(tail),
+        )
+
+    def grown(self) -> bool:
+        """Whether it is longer than what was read of it. Raises OSError."""
+        return os.fstat(self._fd).st_size > self.offset
 
     def look(self) -> None:
         """Take note of its size.
@@ -86,7 +123,7 @@ class TailedFile:
             raise Truncated
         self._latest = state.st_mtime_ns
         if self._latest != self.modified and self.size == self.offset:
-            self._check_head()  # changed, but not longer: perhaps emptied and filled to the same size
+            self._check()  # changed, but not longer: perhaps emptied and filled to the same size
             self.modified = self._latest
 
     def read(self, now: float, wall: int) -> list[Assembled]:
@@ -96,11 +133,20 @@ class TailedFile:
             Truncated: the file was written anew; nothing of this read counts.
             OSError: it cannot be read.
         """
-        data = os.pread(self._fd, CHUNK, self.offset)
+        if self._assembler.due is None:
+            self.record(self.offset - self._splitter.held)  # blank lines are done with, too
+        tail = self._recent[-TAIL_BYTES:]
+        data = os.pread(self._fd, len(tail) + CHUNK, self.offset - len(tail))
+        if data[: len(tail)] != tail:
+            raise Truncated
+        data = data[len(tail) :]
         if not data:
             return []
+        if not self.offset and data.startswith(self._head):
+            self._head = data[:HEAD_BYTES]
         # After the read: had it been emptied and refilled in between, these bytes are of another file.
-        self._check_head()
+        self._check()
+        self._recent += data
         failpoints.hit(AFTER_READ)
         self.modified = self._latest
         self.touched = now
@@ -121,9 +167,23 @@ class TailedFile:
             found += self._assembler.flush()
         return found
 
-    def _check_head(self) -> None:
+    def check(self) -> None:
+        """See that it still holds what was read of it.
+
+        Raises:
+            Truncated: it does not.
+            OSError: it cannot be looked at.
+        """
+        if os.fstat(self._fd).st_size < self.offset:
+            raise Truncated
+        self._check()
+
+    def _check(self) -> None:
         head = read_head(self._fd)
         if head[: len(self._head)] != self._head:
+            raise Truncated
+        tail = self._recent[-TAIL_BYTES:]
+        if tail and os.pread(self._fd, len(tail), self.offset - len(tail)) != tail:
             raise Truncated
         if len(self._head) < HEAD_BYTES:
             self._head = head
@@ -135,11 +195,6 @@ class TailedFile:
     def close(self) -> None:
         """Give the descriptor back."""
         os.close(self._fd)
-
-
-def open_regular(path: str) -> int:
-    """A descriptor of the file at ``path``, links followed. Never waits. Raises OSError."""
-    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
 
 
 def line_start(fd: int, offset: int) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
-from tabard.agents.intake.tail.marks import TELLING_BYTES, KnownMarks, Mark, read_head
+from tabard.agents.intake.tail.marks import Mark
 
-_MOST_ENTRIES: Final = 10_000
+_MOST_ENTRIES: Final = 100_000
 _NUMBER: Final = r"\d[\dT:_.-]*"
 _COMPRESSED: Final = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".Z", ".zip")
 
@@ -23,19 +25,23 @@ class Sibling(NamedTuple):
     inode: int
     size: int
     modified: int
-    """Time of the last change (ns)."""
-    numbered: bool
-    """Whether the name is the old one with a number or date, as only rotation gives them."""
+    """Time of the last change of its content (ns), which anybody may set."""
+    changed: int
+    """Time of the last change of anything about it (ns): not before it got this name."""
+    number: str
+    """The number or date that only rotation adds to the old name; "" when the name is made otherwise."""
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode."""
+        return self.device, self.inode
 
 
 def siblings(path: str) -> Iterator[Sibling]:
     """Files beside ``path`` that rotation may have made of it: app.log.1, app.log-20251121, app-1.log."""
     directory, name = os.path.split(path)
-    stem, extension = os.path.splitext(name)
+    stem = os.path.splitext(name)[0]
     starts = (name, stem + "-", stem + ".", stem + "_")
-    numbered = re.compile(
-        rf"{re.escape(name)}[.-]{_NUMBER}|{re.escape(stem)}[._-]{_NUMBER}{re.escape(extension)}", re.ASCII
-    )
     try:
         with os.scandir(directory) as entries:
             for _, entry in zip(range(_MOST_ENTRIES), entries, strict=False):
@@ -43,68 +49,79 @@ def siblings(path: str) -> Iterator[Sibling]:
                     continue
                 if entry.name.endswith(_COMPRESSED):
                     continue
-                state = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(state.st_mode):
-                    yield Sibling(
-                        entry.path,
-                        state.st_dev,
-                        state.st_ino,
-                        state.st_size,
-                        state.st_mtime_ns,
-                        numbered.fullmatch(entry.name) is not None,
-                    )
+                with contextlib.suppress(OSError):  # gone since it was listed, to another name perhaps
+                    state = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(state.st_mode):
+                        yield Sibling(
+                            entry.path,
+                            state.st_dev,
+                            state.st_ino,
+                            state.st_size,
+                            state.st_mtime_ns,
+                            state.st_ctime_ns,
+                            number_in(name, entry.name),
+                        )
     except OSError:
         return  # a directory that cannot be listed has no siblings to offer
 
 
-def find_moved(path: str, mark: Mark) -> Sibling | None:
-    """The marked file itself, renamed: same inode, same first bytes."""
-    for sibling in siblings(path):
-        if sibling.inode == mark.inode and mark.fits(head_of(sibling.path)):
+def number_in(name: str, other: str) -> str:
+    """The number or date that makes ``other`` a name that rotation gives to ``name``; "" when it is none."""
+    match = _numbered(name).fullmatch(other)
+    return (match[1] or match[2]) if match else ""
+
+
+@lru_cache(maxsize=64)
+def _numbered(name: str) -> re.Pattern[str]:
+    stem, extension = os.path.splitext(name)
+    return re.compile(
+        rf"{re.escape(name)}[.-]({_NUMBER})|{re.escape(stem)}[._-]({_NUMBER}){re.escape(extension)}", re.ASCII
+    )
+
+
+def find_moved(found: Iterable[Sibling], mark: Mark) -> Sibling | None:
+    """The marked file itself, renamed: same inode, same first bytes, same bytes before the position."""
+    for sibling in found:
+        if sibling.inode == mark.inode and _fits(sibling, mark):
             return sibling
     return None
 
 
-def find_copy(path: str, mark: Mark) -> Sibling | None:
-    """The newest copy of the marked file that goes at least as far as it was read.
+def find_copy(found: Iterable[Sibling], mark: Mark, taken: Callable[[Sibling], bool]) -> Sibling | None:
+    """The copy of the marked file that goes on where it was read to.
 
-    None too when the mark has too few first bytes to tell a copy from another file.
+    That is the oldest that rotation made since then and that is not ``taken``, else the newest there is; but of
+    an old one few bytes do not tell whether it is a copy or another file.
     """
-    if mark.length < TELLING_BYTES:
-        return None
-    found = [
+    copies = [sibling for sibling in found if sibling.inode != mark.inode and _fits(sibling, mark)]
+    fresh = [
         sibling
-        for sibling in siblings(path)
-        if sibling.inode != mark.inode and sibling.size >= mark.offset and mark.fits(head_of(sibling.path))
+        for sibling in copies
+        if mark.length and sibling.number and sibling.modified >= mark.modified and not taken(sibling)
     ]
-    return max(found, key=lambda sibling: sibling.modified, default=None)
+    if fresh:
+        return min(fresh, key=lambda sibling: sibling.modified)
+    return max(copies, key=lambda sibling: sibling.modified, default=None) if mark.telling else None
 
 
-def unseen_since(path: str, mark: Mark, known: KnownMarks) -> list[Sibling]:
-    """Files that rotation made of ``path`` after the marked one was read, oldest first.
-
-    They come about when the log was rotated more than once between two looks, or emptied and rotated.
-    Without those that were read before, and without the marked one and its copies.
-    """
-    found = []
-    for sibling in siblings(path):
-        if sibling.numbered and sibling.modified >= mark.modified:
-            head = head_of(sibling.path)
-            copied = mark.length >= TELLING_BYTES and mark.fits(head)
-            if not copied and known.of_file(sibling.device, sibling.inode, head) is None:
-                found.append(sibling)
-    return sorted(found, key=lambda sibling: sibling.modified)
+def _fits(sibling: Sibling, mark: Mark) -> bool:
+    if sibling.size < mark.offset:
+        return False
+    with contextlib.suppress(OSError), opened(sibling.path) as fd:
+        return mark.fits(fd)
+    return False
 
 
-def head_of(path: str) -> bytes:
-    """The first bytes of the file at ``path``, none when it cannot be read."""
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[int]:
+    """A descriptor of the file at ``path``, closed at the end. Never waits. Raises OSError."""
+    fd = open_regular(path)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return read_head(fd)
-    except OSError:
-        return b""
+        yield fd
     finally:
         os.close(fd)
+
+
+def open_regular(path: str) -> int:
+    """A descriptor of the file at ``path``, links followed; the caller closes it. Never waits. Raises OSError."""
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)

@@ -13,8 +13,6 @@ from typing import Final
 from tabard.agents.intake.tail.assemble import Style
 from tabard.records import clean_text
 
-MOST_FILES: Final = 512
-"""Files followed at a time; each costs a descriptor."""
 _UNTELLING: Final = frozenset(
     {"access", "error", "main", "output", "out", "current", "log", "stdout", "stderr"}
 )
@@ -32,6 +30,8 @@ class TailSpec:
     """What the first line of a record matches (Python's ``re``); "" for the rules of the format."""
     service: str = ""
     level: str = ""
+    binary: bool = False
+    """Read as lines whatever its first bytes look like."""
     default: bool = False
     """Not asked for by the user: nothing is said when no file matches."""
 

@@ -7,7 +7,7 @@ every file system, and rotation needs no special case.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tabard.agents.intake.batcher import Batcher
@@ -15,9 +15,12 @@ from tabard.agents.intake.defaults import NO_DEFAULTS, Defaults
 from tabard.agents.intake.grouping import encode_groups
 from tabard.agents.intake.ports import Handle, Loop
 from tabard.agents.intake.tail.assemble import Assembled
-from tabard.agents.intake.tail.file import TailedFile
-from tabard.agents.intake.tail.marks import TELLING_BYTES, KnownMarks, Mark
-from tabard.agents.intake.tail.specs import MOST_FILES, TailSpec
+from tabard.agents.intake.tail.choice import MOST_FILES, Choice
+from tabard.agents.intake.tail.descriptors import most_open
+from tabard.agents.intake.tail.file import TailedFile, Truncated
+from tabard.agents.intake.tail.marks import TELLING_BYTES, KnownMarks, Mark, holds
+from tabard.agents.intake.tail.siblings import number_in
+from tabard.agents.intake.tail.specs import TailSpec
 from tabard.agents.intake.tail.watch import UNREADABLE, WAITING, Watch
 from tabard.clock import Clock
 
@@ -31,7 +34,7 @@ class Tailer:
     ``specs`` are the configured ones first: a path belongs to the first that matches. ``marks`` are the
     journal's at the start. ``backlog`` is how many bytes before its end a file is read from that is there
     at the first start. Files below the directories ``exclude`` are Tabard's own. ``defaults`` fill what lines
-    do not say.
+    do not say. ``open_files``: how many may be open at a time; 0 for what the limit of the process allows.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Tailer:
         backlog: int = 262_144,
         exclude: Sequence[str] = (),
         defaults: Defaults = NO_DEFAULTS,
+        open_files: int = 0,
     ) -> None:
         self._loop = loop
         self._batcher = batcher
@@ -57,7 +61,8 @@ class Tailer:
         self._exclude = tuple(os.path.join(os.path.realpath(path), "") for path in exclude)
         self._outputs = _outputs()
         self._watches: dict[str, Watch] = {}
-        self._left_out = 0
+        self._choice = Choice(MOST_FILES)
+        self._open_files = open_files or most_open()
         self._scan_due = 0.0
         self._timer: Handle | None = None
 
@@ -88,10 +93,16 @@ class Tailer:
             for spec in self._specs
             if not spec.default and next(spec.paths(), None) is None
         ]
-        if self._left_out:
-            why = f"{self._left_out} more files match; at most {MOST_FILES} are followed"
-            rows.append(_row("", UNREADABLE, why))
+        if self._choice.left_out:
+            rows.append(_row("", UNREADABLE, self._left_out()))
         return rows
+
+    def faults(self) -> list[tuple[str, str, str]]:
+        """What is not followed although it should be, as (kind, where, what)."""
+        return [("tail", "intake.tail", self._left_out())] if self._choice.left_out else []
+
+    def _left_out(self) -> str:
+        return f"{self._choice.left_out} more files match; the {MOST_FILES} that changed last are followed"
 
     # --- time ---
 
@@ -120,27 +131,27 @@ class Tailer:
         self._timer = self._loop.call_at(min(due, self._scan_due), self._tick)
 
     def _scan(self, now: float) -> None:
-        self._left_out = 0
-        matching: set[str] = set()
+        matching: dict[str, TailSpec] = {}
         for spec in self._specs:
             # A file that was moved away while no agent ran is looked for beside the path it had.
             known = (
                 self.known.paths() if self.starting else (spec.path,) if spec.path in self._watches else ()
             )
             for path in (*spec.paths(), *filter(spec.matches, known)):
-                if path in matching:
-                    continue
-                matching.add(path)
-                if path in self._watches:
-                    continue
-                if len(self._watches) >= MOST_FILES:
-                    self._left_out += 1
-                else:
-                    self._watches[path] = Watch(path, spec.style(path), self, now)
+                matching.setdefault(path, spec)
         for path in [path for path in self._watches if path not in matching]:
             watch = self._watches[path]
             if watch.idle and watch.due > now:
+                watch.leave()
                 del self._watches[path]
+        chosen = self._choice.of(matching, self._watches, now)
+        for path in [path for path in self._watches if path in matching and path not in chosen]:
+            if self._watches[path].quiet:
+                self._watches.pop(path).leave()
+        for path in chosen:
+            if path not in self._watches:
+                spec = matching[path]
+                self._watches[path] = Watch(path, spec.style(path), self, now, binary=spec.binary)
 
     # --- what the watches ask for ---
 
@@ -153,7 +164,7 @@ class Tailer:
         position = 0
         for group in encode_groups((item.record for item in found), self._defaults):
             position += group.total
-            file.recorded = found[position - 1].end
+            file.record(found[position - 1].end)
             self._batcher.add(key, file.mark(), origin, group.records, group.total)
 
     def keep(self, key: str, mark: Mark) -> None:
@@ -167,17 +178,55 @@ class Tailer:
                 return watch
         return None
 
-    def original(self, path: str, head: bytes) -> Watch | None:
-        """The path in the same directory whose file has the same first bytes, enough of them to tell."""
-        directory = os.path.dirname(path)
-        for watch in self._watches.values():
-            if watch.path == path or os.path.dirname(watch.path) != directory:
-                continue
-            for file in watch.files():
-                mark = file.mark()
-                if mark.length >= TELLING_BYTES and mark.fits(head):
-                    return watch
+    def original(self, path: str, fd: int) -> Watch | None:
+        """The path in the same directory of whose file the open one may be a copy, or become one."""
+        for watch, file, least in self._beside(path):
+            mark = file.mark()
+            if mark.offset and mark.length >= least and mark.fits(fd):
+                return watch
+            if os.fstat(fd).st_size >= least and holds(file.fd, fd):
+                return watch
         return None
+
+    def emptied(self, path: str, fd: int) -> bool:
+        """Whether the open file is the copy of one beside ``path`` that was emptied since it was looked at."""
+        for _watch, file, least in self._beside(path):
+            mark = file.mark()
+            try:
+                if mark.offset and mark.length >= least and mark.fits(fd):
+                    file.check()
+            except Truncated:
+                return True
+            except OSError:
+                continue
+        return False
+
+    def _beside(self, path: str) -> Iterator[tuple[Watch, TailedFile, int]]:
+        """The files in the same directory, and how many first bytes of a copy have to be the same."""
+        directory, name = os.path.split(path)
+        for watch in self._watches.values():
+            if watch.path != path and os.path.dirname(watch.path) == directory:
+                least = 1 if number_in(os.path.basename(watch.path), name) else TELLING_BYTES
+                for file in watch.files():
+                    yield watch, file, least
+
+    def room(self, *, urgent: bool = False) -> bool:
+        """Whether one more file may be opened; ``urgent``: the quietest that was moved away makes room for it."""
+        if sum(watch.open for watch in self._watches.values()) < self._open_files:
+            return True
+        if not urgent:
+            return False
+        read = [
+            (file.touched, watch, file)
+            for watch in self._watches.values()
+            for file in watch.away.files
+            if not file.unread
+        ]
+        if not read:
+            return False
+        _, watch, file = min(read, key=lambda item: item[0])
+        watch.away.park(file, self._loop.now())
+        return True
 
     def own(self, path: str, identity: tuple[int, int]) -> bool:
         """Whether Tabard writes the file: below its home, or this process's own output."""

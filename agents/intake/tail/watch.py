@@ -1,23 +1,18 @@
-"""One path that is followed: the file that is there now, and those that were moved away from it."""
+"""One path that is followed: the file that is there now; those that were moved away from it are in `away`."""
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import stat
-from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from tabard.agents.intake.tail.assemble import Assembled, Style
-from tabard.agents.intake.tail.file import TailedFile, Truncated, line_start, open_regular, unreadable_kind
-from tabard.agents.intake.tail.marks import PREFIX, ROTATED, KnownMarks, Mark, read_head
-from tabard.agents.intake.tail.siblings import (
-    find_copy,
-    find_moved,
-    siblings,
-    unseen_since,
-)
+from tabard.agents.intake.tail.assemble import Style
+from tabard.agents.intake.tail.away import Away
+from tabard.agents.intake.tail.file import TailedFile, Truncated, line_start, unreadable_kind
+from tabard.agents.intake.tail.marks import Mark, read_head
+from tabard.agents.intake.tail.siblings import open_regular
+from tabard.agents.intake.tail.trail import Surroundings, Trail
 
 READING: Final = "reading"
 UNREADABLE: Final = "unreadable"
@@ -27,68 +22,36 @@ SKIPPED: Final = "skipped"
 FASTEST: Final = 0.25
 SLOWEST: Final = 2.0
 """Seconds between two looks at a file that grows, and at one that has long been quiet."""
-PARTING_SECONDS: Final = 60.0
-"""How long a file that was moved away or deleted has to be quiet before it is let go of."""
 COPY_SECONDS: Final = 60.0
 """How long a new file that begins like one beside it may be the copy from which that one is going to be emptied."""
 KEEP_SECONDS: Final = 600.0
 """How often a mark is renewed in the journal while nothing is read."""
-_MOST_ROTATED: Final = 16
+_SEARCHES: Final = 2
+"""Looks beside the path after something happened to it: a name may change while the first is going on."""
 _LONGEST_PATH: Final = 1_000
-
-_log = logging.getLogger(__name__)
-
-
-class Surroundings(Protocol):
-    """What a watched path has to know of the others, and where its records go."""
-
-    @property
-    def known(self) -> KnownMarks:
-        """How far files were read that are not open."""
-
-    @property
-    def backlog(self) -> int:
-        """How many bytes before its end a file is begun that is there at the first look."""
-
-    @property
-    def starting(self) -> bool:
-        """Whether this is the first look at all files."""
-
-    def wall(self) -> int:
-        """Nanoseconds since 1970-01-01 UTC."""
-
-    def deliver(self, key: str, origin: str, file: TailedFile, found: Sequence[Assembled], /) -> None:
-        """Hand on records, each batch with the mark of its last."""
-
-    def keep(self, key: str, mark: Mark, /) -> None:
-        """Renew a mark."""
-
-    def followed(self, identity: tuple[int, int], /) -> Watch | None:
-        """The path under which the file with this device and inode is followed already."""
-
-    def original(self, path: str, head: bytes, /) -> Watch | None:
-        """The path beside ``path`` whose file begins with these same bytes."""
-
-    def own(self, path: str, identity: tuple[int, int], /) -> bool:
-        """Whether the file is written by Tabard itself."""
 
 
 class Watch:
-    """A path, looked at by `poll` when `due` has come."""
+    """A path, looked at by `poll` when `due` has come. ``binary``: read whatever it looks like."""
 
-    def __init__(self, path: str, style: Style, surroundings: Surroundings, now: float) -> None:
-        self.path: Final = path
-        self._style = style
+    def __init__(
+        self, path: str, style: Style, surroundings: Surroundings, now: float, *, binary: bool = False
+    ) -> None:
+        self._trail = Trail(path, style, surroundings, binary=binary)
         self._around = surroundings
-        self.shown: Final = os.fsencode(path).decode("utf-8", "backslashreplace")
+        self.path: Final = path
+        self.shown: Final = self._trail.shown
         """The path as text that can be stored."""
-        self._key = PREFIX + self.shown
+        self._away = Away(self._trail)
+        self._begin_late = surroundings.starting and surroundings.known.none
         self._seen = now
-        self._first = True
-        self._older: frozenset[int] = frozenset()
+        self._resumed = False
         self._last: Mark | None = None
+        self._searches = 0
+        self._directory = 0
         self._current: TailedFile | None = None
-        self._rotated: list[TailedFile] = []
+        self._certain = False
+        """Whether the current file is known to be no copy of another, and may be read."""
         self._interval = FASTEST
         self._kept = now
         self.state = WAITING
@@ -103,11 +66,27 @@ class Watch:
     @property
     def idle(self) -> bool:
         """Whether no file is open."""
-        return self._current is None and not self._rotated
+        return self._current is None and self._away.idle
+
+    @property
+    def quiet(self) -> bool:
+        """Whether all there is was read, so that nothing is lost when it is not followed for a while."""
+        return self._away.idle and (self._current is None or self._current.read_whole)
+
+    @property
+    def open(self) -> int:
+        """How many files are open."""
+        return len(self._away.files) + (self._current is not None)
+
+    @property
+    def away(self) -> Away:
+        """The files that are not at the path any more."""
+        return self._away
 
     def files(self) -> list[TailedFile]:
-        """Every open file, the current one first."""
-        return [self._current, *self._rotated] if self._current is not None else list(self._rotated)
+        """Every file that is read, the current one first."""
+        current = [self._current] if self._current is not None and self._certain else []
+        return current + self._away.files
 
     def source(self) -> dict[str, Any]:
         """The path's line in the listing of sources."""
@@ -115,10 +94,10 @@ class Watch:
         return {
             "path": self.shown,
             "state": self.state,
-            "why": self.why,
+            "why": self.why or self._trail.notice,
             "offset": current.offset if current else 0,
             "size": current.size if current else 0,
-            "lag": sum(file.lag for file in self.files()),
+            "lag": self._away.lag + (current.lag if current and self._certain else 0),
         }
 
     # --- one look ---
@@ -126,14 +105,17 @@ class Watch:
     def poll(self, now: float) -> None:
         """Look at the path and read what is new, a chunk at most of each file; sets `due`."""
         before = [(file, file.offset) for file in self.files()]
-        self._look(now)
-        if self._first and (self._current is not None or not os.path.lexists(self.path)):
-            self._first = False
-            self._find_unfinished(now)
-        # A file that was moved away is read to its end before the one that took its place.
-        behind = any(self._read_rotated(file, now) for file in list(self._rotated))
-        if not behind:
-            behind = self._read_current(now)
+        looked = self._look(now)
+        if looked and not self._resumed:
+            self._resumed = True
+            self._resume(now)
+        try:
+            self._search(now)
+            # A file that was moved away is read to its end before the one that took its place.
+            behind = self._away.read(now) or self._read_current(now)
+        except OSError as error:
+            self._lose(error)
+            behind = False
         moved = behind or before != [(file, file.offset) for file in self.files()]
         self._interval = FASTEST if moved else min(self._interval * 1.5, SLOWEST)
         self.due = now if behind else now + self._interval
@@ -142,24 +124,23 @@ class Watch:
                 self.due = min(self.due, file.due)
         if now - self._kept >= KEEP_SECONDS and self._current is not None:
             self._kept = now
-            self._around.keep(self._key, self._current.mark())
+            self._around.keep(self._trail.key, self._current.mark())
 
-    def _look(self, now: float) -> None:
-        """Compare what is at the path with what is open."""
+    def _look(self, now: float) -> bool:
+        """Compare what is at the path with what is open; whether it is known now what is there."""
         try:
             state = os.stat(self.path)
         except OSError as error:
-            if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-                self._part(now)
-                self._find_skipped(now)
-                dangling = os.path.islink(self.path)
-                self._say(WAITING, "a symbolic link to nothing" if dangling else "no such file")
-            elif self._current is None:
-                self._say(UNREADABLE, error.strerror or str(error))
-            return
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+                if self._current is None:
+                    self._say(UNREADABLE, error.strerror or str(error))
+                return False
+            self._part(now)
+            self._say(WAITING, "a symbolic link to nothing" if os.path.islink(self.path) else "no such file")
+            return True
         identity = (state.st_dev, state.st_ino)
         if self._current is not None and self._current.identity == identity:
-            return
+            return True
         self._part(now)
         if not stat.S_ISREG(state.st_mode):
             self._say(SKIPPED, "not a regular file")
@@ -170,123 +151,127 @@ class Watch:
         elif (other := self._around.followed(identity)) is not None:
             self._say(WAITING, f"the same file as {other.shown}")
         else:
-            self._open(now)
+            return self._open(now)
+        return True
 
     def _part(self, now: float) -> None:
         """The open file is not at the path any more: it is read on until it has been quiet for a while."""
-        if self._current is not None:
-            self._current.touched = now
-            self._last = self._current.mark()
-            self._rotated.append(self._current)
-            # Before its path gets the mark of another file, this one's is journaled under its own key.
-            self._around.keep(self._rotated_key(self._current), self._current.mark())
-            self._current = None
-
-    def _rotated_key(self, file: TailedFile) -> str:
-        return f"{self._key}{ROTATED}{file.identity[1]}"
+        file, self._current = self._current, None
+        if file is None:
+            return
+        if not self._certain and (
+            self._around.followed(file.identity) or self._around.emptied(self.path, file.fd)
+        ):
+            file.close()  # it is read, or will be, by the path that it is from
+            return
+        self._last = file.mark()
+        self._searches = _SEARCHES
+        self._away.take(file, now)
 
     def _say(self, state: str, why: str = "") -> None:
         self.state, self.why = state, why
 
+    def _search(self, now: float) -> None:
+        """Look for files that were at the path and went away again before they were seen."""
+        last, current = self._last, self._current
+        if current is None and last is not None and not self._searches:
+            try:
+                changed = os.stat(os.path.dirname(self.path) or ".").st_mtime_ns
+            except OSError:
+                return
+            if changed != self._directory:
+                self._directory, self._searches = changed, _SEARCHES
+        if current is not None and not self._searches and not current.telling and current.grown():
+            # Few bytes do not tell whether it was emptied meanwhile; a file beside it does.
+            last = self._last = current.mark()
+            self._searches = 1
+        if last is None or not self._searches:
+            return
+        if current is not None:
+            try:
+                current.check()
+            except Truncated:
+                self._emptied(current, now)
+        self._searches -= 1
+        self._away.find_unseen(last, self._current, now)
+        if self._away.again:
+            self._searches = max(self._searches, 1)
+
+    def _emptied(self, file: TailedFile, now: float) -> None:
+        """What is there is read from its beginning, after what was not read of it before."""
+        self._last = file.mark()
+        self._away.save_rest(file, self._trail.key, now)
+        self._current = file.anew(now)
+        self._around.keep(self._trail.key, self._current.mark())
+        self._searches = _SEARCHES
+
     # --- opening ---
 
-    def _open(self, now: float, *, anew: bool = False) -> None:
-        """Open what is at the path; ``anew``: it was emptied, and is read from its beginning."""
+    def _open(self, now: float) -> bool:
+        """Open what is at the path; whether it is known now what that is."""
+        if not self._around.room(urgent=True):
+            self._say(WAITING, "too many files are open")
+            return False
         try:
             fd = open_regular(self.path)
         except OSError as error:
             self._say(UNREADABLE, error.strerror or str(error))
-            return
+            return False
+        looked = False
         try:
-            start = 0 if anew else self._start(fd, now)
-            if start is not None:
-                self._current = TailedFile(fd, start, self._style, now)
+            looked = self._take(fd, now)
         except OSError as error:
             self._say(UNREADABLE, error.strerror or str(error))
-        if self._current is None:
+        file = self._current
+        if file is None:
             os.close(fd)
-            return
+            return looked
         self._say(READING)
-        if not anew:
-            self._find_skipped(now)
-        self._around.known.forget(self._current.identity[1])
-        self._around.keep(self._key, self._current.mark())
+        self._searches = _SEARCHES
+        self._around.known.forget(file.identity[1])
+        self._around.keep(self._trail.key, file.mark())
+        return True
 
-    def _start(self, fd: int, now: float) -> int | None:
-        """Where to begin to read a file that was not open; None when it is not read, or not yet."""
+    def _take(self, fd: int, now: float) -> bool:
+        """Make the open file the current one, from where it is to be read; True when it is known what it is."""
         state = os.fstat(fd)
-        head = read_head(fd)
-        if kind := unreadable_kind(self.path, head):
+        if self._around.followed((state.st_dev, state.st_ino)) is not None:
+            return False  # it came to the path only just now
+        mark = self._around.known.of_file(fd)
+        if mark is None and not self._trail.binary and (kind := unreadable_kind(self.path, read_head(fd))):
             self._say(SKIPPED, kind)
-            return None
-        mark = self._around.known.of_file(state.st_dev, state.st_ino, head)
-        if mark is not None and mark.offset <= state.st_size:
-            return mark.offset
-        if self._around.starting and not self.marked:
-            return line_start(fd, state.st_size - self._around.backlog)
-        if now - self._seen < COPY_SECONDS and (other := self._around.original(self.path, head)):
-            self._say(WAITING, f"perhaps a copy of {other.shown}")
-            return None
-        return 0
+            return True
+        start = mark.offset if mark is not None else 0
+        self._certain = start > 0
+        if mark is None and self._begin_late:
+            self._certain = True
+            start = line_start(fd, state.st_size - self._around.backlog)
+            if start:
+                self._trail.warn(
+                    f"{start} bytes before byte {start} were left out at the first start, as intake.tail_backlog says"
+                )
+        self._begin_late = False
+        self._current = TailedFile(fd, start, self._trail.style, now)
+        return True
 
-    def _find_unfinished(self, now: float) -> None:
+    def _resume(self, now: float) -> None:
         """After a restart: read on, wherever rotation put them, the files that were read before it."""
         known, current = self._around.known, self._current
-        self._older = frozenset(sibling.inode for sibling in siblings(self.path))
-        moved = [(find_moved(self.path, mark), mark) for mark in known.rotated(self.shown)]
-        # Oldest first: the journal has the marks in the order in which the files were last read.
-        for sibling, mark in sorted(
-            ((sibling, mark) for sibling, mark in moved if sibling is not None),
-            key=lambda pair: pair[0].modified,
-        ):
-            self._read_on(sibling.path, mark.offset, now)
+        self._begin_late = False
+        marks = known.rotated(self.shown)
+        # The journal has the marks in the order in which the files were last read.
+        for mark in marks:
+            self._away.resume(mark, now)
         last = known.of_path(self.shown)
-        if last is None or (current and last.inode == current.identity[1] and last.offset <= current.offset):
-            return
-        self._last = last
-        found = find_moved(self.path, last) or find_copy(self.path, last)
-        if found is not None:
-            self._read_on(found.path, last.offset, now)
-        else:
-            _log.warning(
-                "%s: the file that was read up to byte %d is gone; what was written to it later is not known",
-                self.shown,
-                last.offset,
-            )
-        for newer in unseen_since(self.path, last, known):
-            self._read_on(newer.path, 0, now)
-
-    def _find_skipped(self, now: float) -> None:
-        """Read files that were at the path between two looks, after the one that was seen there last.
-
-        What lay beside the path at the first look is older than that, and none of them.
-        """
-        if self._last is not None:
-            for sibling in unseen_since(self.path, self._last, self._around.known):
-                if sibling.inode not in self._older:
-                    self._read_on(sibling.path, 0, now)
-
-    def _read_on(self, path: str, offset: int, now: float) -> None:
-        """Read a file beside the path from ``offset``, or from further on where that is known."""
-        try:
-            fd = open_regular(path)
-        except OSError as error:
-            _log.warning("%s: the rest of it, from byte %d, cannot be read: %s", path, offset, error.strerror)
-            return
-        try:
-            state, head = os.fstat(fd), read_head(fd)
-            mark = self._around.known.of_file(state.st_dev, state.st_ino, head)
-            start = max(offset, mark.offset if mark else 0)
-            taken = self._around.followed((state.st_dev, state.st_ino)) is not None
-            if not taken and start <= state.st_size and not unreadable_kind(path, head):
-                file = TailedFile(fd, start, self._style, now)
-                self._rotated.append(file)
-                self._around.known.forget(state.st_ino)
-                self._around.keep(self._rotated_key(file), file.mark())
-                return
-        except OSError as error:
-            _log.warning("%s: the rest of it, from byte %d, cannot be read: %s", path, offset, error.strerror)
-        os.close(fd)
+        if last is not None:
+            self._last = last
+            goes_on = current is not None and current.identity[1] == last.inode and _fits(last, current)
+            if not goes_on and not any(mark.over and mark[1:5] == last[1:5] for mark in marks):
+                self._away.find_rest(last, now)
+            self._searches = 0 if goes_on and last.telling else _SEARCHES
+            if self._searches:
+                self._away.find_unseen(last, current, now)
+        self._away.settle_older()
 
     # --- reading ---
 
@@ -296,74 +281,57 @@ class Watch:
         if file is None:
             return False
         try:
-            return self._read(file, self._key, now)
+            if not self._certain and not self._is_certain(file, now):
+                return False
+            return self._trail.read(file, self._trail.key, now)
         except Truncated:
-            self._restart(file, now)
+            self._emptied(file, now)
             return True
-        except OSError as error:
-            self._close(file)
+
+    def _lose(self, error: OSError) -> None:
+        """The open file cannot be read; it is opened again at the next look."""
+        if self._current is not None:
+            self._trail.close(self._current)
             self._current = None
-            self._say(UNREADABLE, error.strerror or str(error))
-            return False
+        self._say(UNREADABLE, error.strerror or str(error))
 
-    def _restart(self, file: TailedFile, now: float) -> None:
-        """The current file was emptied: what is at the path is read from its beginning."""
-        self._current = None
-        self._save_rest(file, self._key, now)
-        file.close()
-        self._open(now, anew=True)
-
-    def _save_rest(self, file: TailedFile, key: str, now: float) -> None:
-        """What was not read of a file before it was emptied is in a copy beside it, if one was made."""
-        mark = file.mark()
-        copy = find_copy(self.path, mark)
-        if copy is not None and copy.modified >= mark.modified:
-            self._read_on(copy.path, mark.offset, now)
-        else:
-            self._deliver_rest(file, key, now)
-
-    def _read_rotated(self, file: TailedFile, now: float) -> bool:
-        """Read a chunk of a file that is not at the path any more, and let go of it when it is quiet."""
-        key = self._rotated_key(file)
-        try:
-            if self._read(file, key, now):
-                return True
-            over = now - file.touched >= PARTING_SECONDS or len(self._rotated) > _MOST_ROTATED
-        except Truncated:
-            self._save_rest(file, key, now)
-            self._rotated[self._rotated.index(file)] = file.anew(now)
-            return True
-        except OSError:
-            over = True
-        if over:
-            self._deliver_rest(file, key, now)
-            self._rotated.remove(file)
-            self._close(file)
-        return False
-
-    def _read(self, file: TailedFile, key: str, now: float) -> bool:
-        wall = self._around.wall()
+    def _is_certain(self, file: TailedFile, now: float) -> bool:
+        """Whether a file of which nothing was read yet is no copy of one that is about to be emptied."""
         file.look()
-        found = file.read(now, wall) if file.unread else []
-        found += file.settle(now, wall)
-        self._around.deliver(key, self._origin, file, found)
-        return file.unread > 0
+        if not file.size or self._around.starting:  # others that know it better may not be open yet
+            return False
+        if (other := self._around.followed(file.identity)) is not None:
+            self._current = None
+            file.close()
+            self._say(WAITING, f"the same file as {other.shown}")
+            return False
+        if now - self._seen < COPY_SECONDS and (copied := self._around.original(self.path, file.fd)):
+            self._say(WAITING, f"perhaps a copy of {copied.shown}")
+            return False
+        self._certain = True
+        self._say(READING)
+        return True
 
-    def _deliver_rest(self, file: TailedFile, key: str, now: float) -> None:
-        rest = file.settle(now, self._around.wall(), last=True)
-        self._around.deliver(key, self._origin, file, rest)
-
-    @property
-    def _origin(self) -> str:
-        return f"file {self.shown}"
-
-    def _close(self, file: TailedFile) -> None:
-        self._around.known.remember(file.mark())
-        file.close()
+    def leave(self) -> None:
+        """Nothing is followed here any more: close what is open, and note how far it was read."""
+        if self._current is not None:
+            self._around.known.leave(self.shown, self._current.mark())
+            self._trail.close(self._current)
+            self._current = None
+        elif self._last is not None:
+            self._around.known.leave(self.shown, self._last)
+        self._away.close()
 
     def close(self) -> None:
         """Let go of every file. Lines that are held back are read again after a restart."""
-        for file in self.files():
-            file.close()
-        self._current = None
-        self._rotated.clear()
+        if self._current is not None:
+            self._current.close()
+            self._current = None
+        self._away.close()
+
+
+def _fits(mark: Mark, file: TailedFile) -> bool:
+    try:
+        return mark.fits(file.fd)
+    except OSError:
+        return False

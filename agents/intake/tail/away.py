@@ -1,0 +1,323 @@
+"""The files of one path that are not at it any more: moved away, copied, or rotated before they were seen."""
+
+from __future__ import annotations
+
+import os
+from typing import Final, NamedTuple
+
+from tabard.agents.intake.tail.file import TailedFile, Truncated, unreadable_kind
+from tabard.agents.intake.tail.marks import HEAD_BYTES, Mark, holds, read_head
+from tabard.agents.intake.tail.siblings import Sibling, find_copy, find_moved, open_regular, opened, siblings
+from tabard.agents.intake.tail.trail import Trail
+from tabard.agents.intake.tail.unseen import Met, unseen_since
+
+PARTING_SECONDS: Final = 60.0
+"""How long a file that was moved away or deleted has to be quiet before it is let go of."""
+_MOST: Final = 16
+_TRIES: Final = 3
+_GONE_AWAY: Final = "a rotated file that was read up to byte"
+_UNKNOWN: Final = "what was written to it later is not known"
+
+
+class Parked(NamedTuple):
+    """A file that is not open, for want of descriptors, and is looked at again."""
+
+    mark: Mark
+    due: float
+    size: int
+    """Its size when it was closed or found."""
+
+
+class Away:
+    """Reads each on through its descriptor until it was quiet for a minute."""
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
+        self.files: Final[list[TailedFile]] = []
+        self._parked: list[Parked] = []
+        self._older: dict[int, Mark] = {}
+        self._empty: dict[int, float] = {}
+        """When files with nothing in them were found first: a daemon may still write to them."""
+        self.again = False
+        """Whether to look again: a name changed meanwhile, or a file is empty that may still be written to."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether none is open or waits to be opened."""
+        return not self.files and not self._parked
+
+    @property
+    def lag(self) -> int:
+        """Bytes of which no record was handed out yet."""
+        parked = sum(max(parked.size - parked.mark.offset, 0) for parked in self._parked)
+        return parked + sum(file.lag for file in self.files)
+
+    # --- files come ---
+
+    def take(self, file: TailedFile, now: float) -> None:
+        """The file that was at the path is not there any more."""
+        file.touched = now
+        self.files.append(file)
+        # Before its path gets the mark of another file, this one's is journaled under its own key.
+        self._trail.around.keep(self._trail.away_key(file), file.mark())
+        try:
+            file.check()
+        except Truncated:
+            self._anew(file, now)
+        except OSError:
+            return  # said when it is read
+
+    def save_rest(self, file: TailedFile, key: str, now: float) -> None:
+        """What was not read of a file before it was emptied is in a copy beside it, if one was made."""
+        mark = file.mark()
+        if mark.offset == 0 and not mark.length:
+            return
+        for _ in range(_TRIES):
+            copy = find_copy(siblings(self._trail.path), mark, self._taken)
+            if copy is None:
+                break
+            if self._read_on(copy, mark.offset, now):
+                return
+        self._trail.finish(file, key, now)
+        self._trail.warn(
+            f"it was emptied or written anew after byte {file.recorded} had been read, and no copy of it was found;"
+            " what was written to it in between is not known",
+            mark,
+        )
+
+    def resume(self, mark: Mark, now: float) -> None:
+        """After a restart: a file that had been moved away is read on, wherever rotation has put it since."""
+        if mark.over:
+            return
+        beside = list(siblings(self._trail.path))
+        found = find_moved(beside, mark) or find_copy(beside, mark, self._taken)
+        if found is None:
+            if mark.before:  # else it was journaled when nobody noted which files were over
+                self._trail.warn(f"{_GONE_AWAY} {mark.offset} is gone; {_UNKNOWN}", mark)
+        elif found.size > mark.offset:
+            self._read_on(found, mark.offset, now)
+        else:
+            self._parked.append(Parked(mark, now + PARTING_SECONDS, found.size))
+
+    def find_rest(self, mark: Mark, now: float) -> None:
+        """After a restart: read on the file that was at the path, or a copy of it if it was emptied."""
+        if not mark.length and not mark.offset:
+            return  # it was empty: whatever it became is found among the unseen
+        for _ in range(_TRIES):
+            found = list(siblings(self._trail.path))
+            rest = find_moved(found, mark) or find_copy(found, mark, self._taken)
+            if rest is None:
+                break
+            if self._read_on(rest, mark.offset, now):
+                return
+        self._trail.warn(f"the file that was read up to byte {mark.offset} is gone; {_UNKNOWN}")
+
+    def find_unseen(self, last: Mark, current: TailedFile | None, now: float) -> None:
+        """Read files that were at the path between two looks, after the one that was seen there last."""
+        self.again = False
+        found = [(sibling, self._met(sibling, last, current)) for sibling in siblings(self._trail.path)]
+        inodes = {sibling.inode for sibling, _ in found}
+        # The next file with an inode that is not there any more is another.
+        self._older = {inode: mark for inode, mark in self._older.items() if inode in inodes}
+        empty = {
+            sibling.inode for sibling, _ in found if sibling.modified >= last.modified and not sibling.size
+        }
+        self._empty = {inode: self._empty.get(inode, now) for inode in empty}
+        self.again |= any(now - since < PARTING_SECONDS for since in self._empty.values())
+        unseen = unseen_since(last, found)
+        for sibling in unseen.newer:
+            self._read_on(sibling, 0, now)
+        for sibling in unseen.doubtful:
+            name = os.path.basename(os.fsencode(sibling.path)).decode("utf-8", "backslashreplace")
+            self._trail.warn(
+                f"{name} was never read and perhaps rotated lately, though its time says it is older; it is left out",
+                sibling.identity,
+            )
+        if unseen.newer and any(_deleted(file) for file in self.files if file.identity == last[:2]):
+            self._trail.warn(
+                f"rotation has deleted the file that was read up to byte {last.offset},"
+                " and perhaps others after it that were never seen",
+                last,
+            )
+
+    def settle_older(self) -> None:
+        """What lies beside the path now and was not taken is older than what is followed."""
+        for sibling in siblings(self._trail.path):
+            if sibling.number and sibling.size and self._trail.around.followed(sibling.identity) is None:
+                try:
+                    with opened(sibling.path) as fd:
+                        mark = Mark.at_end(fd)
+                except OSError:
+                    continue
+                self._older[mark.inode] = mark
+
+    def _met(self, sibling: Sibling, last: Mark, current: TailedFile | None) -> Met:
+        around = self._trail.around
+        if not sibling.number or not sibling.size or (current and current.identity == sibling.identity):
+            return Met.OTHER
+        if around.followed(sibling.identity):
+            return Met.READ
+        try:
+            with opened(sibling.path) as fd:
+                if self._is_older(sibling, fd):
+                    return Met.OTHER
+                if self._was_read(sibling, fd) or any(holds(file.fd, fd) for file in self.files):
+                    return Met.READ
+                # All that was read of short files may be the banner with which every one of them begins.
+                if last.offset > HEAD_BYTES and last.telling and last.fits(fd):
+                    return Met.READ
+                if current is not None and self._is_copy(current, fd):
+                    return Met.OTHER
+        except FileNotFoundError:
+            self.again = True
+            return Met.OTHER
+        except OSError:
+            pass  # said when it is to be read
+        return Met.NEW
+
+    @staticmethod
+    def _is_copy(current: TailedFile, fd: int) -> bool:
+        mark = current.mark()
+        return (mark.offset > HEAD_BYTES and mark.telling and mark.fits(fd)) or holds(current.fd, fd)
+
+    def _is_older(self, sibling: Sibling, fd: int) -> bool:
+        old = self._older.get(sibling.inode)
+        return old is not None and old.device == sibling.device and old.fits(fd)
+
+    def _was_read(self, sibling: Sibling, fd: int) -> bool:
+        if any(parked.mark.inode == sibling.inode and parked.mark.fits(fd) for parked in self._parked):
+            return True
+        mark = self._trail.around.known.of_file(fd)
+        # Few bytes may begin another file that got the same inode; then the time tells them apart.
+        return mark is not None and (mark.telling or (mark.offset > 0 and mark.modified == sibling.modified))
+
+    def _taken(self, sibling: Sibling) -> bool:
+        if self._trail.around.followed(sibling.identity):
+            return True
+        try:
+            with opened(sibling.path) as fd:
+                return self._is_older(sibling, fd) or self._was_read(sibling, fd)
+        except OSError:
+            return False
+
+    def _read_on(self, sibling: Sibling, offset: int, now: float) -> bool:
+        """Read a file beside the path from ``offset``, or from further on where that is known.
+
+        False when another file has its name by now.
+        """
+        trail, around = self._trail, self._trail.around
+        try:
+            fd = open_regular(sibling.path)
+        except FileNotFoundError:
+            self.again = True
+            return False
+        except OSError as error:
+            self._unreadable(sibling, offset, error.strerror or str(error))
+            return True
+        keep = False
+        try:
+            state = os.fstat(fd)
+            if (state.st_dev, state.st_ino) != sibling.identity:
+                self.again = True
+                return False
+            mark = around.known.of_file(fd)
+            start = max(offset, mark.offset if mark else 0)
+            if around.followed(sibling.identity) is not None:
+                return True
+            kind = "" if start or trail.binary else unreadable_kind(sibling.path, read_head(fd))
+            if kind:
+                self._unreadable(sibling, start, kind)
+                return True
+            file = TailedFile(fd, start, trail.style, now)
+            around.known.forget(file.identity[1])
+            around.keep(trail.away_key(file), file.mark())
+            keep = around.room(urgent=True)
+            if keep:
+                self.files.append(file)
+            else:
+                self._parked.append(Parked(file.mark(), now, state.st_size))
+        except OSError as error:
+            self._unreadable(sibling, offset, error.strerror or str(error))
+        finally:
+            if not keep:
+                os.close(fd)
+        return True
+
+    def _unreadable(self, sibling: Sibling, offset: int, why: str) -> None:
+        name = os.path.basename(os.fsencode(sibling.path)).decode("utf-8", "backslashreplace")
+        self._trail.warn(f"{name} cannot be read from byte {offset}: {why}", sibling.identity)
+
+    # --- files are read, and go ---
+
+    def read(self, now: float) -> bool:
+        """Read a chunk of the first that has more; True when one has."""
+        self._unpark(now)
+        # Reading one may let go of another.
+        return any(self._read(file, now) for file in list(self.files) if file in self.files)
+
+    def _read(self, file: TailedFile, now: float) -> bool:
+        trail, key = self._trail, self._trail.away_key(file)
+        try:
+            if trail.read(file, key, now):
+                return True
+        except Truncated:
+            self._anew(file, now)
+            return True
+        except OSError as error:
+            trail.warn(f"a rotated file cannot be read on from byte {file.offset}: {error.strerror}", key)
+            self._let_go(file, now)
+            return False
+        if now - file.touched >= PARTING_SECONDS:
+            self._let_go(file, now)
+            trail.around.keep(key, file.mark()._replace(over=True))
+        elif len(self.files) > _MOST:
+            self.park(file, now)
+        return False
+
+    def _anew(self, file: TailedFile, now: float) -> None:
+        key = self._trail.away_key(file)
+        new = self.files[self.files.index(file)] = file.anew(now)
+        self.save_rest(file, key, now)
+        self._trail.around.keep(key, new.mark())
+
+    def _let_go(self, file: TailedFile, now: float) -> None:
+        self._trail.finish(file, self._trail.away_key(file), now)
+        self.files.remove(file)
+        self._trail.close(file)
+
+    def park(self, file: TailedFile, now: float) -> None:
+        """Close a file that was read to its end, for want of descriptors; it is looked at once more."""
+        deleted = _deleted(file)
+        self._let_go(file, now)
+        if not deleted:
+            self._parked.append(Parked(file.mark(), file.touched + PARTING_SECONDS, file.size))
+
+    def _unpark(self, now: float) -> None:
+        for parked in [parked for parked in self._parked if parked.due <= now]:
+            if not self._trail.around.room():
+                return
+            self._parked.remove(parked)
+            found = find_moved(siblings(self._trail.path), parked.mark)
+            if found is not None and found.size > parked.mark.offset:
+                self._read_on(found, parked.mark.offset, now)
+            elif found is None and parked.size > parked.mark.offset:
+                self._trail.warn(
+                    f"{_GONE_AWAY} {parked.mark.offset} is gone, too many files were open to hold it; {_UNKNOWN}",
+                    parked.mark,
+                )
+            else:
+                self._trail.around.keep(self._trail.away_key(parked.mark), parked.mark._replace(over=True))
+
+    def close(self) -> None:
+        """Let go of every file. Lines that are held back are read again after a restart."""
+        for file in self.files:
+            file.close()
+        self.files.clear()
+        self._parked.clear()
+
+
+def _deleted(file: TailedFile) -> bool:
+    try:
+        return os.fstat(file.fd).st_nlink == 0
+    except OSError:
+        return False
