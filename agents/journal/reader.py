@@ -119,7 +119,7 @@ class SegmentReader:
         """
         self.forget(segment)
         try:
-            data = self._shelf.read(segment.name)
+            data = self._shelf.read(segment.name, patient=not rewrite)
             reason = DAMAGED
         except FileNotFoundError:
             data, reason = b"", without

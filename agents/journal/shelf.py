@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
@@ -21,6 +22,8 @@ MAX_QUARANTINED: Final = 64
 _TEMPORARY: Final = ".tmp"
 _READ_TRIES: Final = 4
 """How often a block is asked for until it counts as unreadable."""
+_PATIENCE: Final = 3
+"""How often a file is left alone though a block of it is unreadable."""
 _RUINED: Final = frozenset(
     {errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.EBADMSG}
     | {getattr(errno, "EUCLEAN", errno.EBADMSG)}
@@ -35,6 +38,7 @@ class Shelf:
         self.disk = disk
         self.directory = directory
         self.faults = faults
+        self._refused_reads: Counter[str] = Counter()
 
     def refused(self, what: str, error: OSError) -> DiskRefused:
         """Remember the `error` that the disk answered with, and the exception to raise for it."""
@@ -90,18 +94,23 @@ class Shelf:
             count = len(self.disk.names(path))
             self.faults.note("quarantined", path, f"{count} damaged files are kept here to be looked at")
 
-    def read(self, name: str, size: int = -1) -> bytes:
+    def read(self, name: str, size: int = -1, *, patient: bool = False) -> bytes:
         """The first `size` bytes of a file, or all; unreadable blocks come back as zeros.
 
-        Raises OSError when the file cannot be opened.
+        Raises OSError when the file cannot be opened; when `patient`, also the first times that a block of it
+        cannot be read, since the next time it may.
         """
         file = self.disk.open(self.path(name))
         try:
             wanted = file.stat().size if size < 0 else size
             try:
                 return file.read_at(wanted, 0)
-            except OSError:
-                return _read_blocks(file, min(wanted, file.stat().size))
+            except OSError as error:
+                data, unreadable = _read_blocks(file, min(wanted, file.stat().size))
+                if unreadable and patient and self._refused_reads[name] < _PATIENCE:
+                    self._refused_reads[name] += 1
+                    raise OSError(error.errno, error.strerror, self.path(name)) from error
+                return data
         finally:
             file.close()
 
@@ -219,16 +228,20 @@ def blameless(error: OSError) -> bool:
     return error.errno not in _RUINED
 
 
-def _read_blocks(file: File, size: int) -> bytes:
+def _read_blocks(file: File, size: int) -> tuple[bytes, bool]:
+    """The file block by block, with zeros for those that are unreadable; and whether there are any."""
     parts = []
+    unreadable = False
     for offset in range(0, size, _READ_STEP):
         wanted = min(_READ_STEP, size - offset)
-        parts.append(_read_block(file, wanted, offset).ljust(wanted, b"\0"))
-    return b"".join(parts)
+        part = _read_block(file, wanted, offset)
+        unreadable |= part is None
+        parts.append((part or b"").ljust(wanted, b"\0"))
+    return b"".join(parts), unreadable
 
 
-def _read_block(file: File, size: int, offset: int) -> bytes:
+def _read_block(file: File, size: int, offset: int) -> bytes | None:
     for _ in range(_READ_TRIES):
         with suppress(OSError):
             return file.read_at(size, offset)
-    return b""
+    return None

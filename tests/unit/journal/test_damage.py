@@ -238,6 +238,25 @@ def test_a_read_that_fails_some_times_costs_nothing(times: int) -> None:
     assert rig.quarantined() == []
 
 
+def test_a_block_that_stays_unreadable_is_a_gap_after_some_patience() -> None:
+    """A disk that comes back in between costs nothing; one that does not, keeps nobody waiting for ever."""
+    rig = filled()
+    before = everything(rig.journal)
+    path = rig.files()[1]
+    first, last = unpack_range(rig, 1)
+    epoch = before[0].header.epoch
+    rig.disk.fail("read", part=path, times=40)
+    assert rig.journal.read(epoch, first) is None
+    assert "failing" in rig.kinds() and rig.quarantined() == []
+    rig.disk.heal()
+    assert everything(rig.journal) == before
+    rig.disk.fail("read", part=path, times=10_000)
+    found = [rig.journal.read(epoch, first) for _ in range(5)]
+    assert found[0] is None and found[-1] is not None
+    assert (found[-1].header.first, found[-1].header.last) == (first, last)
+    assert len(rig.quarantined()) == 1
+
+
 def test_a_segment_whose_place_on_the_disk_is_ruined_is_set_aside() -> None:
     """The file system says so itself, and no second try makes it readable."""
     rig = filled()
