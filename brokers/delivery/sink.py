@@ -131,7 +131,7 @@ class Sink:
         if envelope.sent <= stream.account.used:
             self._rolled_back(now, node, "a batch was numbered as one before it")
             return
-        if envelope.heard > node.number:
+        if self._heard_more(node, envelope):
             self._rolled_back(now, node, AHEAD)
             return
         self._account(node, stream, envelope, received=1)
@@ -167,7 +167,7 @@ class Sink:
                 if envelope.sent < stream.account.used:
                     self._rolled_back(now, node, "a beacon counts less than was received")
                     return
-                if envelope.heard > node.number:
+                if self._heard_more(node, envelope):
                     self._rolled_back(now, node, AHEAD)
                     return
                 self._account(node, stream, envelope, received=0)
@@ -179,6 +179,11 @@ class Sink:
             node.disputed = frozenset()
         self._heard[key] = (wall, node, beacon)
         self._schedule(node, now)
+
+    @staticmethod
+    def _heard_more(node: NodeBook, envelope: Envelope) -> bool:
+        """Whether the node heard, in this session, what this sink has not said: it is the sink that was put back."""
+        return envelope.heard > node.number
 
     @staticmethod
     def _restarted(node: NodeBook, beacon: Beacon) -> bool:

@@ -292,6 +292,59 @@ def _() -> Iterator[None]:
         yield
 
 
+@_bug("a fork is not told", "restore host", seeds=60)
+def _() -> Iterator[None]:
+    fork = Intake._fork
+
+    def silent(self: Intake, stream: Any, book: Any) -> Any:
+        told = len(book.gaps)
+        forked = fork(self, stream, book)
+        del book.gaps[told:]
+        return forked
+
+    with _set(Intake, "_fork", silent):
+        yield
+
+
+@_bug("a doubt names no epoch", "restore journal", "power cut", fsync=2.0)
+def _() -> Iterator[None]:
+    doubt = intake_module._doubt
+
+    def nowhere(_epoch: bytes, _first: int, reason: str, detail: str) -> Any:
+        return doubt(None, 1, reason, detail)  # type: ignore[arg-type]
+
+    with _set(intake_module, "_doubt", nowhere):
+        yield
+
+
+# --- gaps and the chain ----------------------------------------------------------------------
+
+
+@_bug("every gap counts one record", "store away", quota=24 * 1024, burst=40, pace=0.3)
+def _() -> Iterator[None]:
+    add = Intake._add_gaps
+
+    def one(book: Any, lost: Any, reason: str, *, at_least: bool = False) -> None:
+        before = len(book.gaps)
+        add(book, lost, reason, at_least=at_least)
+        book.gaps[before:] = [gap._replace(count=1) for gap in book.gaps[before:]]
+
+    with _set(Intake, "_add_gaps", staticmethod(one)):
+        yield
+
+
+@_bug("an epoch forgets where the one before it ended", "kill node")
+def _() -> Iterator[None]:
+    opened = Intake._open
+
+    def forgetful(self: Intake, key: Any, stream: Any, book: Any, info: Any) -> None:
+        opened(self, key, stream, book, info)
+        book.previous_last = 0
+
+    with _set(Intake, "_open", forgetful):
+        yield
+
+
 # --- credit and sessions -------------------------------------------------------------------
 
 

@@ -111,6 +111,7 @@ class _Check:
         self._gaps_are_true()
         self._nothing_is_given_up()
         self._doubts_have_a_reason()
+        self._parted_histories_are_told()
         self._chained()
 
     def _once(self) -> None:
@@ -141,7 +142,7 @@ class _Check:
             if not (self._quota or rolled_back or power or restored):
                 raise Violation(f"{entry} is in a gap, and nothing that happened may lose it: {said}")
             return
-        if power and not rolled_back and not (said or any(loss.reason == "power" for loss in self._losses)):
+        if power and not rolled_back and not (said or self._power_is_told(entry)):
             raise Violation(f"{entry} was lost by a power cut, and no doubt says so")
         if power or rolled_back or (said and restored):
             return
@@ -151,6 +152,27 @@ class _Check:
         if said and self._world.host_restores and dropped:
             return  # the node let go of it where another history is stored: only a doubt can say so
         raise Violation(f"{entry} is lost without a word; said {said}")
+
+    def _power_is_told(self, entry: Accepted) -> bool:
+        """Of an epoch of which nothing was synced, the doubt stands at the end of the one before it."""
+        names = histories(entry.epoch)
+        known = any(row.stored_as in names for row in self._rows) or any(
+            loss.stored_as in names for loss in self._losses
+        )
+        return not known and any(loss.reason == "power" for loss in self._losses)
+
+    def _parted_histories_are_told(self) -> None:
+        """Where records are stored that their node went back behind, a doubt or an inexact gap stands in that epoch."""
+        if self._recorder.restores or any("while running" in fault for fault in self._world.done):
+            return  # the doubt may have gone with the store, or the process in memory known better than its files
+        epochs = {entry.payload: entry.epoch for entry in self._node.accepted}
+        parted = {epochs[row.payload]: row for row in self._rows if row.payload in self._node.rolled_back}
+        for epoch, row in parted.items():
+            names = histories(epoch)
+            if not any(loss.at_least and loss.stored_as in names for loss in self._losses):
+                raise Violation(
+                    f"{row} is of a time that its node does not know any more, and no doubt says so"
+                )
 
     def _doubts_have_a_reason(self) -> None:
         if self._world.journal_restores or self._recorder.restores:
@@ -189,15 +211,31 @@ class _Check:
                     raise Violation(f"{loss} claims records that the node still keeps")
 
     def _chained(self) -> None:
-        """Every stored epoch but the first names the one before it, whatever the quotas dropped."""
+        """Every stored epoch but the first names the one before it and its end, in the order they were written."""
         if self._recorder.restores or self._world.journal_restores:
             return
         found = _database(self._recorder, self._stream).execute(
-            "SELECT e.previous, e.opened FROM epoch e JOIN node n ON n.id = e.node_id "
+            "SELECT e.uid, e.previous, e.previous_last, e.opened FROM epoch e JOIN node n ON n.id = e.node_id "
             "WHERE n.name = ? AND e.stream = ?",
             (self._node.key.node, self._stream),
         )
         epochs = found.fetchall()
-        if not all(opened for _, opened in epochs) or sum(previous is None for previous, _ in epochs) != 1:
-            name = STREAM_NAMES[self._stream]
-            raise Violation(f"the chain of epochs of {self._node.key.node}'s {name} is broken")
+        name = f"{self._node.key.node}'s {STREAM_NAMES[self._stream]}"
+        roots = [uid for uid, previous, _last, _opened in epochs if previous is None]
+        if not all(opened for *_, opened in epochs) or len(roots) != 1:
+            raise Violation(f"the chain of epochs of {name} is broken")
+        follower = {previous: (uid, last) for uid, previous, last, _opened in epochs}
+        written: dict[bytes, int] = {}
+        for entry in self._node.accepted:
+            if entry.stream == self._stream and entry.payload not in self._node.lost_by_power:
+                written[entry.epoch] = entry.seq
+        order = [roots[0]]
+        while (after := follower.get(order[-1])) is not None:
+            uid, last = after
+            if last < written.get(order[-1], 0):
+                raise Violation(
+                    f"{name}: an epoch ended at {written[order[-1]]}, and the next one says {last}"
+                )
+            order.append(uid)
+        if [uid for uid in order if uid in written] != list(written):
+            raise Violation(f"{name}: the epochs are chained in another order than they were written in")

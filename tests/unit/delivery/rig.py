@@ -81,7 +81,7 @@ class MemoryJournal:
         """Let go of the oldest."""
         del self.batches[epoch][:batches]
 
-    def gap(self, epoch: bytes, place: int, number: int) -> Batch:
+    def gap(self, epoch: bytes, place: int, number: int, *, at_least: bool = False) -> Batch:
         """Put a gap in the place of `number` batches from `place` on."""
         gone = self.batches[epoch][place : place + number]
         first, width = gone[0].header.first, gone[-1].header.last - gone[0].header.first + 1
@@ -90,7 +90,7 @@ class MemoryJournal:
             {
                 "reason": "quota",
                 "count": width,
-                "at_least": False,
+                "at_least": at_least,
                 "last_digest": gone[-1].digest,
                 "open": opened,
             }
