@@ -37,7 +37,7 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
 
     In JSON a finding has severity, file, line, key, what, expected, found and hint.
     """
-    examination = examine(home, stage, args=dict(overrides))
+    examination = examine(home, stage, args=dict(overrides), every_stage=True)
     if output != "table":
         emit((_row(finding) for finding in examination.findings), _COLUMNS, output)
     elif examination.findings:

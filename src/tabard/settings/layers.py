@@ -6,7 +6,7 @@ Every error is collected, so that all of them can be shown at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from tabard.errors import SettingsError, TabardError
 from tabard.settings import stages
@@ -16,6 +16,9 @@ from tabard.settings.reading import DocumentReader, did_you_mean
 from tabard.settings.schema import Schema, Setting
 from tabard.settings.stages import Stage
 from tabard.settings.values import Origin, Rows
+
+CHOICE: Final = "node.stage"
+"""The setting that chooses the stage."""
 
 
 class Layers:
@@ -47,6 +50,10 @@ class Layers:
             sections = self._describe(document, name, content)
             read = DocumentReader(self, document, ("stage", name), "stage")
             values = read.sections(sections)
+            if values.pop(CHOICE, None) is not None:
+                path = ("stage", name, *CHOICE.split("."))
+                key, line = ".".join(path), document.line(path)
+                self.fail(document.file, key, line, "a stage cannot choose the stage", hint="Remove it")
             if name == chosen:
                 self.values.update(values)
                 self.tables.update(read.repeated)
@@ -210,6 +217,12 @@ class Layers:
         """What to write instead of ``name``."""
         moved = self.schema.moved.get(name)
         return f"It is called {moved}" if moved else did_you_mean(name, known)
+
+
+def described_stages(document: Document) -> tuple[str, ...]:
+    """The names of the stages that a file has tables of."""
+    tables = document.content.get("stage", {})
+    return tuple(tables) if isinstance(tables, dict) else ()
 
 
 def _holds_settings(value: object) -> bool:

@@ -6,7 +6,8 @@ is for people: ``tabard check`` shows it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from tabard.errors import SettingsError
@@ -25,13 +26,38 @@ _INTAKES: Final = {
     "intake.syslog_stream": "ipc",
 }
 """Settings that are addresses of the intake, and how they are spoken to."""
+_IN_STAGE: Final = re.compile(r"stage\.[^.]+\.")
 _LANES: Final = ("up_in", "up_out", "down_in", "down_out")
 
 
-def lint(settings: Settings) -> tuple[Finding, ...]:
-    """Every contradiction found."""
-    rules = (_brokers, _parents, _binds, _exposed, _lanes, _journal, _credit, _names, _tails)
-    return tuple(finding for rule in rules for finding in rule(settings))
+def lint(settings: Settings, broken: Collection[str] = ()) -> tuple[Finding, ...]:
+    """Every contradiction found; rules about names that are ``broken`` are left out: their values are not known."""
+    places = ("broker", "herald.host", "herald.port", *_INTAKES)
+    ends = ("agent.up", "agent.down", "recorder.up", "recorder.down", "recorder.sink", "agent.sinks")
+    sizes = ("logs_bytes", "samples_bytes", "segment", "keep_acked", "fsync")
+    rules = (
+        (_brokers, ("broker",)),
+        (_parents, ("broker",)),
+        (_binds, places),
+        (_exposed, places),
+        (_lanes, ends),
+        (_journal, tuple(f"journal.{name}" for name in sizes)),
+        (_credit, ("recorder.credit_batches", "brokers.hwm")),
+        (_names, ("node.name",)),
+        (_tails, ("intake.tail",)),
+    )
+    return tuple(
+        finding
+        for rule, names in rules
+        if not any(name in broken for name in names)
+        for finding in rule(settings)
+    )
+
+
+def broken_keys(findings: Iterable[Finding]) -> frozenset[str]:
+    """The settings and tables that errors are about, without the stage and the row they stand in."""
+    keys = [_IN_STAGE.sub("", finding.error.key or "") for finding in findings if not finding.warning]
+    return frozenset(key.partition("[")[0] for key in keys)
 
 
 def _against(settings: Settings, key: str, what: str, hint: str, *, warning: bool = False) -> Finding:

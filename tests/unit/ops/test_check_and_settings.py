@@ -58,9 +58,10 @@ def test_findings_for_programs_have_every_fact(tabard, file: Path) -> None:
 def test_a_stage_and_an_override_are_checked(tabard, file: Path) -> None:
     """What would hold with them is what is judged."""
     file.write_text('[node]\nname = "web1"\n[stage.test.agent]\nup = "tcp://127.0.0.1:9"\n')
-    assert tabard("check").returncode == exits.DONE
-    assert "only one lane" in tabard("check", "--stage", "test").stdout
+    assert "agent.down: in the stage test: only one lane" in tabard("check").stdout
+    assert "agent.down: only one lane" in tabard("check", "--stage", "test").stdout
     both = ("--set", "agent.down=tcp://127.0.0.1:8")
+    assert tabard("check", *both).returncode == exits.FAILED
     assert tabard("check", "--stage", "test", *both).returncode == exits.DONE
     assert "Did you mean agent.down?" in tabard("check", "--set", "agent.dwon=x").stdout
 
