@@ -206,9 +206,10 @@ class Tailer:
         directory, name = os.path.split(path)
         for watch in self._watches.values():
             if watch.path != path and os.path.dirname(watch.path) == directory:
-                least = 1 if number_in(os.path.basename(watch.path), name) else TELLING_BYTES
-                for file in watch.files():
-                    yield watch, file, least
+                # A name that rotation gives to the other path needs less to be believed.
+                rotated = number_in(os.path.basename(watch.path), name) != ""
+                for file in watch.all_files() if rotated else watch.files():
+                    yield watch, file, 1 if rotated else TELLING_BYTES
 
     def room(self, *, urgent: bool = False) -> bool:
         """Whether one more file may be opened; ``urgent``: the quietest that was moved away makes room for it."""

@@ -85,8 +85,11 @@ class Watch:
 
     def files(self) -> list[TailedFile]:
         """Every file that is read, the current one first."""
-        current = [self._current] if self._current is not None and self._certain else []
-        return current + self._away.files
+        return self.all_files() if self._certain else list(self._away.files)
+
+    def all_files(self) -> list[TailedFile]:
+        """Also the current one of which it is not known whether it is to be read."""
+        return ([self._current] if self._current is not None else []) + self._away.files
 
     def source(self) -> dict[str, Any]:
         """The path's line in the listing of sources."""
@@ -252,6 +255,7 @@ class Watch:
                 )
         self._begin_late = False
         self._current = TailedFile(fd, start, self._trail.style, now)
+        self._seen = now
         return True
 
     def _resume(self, now: float) -> None:
