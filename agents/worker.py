@@ -17,6 +17,7 @@ from tabard.agents.intake import bridge
 from tabard.agents.intake.batcher import Batcher, BatchLimits
 from tabard.agents.intake.defaults import Defaults
 from tabard.agents.intake.server import IntakeServer
+from tabard.agents.intake.shared import prepare
 from tabard.agents.intake.spill import SpillReader
 from tabard.agents.intake.tail.specs import TailSpec, default_specs
 from tabard.agents.intake.tail.tailer import Tailer
@@ -62,7 +63,12 @@ class SyncedJournal:
 
 
 class Agent:
-    """One host's agent. Raises JournalError from the constructor when the journal cannot be used at all."""
+    """One host's agent.
+
+    Raises from the constructor:
+        JournalError: the journal cannot be used at all.
+        IntakeError: the shared directory cannot be used.
+    """
 
     def __init__(self, home: Home, settings: Settings, loop: Loop, made: sockets.Sockets) -> None:
         self._loop = loop
@@ -70,6 +76,8 @@ class Agent:
         self._key = NodeKey(settings.str("node.name"), settings.str("node.zone"))
         self._sinks = settings.strings("agent.sinks")
         self._linger = settings.seconds("agent.linger")
+        shared = prepare(settings.str("intake.shared")) if settings.str("intake.shared") else None
+        rooms = [home, shared.home] if shared else [home]
         self.journals = Journals(home, settings, self._key, self._clock)
         self.publisher = Publisher(
             self._key,
@@ -100,9 +108,15 @@ class Agent:
             marks=marks,
             max_clients=settings.int("agent.max_clients"),
             defaults=defaults,
+            shared=shared,
         )
         self._spill = SpillReader(
-            loop, self._batcher, self._server.sources, self._clock.wall, [home.spool], defaults=defaults
+            loop,
+            self._batcher,
+            self._server.sources,
+            self._clock.wall,
+            [room.spool for room in rooms],
+            defaults=defaults,
         )
         self._tailer = Tailer(
             loop,
@@ -111,7 +125,7 @@ class Agent:
             _tails(settings),
             marks=marks,
             backlog=settings.bytes("intake.tail_backlog"),
-            exclude=[str(home.path)],
+            exclude=[str(room.path) for room in rooms],
             defaults=defaults,
         )
         self._bridge = bridge.of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -24,8 +25,43 @@ class Peer(NamedTuple):
     """What readers of its records are shown."""
 
 
-def listen_unix(path: str) -> socket.socket:
-    """Listen at ``path``, for this user only, in place of a socket that a dead agent left there.
+class UnixAddress:
+    """A path that is listened at, in place of a socket that a dead agent left there; by default for this user only."""
+
+    def __init__(self, path: str, mode: int = 0o600) -> None:
+        self.path: Final = path
+        self._mode = mode
+        self._identity: tuple[int, int] | None = None
+        self.listener: socket.socket | None = None
+
+    def listen(self) -> socket.socket:
+        """Listen. Raises IntakeError as `listen_unix`."""
+        self.listener = listen_unix(self.path, self._mode)
+        self._identity = _identity(self.path)
+        return self.listener
+
+    @property
+    def removed(self) -> bool:
+        """Whether somebody removed the socket that was there: nobody could connect."""
+        return self._identity is not None and _identity(self.path) != self._identity
+
+    def remove(self) -> None:
+        """Remove the socket, if it is the one that was made."""
+        if self._identity is not None and not self.removed:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        state = os.lstat(path)
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+def listen_unix(path: str, mode: int = 0o600) -> socket.socket:
+    """Listen at ``path``, for those whom ``mode`` allows, in place of a socket that a dead agent left there.
 
     The caller holds the agent's lock: a socket found there belongs to nobody.
 
@@ -35,7 +71,7 @@ def listen_unix(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)
-        before = os.umask(0o177)
+        before = os.umask(0o777 & ~mode)
         try:
             listener.bind(path)
         finally:

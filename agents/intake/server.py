@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from tabard.agents.intake.batcher import Batcher
 from tabard.agents.intake.connection import Connection
 from tabard.agents.intake.defaults import NO_DEFAULTS, Defaults
 from tabard.agents.intake.grouping import encode_groups
-from tabard.agents.intake.listeners import identify, listen_tcp, listen_unix
+from tabard.agents.intake.listeners import UnixAddress, identify, listen_tcp
 from tabard.agents.intake.ports import Handle, Loop
 from tabard.agents.intake.protocol import (
     Event,
@@ -34,6 +33,7 @@ from tabard.agents.intake.protocol import (
     Violation,
     frame_of,
 )
+from tabard.agents.intake.shared import Shared
 from tabard.agents.intake.sources import Source, Sources
 from tabard.agents.samplers.users import Users
 from tabard.clock import Clock
@@ -79,7 +79,7 @@ class IntakeServer:
     """Listens on a unix socket (``path``) and a TCP address (``tcp``), either may be "".
 
     ``marks`` are those of the journal at the start: the last frame kept of each source. ``defaults`` fill what
-    records leave empty.
+    records leave empty. In ``shared`` a second unix socket is listened on, for other users.
     """
 
     def __init__(
@@ -94,11 +94,14 @@ class IntakeServer:
         max_clients: int = 256,
         users: Users | None = None,
         defaults: Defaults = NO_DEFAULTS,
+        shared: Shared | None = None,
     ) -> None:
         self._loop = loop
         self._batcher = batcher
         self._clock = clock
-        self._path = path
+        self._addresses = [UnixAddress(path)] if path else []
+        if shared is not None:
+            self._addresses.append(UnixAddress(shared.socket, shared.mode))
         self._tcp = tcp
         self._max_clients = max_clients
         self._users = users or Users()
@@ -108,7 +111,6 @@ class IntakeServer:
         self._held: dict[Connection, int] = {}
         self._clients: dict[Connection, None] = {}
         self._listeners: list[socket.socket] = []
-        self._identity: tuple[int, int] | None = None
         self._acknowledge: dict[Source, None] = {}
         self._flushing = False
         self._sweep: Handle | None = None
@@ -123,8 +125,8 @@ class IntakeServer:
             IntakeError: an address cannot be listened on.
         """
         try:
-            if self._path:
-                self._listen_unix()
+            for address in self._addresses:
+                self._start(address.listen())
             if self._tcp:
                 self._start(listen_tcp(self._tcp))
         except IntakeError:
@@ -150,9 +152,8 @@ class IntakeServer:
         ):
             if own in callbacks:
                 callbacks.remove(own)
-        if self._identity is not None and _identity(self._path) == self._identity:
-            with contextlib.suppress(OSError):
-                os.unlink(self._path)
+        for address in self._addresses:
+            address.remove()
 
     def addresses(self) -> list[str]:
         """Where clients can connect: paths, and "tcp HOST:PORT"."""
@@ -174,10 +175,6 @@ class IntakeServer:
             }
             for client in self._clients
         ]
-
-    def _listen_unix(self) -> None:
-        self._start(listen_unix(self._path))
-        self._identity = _identity(self._path)
 
     def _start(self, listener: socket.socket) -> None:
         self._listeners.append(listener)
@@ -371,23 +368,16 @@ class IntakeServer:
         client.cut_off(reason)
 
     def _restore_socket(self) -> None:
-        """Listen anew when the socket file was removed (a cleaner of /tmp): nobody could connect."""
-        if self._identity is None or _identity(self._path) == self._identity:
-            return
-        for listener in [found for found in self._listeners if found.family == socket.AF_UNIX]:
-            self._loop.remove_reader(listener.fileno())
-            self._listeners.remove(listener)
-            listener.close()
-        try:
-            self._listen_unix()
-            _log.warning("the intake socket %s had been removed; it is there again", self._path)
-        except IntakeError as error:
-            _log.error("%s", error)
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        state = os.lstat(path)
-    except OSError:
-        return None
-    return state.st_dev, state.st_ino
+        """Listen anew when a socket file was removed (a cleaner of /tmp): nobody could connect."""
+        for address in self._addresses:
+            if not address.removed:
+                continue
+            if address.listener in self._listeners:
+                self._loop.remove_reader(address.listener.fileno())
+                self._listeners.remove(address.listener)
+                address.listener.close()
+            try:
+                self._start(address.listen())
+                _log.warning("the intake socket %s had been removed; it is there again", address.path)
+            except IntakeError as error:
+                _log.error("%s", error)

@@ -25,6 +25,10 @@ from tabard.settings import load
 from tests.integration.upping import TABARD, environment
 
 PATIENCE = 60.0
+INTERPRETER = os.environ.get("APPLICATION_PYTHON", sys.executable)
+"""What runs the applications: another version may be named, with PYTHONPATH leading to this package and msgpack."""
+
+_PATH = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 
 Record = dict[str, Any]
 
@@ -69,8 +73,8 @@ class Rig:
     def start(self, code: str, **env: str) -> subprocess.Popen[str]:
         """An application: its standard output is the test's to read."""
         application = subprocess.Popen(
-            [sys.executable, "-c", code],
-            env={**environment(self.home.path), "PYTHONWARNINGS": "ignore", **env},
+            [INTERPRETER, "-c", code],
+            env={**environment(self.home.path), **_PATH, "PYTHONWARNINGS": "ignore", **env},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """The local log file, for people: several processes may write it, and its size and age are bounded.
 
-Lines are appended whole. Who finds the file full renames it under a lock; the others see by its inode that the
-path leads to a new file and go on there.
+Lines are appended whole, and may exceed the bound by what another process writes just then. Who finds the file full
+renames it under a lock; the others see by its inode that the path leads to a new file and go on there.
 """
 
 from __future__ import annotations
@@ -83,8 +83,11 @@ class LocalFile:
         return size > 0 and size + more > self._most
 
     def _rotate(self, descriptor: int) -> None:
-        """Move the file away, unless another process has done so meanwhile."""
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        """Move the file away, unless another process does so or has done so meanwhile. Waits for nobody."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
         try:
             if os.path.samestat(os.stat(self._path), os.fstat(descriptor)):
                 for number in range(self._files - 1, 0, -1):

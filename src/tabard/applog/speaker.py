@@ -69,10 +69,10 @@ def _main_module() -> str:
 
 def _running() -> str | None:
     """The distribution of the main module, of the installed script, or of whoever set logging up."""
-    from importlib import metadata  # megabytes that Tabard's own roles do without
-
     script = os.path.basename(sys.argv[0]) if sys.argv else ""
     try:
+        from importlib import metadata  # megabytes that Tabard's own roles do without
+
         for entry in metadata.entry_points(group="console_scripts", name=script):
             if entry.dist is not None and entry.module.partition(".")[0] in sys.modules:
                 return entry.dist.name
@@ -110,9 +110,9 @@ def _distribution(top: str) -> str | None:
 
 def _version(package: str) -> str | None:
     """Its version by its metadata, else by the module of that name that is loaded."""
-    from importlib import metadata
-
     try:
+        from importlib import metadata
+
         return metadata.version(package)
     except Exception:
         module = sys.modules.get(package.replace("-", "_"))
