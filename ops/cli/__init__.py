@@ -24,6 +24,9 @@ COMMANDS: Final = {
     "check": Entry("tabard.ops.cli.check:check", "Validate the settings and look for contradictions."),
     "settings": Entry("tabard.ops.cli.settings:settings", "Show every setting and where its value comes from."),
     "log": Entry("tabard.ops.cli.log:log", "Hand lines from standard input, or one message, to the agent."),
+    "mail": Entry("tabard.ops.cli.mail:mail", "Send mail, and look after the queue it waits in."),
+    "template": Entry("tabard.ops.cli.template:template", "Look at templates for mail, commands and log messages."),
+    "fsm": Entry("tabard.ops.cli.fsm:fsm", "Look at the state machines of applications."),
     "bench": Entry("tabard.ops.cli.bench:bench", "Measure this machine, each figure beside a ceiling or a peer of the same run."),
     "completion": Entry("tabard.ops.cli.completion:completion", "Print the completion script of a shell."),
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """Mail: composed, queued on disk, handed to an SMTP server, again and again while that is away.
 
-``with Mailer.of(load(home)) as mailer: mailer.send(subject=..., text=...)``. A mail that ``send`` took is handed over
+``with Mailer.of(config) as mailer: mailer.send(subject=..., text=...)``. A mail that ``send`` took is handed over
 at least once, or ends in the list of those given up, with the reason. ``smtplib`` and ``email`` are loaded when used.
 """
 

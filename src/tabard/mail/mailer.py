@@ -19,6 +19,7 @@ from tabard.mail.flush import Flusher, Report
 from tabard.mail.queue import Limits, Queue
 from tabard.mail.retry import Retry
 from tabard.mail.server import Server
+from tabard.settings.given import Application, settings_of
 from tabard.settings.values import Settings
 
 CLOSING: Final = 10.0
@@ -66,11 +67,19 @@ class Mailer:
         self._reset()
 
     @classmethod
-    def of(cls, settings: Settings, *, to: Sequence[str] | None = None, background: bool = True) -> Self:
-        """The mailer of a home. Mails that name nobody go to ``to``, else to the stage's addresses, else to mail.to.
+    def of(
+        cls,
+        given: Settings | Application | None = None,
+        *,
+        to: Sequence[str] | None = None,
+        background: bool = True,
+    ) -> Self:
+        """The mailer of a home: that of settings, of a ``tabard.Config``, or of this user.
 
-        Raises SettingsError when the settings name no server.
+        Mails that name nobody go to ``to``, else to the stage's addresses, else to mail.to. Raises SettingsError when
+        the settings name no server.
         """
+        settings = settings_of(given)
         return cls(
             settings.home.path / "mail",
             Server.of(settings),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tabard.errors import TabardError
+from tabard.settings.given import Application, settings_of
 from tabard.settings.values import Settings
 from tabard.templates.catalogue import Catalogue, Found, language_of
 from tabard.templates.errors import TemplateError
@@ -51,12 +52,18 @@ class Templates:
         self._engines: dict[str, Engine] = {}
 
     @classmethod
-    def of(cls, settings: Settings, *folders: Folder) -> Templates:
-        """The templates of a home: its own folder first, then those an application brings along."""
+    def of(
+        cls, given: Settings | Application | None = None, *folders: Folder, language: str | None = None
+    ) -> Templates:
+        """The templates of a home, its own folder first, then those an application brings along.
+
+        The home, its stage and language are those of settings, of a ``tabard.Config``, or of this user.
+        """
+        settings = settings_of(given)
         own = settings.str("templates.path") or os.path.join(settings.home, "templates")
         return cls(
             [own, *folders],
-            language=settings.str("templates.language"),
+            language=language or settings.str("templates.language"),
             default_language=settings.str("templates.default_language"),
             stage=settings.str("node.stage"),
         )

@@ -24,6 +24,10 @@ COMMANDS: Final = (
     "sink list",
     "check",
     "settings",
+    "mail queue",
+    "template list",
+    "template preview",
+    "fsm graph",
     "bench",
 )
 

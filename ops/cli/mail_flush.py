@@ -1,0 +1,46 @@
+"""``tabard mail flush``: hand over what waits."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from tabard import exits
+from tabard.home import Home
+from tabard.mail import Mailer, Report
+from tabard.ops.cli.base import command
+from tabard.settings import load
+
+
+@command(
+    "flush",
+    examples=[
+        ("tabard mail flush", "What is due, as a cron line would"),
+        ("tabard mail flush --all", "Everything, now that the server is back"),
+    ],
+)
+@click.option("--stage", metavar="NAME", help="Stage to apply.  [default: DEV_STAGE, else node.stage]")
+@click.option("--all", "everything", is_flag=True, help="Also what is to wait longer.")
+def mail_flush(home: Home, stage: str | None, everything: bool) -> int:
+    """Hand over what waits.
+
+    Prints nothing when there is nothing to say, so that cron has nothing to mail. Ends with 3 when the server
+    cannot be used or mails were given up.
+    """
+    report = Mailer.of(load(home, stage), background=False).flush(force=everything)
+    return tell(report)
+
+
+def tell(report: Report) -> int:
+    """Say what a pass did, and the exit code of it."""
+    if report.sent or report.given_up:
+        print(f"{report.sent} sent, {report.given_up} given up, {report.waiting} waiting")
+    if report.away:
+        print(
+            f"tabard: the mail server cannot be used, {report.waiting} waiting: {report.away}",
+            file=sys.stderr,
+        )
+    if report.given_up:
+        print("tabard: `tabard mail queue --failed` says why mails were given up", file=sys.stderr)
+    return exits.PARTLY if report.away or report.given_up else exits.DONE

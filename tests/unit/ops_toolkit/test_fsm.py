@@ -1,0 +1,113 @@
+"""``tabard fsm graph``: machines drawn from the code that runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tabard.fsm import dot, svg
+from tests.unit.fsm.machines import seed
+from tests.unit.ops_reading.test_json import described
+
+MODULE = """
+    import helper_beside_it
+    from tests.unit.fsm.machines import seed
+
+    machine = seed()
+
+    def made():
+        return seed()
+
+    def breaks():
+        raise OSError("no network")
+
+    number = 5
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    (tmp_path / "helper_beside_it.py").write_text("")
+    path = tmp_path / "orders.py"
+    path.write_text(dedent(MODULE))
+    return path
+
+
+@pytest.fixture
+def graph(module, tabard, root):
+    """Runs ``tabard fsm graph`` with the module's folder and the tests to be found."""
+
+    def run(*arguments: str):
+        return tabard("fsm", "graph", *arguments, PYTHONPATH=f"{module.parent}:{root}")
+
+    return run
+
+
+@pytest.mark.parametrize("target", ["orders:machine", "orders:made", "orders", "{}:machine", "{}"])
+def test_a_machine_is_found(graph, module, target) -> None:
+    """By module or file, by name or because there is only one, also where a function makes it."""
+    done = graph(target.format(module))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == svg(seed())
+    assert ET.fromstring(done.stdout).tag.endswith("svg")
+
+
+def test_forms(graph) -> None:
+    """For graphviz, and for a program."""
+    assert graph("orders:machine", "-o", "dot").stdout == dot(seed())
+    data = json.loads(graph("orders:machine", "-o", "json").stdout)
+    assert list(data) == described("tabard fsm graph")
+    assert {tuple(state) for state in data["states"]} == {tuple(described("A state"))}
+    assert {tuple(edge) for edge in data["edges"]} == {tuple(described("A way between states"))}
+    assert [state["name"] for state in data["states"]] == ["START", "STATE1", "ERROR", "FINAL"]
+    assert data["edges"][1] == {"source": "START", "target": "ERROR", "kind": "default", "input": ""}
+
+
+def test_a_file_is_written_only_when_all_is_right(graph, tmp_path) -> None:
+    """An old picture stays when the new one fails."""
+    picture = tmp_path / "machine.svg"
+    assert graph("orders:machine", "--to", str(picture)).stdout == ""
+    assert picture.read_text(encoding="utf-8") == svg(seed())
+    assert graph("orders:breaks", "--to", str(picture)).returncode == 1
+    assert picture.read_text(encoding="utf-8") == svg(seed())
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "says"),
+    [
+        (
+            "orders:missing",
+            2,
+            "expected a Machine, or a function that returns one, found nothing of that name",
+        ),
+        ("orders:number", 2, "found int"),
+        ("orders:breaks", 1, "found OSError: no network"),
+        ("no_such_module:x", 1, "No module named 'no_such_module'"),
+        ("./missing.py:x", 2, "no such module"),
+        ("helper_beside_it", 2, "found 0 machines"),
+    ],
+)
+def test_what_is_wrong_is_told(graph, target, code, says) -> None:
+    """One sentence with the place, no trace."""
+    done = graph(target)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_in_the_module_names_its_line(graph, module) -> None:
+    """The line of the application that raised, not one of ours."""
+    module.write_text("x = 1\ny = x.missing\n")
+    done = graph("orders:machine")
+    assert f"{module}, line 2" in done.stderr
+
+
+def test_a_machine_that_is_wrong_is_told_as_such(graph, module) -> None:
+    """All findings of its definition."""
+    module.write_text("from tabard.fsm import Machine\nmachine = Machine('m', [])\n")
+    done = graph("orders:machine")
+    assert "machine m: expected one initial state, found none; no state is final" in done.stderr

@@ -1,0 +1,142 @@
+"""``tabard mail``: sending from scripts, and the queue as an operator sees it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tabard.mail import Queue
+from tests.unit.mail.conftest import make_post
+from tests.unit.mail.post import PASSWORD, USER, Post
+from tests.unit.ops_reading.test_json import described
+
+__all__ = ["make_post"]
+
+
+@pytest.fixture
+def post(make_post, tmp_path: Path) -> Post:
+    """A server, and a home whose settings name it."""
+    post: Post = make_post()
+    ca_file = post.server(tmp_path).ca_file
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/tabard.toml").write_text(
+        f"""
+[mail]
+host = "127.0.0.1"
+port = {post.port}
+ca_file = "{ca_file}"
+user = "{USER}"
+sender = "Shop <shop@example.org>"
+to = ["everybody@example.org"]
+
+[stage.PRODUCTION]
+mail = ["production@example.org"]
+
+[stage.TESTING]
+mail = ["test@example.org"]
+"""
+    )
+    return post
+
+
+@pytest.fixture
+def mail(tabard):
+    def run(*arguments: str, stdin: str = "", **env: str):
+        return tabard("mail", *arguments, stdin=stdin, TABARD_MAIL_PASSWORD=PASSWORD, **env)
+
+    return run
+
+
+def test_send_takes_standard_input(post, mail, tmp_path) -> None:
+    """Text from a pipe, a file beside it, the password from the environment."""
+    (tmp_path / "list.csv").write_text("a;b\n")
+    done = mail("send", "--subject", "Disks", "--to", "ann@example.org", "--attach", str(tmp_path / "list.csv"), stdin="full: 97 %\n")  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 sent, 0 given up, 0 waiting\n", "")
+    (arrived,) = post.mails
+    assert (arrived.sender, arrived.recipients, arrived.tls) == (
+        "shop@example.org",
+        ["ann@example.org"],
+        True,
+    )
+    body = arrived.message.get_body(("plain",))
+    assert body is not None and body.get_content() == "full: 97 %\r\n"
+    assert [part.get_filename() for part in arrived.message.iter_attachments()] == ["list.csv"]
+
+
+def test_mail_goes_to_the_stage(post, mail) -> None:
+    """Each stage has its own addresses; without one the general ones hold."""
+    for env in ({"DEV_STAGE": "PRODUCTION"}, {"DEV_STAGE": "TESTING"}, {}, {"DEV_STAGE": "DEVELOPMENT"}):
+        assert mail("send", "--subject", "s", stdin="t", **env).returncode == 0
+    assert [arrived.recipients for arrived in post.mails] == [
+        ["production@example.org"],
+        ["test@example.org"],
+        ["everybody@example.org"],
+        ["everybody@example.org"],
+    ]
+
+
+def test_the_queue_while_the_server_is_away(post, mail, tmp_path) -> None:
+    """It waits, the list says why, and a flush sends it when the server is back."""
+    post.stop()
+    done = mail("send", "--subject", "Grüße", stdin="t")
+    assert done.returncode == 3
+    assert "1 waiting" in done.stderr
+    listed = mail("queue", "-o", "json")
+    assert listed.returncode == 3
+    assert "the mail server cannot be used" in listed.stderr and "refused" in listed.stderr
+    (row,) = json.loads(listed.stdout)
+    assert list(row) == described("tabard mail queue")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", row["queued"])
+    assert (row["recipients"], row["subject"], row["tries"]) == (["everybody@example.org"], "Grüße", 0)
+    post.start()
+    assert mail("flush").returncode == 3, "it is not time yet"
+    done = mail("flush", "--all")
+    assert (done.returncode, done.stdout) == (0, "1 sent, 0 given up, 0 waiting\n")
+    assert len(post.mails) == 1
+    done = mail("flush")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), "nothing to say to cron"
+
+
+def test_given_up_retried_and_dropped(post, mail, tmp_path) -> None:
+    """An operator sees the reason, puts it right, and sends again, or not."""
+    post.rules.recipients = {"ann@example.org": "550 no such user"}
+    assert mail("send", "--subject", "s", "--to", "ann@example.org", stdin="t").returncode == 3
+    done = mail("send", "--subject", "s", "--to", "ann@example.org", stdin="t")
+    assert done.returncode == 3
+    assert "1 given up" in done.stdout
+    rows = json.loads(mail("queue", "--failed", "-o", "json").stdout)
+    assert [row["reason"] for row in rows] == ["ann@example.org: 550 no such user"] * 2
+    post.rules.recipients = {}
+    assert mail("retry", rows[0]["id"]).stdout == "1 of 1\n"
+    assert mail("flush").stdout == "1 sent, 0 given up, 0 waiting\n"
+    assert mail("drop", "--failed", "--all").stdout == "1 of 1\n"
+    queue = Queue(tmp_path / "home/mail")
+    assert queue.entries() == [] == queue.entries(failed=True)
+    done = mail("drop", rows[0]["id"])
+    assert (done.returncode, done.stdout) == (3, "0 of 1\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("send", "--subject", "s", "--to", "nobody"), 1, "not a mail address"),
+        (("send", "--subject", "s", "--attach", "/missing"), 1, "/missing: cannot be attached"),
+        (("drop",), 2, "which mails are meant"),
+        (("drop", "x", "--all"), 2, "which mails are meant"),
+    ],
+)
+def test_what_is_wrong_is_told(post, mail, arguments, code, says) -> None:
+    """One sentence on standard error."""
+    done = mail(*arguments)
+    assert done.returncode == code
+    assert says in done.stderr
+
+
+def test_without_a_server_it_says_which_setting(tabard) -> None:
+    """Nothing is queued that nobody could ever send."""
+    done = tabard("mail", "send", "--subject", "s", "--to", "a@example.org", stdin="t")
+    assert done.returncode == 1
+    assert "mail.host" in done.stderr
