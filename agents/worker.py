@@ -308,6 +308,7 @@ class Agent:
             "zone": self._key.zone,
             "intake": [*self._server.addresses(), *bridge.addresses(reports)],
             "clients": [*self._server.clients(), *bridge.clients(reports)],
+            "bridge": bridge.rows(reports),
             "sources": [*self._tailer.sources(), *self._spill.sources()],
             "accepted": self._batcher.accepted,
             "blocked": str(self._batcher.blocked) if self._batcher.blocked else None,

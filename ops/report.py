@@ -50,6 +50,7 @@ def report(home: Home) -> dict[str, Any]:
             {"name": role.name, "state": role.state, "pid": role.pid, "since": role.since} for role in roles
         ],
         "intakes": list(agent.get("intake", ())),
+        "bridge": list(agent.get("bridge", ())),
         "page": _page(roles),
         "sources": list(agent.get("sources", ())),
         "streams": streams(agent, lag),

@@ -55,6 +55,11 @@ def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
     )
     yield Section("Addresses", ("what", "address"), list(_addresses(report)))
     yield Section(
+        "Bridge",
+        ("name", "address", "clients", "records", "counted"),
+        [{**intake, "counted": _counted(intake["counted"])} for intake in report["bridge"]],
+    )
+    yield Section(
         "Sources",
         ("path", "state", "size", "behind", "why"),
         [
@@ -121,6 +126,11 @@ def _table(section: Section) -> Iterator[str]:
     emit(rows, section.columns, "table", stream)
     for line in stream.getvalue().splitlines():
         yield f"  {line}"
+
+
+def _counted(counters: Mapping[str, int]) -> str:
+    """What an intake counted besides its records."""
+    return ", ".join(f"{count} {name}" for name, count in counters.items())
 
 
 def _dropped(reasons: Mapping[str, int]) -> object:

@@ -79,6 +79,20 @@ def addresses(reports: Iterable[Report]) -> list[str]:
     return [f"{report.name} {report.address}" for report in reports]
 
 
+def rows(reports: Iterable[Report]) -> list[dict[str, Any]]:
+    """Each of them in numbers: name, address, clients, records, and what else was counted and is not zero."""
+    return [
+        {
+            "name": report.name,
+            "address": report.address,
+            "clients": len(report.clients),
+            "records": report.records,
+            "counted": {name: count for name, count in report.counters.items() if count},
+        }
+        for report in reports
+    ]
+
+
 def clients(reports: Iterable[Report]) -> list[dict[str, Any]]:
     """Who is connected to any of them."""
     return [dict(client) for report in reports for client in report.clients]
