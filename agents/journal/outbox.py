@@ -19,27 +19,28 @@ from typing import Any, Final, NamedTuple
 
 from tabard.agents.journal.author import Author, Opening, Owner
 from tabard.agents.journal.faults import DiskRefused, Fault, Faults
-from tabard.agents.journal.gaps import DAMAGED, Dropped, GapMaker, chain_digest
+from tabard.agents.journal.gaps import GapMaker
 from tabard.agents.journal.limits import MAX_MARKS, Limits
-from tabard.agents.journal.outbox_db import (
-    DatabaseFile,
+from tabard.agents.journal.outbox_db import DatabaseFile, OutboxDatabase
+from tabard.agents.journal.outbox_note import CommitNote, after_loss
+from tabard.agents.journal.outbox_rows import (
     KeptEpoch,
-    OutboxDatabase,
+    find_batch,
     insert_batch,
     insert_epoch,
     insert_mark,
+    load_epochs,
+    load_marks,
+    replace_batch,
     stored_rows,
 )
-from tabard.agents.journal.outbox_note import CommitNote, after_loss
 from tabard.agents.journal.segment import Prior
 from tabard.agents.journal.tidemark import Tidemark
 from tabard.brokers.delivery.ports import EpochSpan
 from tabard.brokers.delivery.ranges import Ranges
 from tabard.brokers.delivery.seal import Seal
-from tabard.brokers.wire.batch import Batch, check_batch
-from tabard.brokers.wire.codec import unpack
+from tabard.brokers.wire.batch import Batch
 from tabard.clock import Clock
-from tabard.errors import WireError
 
 MAX_EPOCHS: Final = 256
 """Stored epochs beyond this number are let go at once."""
@@ -171,14 +172,9 @@ class Outbox:
 
     def _load(self, db: sqlite3.Connection) -> None:
         """Take the state from the database."""
-        oldest = dict(db.execute("SELECT epoch, min(first) FROM outbox_batch GROUP BY epoch"))
-        rows = db.execute("SELECT id, uid, last, digest FROM outbox_epoch ORDER BY id").fetchall()
-        self._epochs = {
-            uid: KeptEpoch(row, oldest.get(row, last + 1), last, digest) for row, uid, last, digest in rows
-        }
+        self._epochs = load_epochs(db)
         self._bytes = db.execute("SELECT coalesce(sum(size), 0) FROM outbox_batch").fetchone()[0]
-        marks = db.execute("SELECT source, mark FROM outbox_mark ORDER BY id").fetchall()
-        self.marks = {source: unpack(mark) for source, mark in marks}
+        self.marks = load_marks(db)
         self._publish()
 
     def _publish(self) -> None:
@@ -285,38 +281,17 @@ class Outbox:
         if known is None:
             return None
         try:
-            row = (
-                self._database.connection()
-                .execute(
-                    "SELECT rowid, first, last, previous, digest, head, signature, body FROM outbox_batch"
-                    " WHERE epoch = ? AND first <= ? ORDER BY first DESC LIMIT 1",
-                    (known.row, seq),
-                )
-                .fetchone()
-            )
+            found = find_batch(self._database.connection(), epoch, known, seq, self._gaps)
         except sqlite3.DatabaseError as error:
             self._database.refused("the outbox cannot be read", error)
             return None
-        if row is None or row[2] < seq:
-            return None
-        rowid, first, last, previous, digest, head, signature, body = row
-        batch = _checked(head, signature, body)
-        if batch is None or (batch.header.epoch, batch.header.first, chain_digest(batch)) != (
-            epoch,
-            first,
-            digest,
-        ):
-            batch = self._gaps.make(Dropped(epoch, first, last, previous, digest), DAMAGED)
-            self._replace_damaged(rowid, batch)
-        return batch
-
-    def _replace_damaged(self, rowid: int, gap: Batch) -> None:
-        self._faults.note("damaged", self._where, f"a batch from {gap.header.first} on is unreadable")
-        with suppress(DiskRefused), self.transaction() as db:  # it stays, and reads as the same gap again
-            db.execute(
-                "UPDATE outbox_batch SET head = ?, signature = ?, body = ? WHERE rowid = ?",
-                (gap.head, gap.signature, gap.body, rowid),
+        if found is not None and found.damaged:
+            self._faults.note(
+                "damaged", self._where, f"a batch from {found.batch.header.first} on is unreadable"
             )
+            with suppress(DiskRefused), self.transaction() as db:  # it stays, and reads as the same gap again
+                replace_batch(db, found.rowid, found.batch)
+        return found.batch if found else None
 
     def read_from(self, epoch: bytes, seq: int) -> Iterator[Batch]:
         """The batches of `epoch` from the one that holds `seq` on, up to what is not kept."""
@@ -410,11 +385,3 @@ class Outbox:
     def stats(self) -> OutboxStats:
         """Where it stands."""
         return OutboxStats(self._bytes, len(self._epochs))
-
-
-def _checked(head: bytes, signature: bytes, body: bytes) -> Batch | None:
-    """The batch, None when it is damaged."""
-    try:
-        return check_batch(head, signature, body)
-    except WireError:
-        return None

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from tabard import failpoints
 from tabard.agents.journal.faults import DiskRefused, Faults
-from tabard.agents.journal.gaps import chain_digest
-from tabard.brokers.delivery.ranges import Ranges
-from tabard.brokers.wire.batch import NO_DIGEST, Batch
-from tabard.brokers.wire.codec import pack
 
 BEFORE_COMMIT = failpoints.declare("outbox.before_commit", "about to commit control records")
 AFTER_COMMIT = failpoints.declare("outbox.after_commit", "past a commit that nobody was told of yet")
@@ -34,17 +30,6 @@ CREATE TABLE IF NOT EXISTS outbox_state (
     only INTEGER PRIMARY KEY CHECK (only = 1), clean INTEGER NOT NULL
 ) STRICT;
 """
-
-
-class KeptEpoch(NamedTuple):
-    """What the outbox keeps of an epoch."""
-
-    row: int
-    """Its id in the database."""
-    oldest: int
-    last: int
-    digest: bytes
-    """Digest after `last`."""
 
 
 class DatabaseFile(Protocol):
@@ -170,62 +155,6 @@ class OutboxDatabase:
     def refused(self, what: str, error: sqlite3.DatabaseError | OSError) -> DiskRefused:
         """Remember an error, and the exception to raise for it."""
         return self._faults.refused(what, self._where, _as_disk_error(error))
-
-
-def stored_rows(
-    db: sqlite3.Connection, epochs: Mapping[bytes, KeptEpoch], stored: Mapping[bytes, Ranges]
-) -> list[tuple[int, int]]:
-    """Row and size of the batches that are stored everywhere, oldest first, up to the first that is not."""
-    rows: list[tuple[int, int]] = []
-    newest = next(reversed(list(epochs)), None)
-    for uid, epoch in epochs.items():
-        held = stored[uid].covering(epoch.oldest) if uid in stored else None
-        upto = held.hi if held else 0
-        if uid == newest:
-            upto = min(upto, epoch.last - 1)  # the newest batch stays, for sinks to compare histories by
-        rows += db.execute(
-            "SELECT rowid, size FROM outbox_batch WHERE epoch = ? AND last <= ? ORDER BY first",
-            (epoch.row, upto),
-        )
-        if upto < epoch.last:
-            break
-    return rows
-
-
-def insert_epoch(db: sqlite3.Connection, uid: bytes, row: int | None = None) -> KeptEpoch:
-    """Begin an epoch that holds nothing yet, with the next row id or with `row`."""
-    cursor = db.execute(
-        "INSERT INTO outbox_epoch (id, uid, last, digest) VALUES (?, ?, 0, ?)", (row, uid, NO_DIGEST)
-    )
-    return KeptEpoch(cursor.lastrowid or 0, 1, 0, NO_DIGEST)
-
-
-def insert_batch(db: sqlite3.Connection, epoch: KeptEpoch, batch: Batch) -> KeptEpoch:
-    """Put a batch at the end of an epoch; what is kept of that now."""
-    header = batch.header
-    digest = chain_digest(batch)
-    db.execute(
-        "INSERT INTO outbox_batch (epoch, first, last, previous, digest, size, head, signature, body)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            epoch.row,
-            header.first,
-            header.last,
-            header.previous,
-            digest,
-            batch.size,
-            batch.head,
-            batch.signature,
-            batch.body,
-        ),
-    )
-    db.execute("UPDATE outbox_epoch SET last = ?, digest = ? WHERE id = ?", (header.last, digest, epoch.row))
-    return epoch._replace(last=header.last, digest=digest)
-
-
-def insert_mark(db: sqlite3.Connection, source: str, mark: Any) -> None:
-    """Remember how far a source was read."""
-    db.execute("INSERT OR REPLACE INTO outbox_mark (source, mark) VALUES (?, ?)", (source, pack(mark)))
 
 
 def _as_disk_error(error: sqlite3.DatabaseError | OSError) -> OSError:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from tabard.agents.journal.author import Opening
 from tabard.agents.journal.gaps import DAMAGED, Dropped, GapMaker
-from tabard.agents.journal.outbox_db import KeptEpoch, insert_batch, insert_epoch
+from tabard.agents.journal.outbox_rows import KeptEpoch, insert_batch, insert_epoch
 from tabard.agents.journal.tidemark import Note, Tidemark
 
 
