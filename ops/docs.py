@@ -25,10 +25,10 @@ What went wrong is one sentence on standard error: where, what was expected, wha
 |---|---|
 | {exits.DONE} | Done. |
 | {exits.FAILED} | Failed; standard error says why. |
-| {exits.WRONG_USE} | The command line was wrong. |
+| {exits.WRONG_USE} | The command line was wrong, or a value on it. |
 | {exits.PARTLY} | Partly done, or done with warnings. |
-| {exits.REFUSED} | Understood and refused. |
-| {exits.INTERRUPTED} | Ended by Ctrl-C. |
+| {exits.REFUSED} | Understood and refused: it runs already, the home is not safe, the store is of a newer version. |
+| {exits.INTERRUPTED} | Ended by Ctrl-C before it was done. What runs until Ctrl-C (`up`, the roles, `logs -f`) ends with 0. |
 
 A reader that leaves early (`tabard logs | head`) is no failure.
 """

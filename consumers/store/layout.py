@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
-from tabard.errors import StoreError
+from tabard.errors import NewerStore, StoreError
 
 VERSION: Final = "0001"
 """The schema this program reads and writes: the head of the migrations, the same for both files."""
@@ -63,6 +63,17 @@ def schema_version(connection: sqlite3.Connection, database: str = "main") -> st
     return None if row is None else str(row[0])
 
 
+def newer_store(found: str, where: str) -> NewerStore:
+    """The error about a schema version that is newer than this program's."""
+    return NewerStore(
+        "the store's schema is newer than this program",
+        expected=f"version {VERSION}",
+        found=f"version {found}",
+        where=where,
+        hint="Install the Tabard that wrote it, or a newer one",
+    )
+
+
 def check_version(connection: sqlite3.Connection, where: str, database: str = "main") -> None:
     """Raise StoreError when the schema is not the one of this program."""
     found = schema_version(connection, database)
@@ -72,11 +83,12 @@ def check_version(connection: sqlite3.Connection, where: str, database: str = "m
         raise StoreError(
             "store not found", found="an empty file", where=where, hint="Start a recorder, or pass --home"
         )
-    newer = found is not None and found > VERSION
+    if found is not None and found > VERSION:
+        raise newer_store(found, where)
     raise StoreError(
-        f"the store's schema is {'newer' if newer else 'older'} than this program",
+        "the store's schema is older than this program",
         expected=f"version {VERSION}",
         found=f"version {found}" if found else "no version",
         where=where,
-        hint="Install the Tabard that wrote it, or a newer one" if newer else "Run `tabard store upgrade`",
+        hint="Run `tabard store upgrade`",
     )

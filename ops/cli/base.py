@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -33,8 +34,10 @@ class HomeType(click.ParamType[Home]):
 
     name = "directory"
 
-    def convert(self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None) -> Home:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Home:
         """The home of a path."""
+        if value == "":  # a variable of a script that is not set: not the directory it happens to be in
+            self.fail("expected a directory, found an empty name", param, ctx)
         return value if isinstance(value, Home) else Home(value)
 
     def shell_complete(
@@ -111,25 +114,21 @@ class Root(click.Group):
             import difflib  # only on the way to an error
 
             close = difflib.get_close_matches(name, self.table, n=1)
-            hint = f"Did you mean '{close[0]}'?" if close else "'tabard --help' lists them."
+            hint = f"Did you mean '{close[0]}'?" if close else f"'{ctx.command_path} --help' lists them."
             ctx.fail(f"There is no command '{name}'. {hint}")
         return super().resolve_command(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command and write out what it printed.
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the command line; ``--help`` and ``--version`` are printed here. Raises ReaderGone."""
+        with _reader_may_leave():
+            return super().make_context(*args, **kwargs)
 
-        Raises ReaderGone rather than BrokenPipeError, which click would turn into a failure.
-        """
-        try:
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command and write out what it printed. Raises ReaderGone."""
+        with _reader_may_leave():
             result = super().invoke(ctx)
             sys.stdout.flush()
-        except BrokenPipeError as error:
-            if not _reader_is_gone():
-                raise
-            # What is still buffered must not fail a second time when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise ReaderGone from error
-        return result
+            return result
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Command names from the table, without importing any of them."""
@@ -164,6 +163,19 @@ def write_examples(examples: Sequence[tuple[str, str]], formatter: click.HelpFor
         for line, meaning in examples:
             formatter.write_text(f"# {meaning}")
             formatter.write(f"{'':{formatter.current_indent}}$ {line}\n")
+
+
+@contextlib.contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Raises ReaderGone rather than BrokenPipeError, which click would turn into a failure."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        if not _reader_is_gone():
+            raise
+        # What is still buffered must not fail a second time when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise ReaderGone from error
 
 
 def _reader_is_gone() -> bool:

@@ -18,10 +18,26 @@ class Group(Root):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put in the default command where none is named, and pass ``--home`` on to the command."""
-        named = any(word in self.table or word in ctx.help_option_names for word in args)
-        if self._default is not None and not named:
+        if self._default is not None and not self._names_a_command(ctx, args):
             args = [self._default, *args]
         rest = super().parse_args(ctx, args)
         if ctx.params["home"] is not None:
             ctx.find_root().params["home"] = ctx.params["home"]
         return rest
+
+    def _names_a_command(self, ctx: click.Context, args: list[str]) -> bool:
+        """Whether a word stands there that is no option and no option's value, be it a command's name or not."""
+        command = self.get_command(ctx, self._default or "")
+        options = [
+            option for option in (command.params if command else ()) if isinstance(option, click.Option)
+        ]
+        with_value = {name for option in options if not option.is_flag for name in option.opts}
+        words = iter(args)
+        for word in words:
+            if word in ctx.help_option_names:
+                return True
+            if word in with_value:
+                next(words, None)
+            elif not word.startswith("-"):
+                return True
+        return False

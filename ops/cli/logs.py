@@ -40,8 +40,22 @@ class _Time(click.ParamType[int]):
             return value
         from tabard.web.zones import DisplayZone, parse_instant
 
+        if str(value).strip().startswith("-"):
+            self.fail(f"expected 5m for five minutes ago, or a date and time, found {value!r}", param, ctx)
         try:
             return parse_instant(value, now=time.time_ns(), zone=DisplayZone("local", None))
+        except TabardError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Zone(click.ParamType[str]):
+    """The path of a zone."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return check_zone(str(value))
         except TabardError as error:
             self.fail(str(error), param, ctx)
 
@@ -78,7 +92,7 @@ class _Level(click.ParamType[str]):
 @click.option("--until", type=_Time(), metavar="TIME", help="Before this event time.")
 @click.option("--level", type=_Level(), metavar="LEVEL", help="This level and worse, such as warning.")
 @click.option("--node", metavar="NAME", help="Of this node.")
-@click.option("--zone", metavar="PATH", help="Of this zone and those below it.")
+@click.option("--zone", type=_Zone(), metavar="PATH", help="Of this zone and those below it.")
 @click.option("--service", metavar="NAME", help="Of this service.")
 @click.option("--grep", metavar="TEXT", help="With this text in message, module or function.")
 @click.option(
@@ -112,8 +126,6 @@ def logs(
         raise UsageError("-f has no end, --until has one", hint="Leave one of them out")
     if follow and output == "json":
         raise UsageError("-f never closes a JSON array", hint="Use -o ndjson")
-    if zone is not None:
-        check_zone(zone)
     from tabard.consumers.store.results import LogQuery
 
     query = LogQuery(

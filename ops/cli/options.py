@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -24,7 +24,7 @@ class _Override(click.ParamType[tuple[str, str]]):
         if isinstance(value, tuple):
             return value
         name, equals, text = value.partition("=")
-        if not equals:
+        if not name or not equals:
             self.fail(f"expected NAME=VALUE such as agent.linger=20ms, found {value!r}", param, ctx)
         return name, text
 
@@ -48,6 +48,16 @@ def output_option(function: _F) -> _F:
     )(function)
 
 
+def _each_once(
+    ctx: click.Context, param: click.Parameter, overrides: Sequence[tuple[str, str]]
+) -> Sequence[tuple[str, str]]:
+    names = [name for name, _ in overrides]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise click.BadParameter(f"{twice} is given more than once", ctx, param)
+    return overrides
+
+
 def settings_options(function: _F) -> _F:
     """``--stage`` and ``--set``: passes ``stage`` (or None) and ``overrides``, pairs of name and text.
 
@@ -60,6 +70,7 @@ def settings_options(function: _F) -> _F:
         multiple=True,
         metavar="NAME=VALUE",
         help="Override one setting.",
+        callback=_each_once,
     )
     staged = click.option(
         "--stage", metavar="NAME", help="Stage to apply.  [default: DEV_STAGE, else node.stage]"

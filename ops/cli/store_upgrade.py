@@ -29,7 +29,11 @@ def store_upgrade(home: Home, output: str) -> int:
     refuse_missing(["recorder"])
     settings = load(home)
     # A recorder that starts meanwhile refuses the older schema, or waits for the lock of the file.
-    refuse_running(home, [Planned("recorder", ("recorder",))])
+    refuse_running(
+        home,
+        [Planned("recorder", ("recorder",))],
+        hint="End it, and `tabard up` if that started it, and try again",
+    )
     from tabard.consumers.store.schema import upgrade
 
     done = upgrade(settings.str("store.path") or home.store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import click
 
@@ -15,6 +16,8 @@ from tabard.ops.cli.options import settings_options
 from tabard.ops.up.checks import refuse_busy, refuse_missing, refuse_running
 from tabard.ops.up.plan import ROLES, addresses, parse_only, planned
 from tabard.settings import Settings, examine, load
+
+_OUT_OF_THE_WAY: Final = "Stop that process first, leave its role out with --only, or use another --home"
 
 
 @command(
@@ -53,6 +56,8 @@ def up(
     it ends.
     """
     given = dict(overrides)
+    _refuse_both(given, port, ("ports.base", "herald.port"), "--port")
+    _refuse_both(given, brokers, ("up.brokers",), "--brokers")
     if port is not None:
         # The option wins over a herald.port in the file, which ports.base alone would not.
         given |= {"ports.base": str(port), "herald.port": str(port)}
@@ -71,19 +76,30 @@ def up(
     home.ensure()
     with locks.hold(home.lock("up")):
         refuse_missing(roles)
-        refuse_running(home, children)
+        refuse_running(home, children, hint=_OUT_OF_THE_WAY)
         seen.clear(home, settings)
         refuse_busy(addresses(settings, home, roles))
         # Late, so that a mistake above is told without the cost of these.
         from tabard.ops.stores import path_of
         from tabard.ops.up.run import run
-        from tabard.ops.up.upgrade import upgrade_older
+        from tabard.ops.up.upgrade import refuse_newer, upgrade_older
 
+        if roles & {"recorder", "herald"}:
+            refuse_newer(path_of(home, settings))
         if "recorder" in roles:
             for line in upgrade_older(path_of(home, settings)):
                 click.echo(f"tabard: {line}", err=True)
         run(home, settings, children, stage, given)
     return exits.DONE
+
+
+def _refuse_both(given: Mapping[str, str], value: int | None, names: Sequence[str], option: str) -> None:
+    """Raises UsageError when an option and --set say the same setting."""
+    name = next((name for name in names if name in given), None)
+    if value is not None and name is not None:
+        raise UsageError(
+            f"{option} and --set {name} are the same", found="both of them", hint="Leave one of them out"
+        )
 
 
 def _settings(home: Home, stage: str | None, given: Mapping[str, str]) -> Settings:

@@ -18,8 +18,8 @@ _PACKAGES: Final = {"recorder": ("sqlalchemy", "alembic"), "herald": ("flask", "
 """What a role needs beyond what a plain host has."""
 
 
-def refuse_running(home: Home, children: Sequence[Planned]) -> None:
-    """Raises AlreadyRunning when one of the roles runs in this home, started by whomever."""
+def refuse_running(home: Home, children: Sequence[Planned], *, hint: str) -> None:
+    """Raises AlreadyRunning, with that ``hint``, when one of the roles runs in this home, started by whomever."""
     for child in children:
         pid = held(home.lock(child.name))
         if pid is not None:
@@ -27,7 +27,7 @@ def refuse_running(home: Home, children: Sequence[Planned]) -> None:
                 f"{child.name} is already running as process {pid}",
                 pid=pid,
                 where=str(home.path),
-                hint="Stop that process first, leave its role out with --only, or use another --home",
+                hint=hint,
             )
 
 

@@ -7,7 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from tabard.consumers.store.layout import FILES, VERSION, schema_version
+from tabard.consumers.store.layout import FILES, VERSION, newer_store, schema_version
 
 
 def is_older(store: str | os.PathLike[str]) -> bool:
@@ -15,16 +15,28 @@ def is_older(store: str | os.PathLike[str]) -> bool:
 
     Costs no import of SQLAlchemy, which `tabard up` would keep for as long as it runs.
     """
+    return any(version < VERSION for version in _versions(store).values())
+
+
+def refuse_newer(store: str | os.PathLike[str]) -> None:
+    """Raises NewerStore when a newer Tabard wrote a file of the store: no recorder could ever start on it."""
+    for path, version in _versions(store).items():
+        if version > VERSION:
+            raise newer_store(version, str(path))
+
+
+def _versions(store: str | os.PathLike[str]) -> dict[Path, str]:
+    """The schema of each file that is there, can be read and has one."""
+    found = {}
     for kind in FILES:
         path = kind.path(Path(store))
-        try:
-            with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
-                found = schema_version(file)
-        except sqlite3.Error:
-            continue
-        if found is not None and found < VERSION:
-            return True
-    return False
+        with contextlib.suppress(sqlite3.Error):
+            uri = f"{path.absolute().as_uri()}?mode=ro"
+            with contextlib.closing(sqlite3.connect(uri, uri=True)) as file:
+                version = schema_version(file)
+            if version is not None:
+                found[path] = version
+    return found
 
 
 def upgrade_older(store: str | os.PathLike[str]) -> list[str]:

@@ -77,6 +77,12 @@ class SettingsError(TabardError):
         self.line = line
 
 
+class WrongSetting(SettingsError):
+    """Raised when a setting that was given on the command line is wrong."""
+
+    exit_code = exits.WRONG_USE
+
+
 class UsageError(TabardError):
     """Raised when a command or an interface was used in a way it does not have."""
 
@@ -87,8 +93,16 @@ class HomeError(TabardError):
     """Raised when the home directory cannot be made, entered or trusted."""
 
 
+class UnsafeHome(HomeError):
+    """Raised when somebody else could have planted what the home directory holds."""
+
+    exit_code = exits.REFUSED
+
+
 class AlreadyRunning(TabardError):
     """Raised when another process holds the lock of this role. ``pid`` is that process, 0 if unknown."""
+
+    exit_code = exits.REFUSED
 
     def __init__(self, what: str, *, pid: int, where: str | None = None, hint: str | None = None) -> None:
         super().__init__(what, where=where, hint=hint)
@@ -105,6 +119,12 @@ class JournalError(TabardError):
 
 class StoreError(TabardError):
     """Raised when the store cannot be opened, read or written."""
+
+
+class NewerStore(StoreError):
+    """Raised when a newer Tabard wrote the store: this one could only spoil it."""
+
+    exit_code = exits.REFUSED
 
 
 class IntakeError(TabardError):

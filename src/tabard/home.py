@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from tabard.errors import HomeError
+from tabard.errors import HomeError, UnsafeHome
 
 ENVIRONMENT: Final = "TABARD_HOME"
 _SOCKET_PATH_LIMIT: Final = 107
@@ -140,7 +140,7 @@ def _make_private(path: Path) -> None:
     """Refuse what another user could have planted (a symbolic link, a foreign owner), close the rest."""
     state = path.lstat()
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
-        raise HomeError(
+        raise UnsafeHome(
             "not safe for sockets",
             expected=f"a directory owned by uid {os.geteuid()}",
             found=f"{stat.filemode(state.st_mode)} owned by uid {state.st_uid}",

@@ -56,7 +56,7 @@ def test_a_second_start_is_an_error_and_for_cron_it_is_not(home: Path, role: str
     with Started(home, role, TABARD_HERALD_PORT=str(free_port())) as started:
         pid = running(started, role)
         again = tabard(home, role, TABARD_HERALD_PORT=str(free_port()))
-        assert again.returncode == exits.FAILED
+        assert again.returncode == exits.REFUSED
         assert f"is already running as process {pid}" in again.stderr
         cron = tabard(home, role, "--cron", TABARD_HERALD_PORT=str(free_port()))
         assert (cron.returncode, cron.stdout, cron.stderr) == (exits.DONE, "", "")

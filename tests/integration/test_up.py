@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
 import socket
+import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -96,7 +98,7 @@ def test_a_second_start_is_refused(core: Started) -> None:
     """It names the process that runs, and disturbs nothing."""
     before = core.pids(["up", *CORE])
     second = tabard(core.home.path, "up")
-    assert second.returncode == exits.FAILED
+    assert second.returncode == exits.REFUSED
     assert f"up is already running as process {before['up']}" in second.stderr
     assert core.pids(["up", *CORE]) == before
 
@@ -107,9 +109,23 @@ def test_a_role_that_runs_already_is_not_started_twice(home: Path) -> None:
         while not held(recorder.home.lock("recorder")):
             assert recorder.process.poll() is None
         refused = tabard(home, "up", "--only", "broker,recorder")
-        assert refused.returncode == exits.FAILED
+        assert refused.returncode == exits.REFUSED
         assert f"recorder is already running as process {recorder.process.pid}" in refused.stderr
         assert not Home(home).lock("broker.b1").exists()
+
+
+def test_a_newer_store_is_refused_before_anything_is_started(home: Path) -> None:
+    """A recorder would end on it again and again."""
+    assert tabard(home, "recorder", "--once", "--idle", "100ms").returncode == exits.DONE
+    with contextlib.closing(sqlite3.connect(home / "store" / "state.db")) as file, file:
+        file.execute("UPDATE alembic_version SET version_num = '9999'")
+    for only in ("broker,recorder", "herald"):
+        refused = tabard(home, "up", "--only", only)
+        assert refused.returncode == exits.REFUSED
+        assert "state.db: the store's schema is newer than this program" in refused.stderr
+    assert not Home(home).lock("broker.b1").exists()
+    assert tabard(home, "recorder").returncode == exits.REFUSED
+    assert tabard(home, "store", "upgrade").returncode == exits.REFUSED
 
 
 def test_a_busy_port_is_said_before_anything_is_started(home: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from tabard.errors import SettingsError, TabardError
 from tabard.settings import stages
 from tabard.settings.document import Document
-from tabard.settings.findings import Finding
+from tabard.settings.findings import Finding, error_at
 from tabard.settings.reading import DocumentReader, did_you_mean
 from tabard.settings.schema import Schema, Setting
 from tabard.settings.stages import Stage
@@ -151,8 +151,10 @@ class Layers:
                 continue
             row = self.rows.get(name)
             if row is None:
-                hint = self.meant(name, self.rows)
-                self.fail("command line", name, None, "no such setting", hint=hint)
+                is_table = name in self.tables
+                hint = "Describe it in the file" if is_table else self.meant(name, self.rows)
+                what = "a table, which no argument can give" if is_table else "no such setting"
+                self.fail("command line", name, None, what, hint=hint)
             else:
                 self.read_one(row, raw, "command line", Origin("argument", "command line"))
 
@@ -210,7 +212,7 @@ class Layers:
         hint: str | None = None,
     ) -> None:
         """Note an error."""
-        error = SettingsError(what, file=file, key=key, line=line, expected=expected, found=found, hint=hint)
+        error = error_at(file, what, key=key, line=line, expected=expected, found=found, hint=hint)
         self.findings.append(Finding(error))
 
     def meant(self, name: str, known: Iterable[str]) -> str | None:

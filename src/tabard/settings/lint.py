@@ -10,8 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
-from tabard.errors import SettingsError
-from tabard.settings.findings import Finding
+from tabard.settings.findings import Finding, error_at
 from tabard.settings.schema import Broker
 from tabard.settings.values import Origin, Settings
 
@@ -67,7 +66,7 @@ def _against(settings: Settings, key: str, what: str, hint: str, *, warning: boo
 
 def _at(origin: Origin, key: str, what: str, hint: str, *, warning: bool = False) -> Finding:
     place = origin.place or "default"
-    return Finding(SettingsError(what, file=place, key=key, line=origin.line, hint=hint), warning)
+    return Finding(error_at(place, what, key=key, line=origin.line, hint=hint), warning)
 
 
 def _brokers(settings: Settings) -> Iterator[Finding]:

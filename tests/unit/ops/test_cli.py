@@ -28,7 +28,20 @@ def test_the_version_is_the_distributions(tabard) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["chekc"], ["check", "--nope"], ["check", "-o", "xml"], ["--home"], ["-x"]]
+    "arguments",
+    [
+        ["chekc"],
+        ["check", "--nope"],
+        ["check", "-o", "xml"],
+        ["--home"],
+        ["-x"],
+        ["--home", "", "status"],
+        ["status", "--home", ""],
+        ["logs", "--zone", "a//b"],
+        ["logs", "--since", "-5m"],
+        ["settings", "--set", "=5"],
+        ["settings", "--set", "agent.linger=5ms", "--set", "agent.linger=6ms"],
+    ],
 )
 def test_a_wrong_command_line_is_wrong_use(tabard, arguments: list[str]) -> None:
     """Exit code 2, a sentence on standard error, nothing on standard output."""
@@ -37,6 +50,38 @@ def test_a_wrong_command_line_is_wrong_use(tabard, arguments: list[str]) -> None
     assert "Error: " in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["settings", "--set", "agent.lingr=5"],
+        ["settings", "--set", "agent.linger=5"],
+        ["settings", "--set", "broker=5"],
+        ["agent", "--set", "node.stage=nowhere"],
+        ["agent", "--stage", "nowhere"],
+        ["up", "--port", "9000", "--set", "herald.port=9001"],
+        ["up", "--brokers", "2", "--set", "up.brokers=3"],
+        ["up", "--set", "herald.port=9000", "--set", "intake.tcp=127.0.0.1:9000"],
+    ],
+)
+def test_a_wrong_setting_on_the_command_line_is_wrong_use(
+    tabard, tmp_path: Path, arguments: list[str]
+) -> None:
+    """Exit code 2, and nothing is made."""
+    done = tabard(*arguments)
+    assert done.returncode == exits.WRONG_USE, done.stderr
+    assert done.stderr.startswith("tabard: ")
+    assert not (tmp_path / "home").exists()
+
+
+def test_what_somebody_else_could_have_planted_is_refused(tabard, tmp_path: Path) -> None:
+    """A home that is not safe is understood and not used."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "run").symlink_to(tmp_path)
+    done = tabard("recorder", "--once")
+    assert done.returncode == exits.REFUSED
+    assert "not safe for sockets" in done.stderr
 
 
 def test_an_unknown_command_suggests_the_nearest(tabard) -> None:
@@ -66,10 +111,11 @@ def test_the_home_may_stand_before_or_after_the_command(tabard, tmp_path: Path) 
     assert " a " in tabard(*show, TABARD_HOME=a).stdout
 
 
-def test_a_reader_that_leaves_early_is_no_failure(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", ["settings", "--help", "--version", "up --help", "sink --help"])
+def test_a_reader_that_leaves_early_is_no_failure(tmp_path: Path, words: str) -> None:
     """`tabard settings | true` ends quietly with exit code 0, also when the last words never leave the buffer."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tabard.ops.main", "settings", "--home", str(tmp_path)],
+        [sys.executable, "-m", "tabard.ops.main", "--home", str(tmp_path), *words.split()],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:

@@ -36,6 +36,24 @@ def test_a_running_role_is_found_however_its_home_is_given(home: Home) -> None:
     assert running(["agent", "--cron"], {"TABARD_HOME": path}) is None
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "agent --cron --bogus",
+        "agent --bogus=1 --cron",
+        "agent dmz --cron",
+        "broker a b --cron",
+        "agent --cron -h",
+    ],
+)
+def test_a_wrong_command_line_is_left_to_the_command(tabard, home: Home, line: str) -> None:
+    """That the role runs is no reason to pass over a typing error for ever."""
+    with hold(home.lock("agent")):
+        assert running(line.split(), {"TABARD_HOME": str(home.path)}) is None
+        done = tabard("agent", "--cron", "--bogus")
+    assert (done.returncode, "No such option" in done.stderr) == (exits.WRONG_USE, True)
+
+
 def test_brokers_of_one_home_are_told_apart(home: Home) -> None:
     """Each named broker has a lock of its own."""
     with hold(home.lock("broker.dmz")):

@@ -67,5 +67,16 @@ def test_a_store_in_use_is_not_upgraded(tmp_path: Path) -> None:
     home = Home(tmp_path).ensure()
     with hold(home.lock("recorder")):
         done = run_on(home.path, "store", "upgrade")
-    assert done.returncode == exits.FAILED
+    assert done.returncode == exits.REFUSED
     assert "recorder is already running as process" in done.stderr
+    assert "--only" not in done.stderr, "it has no such option"
+
+
+@pytest.mark.parametrize("line", ["sink foo", "store foo", "sink --home /x foo"])
+def test_an_unknown_command_of_a_group_is_said_to_be_one(tabard: Run, line: str) -> None:
+    """And the hint names the group's own list."""
+    done = tabard(*line.split())
+    assert done.returncode == exits.WRONG_USE
+    assert (
+        f"There is no command 'foo'. 'tabard {line.split(maxsplit=1)[0]} --help' lists them." in done.stderr
+    )
