@@ -35,6 +35,8 @@ class Away:
         self._trail = trail
         self.files: Final[list[TailedFile]] = []
         self._parked: list[Parked] = []
+        self._last: tuple[int, int] | None = None
+        """The file that was at the path last, or the copy that is read in its stead."""
         self._older: dict[int, Mark] = {}
         self._empty: dict[int, float] = {}
         """When files with nothing in them were found first: a daemon may still write to them."""
@@ -57,6 +59,7 @@ class Away:
     def take(self, file: TailedFile, now: float) -> None:
         """The file that was at the path is not there any more."""
         file.touched = now
+        self._last = file.identity
         self.files.append(file)
         # Before its path gets the mark of another file, this one's is journaled under its own key.
         self._trail.around.keep(self._trail.away_key(file), file.mark())
@@ -77,6 +80,7 @@ class Away:
             if copy is None:
                 break
             if self._read_on(copy, mark.offset, now):
+                self._last = copy.identity
                 return
         self._trail.finish(file, key, now)
         self._trail.warn(
@@ -109,6 +113,7 @@ class Away:
             if rest is None:
                 break
             if self._read_on(rest, mark.offset, now):
+                self._last = rest.identity
                 return
         self._trail.warn(f"the file that was read up to byte {mark.offset} is gone; {_UNKNOWN}")
 
@@ -156,7 +161,7 @@ class Away:
         if not sibling.number or not sibling.size or (current and current.identity == sibling.identity):
             return Met.OTHER
         if around.followed(sibling.identity):
-            return Met.READ
+            return Met.LAST if sibling.identity == self._last else Met.READ
         try:
             with opened(sibling.path) as fd:
                 if self._is_older(sibling, fd):

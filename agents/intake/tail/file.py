@@ -106,9 +106,9 @@ class TailedFile:
             digest_of(tail),
         )
 
-    def grown(self) -> bool:
-        """Whether it is longer than what was read of it. Raises OSError."""
-        return os.fstat(self._fd).st_size > self.offset
+    def changed(self) -> bool:
+        """Whether it was changed since the last look. Raises OSError."""
+        return os.fstat(self._fd).st_mtime_ns != self.modified
 
     def look(self) -> None:
         """Take note of its size.

@@ -14,8 +14,10 @@ from tabard.agents.intake.tail.siblings import Sibling
 class Met(Enum):
     """What is known of a file beside the path."""
 
+    LAST = auto()
+    """It is the marked file, or the copy of it that is read on."""
     READ = auto()
-    """It was followed, is so now, or is the marked file or a copy of it."""
+    """It was followed, or is so now, or is a copy of such a file."""
     OTHER = auto()
     """It is of no concern: it lay there before, or is a copy of the file at the path."""
     NEW = auto()
@@ -36,10 +38,12 @@ def unseen_since(mark: Mark, found: Iterable[tuple[Sibling, Met]]) -> Unseen:
 
     They do when the log was rotated more than once between two looks, or emptied and rotated. The time of
     the last change says so; where a clock was set back, or a tool gave a file another time, its place
-    among the files that were read says it.
+    beside the marked file says it, or among those that were read if that one is gone.
     """
     numbered = [(sibling, met) for sibling, met in found if sibling.number]
-    read = [sibling for sibling, met in numbered if met is Met.READ]
+    read = [sibling for sibling, met in numbered if met is Met.LAST] or [
+        sibling for sibling, met in numbered if met is Met.READ
+    ]
     newer, doubtful = [], []
     for sibling, met in numbered:
         if met is not Met.NEW:
@@ -50,7 +54,7 @@ def unseen_since(mark: Mark, found: Iterable[tuple[Sibling, Met]]) -> Unseen:
         order = {rotated_later(sibling.number, other.number) for other in read}
         since = sibling.changed >= mark.modified
         if False in order:
-            continue  # one that was read was rotated later
+            continue
         if True in order and since:
             newer.append(sibling)
         elif True in order or since:

@@ -184,8 +184,8 @@ class Watch:
                 return
             if changed != self._directory:
                 self._directory, self._searches = changed, _SEARCHES
-        if current is not None and not self._searches and not current.telling and current.grown():
-            # Few bytes do not tell whether it was emptied meanwhile; a file beside it does.
+        if current is not None and not self._searches and not current.telling and current.changed():
+            # Few bytes do not tell whether it was emptied meanwhile, perhaps twice; a file beside it does.
             last = self._last = current.mark()
             self._searches = 1
         if last is None or not self._searches:

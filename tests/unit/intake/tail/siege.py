@@ -51,6 +51,8 @@ class Siege:
         self.aged = traits.get("aged", False)
         self.path = self.directory / "app.log"
         self.expected = []
+        self.deleted = []
+        """Sets of lines that were in files when they were deleted or emptied, which the agent may not have read."""
         self.history = []
         self.number = 0
         self.loop, self.journal = FakeLoop(), ListJournal()
@@ -110,8 +112,8 @@ class Siege:
 
     def shift(self):
         """Make room for another rotated file; the oldest goes."""
-        with contextlib.suppress(FileNotFoundError):
-            self.rotated(self.keep).unlink()
+        self.note_deleted(self.rotated(self.keep))
+        self.rotated(self.keep).unlink(missing_ok=True)
         for number in range(self.keep - 1, 0, -1):
             with contextlib.suppress(FileNotFoundError):
                 self.rotated(number).rename(self.rotated(number + 1))
@@ -149,13 +151,21 @@ class Siege:
             self.late.close()
             self.late = None
 
+    def note_deleted(self, path):
+        """What is in this file now may be lost."""
+        if path.exists():
+            lines = set(path.read_text().split("\n"))
+            self.deleted.append(lines & set(self.expected))
+
     def remove(self):
         """Delete the log."""
+        self.note_deleted(self.path)
         self.path.unlink(missing_ok=True)
 
     def rewrite(self):
         """Write it anew, as ``>`` does."""
         if self.path.exists():
+            self.note_deleted(self.path)
             os.truncate(self.path, 0)
         self.append()
 
@@ -220,3 +230,12 @@ class Siege:
         missing = sorted((expected - found).elements())
         doubled = sorted((found - expected).elements())
         return missing, doubled, self.said.texts
+
+    def followed_and_lost(self, missing):
+        """Of the ``missing`` lines those that nobody could take for a file that was never seen.
+
+        All of them, but for files that were deleted and of which not one line was read.
+        """
+        lost = set(missing)
+        unseen = [lines for lines in self.deleted if lines <= lost]
+        return sorted(lost.difference(*unseen))
