@@ -7,6 +7,8 @@
 ``store/``         the databases of a recorder
 ``log/``           what was logged while no agent listened, for people
 ``spool/``         the same, for the agent
+``mail/``          mail of applications that waits, or was given up
+``templates/``     templates of this site, before those of applications
 =================  ==========================================================
 """
 
