@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from tabard.brokers.delivery.ports import Entry
+from tabard.consumers.store import deployed
 from tabard.consumers.store.models import LOG_COLUMNS
 from tabard.consumers.store.rows import Malformed, Suspicious
 from tabard.records import INT_FIELDS, LOG_FIELDS, LOG_INDEX
@@ -21,6 +22,7 @@ MOST: Final = 64
 _HEAD: Final = len(LOG_COLUMNS) - len(LOG_FIELDS)
 _TEXTS: Final = frozenset(place for place, name in enumerate(LOG_FIELDS) if name not in INT_FIELDS)
 _TIME: Final = LOG_INDEX["time"]
+_LOGGER: Final = LOG_INDEX["logger"]
 _STATEMENTS: Final = 512
 """Texts remembered."""
 
@@ -29,11 +31,11 @@ class Chunk(NamedTuple):
     """One statement and its parameters."""
 
     statement: str
-    parameters: list[Any]
+    parameters: Sequence[Any]
 
 
 def log_chunks(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Chunk]:
-    """The statements that store the log records of `entry` as they came.
+    """The statements that store the log records of `entry` as they came, and note what they say of configurations.
 
     An event time of 0 means "not said": the arrival time stands for it.
 
@@ -58,6 +60,9 @@ def log_chunks(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[
             head = [node_id, epoch_id, seq + start, arrived, origin]
             chunks.append(Chunk(statement(said, size), head + flat[start * width : (start + size) * width]))
         seq += len(records)
+        if columns[_LOGGER] is not None:
+            notes = deployed.steps(columns[_LOGGER], records, node_id, arrived)
+            chunks.extend(Chunk(*note) for note in notes)
     header = entry.batch.header
     if entry.groups and seq != header.last + 1:
         raise Malformed(f"the header names {header.count} records, the body holds {seq - header.first}")

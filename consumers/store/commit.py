@@ -16,12 +16,14 @@ from typing import Any, Final
 from tabard import failpoints
 from tabard.brokers.delivery.ports import CursorConflict, Entry, EpochWork, Gap, NodeKey
 from tabard.brokers.wire.streams import LOGS
+from tabard.consumers.store import deployed
 from tabard.consumers.store.chunks import Chunk, log_chunks
 from tabard.consumers.store.cursors import state_of
 from tabard.consumers.store.database import REFUSALS, Database
+from tabard.consumers.store.models import LOG_HEAD
 from tabard.consumers.store.rows import Builder, Malformed, Row, Suspicious, builder
 from tabard.consumers.store.statements import Statements
-from tabard.records import clean_text
+from tabard.records import LOG_INDEX, clean_text
 
 BEFORE_CURSOR: Final = failpoints.declare(
     "store.before_cursor", "about to set cursors, in an open transaction"
@@ -32,6 +34,8 @@ AFTER_COMMIT: Final = failpoints.declare(
     "store.after_commit", "just past the commit, the cursor not yet sent"
 )
 
+
+_LOGGER: Final = len(LOG_HEAD) + LOG_INDEX["logger"]
 
 CHUNKED: Final = 8
 """Log records in a batch from which on it has statements of its own."""
@@ -228,10 +232,20 @@ class Commit:
             else:
                 rows = [row for unit in run for row in unit.rows]
                 self._connection.executemany(self._statements.add_rows[stream], rows)
+                if stream == LOGS:
+                    self._note_configurations(rows)
         if units:
             self._connection.executemany(
                 self._statements.add_batch, [self._batch_row(unit) for unit in units]
             )
+
+    def _note_configurations(self, rows: Sequence[Row]) -> None:
+        """Note what log rows say of configurations; those of a batch with statements of its own do it there."""
+        for row in rows:
+            if row[_LOGGER] == deployed.LOGGER:
+                record = row[len(LOG_HEAD) :]
+                for statement, parameters in deployed.steps((row[_LOGGER],), [record], row[0], self._arrived):
+                    self._connection.execute(statement, parameters)
 
     def _bisect(self, stream: int, units: Sequence[_Unit]) -> list[_Unit]:
         """Store what the database takes, quarantine the batches it refuses; returns what was stored."""

@@ -32,8 +32,9 @@ Int16: Final = SmallInteger().with_variant(Integer(), "sqlite")
 RECORDS: Final = MetaData()
 STATE: Final = MetaData()
 
-_HEAD: Final = ("node_id", "epoch_id", "seq", "arrived", "origin")
-LOG_COLUMNS: Final = (*_HEAD, *LOG_FIELDS)
+LOG_HEAD: Final = ("node_id", "epoch_id", "seq", "arrived", "origin")
+"""What the store adds to a log record; the node comes first."""
+LOG_COLUMNS: Final = (*LOG_HEAD, *LOG_FIELDS)
 """Columns of `log` in the order in which rows are written; the id is the store's own."""
 
 
@@ -203,5 +204,35 @@ _table(
     Column("minute", Int64, primary_key=True, autoincrement=False),
     _int("beacons"),
     with_rowid=False,
+)
+# Which version and configuration of a service ran where, from when on; see `deployed`.
+_table(
+    "configuration",
+    RECORDS,
+    _id(),
+    _text("service"),
+    _text("digest"),
+    _text("rule"),
+    _text("entries"),
+    _int("first_seen"),
+    UniqueConstraint("service", "digest", "rule"),
+)
+_table(
+    "deployment",
+    RECORDS,
+    _id(),
+    _int("node_id"),
+    _text("service"),
+    _text("stage"),
+    _text("package"),
+    _text("version"),
+    _int("configuration_id"),
+    _int("since"),
+    _int("last"),
+    _int("starts"),
+    _int("arrived"),
+    Index("deployment_by_place", "service", "stage", "node_id", "since", "configuration_id"),
+    Index("deployment_by_age", "last"),
+    Index("deployment_by_configuration", "configuration_id"),
 )
 _add_rows_of_maps("control", STATE)

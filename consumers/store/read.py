@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from tabard.consumers.store import counts, fleet, pages, samples
+from tabard.consumers.store import counts, deployments, fleet, pages, samples
+from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.readonly import Connections
 from tabard.consumers.store.results import (
     FACET_FIELDS,
@@ -33,6 +34,8 @@ from tabard.consumers.store.results import (
 __all__ = [
     "FACET_FIELDS",
     "MAX_LIMIT",
+    "Configuration",
+    "Deployment",
     "FacetCounts",
     "GapRow",
     "Histogram",
@@ -169,6 +172,25 @@ class Reader:
         """The processes of a node as of event time `at` (default: now), by CPU, then memory."""
         with self._connections.use() as connection:
             return samples.processes(connection, name, at, zone)
+
+    def deployments(
+        self, service: str | None = None, stage: str | None = None, node: str | None = None
+    ) -> list[Deployment]:
+        """What runs, or ran last, of each service on each stage and node; by service, stage, zone and node."""
+        with self._connections.use() as connection:
+            return deployments.current(connection, service, stage, node)
+
+    def deployment_history(
+        self, service: str | None = None, stage: str | None = None, node: str | None = None
+    ) -> list[Deployment]:
+        """Every version and configuration that was noted, newest first."""
+        with self._connections.use() as connection:
+            return deployments.history(connection, service, stage, node)
+
+    def configuration(self, deployment: Deployment) -> Configuration:
+        """What it runs with, secrets masked."""
+        with self._connections.use() as connection:
+            return deployments.configuration(connection, deployment.configuration_id)
 
     def stats(self) -> Stats:
         """The store in numbers."""

@@ -52,6 +52,8 @@ class RetentionLimits(NamedTuple):
     """Seconds between two looks."""
     budget_rows: int
     """Most rows deleted in one step."""
+    versions_age: float = 3650 * 86_400.0
+    """Seconds since its last start after which a stretch of a service's history is forgotten."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -63,6 +65,7 @@ class RetentionLimits(NamedTuple):
             samples_bytes=settings.bytes("retention.samples_bytes"),
             every=settings.seconds("retention.every"),
             budget_rows=settings.int("retention.budget_rows"),
+            versions_age=settings.seconds("retention.versions_age"),
         )
 
 
@@ -107,6 +110,8 @@ class Retention:
         nodes = self._node_ids()
         for at in range(0, len(nodes), NODES_PER_STEP):
             self._delete_heartbeats(nodes[at : at + NODES_PER_STEP])
+            yield
+        while self._delete_versions():
             yield
         while self._shorten():
             yield
@@ -210,6 +215,20 @@ class Retention:
             connection.executemany(
                 "DELETE FROM heartbeat WHERE node_id = ? AND minute < ?", [(node, limit) for node in nodes]
             )
+
+    def _delete_versions(self) -> bool:
+        """Delete what ran too long ago, then the configurations that nothing speaks of any more."""
+        with self._store.upkeep(RECORDS) as connection:
+            done = connection.execute(
+                "DELETE FROM deployment WHERE id IN (SELECT id FROM deployment WHERE last < ? LIMIT ?)",
+                (self._ago(self.limits.versions_age), self._rows),
+            ).rowcount
+            done += connection.execute(
+                "DELETE FROM configuration WHERE id IN (SELECT id FROM configuration WHERE NOT EXISTS"
+                " (SELECT 1 FROM deployment WHERE configuration_id = configuration.id) LIMIT ?)",
+                (self._rows,),
+            ).rowcount
+        return done > 0
 
     def _shorten(self) -> bool:
         """Give free pages at the end of the file back to the file system. False: there is nothing worth it."""

@@ -174,7 +174,9 @@ class SqliteStore:
                 return []
             place = (node_id, stream)
             rows = connection.execute(file.statements.unfinished, place).fetchall()
-            if len(rows) > 1:  # their order shows in the whole chain only; a node that cron starts has a long one
+            if (
+                len(rows) > 1
+            ):  # their order shows in the whole chain only; a node that cron starts has a long one
                 rows = connection.execute(file.statements.epochs, place).fetchall()
             return cursors.unfinished(rows)
 

@@ -53,7 +53,7 @@ SETTINGS: Final = (
     Setting("intake.syslog_stream", forms.SOCKET_PATH, "", 'Take syslog at this path, a unix stream socket; "" for not at all.'),
     Setting("intake.syslog_buffer", Size("64KiB", "1GiB"), "4MiB", "What the kernel keeps of UDP syslog until it is read; without privileges no more than `net.core.rmem_max`."),
     Setting("intake.tail_defaults", Flag(), True, "Tail the log files this host is known to have."),
-    Setting("intake.tail_backlog", Size("0B", "1GiB"), "256KiB", "How much of a file is read that is seen for the first time."),
+    Setting("intake.tail_backlog", Size("0B", "1GiB"), "256KiB", "How much is read of a file that is there at the first start of all."),
     Setting("journal.fsync", Duration("0s", "10s"), "100ms", "Longest time a record may be lost by a power cut; a fast disk is synced more often, since only what is synced is published."),
     Setting("journal.segment", Size("64KiB", "1GiB"), "8MiB", "Size at which a new segment file begins."),
     Setting("journal.logs_bytes", Size("1MiB", "1TiB"), "1GiB", "Most disk space for log records."),
@@ -116,6 +116,7 @@ TAIL: Final = Table(
         Setting("multiline", forms.EXPRESSION, "", 'What the first line of a record matches; "" when each line is one.'),
         Setting("service", forms.LABEL, "", 'Service of its records; "" for the one the line or file name says.'),
         Setting("level", forms.LEVEL, "", "Level of records that say none."),
+        Setting("binary", Flag(), False, "Read its files as lines also when they look like binary ones."),
     ),
     "Files whose lines become log records.",
 )  # fmt: skip
