@@ -41,34 +41,36 @@ class Rig:
         self.agent: subprocess.Popen[bytes] | None = None
         self.applications: list[subprocess.Popen[str]] = []
 
-    def start_agent(self, **env: str) -> None:
-        """Return when it listens."""
+    def launch_agent(self, **env: str) -> subprocess.Popen[bytes]:
+        """Start it, and do not wait for anything."""
         self.agent = subprocess.Popen(
             [*TABARD, "agent", "--home", str(self.home.path)],
             env=environment(self.home.path, **env),
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
+        return self.agent
+
+    def start_agent(self, **env: str) -> None:
+        """Return when it listens."""
+        agent = self.launch_agent(**env)
         status = self.home.run / "agent.json"
-        self.until(lambda: self._pid_in(status) == self._agent.pid)
+
+        def says_so() -> bool:
+            assert agent.poll() is None, agent.communicate()[1]
+            return status.exists() and f'"pid": {agent.pid}'.encode() in status.read_bytes()
+
+        self.until(says_so)
 
     @property
     def _agent(self) -> subprocess.Popen[bytes]:
         assert self.agent is not None
         return self.agent
 
-    def _pid_in(self, status: Path) -> int:
-        assert self._agent.poll() is None, self._agent.communicate()[1]
-        if not status.exists():
-            return 0
-        text = status.read_bytes()
-        return self._agent.pid if f'"pid": {self._agent.pid}'.encode() in text or text else 0
-
     def kill_agent(self, number: signal.Signals = signal.SIGKILL) -> None:
         """End it, by default in the hardest way."""
         self._agent.send_signal(number)
         self._agent.communicate()
-        (self.home.run / "agent.json").unlink(missing_ok=True)
 
     def start(self, code: str, **env: str) -> subprocess.Popen[str]:
         """An application: its standard output is the test's to read."""

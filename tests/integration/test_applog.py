@@ -183,7 +183,7 @@ def test_two_processes_of_one_service_do_not_disturb_each_other(rig: Rig) -> Non
     assert len(rig.spooled()) == 2
     files = list(rig.home.log.glob("shop.log*"))
     assert len(files) > 3
-    assert max(path.stat().st_size for path in files) <= 40_000  # one may write while the other looks
+    assert max(path.stat().st_size for path in files) <= 60_000  # one may write while the other looks
     assert sum(len(path.read_text().splitlines()) for path in files) == 2000
     rig.start_agent()
     assert numbers(rig.journaled()) == {"one": list(range(1000)), "two": list(range(1000))}

@@ -19,6 +19,9 @@ from tabard.records import LOG_INDEX
 
 _LOOK_EVERY: Final = 600.0
 """Seconds between two looks at the age of the old files."""
+_TRIES: Final = 20
+_PAUSE: Final = 0.005
+"""How often, and with how many seconds in between, the lock of the file is asked for."""
 _STAMP: Final = re.compile(rb"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)")
 _IDS: Final = [
     LOG_INDEX[name] for name in ("product", "system", "subsystem", "subsubsystem", "user1", "user2")
@@ -83,10 +86,8 @@ class LocalFile:
         return size > 0 and size + more > self._most
 
     def _rotate(self, descriptor: int) -> None:
-        """Move the file away, unless another process does so or has done so meanwhile. Waits for nobody."""
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        """Move the file away, unless another process has done so meanwhile, or takes too long with it."""
+        if not _locked(descriptor):
             return
         try:
             if os.path.samestat(os.stat(self._path), os.fstat(descriptor)):
@@ -115,6 +116,18 @@ class LocalFile:
         began = _began(self._opened())
         if began is not None and now - began > self._age:
             self._rotate(self._descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the file could be locked: nobody is waited for that is frozen with the lock."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE)
+        else:
+            return True
+    return False
 
 
 def line_of(row: list[Any]) -> str:
