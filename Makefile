@@ -33,18 +33,18 @@ long: setup-dev ## run the tests that take minutes: more seeds, long chaos, a mi
 
 check: lint types contract docs-test ## ruff, mypy --strict, the import contract, the tests about the documentation
 
-lint: setup-dev
+lint: setup-dev ## ruff: rules and form
 	@$(bin)/ruff check .
 	@$(bin)/ruff format --check .
 
-types: setup-dev
+types: setup-dev ## mypy --strict over code and tests
 	@$(bin)/mypy
 	@$(bin)/mypy tests
 
-contract: setup-dev
+contract: setup-dev ## which floor may import which
 	@$(bin)/lint-imports --no-logo
 
-docs-test: setup-dev
+docs-test: setup-dev ## the tests about the documentation and the repository itself
 	@$(bin)/python -m pytest -q tests/unit/house
 
 format: setup-dev ## let ruff put the code in order

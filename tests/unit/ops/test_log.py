@@ -78,7 +78,7 @@ def test_attributes_are_an_object_or_wrong_use(tabard, listener: Listener) -> No
     options = ("--field", 'attributes={"order": 7}', "--field", "ticket=4")
     assert tabard("log", "x", *options).returncode == exits.DONE
     assert json.loads(listener.records[0][LOG_INDEX["attributes"]]) == {"order": 7, "ticket": "4"}
-    for wrong in ("xxx", "[1]", ""):
+    for wrong in ("order", "[1]", ""):
         done = tabard("log", "x", "--field", f"attributes={wrong}")
         assert done.returncode == exits.WRONG_USE
         assert "a JSON object" in done.stderr

@@ -34,6 +34,17 @@ def test_problems_come_first(client, seeder):
     assert "0.1.0" in shown[3]
 
 
+def test_a_lag_that_nobody_told_is_not_known(client, seeder):
+    """Nothing left to store is said only by a beacon that says so."""
+    seeder.beacon(node="told", state={"logs": {"behind": 0}})
+    seeder.beacon(node="mute")
+    told, mute = sorted(rows(client), key=lambda row: "mute" in row)
+    assert ("nothing" in told, "not known" in told) == (True, False)
+    assert ("nothing" in mute, "not known" in mute) == (False, True)
+    for name, said in (("told", "nothing"), ("mute", "not known")):
+        assert f"Not yet in the store {said}" in parse(client.get(f"/nodes/{name}").text).text
+
+
 def test_silence_is_not_called_down(client, seeder):
     """What was not heard may well be running; the page says so."""
     seeder.beacon(heard=NOW - 300 * SECOND)
