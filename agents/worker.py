@@ -300,6 +300,11 @@ class Agent:
         )
         return float("inf") if nothing_left else now - self._progress_at
 
+    @property
+    def accepted(self) -> int:
+        """Log records journaled since the start."""
+        return self._batcher.accepted
+
     def status(self) -> dict[str, Any]:
         """For the status file."""
         reports = self._bridge.reports()
@@ -331,6 +336,7 @@ class Agent:
 
 def _tails(settings: Settings) -> list[TailSpec]:
     specs = [
-        TailSpec(tail.path, tail.format, tail.multiline, tail.service, tail.level) for tail in settings.tails
+        TailSpec(tail.path, tail.format, tail.multiline, tail.service, tail.level, tail.binary)
+        for tail in settings.tails
     ]
     return [*specs, *default_specs()] if settings.flag("intake.tail_defaults") else specs

@@ -401,6 +401,29 @@ def test_files_that_cannot_be_read_are_listed_with_the_reason(make, tmp_path):
     }
 
 
+def test_a_file_that_is_read_stays_readable(make):
+    """What turned up in it later does not make it a binary file after a restart: its mark says what it is."""
+    host = make("app.log")
+    host.write("app.log", "one\n")
+    host.settle(5)
+    host.write("app.log", b"8=FIX\x019=1\x0135=A\x01\x01\x01\n" * 8)
+    host.settle(5)
+    host.restart()
+    host.write("app.log", "two\n")
+    host.settle(5)
+    assert host.source("app.log")["state"] == "reading"
+    assert host.messages()[-1] == "two"
+
+
+def test_a_file_may_be_insisted_on(make, tmp_path):
+    """``binary = true`` in its table: it is read whatever its first bytes look like."""
+    path = tmp_path / "fix.log"
+    path.write_bytes(b"\x01\x02\x03\x04\n")
+    host = make(TailSpec(str(path), "plain", binary=True))
+    host.settle(5)
+    assert host.messages() == ["\x01\x02\x03\x04"]
+
+
 @pytest.fixture
 def plain_user():
     """Be a user whom permissions bind, for root is not; undone at the end."""
@@ -467,6 +490,238 @@ def test_too_many_files_are_said(make, monkeypatch):
     host.settle(10)
     assert len(host.messages()) == 3
     assert "2 more files match" in host.tailer.sources()[-1]["why"]
+
+
+def test_of_too_many_files_those_that_changed_last_are_followed(make, monkeypatch):
+    """And binary ones do not count; one that was left out takes the place of a quiet one when it grows."""
+    monkeypatch.setattr(tailer_module, "MOST_FILES", 2)
+    host = make("*.log")
+    for number in range(4):
+        host.write(f"{number}.log", f"{number}\n")
+        os.utime(host.directory / f"{number}.log", (1_000 + number, 1_000 + number))
+    host.write("z.log", bytes(range(32)))
+    host.settle(10)
+    assert sorted(host.messages()) == ["2", "3"]
+    assert [fault[0] for fault in host.tailer.faults()] == ["tail"]
+    host.write("0.log", "more\n")
+    host.settle(10)
+    host.write("3.log", "more of 3\n")
+    os.utime(host.directory / "3.log", (9e9, 9e9))
+    host.settle(10)
+    assert sorted(host.messages()) == ["0", "2", "3", "more", "more of 3"]
+    for number in (0, 1):
+        os.unlink(host.directory / f"{number}.log")
+    host.settle(LONG)
+    assert host.tailer.faults() == []
+
+
+def test_rotating_more_files_than_may_be_open_loses_nothing(make):
+    """Those that were read give way to those that were not, and are looked at once more."""
+    host = make("*.log", open_files=12)
+    names = [f"{number:02}.log" for number in range(10)]
+    for name in names:
+        host.write(name, f"{name} one\n")
+    host.settle(10)
+    writers = [open(host.directory / name, "a") for name in names]  # noqa: SIM115 - they write on after the rename
+    for name in names:
+        os.rename(host.directory / name, host.directory / f"{name}.1")
+        host.write(name, f"{name} two\n")
+    host.settle(20)
+    assert sum(watch.open for watch in host.tailer._watches.values()) <= 12
+    for name, writer in zip(names, writers, strict=True):
+        writer.write(f"{name} late\n")
+        writer.close()
+    host.settle()
+    host.restart()
+    host.settle()
+    assert sorted(host.messages()) == sorted(
+        f"{name} {what}" for name in names for what in ("one", "two", "late")
+    )
+
+
+def test_a_file_that_came_while_no_agent_ran_is_read_whole(make):
+    """However large: only at the first start of all the beginning is left out, and that is said."""
+    host = make("*.log", backlog=20)
+    host.write("a.log", "one\n")
+    host.settle(5)
+    host.crash()
+    host.write("b.log", "".join(f"line {number:03}\n" for number in range(100)))
+    host.start()
+    host.settle()
+    assert host.messages() == ["one", *(f"line {number:03}" for number in range(100))]
+
+
+def test_what_is_left_out_at_the_first_start_is_said(make, tmp_path, caplog):
+    """In the listing and in a record, with the byte at which reading begins."""
+    (tmp_path / "app.log").write_text("".join(f"line {number:03}\n" for number in range(100)))
+    host = make("app.log", backlog=25)
+    host.settle(5)
+    assert "882 bytes before byte 882 were left out" in caplog.text
+    assert host.source("app.log")["why"].startswith("882 bytes before byte 882 were left out")
+
+
+def test_a_file_written_anew_behind_the_same_banner_is_read(make):
+    """Its first bytes are the same, what was read last is not; also over a restart."""
+    host = make("job.log")
+    banner = "=" * 70 + "\n"
+    for number in range(3):
+        (host.directory / "job.log").write_text(
+            banner * 5 + "".join(f"run {number} {line}\n" for line in range(9))
+        )
+        host.settle(5)
+        if number == 1:
+            host.crash()
+            (host.directory / "job.log").write_text(
+                banner * 5 + "".join(f"down {line}\n" for line in range(20))
+            )
+            host.start()
+            host.settle(5)
+    found = [message for message in host.messages() if message[0] != "="]
+    expected = [f"run {number} {line}" for number in range(3) for line in range(9)]
+    assert sorted(found) == sorted([*expected, *(f"down {line}" for line in range(20))])
+
+
+def test_a_new_file_is_not_lost_when_it_is_renamed_while_it_waits(make):
+    """It begins like its neighbour, so it might be a copy; the file is kept open meanwhile."""
+    host = make("a.txt", "b.txt")
+    banner = "=" * 70 + "\n"
+    host.write("a.txt", banner * 5 + "first\n")
+    host.settle(5)
+    host.write("b.txt", banner * 5)
+    host.settle(5)
+    assert host.source("b.txt")["why"].startswith("perhaps a copy of")
+    host.write("b.txt", "second\n")
+    os.rename(host.directory / "b.txt", host.directory / "b.txt.1")
+    host.write("b.txt", "third\n")
+    host.settle()
+    assert [message for message in host.messages() if message[0] != "="] == ["first", "second", "third"]
+
+
+def test_several_copytruncates_between_two_looks_lose_nothing(make):
+    """Every copy in between is read whole, also when nothing had been read of the emptied file."""
+    host = make("app.log")
+
+    def rotate():
+        for number in range(5, 0, -1):
+            if (host.directory / f"app.log.{number}").exists():
+                os.rename(host.directory / f"app.log.{number}", host.directory / f"app.log.{number + 1}")
+        shutil.copyfile(host.directory / "app.log", host.directory / "app.log.1")
+        os.truncate(host.directory / "app.log", 0)
+
+    expected: list[str] = []
+
+    def write(tag):
+        expected.extend(f"{tag} {line:03} " + "y" * 40 for line in range(100))
+        host.write("app.log", "\n".join(expected[-100:]) + "\n")
+
+    write("a")
+    host.settle(5)
+    for tag in "bcd":
+        write(tag)
+        rotate()
+    host.settle()
+    host.crash()
+    for tag in "ef":  # the journal knows the file as an empty one
+        write(tag)
+        rotate()
+    write("g")
+    host.start()
+    host.settle()
+    assert sorted(host.messages()) == sorted(expected)
+
+
+def test_a_file_emptied_without_a_copy_is_said(make, caplog):
+    """What had not been read of it is gone: the byte is named, in a record and in the listing."""
+    host = make("app.log")
+    host.write("app.log", "one\n")
+    host.settle(5)
+    os.truncate(host.directory / "app.log", 0)
+    host.write("app.log", "2\n")
+    host.settle(5)
+    assert host.messages() == ["one", "2"]
+    assert "after byte 4 had been read" in caplog.text
+    assert "after byte 4 had been read" in host.source("app.log")["why"]
+
+
+def test_an_inode_used_again_hides_nothing(make):
+    """A file deleted by rotation and one made later may have the same inode."""
+    host = make("app.log")
+    banner = "=" * 70 + "\n"
+    for number in range(1, 4):
+        host.write(f"app.log.{number}", f"{banner * 5}old {number}\n")
+    host.write("app.log", "start\n")
+    host.settle(5)
+    expected = ["start"]
+    for turn in range(12):
+        for step in range(2):  # twice between two looks
+            (host.directory / "app.log.3").unlink(missing_ok=True)
+            for number in (2, 1):
+                if (host.directory / f"app.log.{number}").exists():
+                    os.rename(host.directory / f"app.log.{number}", host.directory / f"app.log.{number + 1}")
+            os.rename(host.directory / "app.log", host.directory / "app.log.1")
+            host.write("app.log", f"{banner * 5}new {turn} {step}\n")
+            expected.append(f"new {turn} {step}")
+        host.settle(3)
+    host.settle()
+    assert [message for message in host.messages() if message[0] != "="] == expected
+
+
+def test_a_rotated_file_whose_time_was_set_back_is_read(make):
+    """It lies between the file that was read and the current one, and that says when it was written."""
+    host = make("app.log")
+    head = "a first line that is long enough to tell this file from any other one\n"
+    host.write("app.log", head)
+    host.settle(5)
+    host.crash()
+    host.write("app.log", "b\n")
+    os.rename(host.directory / "app.log", host.directory / "app.log.2")
+    host.write("app.log.1", "c\n")
+    os.utime(host.directory / "app.log.1", (1e9, 1e9))
+    host.write("app.log", "d\n")
+    host.start()
+    host.settle()
+    assert sorted(host.messages()) == sorted([head.strip(), "b", "c", "d"])
+
+
+def test_a_numbered_file_that_is_left_out_is_said(make, caplog):
+    """Nothing tells whether it is newer than what was read, and it was touched since."""
+    host = make("app.log")
+    host.write("app.log", "one\n")
+    host.settle(5)
+    host.crash()
+    os.unlink(host.directory / "app.log")
+    host.write("app.log.1", "unknown\n")
+    os.utime(host.directory / "app.log.1", (1e9, 1e9))
+    host.start()
+    host.settle()
+    assert host.messages() == ["one"]
+    assert "app.log.1 was never read" in caplog.text
+
+
+def test_a_rotated_file_that_is_gone_after_a_restart_is_said(make, caplog):
+    """Compressed or deleted meanwhile; but not when it had been let go of."""
+    host = make("app.log")
+    host.write("app.log", "one\n")
+    host.settle(5)
+    os.rename(host.directory / "app.log", host.directory / "app.log.1")
+    host.write("app.log", "two\n")
+    host.settle(5)
+    host.crash()
+    os.unlink(host.directory / "app.log.1")
+    host.start()
+    host.settle()
+    assert "a rotated file that was read up to byte 4 is gone" in caplog.text
+    caplog.clear()
+    os.rename(host.directory / "app.log", host.directory / "app.log.1")
+    host.write("app.log", "three\n")
+    host.settle()
+    host.write("app.log", "four\n")
+    host.settle()
+    host.crash()
+    os.unlink(host.directory / "app.log.1")
+    host.start()
+    host.settle()
+    assert caplog.text == ""
 
 
 def test_reading_stops_while_the_journal_cannot_be_written(make):

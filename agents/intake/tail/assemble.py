@@ -2,7 +2,7 @@
 
 Which line begins a record: with a pattern, one that matches it. Without, each line of a plain file; in
 other files a line with a time of its own, so that what follows it without one (a trace) belongs to it,
-and where no line has a time, one that is not indented.
+and where no line has a time, one that is not indented and does not go on with a trace.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from tabard.agents.intake.cutting import to_json
 from tabard.agents.intake.tail.lines import Line
 from tabard.agents.intake.tail.parse import LineReader, Stamp, find_level, severity_of
+from tabard.agents.intake.tail.traces import continues_trace
 from tabard.records import LOG_INDEX, LOG_WIDTH
 
 FLUSH_SECONDS: Final = 0.5
@@ -62,7 +63,8 @@ class _Pending:
     end: int
     texts: list[str] = field(default_factory=list)
     characters: int = 0
-    blank: int = 0
+    blank: list[str] = field(default_factory=list)
+    """Lines of nothing but blanks that may be followed by another line of the record."""
 
 
 class Assembler:
@@ -84,9 +86,11 @@ class Assembler:
         """The records that this line completes; ``wall`` (ns UTC) is when it was read."""
         text = _text(line.raw)
         pending = self._pending
-        if not text:
+        if not text.strip():
             if pending is not None:
-                pending.blank += 1
+                pending.blank.append(text)
+                if line.piece or len(pending.blank) >= MOST_LINES:
+                    yield from self.flush()
             return
         stamp = None if self._plain else self._reader.read(text, wall)
         if pending is not None and not line.piece and self._continues(pending, stamp, text):
@@ -108,7 +112,11 @@ class Assembler:
     def _continues(self, pending: _Pending, stamp: Stamp | None, text: str) -> bool:
         if self._style.first is not None:
             return self._style.first.search(text) is None
-        return stamp is None and (pending.stamp is not None or text[0] in " \t")
+        if stamp is not None:
+            return False
+        if pending.stamp is not None or text[0] in " \t":
+            return True
+        return not self._plain and continues_trace(pending.texts + pending.blank, text)
 
     def _record(self, pending: _Pending, piece: int) -> tuple[Any, ...]:
         style, stamp, first = self._style, pending.stamp, pending.texts[0]
@@ -128,14 +136,17 @@ class Assembler:
 
 
 def _append(pending: _Pending, text: str, end: int, now: float) -> None:
-    pending.texts += [""] * min(pending.blank, MOST_LINES)
+    pending.characters += len(text) + sum(map(len, pending.blank))
+    pending.texts += pending.blank
     pending.texts.append(text)
-    pending.blank = 0
-    pending.characters += len(text)
+    pending.blank.clear()
     pending.since = now
     pending.end = end
 
 
 def _text(raw: bytes) -> str:
-    """The line as text: bytes that are no UTF-8 stay readable as escapes, NULs around it are padding."""
-    return raw.strip(b"\0").rstrip(b"\r \t\0").decode("utf-8", "backslashreplace")
+    """The line as text: bytes that are no UTF-8 stay readable as escapes.
+
+    NULs around it are padding, and a carriage return at its end belongs to its newline.
+    """
+    return raw.strip(b"\0").removesuffix(b"\r").decode("utf-8", "backslashreplace")

@@ -98,6 +98,7 @@ class Away:
         if found is None:
             if mark.before:  # else it was journaled when nobody noted which files were over
                 self._trail.warn(f"{_GONE_AWAY} {mark.offset} is gone; {_UNKNOWN}", mark)
+                self._over(mark)
         elif found.size > mark.offset:
             self._read_on(found, mark.offset, now)
         else:
@@ -274,7 +275,7 @@ class Away:
             return False
         if now - file.touched >= PARTING_SECONDS:
             self._let_go(file, now)
-            trail.around.keep(key, file.mark()._replace(over=True))
+            self._over(file.mark())
         elif len(self.files) > _MOST:
             self.park(file, now)
         return False
@@ -297,6 +298,9 @@ class Away:
         if not deleted:
             self._parked.append(Parked(file.mark(), file.touched + PARTING_SECONDS, file.size))
 
+    def _over(self, mark: Mark) -> None:
+        self._trail.around.keep(self._trail.away_key(mark), mark._replace(over=True))
+
     def _unpark(self, now: float) -> None:
         for parked in [parked for parked in self._parked if parked.due <= now]:
             if not self._trail.around.room():
@@ -311,7 +315,7 @@ class Away:
                     parked.mark,
                 )
             else:
-                self._trail.around.keep(self._trail.away_key(parked.mark), parked.mark._replace(over=True))
+                self._over(parked.mark)
 
     def close(self) -> None:
         """Let go of every file. Lines that are held back are read again after a restart."""

@@ -270,8 +270,11 @@ class Watch:
         if last is not None:
             self._last = last
             goes_on = current is not None and current.identity[1] == last.inode and _fits(last, current)
-            if not goes_on and not any(mark.over and mark[1:5] == last[1:5] for mark in marks):
+            done = last.over or any(mark.over and mark[1:5] == last[1:5] for mark in marks)
+            if not goes_on and not done:
                 self._away.find_rest(last, now)
+                if current is None:
+                    self._around.keep(self._trail.key, last._replace(over=True))
             self._searches = 0 if goes_on and last.telling else _SEARCHES
             if self._searches:
                 self._away.find_unseen(last, current, now)

@@ -84,6 +84,7 @@ class Tail(NamedTuple):
     multiline: str
     service: str
     level: str
+    binary: bool
 
 
 class Table(NamedTuple):

@@ -106,6 +106,72 @@ def test_in_a_file_without_times_indented_lines_continue():
     assert messages("one\ntwo\n  more\n\tmore\nthree\n") == ["one", "two\n  more\n\tmore", "three"]
 
 
+PYTHON = """\
+Traceback (most recent call last):
+  File "x.py", line 1, in <module>
+    1 / 0
+    ~~^~~
+ZeroDivisionError: division by zero
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "x.py", line 3, in <module>
+    fail()
+shop.errors.Failed: boom"""
+JAVA = """\
+Exception in thread "main" java.lang.RuntimeException: outer
+\tat Shop.main(Shop.java:3)
+Caused by: java.io.IOException: inner
+\tat Shop.read(Shop.java:9)
+\t... 1 more
+Caused by: java.lang.IllegalStateException
+\tat Shop.open(Shop.java:12)"""
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        PYTHON,
+        JAVA,
+        PYTHON.partition("\n\n")[0],
+        'Traceback (most recent call last):\n  File "x.py", line 1\n    f()\nKeyboardInterrupt',
+    ],
+)
+def test_a_trace_without_times_is_one_record(trace):
+    """With the exception it ends with, and with its causes; the lines around it are records of their own."""
+    assert messages(f"before: it\n{trace}\nafter: it\nand more\n") == [
+        "before: it",
+        trace,
+        "after: it",
+        "and more",
+    ]
+
+
+def test_only_a_trace_takes_a_line_that_is_not_indented():
+    """An indented list, or a cause without frames before it, is none."""
+    assert messages("list:\n  one\nError: no\nCaused by: nobody\n") == [
+        "list:\n  one",
+        "Error: no",
+        "Caused by: nobody",
+    ]
+
+
+@given(
+    st.lists(st.sampled_from([*PYTHON.split("\n"), *JAVA.split("\n"), "x", "Error: y", "\tz"]), max_size=30)
+)
+def test_no_line_is_lost_among_traces(lines):
+    """However they are joined, every line that is not blank is there, in order."""
+    found = "\n".join(messages("".join(f"{line}\n" for line in lines))).split("\n")
+    assert [line for line in found if line] == [line for line in lines if line]
+
+
+def test_blanks_at_the_end_of_a_line_stay():
+    """The message is the whole line, and so are the blank lines within a trace."""
+    assert messages("one  \n two\t\n   \n three\n \nfour\n") == ["one  \n two\t\n   \n three", "four"]
+    assert messages("one \t\r\n", Style("plain")) == ["one \t"]
+
+
 def test_a_plain_file_has_a_record_a_line():
     """Nothing is held back, nothing joined, no time looked for."""
     found = assemble("2025-11-21 22:55:24 one\n  two\n", Style("plain"), end=False)
@@ -134,6 +200,15 @@ def test_a_record_does_not_grow_for_ever():
     found = messages(text)
     assert len(found) == 3
     assert "\n".join(found) + "\n" == text
+
+
+def test_a_record_does_not_wait_behind_a_hole():
+    """Nothing but blank lines follows for long: the record is ended, and they are not kept in memory."""
+    assembler = Assembler(Style())
+    lines = [Line(b"one", 4, 0), *(Line(b"", 5 + number, 0) for number in range(MOST_LINES))]
+    assert [item.end for line in lines for item in assembler.feed(line, 0.0, WALL)] == [4]
+    assert list(assembler.feed(Line(b"two", 2_000, 0), 0.0, WALL)) == []
+    assert [item.end for item in assembler.feed(Line(b"\0" * LONGEST, 70_000, 1), 0.0, WALL)] == [2_000]
 
 
 def test_settings_fill_in_what_the_line_does_not_say():
