@@ -97,7 +97,7 @@ class Delivery:
     def step(self, now: float, wait: float = 0.0) -> None:
         """Do what can be done now, waiting at most ``wait`` seconds for the agent's next word."""
         try:
-            if not self.connected and not self._greeting and now >= self.next_try:
+            if not (self.connected or self._greeting or self.delivered) and now >= self.next_try:
                 self._call(now)
             if self._greeting:
                 self._listen(now, wait)
@@ -107,6 +107,12 @@ class Delivery:
             self._gone(now)
         if not self.connected and not (self._greeting and now - self._heard < GRACE):
             self._put_aside()
+
+    def rest(self) -> None:
+        """Let go of a connection that nothing needs: an agent has room for so many, and most processes are quiet."""
+        if self.connected and self.delivered:
+            self._client.forget()
+            self.connected = False
 
     def finish(self) -> None:
         """Leave what is not delivered to the spool, and end."""

@@ -33,7 +33,8 @@ LINGER: Final = 0.02
 """Seconds that records wait for company. A killed process loses what it logged in them."""
 CONNECT: Final = 1.0
 """Seconds that the kernel may take to connect, or to take a frame."""
-_IDLE: Final = 60.0
+IDLE: Final = 60.0
+"""Seconds without a record after which the connection is let go, until the next record."""
 _LOST: Final = "%d records of this process were lost"
 _BATCHES: Final = 16
 """Batches taken before the agent has its turn."""
@@ -182,7 +183,9 @@ class Shipper:
             delivery.step(time.monotonic(), LINGER)
             self._answer_marks(delivery)
         elif delivery.safe and delivery.delivered:
-            self._sleep(_IDLE)
+            self._sleep(IDLE)
+            if not self.queue:
+                delivery.rest()
         else:
             self._sleep(max(delivery.next_try - now, LINGER))
 

@@ -58,7 +58,7 @@ def _program() -> str:
     if name:
         return name.partition(".")[0]
     path = sys.argv[0] if sys.argv else ""
-    return os.path.basename(path).removesuffix(".py") or "python"
+    return "python" if path in ("", "-", "-c") else os.path.basename(path).removesuffix(".py")
 
 
 def _main_module() -> str:

@@ -165,6 +165,22 @@ def test_with_an_agent_nothing_touches_the_disk(rig: Rig) -> None:
     assert rig.told == []
 
 
+def test_a_quiet_process_lets_its_connection_go(rig: Rig) -> None:
+    """It is opened again with the next record, and by nothing else."""
+    rig.say()
+    rig.step(times=3)
+    connected = [rig.way.connected]
+    rig.way.rest()
+    rig.step(times=3)
+    connected.append(rig.way.connected)
+    rig.say()
+    rig.way.rest()
+    rig.step(times=3)
+    connected.append(rig.way.connected)
+    assert connected == [True, False, True]
+    assert rig.agent.stored == list(range(4))
+
+
 def test_without_an_agent_all_is_put_aside_and_told_once(rig: Rig) -> None:
     """For people and for the agent; nothing stays in memory."""
     rig.agent.up = False
@@ -220,12 +236,13 @@ def test_where_nothing_can_be_put_aside_memory_is_bounded(rig: Rig, monkeypatch:
 
 def test_a_refused_frame_is_counted_and_holds_nothing_up(rig: Rig) -> None:
     """It cannot be stored, whoever sends it."""
-    rig.step()
+    rig.say()
+    rig.step(times=2)
     rig.agent.frozen = True
     rig.say(3)
     rig.step()
-    rig.client.refused.append(Refused(2, "no"))
-    rig.client._sent.remove(2)
+    rig.client.refused.append(Refused(3, "no"))
+    rig.client._sent.remove(3)
     rig.step()
     assert rig.way.lost == 2
 

@@ -1,0 +1,79 @@
+"""Which package and version an application is: by what it says, by what was installed, by how it was started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tabard.applog.speaker import package_of
+
+MAIN = """
+import sys, tabard, logging
+def main():
+    speaker = tabard.setup_logging(spool_bytes=0, file="never")._plan.speaker
+    print(speaker.service, speaker.package, speaker.version)
+if __name__ == "__main__": main()
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A place with the distribution ``acme-shop`` 2.3: a package ``shop`` and a script ``shopd``."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").write_text("")
+    (tmp_path / "shop" / "main.py").write_text(MAIN)
+    info = tmp_path / "acme_shop-2.3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-shop\nVersion: 2.3\n")
+    (info / "top_level.txt").write_text("shop\n")
+    (info / "entry_points.txt").write_text("[console_scripts]\nshopd = shop.main:main\n")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "shopd").write_text("import sys\nfrom shop.main import main\nsys.exit(main())\n")
+    (tmp_path / "run.py").write_text("import shop.main\nshop.main.main()\n")
+    (tmp_path / "loose.py").write_text(MAIN)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-m", "shop.main"), "shop acme-shop 2.3"),
+        (("bin/shopd",), "shopd acme-shop 2.3"),
+        (("run.py",), "run acme-shop 2.3"),
+        (("loose.py",), "loose None None"),
+        (("-c", "import tabard; print(*tabard.LogHandler()._plan.speaker[:1])"), "python"),
+    ],
+)
+def test_it_is_found_out(installed: Path, words: tuple[str, ...], said: str) -> None:
+    """Run as a module, by its script, from another script, and not installed at all."""
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=installed,
+        env={**os.environ, "PYTHONPATH": str(installed), "TABARD_HOME": str(installed / "home")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout.strip(), done.stderr) == (said, "")
+
+
+def test_a_package_without_metadata_may_name_its_version_itself() -> None:
+    """As many do that run from a checkout."""
+    assert package_of("pytest_timeout_of_nobody", None) == ("pytest_timeout_of_nobody", None)
+    assert package_of("tabard", None)[1] is not None
+
+
+def test_damaged_metadata_is_no_reason_not_to_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it raises."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr("importlib.metadata.version", broken)
+    monkeypatch.setattr("importlib.metadata.entry_points", broken)
+    assert package_of(None, None) == (None, None)
+    assert package_of("shop_of_nobody", None) == ("shop_of_nobody", None)
