@@ -20,6 +20,10 @@ LOST_IN_A_ROW: Final = 3
 """Sessions lost one after the other, with nothing handed over between, that make the server count as away."""
 
 
+PER_SESSION: Final = 50
+"""Mails handed over in one session; servers that count hang up on more, in the middle."""
+
+
 @dataclass(slots=True)
 class Report:
     """What one pass did."""
@@ -50,6 +54,10 @@ class Flusher:
         """Hand over what is due, or with ``force`` everything. Ends early, between two mails, when ``stop`` says so."""
         report = Report()
         now = self._clock.wall()
+        away = self._queue.away()
+        if away and not force and not self._retry.due(away["next_try"], now):
+            # Read nothing: whoever queues thousands of mails while the server is away comes by here each time.
+            return Report(waiting=self._queue.count(), away=away.get("reason", ""))
         self._queue.tidy(now / 1e9)
         due = []
         for entry in self._queue.entries():
@@ -57,29 +65,31 @@ class Flusher:
                 self._expire(entry, report)
             elif force or self._retry.due(entry.next_try, now):
                 due.append(entry.id)
-        away = self._queue.away()
-        if away and not force and not self._retry.due(away["next_try"], now):
-            report.away = away.get("reason", "")
-        elif due:
-            self._work_off(due, away, report, stop)
-        report.waiting = len(self._queue.entries())
+        if due:
+            self._work_off(due, away, report, stop, force=force)
+        report.waiting = self._queue.count()
         return report
 
     def next_try(self) -> int | None:
         """When there is something to do again, in nanoseconds since 1970 UTC; None when nothing waits."""
-        times = [entry.next_try for entry in self._queue.entries()]
-        if not times:
-            return None
         away = self._queue.away()
-        return max(min(times), away["next_try"]) if away else min(times)
+        if away and self._queue.count():
+            return int(away["next_try"])
+        return min((entry.next_try for entry in self._queue.entries()), default=None)
 
     def _work_off(
-        self, due: list[str], away: dict[str, object], report: Report, stop: Callable[[], bool]
+        self,
+        due: list[str],
+        away: dict[str, object],
+        report: Report,
+        stop: Callable[[], bool],
+        *,
+        force: bool,
     ) -> None:
         from tabard.mail.session import ServerAway, Session, SessionLost
 
         session: Session | None = None
-        lost = 0
+        lost = handed = 0
         try:
             for name in due:
                 if stop():
@@ -88,6 +98,8 @@ class Flusher:
                     if claimed is None:
                         continue
                     entry, raw = claimed
+                    if not force and not self._retry.due(entry.next_try, self._clock.wall()):
+                        continue  # another process has just tried it
                     if session is None:
                         session = Session(self._server)
                         if away:
@@ -105,7 +117,8 @@ class Flusher:
                             raise ServerAway(str(error)) from error
                         continue
                     lost = 0
-                    if session.broken:
+                    handed += 1
+                    if session.broken or handed % PER_SESSION == 0:
                         session.close()
                         session = None
                     self._settle(entry, outcome, report)

@@ -86,6 +86,10 @@ class Queue:
         found = (_entry(files.read_json(folder / f"{name}.json"), name) for name in _ids(folder))
         return [entry for entry in found if entry is not None]
 
+    def count(self) -> int:
+        """How many wait. Reads none of them."""
+        return len(_ids(self._waiting))
+
     def damaged(self) -> list[str]:
         """Ids of mails whose state cannot be read: nobody can say whom they are for."""
         return [name for name in _ids(self._waiting) if _entry(files.read_json(self._waiting / f"{name}.json"), name) is None]  # fmt: skip

@@ -45,7 +45,9 @@ class Rules:
     sender: str = ""
     recipients: dict[str, str] = field(default_factory=dict)
     data: list[str] = field(default_factory=list)
-    """Answers to the next mails; ``hang up`` breaks the connection before the answer, ``keep`` after taking the mail."""
+    """Answers to the next mails. ``hang up`` breaks the connection before the answer, ``keep`` after taking the mail,
+    ``stall`` says nothing any more.
+    """
 
 
 class _Handler:
@@ -75,6 +77,9 @@ class _Handler:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 -- aiosmtpd's
         answer = self._post.rules.data.pop(0) if self._post.rules.data else ""
+        if answer == "stall":
+            self._post.stall()
+            await asyncio.Event().wait()
         if answer in {"", "keep"}:
             login = session.auth_data.login if isinstance(session.auth_data, LoginPassword) else None
             secure = (
@@ -99,6 +104,7 @@ class Post:
         self.rules = Rules()
         self.mails: list[Arrived] = []
         self.sessions = 0
+        self.stalled = False
         self.port = 0
         self._implicit = implicit
         self._changed = threading.Condition()
@@ -172,6 +178,12 @@ class Post:
         """Note a mail."""
         with self._changed:
             self.mails.append(mail)
+            self._changed.notify_all()
+
+    def stall(self) -> None:
+        """Note that somebody waits for an answer that will not come."""
+        with self._changed:
+            self.stalled = True
             self._changed.notify_all()
 
     def hang_up(self, server: SMTP) -> None:

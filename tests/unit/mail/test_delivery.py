@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
 
 from tabard.clock import SystemClock
 from tabard.errors import SettingsError
-from tabard.mail import MailError, Report, Retry, Server
+from tabard.mail import Entry, MailError, Report, Retry, Server
 from tests.unit.mail.post import PASSWORD, USER
 
 
@@ -344,6 +346,64 @@ def test_what_a_killed_process_queued_is_handed_over_by_the_next(post, make_mail
     process.communicate()
     assert mailer.flush().sent == 1
     assert [mail.message["Subject"] for mail in post.mails] == ["from a script"]
+
+
+def test_a_process_killed_while_it_hands_over_leaves_the_mail_to_the_next(
+    post, make_mailer, tmp_path
+) -> None:
+    """Its lock ends with it; the mail is still there and goes out."""
+    post.rules.data = ["stall"]
+    process = _script(tmp_path, post.server(tmp_path), "on")
+    assert post.wait(lambda: post.stalled)
+    mailer = make_mailer(post, clock=SystemClock())
+    assert mailer.flush() == Report(waiting=1), "it is in another's hands"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert mailer.flush() == Report(sent=1)
+
+
+def test_many_hands_send_each_mail_once(post, make_mailer) -> None:
+    """Several processes or threads work off one queue, and nobody gets a mail twice."""
+    mailers = [make_mailer(post) for _ in range(4)]
+    names = {mailers[0].send(subject=str(number), text="t") for number in range(40)}
+    threads = [threading.Thread(target=mailer.flush) for mailer in mailers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(post.mails) == 40
+    assert {mail.message["Message-ID"] for mail in post.mails} == {f"<{name}@example.org>" for name in names}
+
+
+def test_a_session_is_not_used_for_ever(post, mailer) -> None:
+    """Servers count the mails of a session; a new one is opened before they hang up."""
+    for number in range(51):
+        mailer.send(subject=str(number), text="t")
+    assert mailer.flush() == Report(sent=51)
+    assert post.sessions == 2
+
+
+def test_a_server_that_says_nothing_does_not_hold_for_ever(tmp_path, make_mailer, post) -> None:
+    """It takes the connection and is silent: after the time-out it counts as away."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mailer = make_mailer(post, server={"port": silent.getsockname()[1], "timeout": 0.2})
+        mailer.send(subject="s", text="t")
+        report = mailer.flush()
+    assert (report.waiting, "timed out" in report.away) == (1, True)
+
+
+def test_while_the_server_is_away_nothing_is_read_for_each_mail(post, mailer, monkeypatch) -> None:
+    """Thousands queued meanwhile do not make each further one dearer."""
+    post.stop()
+    mailer.send(subject="s", text="t")
+    mailer.flush()
+
+    def read(*, failed: bool = False) -> list[Entry]:
+        raise AssertionError("the queue was read")
+
+    monkeypatch.setattr(mailer.queue, "entries", read)
+    mailer.send(subject="s", text="t")
+    assert mailer.flush().waiting == 2
 
 
 def test_a_mail_to_nobody_is_an_error(post, make_mailer) -> None:
