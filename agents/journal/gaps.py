@@ -28,6 +28,7 @@ from tabard.errors import WireError
 DAMAGED = "damaged"
 MISSING = "missing"
 QUOTA = "quota"
+FULL = "disk full"
 AGE = "age"
 
 

@@ -15,8 +15,8 @@ from tabard.agents.journal.author import Author, Opening, Owner
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.disk import Disk
 from tabard.agents.journal.faults import DiskRefused, Fault, Faults
-from tabard.agents.journal.gaps import GapMaker
-from tabard.agents.journal.limits import MAX_SEGMENTS, Limits, Stats
+from tabard.agents.journal.gaps import FULL, GapMaker
+from tabard.agents.journal.limits import BLOCK, MAX_SEGMENTS, Limits, Stats
 from tabard.agents.journal.pen import Pen
 from tabard.agents.journal.placing import account_for
 from tabard.agents.journal.quota import Quota
@@ -194,7 +194,7 @@ class Journal:
     def give_way(self) -> bool:
         """Free space for another stream; whether there is more.
 
-        What every sink has goes first, then the oldest segments, which leave a gap as for a quota.
+        What every sink has goes first, then the oldest segments that take more than the gap they leave.
         """
         before = self._catalog.bytes
         self._quota.drop_acked(0)
@@ -202,11 +202,11 @@ class Journal:
             return True
         self._shelf.give_reserve()  # a gap is written before what it stands for goes
         with suppress(DiskRefused):
-            self._quota.shrink(before - _GIVEN)
+            self._quota.shrink(before - _GIVEN, FULL)
             segment = self._pen.segment
-            if self._catalog.bytes >= before and segment and not segment.bare:
+            if self._catalog.bytes >= before and segment and segment.footprint > 2 * BLOCK:
                 self._pen.roll()
-                self._quota.shrink(before - _GIVEN)
+                self._quota.shrink(before - _GIVEN, FULL)
         self._shelf.take_reserve()
         return self._catalog.bytes < before
 

@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from tabard import failpoints
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.frames import encode_batch
-from tabard.agents.journal.gaps import AGE, QUOTA, Dropped, GapMaker, gap_reason, joined_reasons, opening_of
+from tabard.agents.journal.gaps import (
+    AGE,
+    FULL,
+    QUOTA,
+    Dropped,
+    GapMaker,
+    gap_reason,
+    joined_reasons,
+    opening_of,
+)
+from tabard.agents.journal.limits import BLOCK
 from tabard.agents.journal.reader import SegmentReader
 from tabard.agents.journal.segment import Segment, encode_head
 from tabard.agents.journal.shelf import Shelf
@@ -101,15 +111,18 @@ class Quota:
             if not done:
                 return
 
-    def shrink(self, limit: int) -> None:
-        """Let go of segments until at most `limit` bytes are left, or nothing more can go."""
+    def shrink(self, limit: int, reason: str = QUOTA) -> None:
+        """Let go of segments until at most `limit` bytes are left, or nothing more can go.
+
+        For the `reason` that the disk is full only those whose gap takes less than they do.
+        """
         while self._catalog.bytes > limit:
             oldest = self._catalog.oldest
             if oldest is not None and oldest.acked:
                 done = self._drop(oldest)
             else:
-                victim = self._victim()
-                done = victim is not None and self._give_way(victim, QUOTA)
+                victim = self._victim(spacious=reason == FULL)
+                done = victim is not None and self._give_way(victim, reason)
             if not done:
                 return
 
@@ -134,11 +147,21 @@ class Quota:
             what = f"gaps of {self.forgotten_records} records were let go before a sink heard of them"
             self._shelf.faults.note("forgotten", self._shelf.directory, what)
 
-    def _victim(self) -> Segment | None:
+    def _victim(self, *, spacious: bool) -> Segment | None:
         closed = [
-            segment for segment in self._catalog if not segment.bare and segment is not self._catalog.newest
+            segment
+            for segment in self._catalog
+            if not segment.bare
+            and segment is not self._catalog.newest
+            and (not spacious or segment.footprint > BLOCK or self._merges(segment))
         ]
         return next((segment for segment in closed if segment.acked), closed[0] if closed else None)
+
+    def _merges(self, segment: Segment) -> bool:
+        """Whether there is a gap next to it that its own would become one with."""
+        row = self._catalog.epoch(segment.epoch)
+        place = row.index(segment)
+        return any(other.head.gap for other in row[max(place - 1, 0) : place + 2])
 
     def _drop(self, segment: Segment) -> bool:
         """Remove a segment; only once a later one is durable, or a power cut could take all trace of the epoch."""

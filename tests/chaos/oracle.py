@@ -152,8 +152,11 @@ class _Stream:
         self._read_rows()
         if self._stream == LOGS:
             self._verdict.losses[self._node] = self._losses
-        if self._losses and not may_lose:
-            self._say(f"losses without a reason: {_some(self._losses)}")
+        # Samples are dropped first: where the disk is full, for the sake of logs and answers.
+        given = {"disk full"} if self._stream == SAMPLES else set()
+        unsaid = [loss for loss in self._losses if loss.reason not in given]
+        if unsaid and not may_lose:
+            self._say(f"losses without a reason: {_some(unsaid)}")
         for epoch in self._epochs.values():
             self._judge_epoch(epoch, may_lose=may_lose)
         if self._stream == LOGS:

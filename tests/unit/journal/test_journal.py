@@ -679,10 +679,24 @@ def test_another_stream_gives_way_on_a_full_disk() -> None:
     with pytest.raises(DiskRefused):
         logs.add(100_000, size=4000)
     assert data(everything(samples.journal)) == []
-    assert [reason for _, _, reason in gaps(everything(samples.journal))] == ["quota"]
+    assert [reason for _, _, reason in gaps(everything(samples.journal))] == ["disk full"]
     assert journal.stats().bytes > 3 << 20
     assert gaps(everything(journal)) == [], "what is more is for the quota to say"
     everything(samples.open())
+
+
+def test_what_frees_nothing_is_not_given() -> None:
+    """A gap takes a block like the few records that would give way to it."""
+    rig = Rig()
+    for _ in range(20):
+        rig.open()
+        rig.add(2)
+    assert not rig.journal.give_way()
+    assert len(data(everything(rig.journal))) == 40
+    rig.add(30)
+    rig.open()
+    assert rig.journal.give_way()
+    assert len(data(everything(rig.journal))) >= 38
 
 
 def test_a_stream_gives_what_is_stored_before_what_is_not() -> None:
