@@ -44,6 +44,8 @@ ENFORCE_EVERY: Final = 2.0
 """Seconds between two looks at the journal's bounds."""
 BURST: Final = 64
 """Batches sent before everything else has its turn."""
+_IDS: Final = ("product", "system", "subsystem", "subsubsystem", "user1", "user2")
+"""Settings of the node that fill the fields of the same names."""
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +100,7 @@ class Agent:
             limits=BatchLimits(records=settings.int("agent.batch_records")),
         )
         marks = dict(self.journals.logs.marks)
-        defaults = Defaults(product=settings.str("node.product"), system=settings.str("node.system"))
+        defaults = Defaults(**{name: settings.str(f"node.{name}") for name in _IDS})
         self._server = IntakeServer(
             loop,
             self._batcher,
@@ -304,6 +306,10 @@ class Agent:
     def accepted(self) -> int:
         """Log records journaled since the start."""
         return self._batcher.accepted
+
+    def bridged(self) -> list[dict[str, Any]]:
+        """The intakes of the bridge in numbers."""
+        return bridge.rows(self._bridge.reports())
 
     def status(self) -> dict[str, Any]:
         """For the status file."""

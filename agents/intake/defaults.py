@@ -1,4 +1,4 @@
-"""What the agent writes into records that do not name it: the product and the system of this node."""
+"""What the agent writes into records that do not name it: the product, the system and the other ids of this node."""
 
 from __future__ import annotations
 
@@ -12,8 +12,18 @@ from tabard.records import LOG_INDEX
 class Defaults:
     """Values for fields that a record leaves empty. False when there are none, so that nobody has to look."""
 
-    def __init__(self, *, product: str = "", system: str = "") -> None:
-        given = {"product": product, "system": system}
+    def __init__(
+        self,
+        *,
+        product: str = "",
+        system: str = "",
+        subsystem: str = "",
+        subsubsystem: str = "",
+        user1: str = "",
+        user2: str = "",
+    ) -> None:
+        given = {"product": product, "system": system, "subsystem": subsystem, "subsubsystem": subsubsystem}
+        given |= {"user1": user1, "user2": user2}
         self._fields = [(LOG_INDEX[name], value) for name, value in given.items() if value]
         self._readers = [itemgetter(position) for position, _value in self._fields]
 

@@ -30,8 +30,8 @@ class LogHandler(logging.Handler):
         level: records below it are passed over.
         product, system, subsystem, subsubsystem, user1, user2: ids in every record. Those not given come from
             the environment (``PRODUCT_ID`` or ``PRODUKT_ID``, ``SYSTEM_ID``, ``SUB_SYSTEM_ID``,
-            ``SUB_SUB_SYSTEM_ID``, ``USER_SPEC_1``, ``USER_SPEC_2``); product and system that are named nowhere,
-            from the settings of the node.
+            ``SUB_SUB_SYSTEM_ID``, ``USER_SPEC_1``, ``USER_SPEC_2``); those that are named nowhere
+            come from the settings of the node.
         package, version: of the application; read from package metadata when not given.
         home: the home of the agent; else ``TABARD_HOME``, else ``~/.tabard``.
         exit_wait: seconds that the end of the process may wait for the agent; what it has not accepted by then

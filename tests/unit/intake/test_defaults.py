@@ -70,3 +70,12 @@ def test_lines_are_filled():
     assert isinstance(line, Line)
     (group,) = encode_groups([line.record], SHOP)
     assert told(group.records) == [("shop", "orders")]
+
+
+def test_every_id_of_a_node_fills_the_field_of_its_name():
+    """Sub-systems and user fields as well."""
+    ids = {
+        name: f"its {name}" for name in ("product", "system", "subsystem", "subsubsystem", "user1", "user2")
+    }
+    (record,) = msgpack.unpackb(admit(msgpack.packb([log_record(user1="own")]), Defaults(**ids)).records)
+    assert {name: record[LOG_INDEX[name]] for name in ids} == {**ids, "user1": "own"}
