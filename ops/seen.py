@@ -98,24 +98,37 @@ def _seen(home: Home, name: str) -> Seen:
     said, age = _said(home, name, pid)
     state = SILENT if age > SILENT_AFTER else RUNNING
     version = said.get("version")
-    return Seen(
-        name, state, pid or None, _locked_at(home, name), said if version == __version__ else {}, version
-    )
+    known = said if version == __version__ else {}
+    return Seen(name, state, pid or said.get("pid"), _locked_at(home, name), known, version)
 
 
 def _said(home: Home, name: str, pid: int) -> tuple[Mapping[str, Any], float]:
     """What the status file says and how many seconds ago.
 
     When there is none of this process: nothing, for as long as it has its lock. It writes one as soon as it is
-    ready, if it can.
+    ready, if it can. A process that took its lock on a full disk could not write its id there: then the file tells it.
     """
     path = home.run / f"{name}.json"
     with contextlib.suppress(OSError, ValueError):
         content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and content.get("pid") == pid:
+        if isinstance(content, dict) and (content.get("pid") == pid or (not pid and _lives(content))):
             return content, time.time() - path.stat().st_mtime
     locked = _locked_at(home, name)
     return {}, 0.0 if locked is None else time.time() - locked / 1e9
+
+
+def _lives(said: Mapping[str, Any]) -> bool:
+    """Whether there is a process of the id that a status file says."""
+    pid = said.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 def _locked_at(home: Home, name: str) -> int | None:

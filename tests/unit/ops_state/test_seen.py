@@ -106,6 +106,19 @@ def test_a_role_that_never_said_anything_is_not_believed_for_long(home: Home, co
         assert [each.state for each in seen.roles(home)] == [seen.SILENT]
 
 
+def test_a_role_that_could_not_name_itself_in_its_lock_is_known_by_its_status(home: Home) -> None:
+    """It began on a full disk; there is room again, and it is as alive as any other."""
+    say(home, "recorder", sink="main")
+    with hold(home.lock("recorder")):
+        home.lock("recorder").write_text("")
+        os.utime(home.lock("recorder"), (0, 0))
+        (found,) = seen.roles(home)
+        assert (found.state, found.pid, found.said["sink"]) == (seen.RUNNING, os.getpid(), "main")
+        say(home, "recorder", pid=2**40)
+        (found,) = seen.roles(home)
+    assert (found.state, found.pid) == (seen.SILENT, None)
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [(errno.ENOSPC, "is full"), (errno.EROFS, "read-only"), (errno.EIO, "cannot be written")],
