@@ -13,6 +13,8 @@ from typing import IO, Final, NamedTuple
 
 LINGER: Final = 0.5
 """Seconds that output is read on after the command has ended, while something it left running holds the pipe."""
+UNKNOWN: Final = 255
+"""Code of a command whose code was taken by somebody else in this process; Popen would say 0."""
 _CHUNK: Final = 65_536
 _LOOK: Final = 0.05
 """Seconds between two looks at the process where the kernel cannot announce its end."""
@@ -77,6 +79,8 @@ class _Running:
         self._open = 0
         """Output pipes not yet at their end."""
         self._finished = False
+        self._unknown = False
+        """Whether somebody else has taken its exit code."""
         self._pidfd = -1
         with contextlib.suppress(
             OSError, AttributeError
@@ -135,6 +139,8 @@ class _Running:
             self._kill()
         held = not self._turn(time.monotonic() + LINGER, until_read=True)
         code = self._process.wait() if self._finished else -signal.SIGKILL
+        if self._unknown:
+            code = UNKNOWN
         return Ending(code, timed_out, held or not self._finished)
 
     def close(self) -> None:
@@ -167,8 +173,8 @@ class _Running:
         try:
             how = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             self._finished = how is not None
-        except ChildProcessError:  # the application has the kernel reap its children
-            self._finished = True
+        except ChildProcessError:  # the application ignores SIGCHLD, or waits for any child
+            self._finished = self._unknown = True
         if self._finished and self._pidfd >= 0:
             self._selector.unregister(self._pidfd)  # it would be ready for ever
 

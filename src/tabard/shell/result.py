@@ -24,7 +24,10 @@ class Result:
 
     argv: tuple[str, ...]
     code: int
-    """Exit code; ``-N`` when signal N ended it, 127 when there is no such command, 126 when it could not be started."""
+    """Exit code; ``-N`` when signal N ended it, 127 when there is no such command, 126 when it could not be started.
+
+    255 also when the application has taken it away, by ignoring SIGCHLD or by waiting for any child.
+    """
     duration: float
     """Seconds from start to end."""
     raw_out: bytes = field(default=b"", repr=False)

@@ -65,6 +65,8 @@ class Catalogue:
 
     def find(self, use: str, name: str, languages: Sequence[str], stage: str) -> Found:
         """The template ``name`` in the first of ``languages`` it is there in. Raises TemplateError when it is not."""
+        if use not in USES:
+            raise TemplateError("no such use", template=repr(use), expected=f"one of {', '.join(USES)}")
         if NAME.fullmatch(name) is None:
             raise TemplateError(
                 "not the name of a template", template=f"{use}/{name}"[:200], expected=NAME_FORM

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -255,6 +256,13 @@ def test_no_descriptor_stays_open() -> None:
         shell(["true"], stdin="x")
         shell(["no-such-command-at-all"])
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_code_that_nobody_can_know_is_no_success() -> None:
+    """An application that has the kernel reap its children loses their codes: that is 255, and not 0."""
+    code = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); from tabard.shell import shell; r = shell(['false']); print(r.code, r.ok)"
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert out == "255 False\n"
 
 
 def test_without_the_kernels_announcement_it_works_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,12 @@ def test_a_name_is_no_path(tmp_path: Path, name: str) -> None:
         Templates([write(tmp_path, MAIL)]).mail(name)
 
 
+def test_a_use_is_one_of_three(tmp_path: Path) -> None:
+    """Others are a mistake of the program."""
+    with pytest.raises(TemplateError, match="expected one of mail, shell, log"):
+        Templates([tmp_path]).find("fax", "hello")
+
+
 def test_a_language_is_two_or_three_letters(tmp_path: Path) -> None:
     """Anything else is a mistake that would silently give the default."""
     with pytest.raises(TemplateError, match="not a language"):
