@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Final, NamedTuple
+from typing import Final
 
+from tabard.agents.intake.tail.beside import Beside, Parked
 from tabard.agents.intake.tail.file import TailedFile, Truncated, unreadable_kind
-from tabard.agents.intake.tail.marks import HEAD_BYTES, Mark, holds, read_head
-from tabard.agents.intake.tail.siblings import Sibling, find_copy, find_moved, open_regular, opened, siblings
+from tabard.agents.intake.tail.marks import Mark, read_head
+from tabard.agents.intake.tail.siblings import Sibling, find_copy, find_moved, open_regular, siblings
 from tabard.agents.intake.tail.trail import Trail
-from tabard.agents.intake.tail.unseen import Met, unseen_since
+from tabard.agents.intake.tail.unseen import unseen_since
 
 PARTING_SECONDS: Final = 60.0
 """How long a file that was moved away or deleted has to be quiet before it is let go of."""
@@ -17,15 +18,6 @@ _MOST: Final = 16
 _TRIES: Final = 3
 _GONE_AWAY: Final = "a rotated file that was read up to byte"
 _UNKNOWN: Final = "what was written to it later is not known"
-
-
-class Parked(NamedTuple):
-    """A file that is not open, for want of descriptors, and is looked at again."""
-
-    mark: Mark
-    due: float
-    size: int
-    """Its size when it was closed or found."""
 
 
 class Away:
@@ -37,7 +29,7 @@ class Away:
         self._parked: list[Parked] = []
         self._last: tuple[int, int] | None = None
         """The file that was at the path last, or the copy that is read in its stead."""
-        self._older: dict[int, Mark] = {}
+        self._beside = Beside(trail, self.files, self._parked)
         self._empty: dict[int, float] = {}
         """When files with nothing in them were found first: a daemon may still write to them."""
         self.again = False
@@ -76,11 +68,12 @@ class Away:
         if mark.offset == 0 and not mark.length:
             return
         for _ in range(_TRIES):
-            copy = find_copy(siblings(self._trail.path), mark, self._taken)
+            copy = find_copy(siblings(self._trail.path), mark, self._beside.taken)
             if copy is None:
                 break
             if self._read_on(copy, mark.offset, now):
-                self._last = copy.identity
+                if key == self._trail.key or file.identity == self._last:
+                    self._last = copy.identity
                 return
         self._trail.finish(file, key, now)
         self._trail.warn(
@@ -94,7 +87,7 @@ class Away:
         if mark.over:
             return
         beside = list(siblings(self._trail.path))
-        found = find_moved(beside, mark) or find_copy(beside, mark, self._taken)
+        found = find_moved(beside, mark) or find_copy(beside, mark, self._beside.taken)
         if found is None:
             if mark.before:  # else it was journaled when nobody noted which files were over
                 self._trail.warn(f"{_GONE_AWAY} {mark.offset} is gone; {_UNKNOWN}", mark)
@@ -110,7 +103,7 @@ class Away:
             return  # it was empty: whatever it became is found among the unseen
         for _ in range(_TRIES):
             found = list(siblings(self._trail.path))
-            rest = find_moved(found, mark) or find_copy(found, mark, self._taken)
+            rest = find_moved(found, mark) or find_copy(found, mark, self._beside.taken)
             if rest is None:
                 break
             if self._read_on(rest, mark.offset, now):
@@ -118,18 +111,25 @@ class Away:
                 return
         self._trail.warn(f"the file that was read up to byte {mark.offset} is gone; {_UNKNOWN}")
 
+    def settle(self) -> None:
+        """What lies beside the path now and was not taken is older than what is followed."""
+        self._beside.settle()
+
     def find_unseen(self, last: Mark, current: TailedFile | None, now: float) -> None:
         """Read files that were at the path between two looks, after the one that was seen there last."""
-        self.again = False
-        found = [(sibling, self._met(sibling, last, current)) for sibling in siblings(self._trail.path)]
-        inodes = {sibling.inode for sibling, _ in found}
-        # The next file with an inode that is not there any more is another.
-        self._older = {inode: mark for inode, mark in self._older.items() if inode in inodes}
+        self.again = self._beside.again = False
+        found = [
+            (sibling, self._beside.met(sibling, last, current, self._last))
+            for sibling in siblings(self._trail.path)
+        ]
+        self._beside.forget_all_but({sibling.inode for sibling, _ in found})
         empty = {
             sibling.inode for sibling, _ in found if sibling.modified >= last.modified and not sibling.size
         }
         self._empty = {inode: self._empty.get(inode, now) for inode in empty}
-        self.again |= any(now - since < PARTING_SECONDS for since in self._empty.values())
+        self.again |= self._beside.again or any(
+            now - since < PARTING_SECONDS for since in self._empty.values()
+        )
         unseen = unseen_since(last, found)
         for sibling in unseen.newer:
             self._read_on(sibling, 0, now)
@@ -145,66 +145,6 @@ class Away:
                 " and perhaps others after it that were never seen",
                 last,
             )
-
-    def settle_older(self) -> None:
-        """What lies beside the path now and was not taken is older than what is followed."""
-        for sibling in siblings(self._trail.path):
-            if sibling.number and sibling.size and self._trail.around.followed(sibling.identity) is None:
-                try:
-                    with opened(sibling.path) as fd:
-                        mark = Mark.at_end(fd)
-                except OSError:
-                    continue
-                self._older[mark.inode] = mark
-
-    def _met(self, sibling: Sibling, last: Mark, current: TailedFile | None) -> Met:
-        around = self._trail.around
-        if not sibling.number or not sibling.size or (current and current.identity == sibling.identity):
-            return Met.OTHER
-        if around.followed(sibling.identity):
-            return Met.LAST if sibling.identity == self._last else Met.READ
-        try:
-            with opened(sibling.path) as fd:
-                if self._is_older(sibling, fd):
-                    return Met.OTHER
-                if self._was_read(sibling, fd) or any(holds(file.fd, fd) for file in self.files):
-                    return Met.READ
-                # All that was read of short files may be the banner with which every one of them begins.
-                if last.offset > HEAD_BYTES and last.telling and last.fits(fd):
-                    return Met.READ
-                if current is not None and self._is_copy(current, fd):
-                    return Met.OTHER
-        except FileNotFoundError:
-            self.again = True
-            return Met.OTHER
-        except OSError:
-            pass  # said when it is to be read
-        return Met.NEW
-
-    @staticmethod
-    def _is_copy(current: TailedFile, fd: int) -> bool:
-        mark = current.mark()
-        return (mark.offset > HEAD_BYTES and mark.telling and mark.fits(fd)) or holds(current.fd, fd)
-
-    def _is_older(self, sibling: Sibling, fd: int) -> bool:
-        old = self._older.get(sibling.inode)
-        return old is not None and old.device == sibling.device and old.fits(fd)
-
-    def _was_read(self, sibling: Sibling, fd: int) -> bool:
-        if any(parked.mark.inode == sibling.inode and parked.mark.fits(fd) for parked in self._parked):
-            return True
-        mark = self._trail.around.known.of_file(fd)
-        # Few bytes may begin another file that got the same inode; then the time tells them apart.
-        return mark is not None and (mark.telling or (mark.offset > 0 and mark.modified == sibling.modified))
-
-    def _taken(self, sibling: Sibling) -> bool:
-        if self._trail.around.followed(sibling.identity):
-            return True
-        try:
-            with opened(sibling.path) as fd:
-                return self._is_older(sibling, fd) or self._was_read(sibling, fd)
-        except OSError:
-            return False
 
     def _read_on(self, sibling: Sibling, offset: int, now: float) -> bool:
         """Read a file beside the path from ``offset``, or from further on where that is known.

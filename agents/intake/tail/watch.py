@@ -11,6 +11,7 @@ from tabard.agents.intake.tail.assemble import Style
 from tabard.agents.intake.tail.away import Away
 from tabard.agents.intake.tail.file import TailedFile, Truncated, line_start, unreadable_kind
 from tabard.agents.intake.tail.marks import Mark, read_head
+from tabard.agents.intake.tail.search import Search
 from tabard.agents.intake.tail.siblings import open_regular
 from tabard.agents.intake.tail.trail import Surroundings, Trail
 
@@ -26,8 +27,6 @@ COPY_SECONDS: Final = 60.0
 """How long a new file that begins like one beside it may be the copy from which that one is going to be emptied."""
 KEEP_SECONDS: Final = 600.0
 """How often a mark is renewed in the journal while nothing is read."""
-_SEARCHES: Final = 2
-"""Looks beside the path after something happened to it: a name may change while the first is going on."""
 _LONGEST_PATH: Final = 1_000
 
 
@@ -46,9 +45,7 @@ class Watch:
         self._begin_late = surroundings.starting and surroundings.known.none
         self._seen = now
         self._resumed = False
-        self._last: Mark | None = None
-        self._searches = 0
-        self._directory = 0
+        self._search = Search()
         self._current: TailedFile | None = None
         self._certain = False
         """Whether the current file is known to be no copy of another, and may be read."""
@@ -113,7 +110,7 @@ class Watch:
             self._resumed = True
             self._resume(now)
         try:
-            self._search(now)
+            self._look_beside(now)
             # A file that was moved away is read to its end before the one that took its place.
             behind = self._away.read(now) or self._read_current(now)
         except OSError as error:
@@ -167,46 +164,31 @@ class Watch:
         ):
             file.close()  # it is read, or will be, by the path that it is from
             return
-        self._last = file.mark()
-        self._searches = _SEARCHES
+        self._search.after(file.mark())
         self._away.take(file, now)
 
     def _say(self, state: str, why: str = "") -> None:
         self.state, self.why = state, why
 
-    def _search(self, now: float) -> None:
+    def _look_beside(self, now: float) -> None:
         """Look for files that were at the path and went away again before they were seen."""
-        last, current = self._last, self._current
-        if current is None and last is not None and not self._searches:
-            try:
-                changed = os.stat(os.path.dirname(self.path) or ".").st_mtime_ns
-            except OSError:
-                return
-            if changed != self._directory:
-                self._directory, self._searches = changed, _SEARCHES
-        if current is not None and not self._searches and not current.telling and current.changed():
-            # Few bytes do not tell whether it was emptied meanwhile, perhaps twice; a file beside it does.
-            last = self._last = current.mark()
-            self._searches = 1
-        if last is None or not self._searches:
+        last = self._search.due(self.path, self._current)
+        if last is None:
             return
-        if current is not None:
+        if self._current is not None:
             try:
-                current.check()
+                self._current.check()
             except Truncated:
-                self._emptied(current, now)
-        self._searches -= 1
+                self._emptied(self._current, now)
         self._away.find_unseen(last, self._current, now)
-        if self._away.again:
-            self._searches = max(self._searches, 1)
+        self._search.done(again=self._away.again)
 
     def _emptied(self, file: TailedFile, now: float) -> None:
         """What is there is read from its beginning, after what was not read of it before."""
-        self._last = file.mark()
+        self._search.after(file.mark())
         self._away.save_rest(file, self._trail.key, now)
         self._current = file.anew(now)
         self._around.keep(self._trail.key, self._current.mark())
-        self._searches = _SEARCHES
 
     # --- opening ---
 
@@ -230,7 +212,7 @@ class Watch:
             os.close(fd)
             return looked
         self._say(READING)
-        self._searches = _SEARCHES
+        self._search.start()
         self._around.known.forget(file.identity[1])
         self._around.keep(self._trail.key, file.mark())
         return True
@@ -268,17 +250,18 @@ class Watch:
             self._away.resume(mark, now)
         last = known.of_path(self.shown)
         if last is not None:
-            self._last = last
+            self._search.after(last)
             goes_on = current is not None and current.identity[1] == last.inode and _fits(last, current)
             done = last.over or any(mark.over and mark[1:5] == last[1:5] for mark in marks)
             if not goes_on and not done:
                 self._away.find_rest(last, now)
                 if current is None:
                     self._around.keep(self._trail.key, last._replace(over=True))
-            self._searches = 0 if goes_on and last.telling else _SEARCHES
-            if self._searches:
+            if goes_on and last.telling:
+                self._search.stop()
+            else:
                 self._away.find_unseen(last, current, now)
-        self._away.settle_older()
+        self._away.settle()
 
     # --- reading ---
 
@@ -325,8 +308,8 @@ class Watch:
             self._around.known.leave(self.shown, self._current.mark())
             self._trail.close(self._current)
             self._current = None
-        elif self._last is not None:
-            self._around.known.leave(self.shown, self._last)
+        elif self._search.last is not None:
+            self._around.known.leave(self.shown, self._search.last)
         self._away.close()
 
     def close(self) -> None:
