@@ -22,6 +22,8 @@ COMMANDS: Final = {
     "sink": Entry("tabard.ops.cli.sink:sink", "Look at the sinks that records go to."),
     "store": Entry("tabard.ops.cli.store:store", "Look after the store."),
     "check": Entry("tabard.ops.cli.check:check", "Validate the settings and look for contradictions."),
+    "versions": Entry("tabard.ops.cli.versions:versions", "Show which version of which service runs where, and what changed when."),
+    "config": Entry("tabard.ops.cli.config:config", "Look at the configurations of services, and at the stages they run in."),
     "settings": Entry("tabard.ops.cli.settings:settings", "Show every setting and where its value comes from."),
     "log": Entry("tabard.ops.cli.log:log", "Hand lines from standard input, or one message, to the agent."),
     "mail": Entry("tabard.ops.cli.mail:mail", "Send mail, and look after the queue it waits in."),

@@ -88,3 +88,11 @@ def cron_option(function: _F) -> _F:
 def once_option(function: _F) -> _F:
     """``--once``: passes ``once``."""
     return click.option("--once", is_flag=True, help="Do what there is to do now, then end.")(function)
+
+
+def place_options(function: _F) -> _F:
+    """``--service``, ``--stage`` and ``--node`` as filters: passes ``service``, ``stage`` and ``node``, or None."""
+    by_node = click.option("--node", metavar="NAME", help="Only what runs on this node.")
+    by_stage = click.option("--stage", metavar="NAME", help="Only what runs in this stage.")
+    by_service = click.option("--service", metavar="NAME", help="Only this service.")
+    return by_service(by_stage(by_node(function)))
