@@ -124,3 +124,19 @@ def test_a_sync_that_failed_is_tried_again(loop: Loop) -> None:
     while journal.synced == 0:
         loop.turn(2.0)
     syncer.close()
+
+
+def test_a_journal_that_cannot_be_synced_keeps_no_other_from_it(loop: Loop) -> None:
+    """Each has its own disk and its own trouble."""
+
+    class Broken(Journal):
+        def sync_job(self) -> Job | None:
+            raise JournalError("a segment cannot be written again")
+
+    sound = Journal()
+    sound.ready.set()
+    syncer = Syncer(loop, [cast(Any, Broken()), cast(Any, sound)], 0.0, lambda: None)
+    sound.write()
+    syncer.request()
+    syncer.close()
+    assert sound.synced == 1

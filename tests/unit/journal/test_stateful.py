@@ -178,6 +178,22 @@ class JournalMachine(RuleBasedStateMachine):
             frames = [piece for piece in walk(image, 8) if isinstance(piece, Found)]
             note(f"flip in {path} at {at}, frames at {[piece.offset for piece in frames]}")
 
+    @precondition(lambda self: self.job is None and not self.flips)
+    @rule(share=st.floats(0, 1))
+    def cut(self, share: float) -> None:
+        """Somebody cuts the newest segment while no process runs: what sinks were shown is there, or in a gap."""
+        self.crash(power=False)
+        path = self.rig.files()[-1]
+        image = self.rig.disk.get(path)
+        self.rig.disk.put(path, image[: int(len(image) * share)])
+        self.rig.open()
+        kept = everything(self.rig.journal)
+        bodies = {batch.body for batch in kept}
+        gaps = [(b.header.epoch, b.header.first, b.header.last, "") for b in kept if b.header.kind == GAP]
+        for body in [body for body in self.promised if body not in bodies]:
+            assert body not in self.shown or any(self.inside(body, gap) for gap in gaps), "lost silently"
+            self.settle(body)
+
     # --- what must hold --------------------------------------------------------------------
 
     def crash(self, power: bool) -> None:
