@@ -79,7 +79,9 @@ class Sender:
                     proven.add((epoch, item))
                 elif verdict is Verdict.FOREIGN:
                     foreign.add(epoch)
-            self.cursors[epoch] = Ranges(item for item in ranges if (epoch, item) in proven)
+            # Of an epoch with two histories all is kept until the sink has heard of both, and says so.
+            ours = () if epoch in foreign else (item for item in ranges if (epoch, item) in proven)
+            self.cursors[epoch] = Ranges(ours)
         self._proven, self.foreign = proven, frozenset(foreign)
         self.settled = frozenset(span.epoch for span in list(spans.values())[:-1] if self._is_settled(span))
 

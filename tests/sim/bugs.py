@@ -292,7 +292,7 @@ def _() -> Iterator[None]:
         yield
 
 
-@_bug("a fork is not told", "restore host", seeds=60)
+@_bug("a fork is not told", "restore journal", seeds=60)
 def _() -> Iterator[None]:
     fork = Intake._fork
 
@@ -306,7 +306,7 @@ def _() -> Iterator[None]:
         yield
 
 
-@_bug("a doubt names no epoch", "restore journal", "power cut", fsync=2.0)
+@_bug("a doubt names no epoch", "power cut", fsync=2.0)
 def _() -> Iterator[None]:
     doubt = intake_module._doubt
 

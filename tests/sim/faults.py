@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -135,6 +136,26 @@ def _disk_read_only(world: World) -> None:
         node.database.refuse(refusing=False)
 
     world.after(0.1, 10.0, back)
+
+
+@_fault("disk errors")
+def _disk_errors(world: World) -> None:
+    """Syncs and changes of names fail now and then; what a failed sync dropped is not in the page cache any more."""
+    disk = _node(world).disk
+    for _ in range(world.rng.randint(1, 4)):
+        disk.fail(
+            world.rng.choice(("sync", "syncdir", "rename", "unlink", "create")),
+            after=world.rng.randint(0, 20),
+            times=world.rng.randint(1, 3),
+        )
+
+
+@_fault("no descriptor left")
+def _no_descriptor(world: World) -> None:
+    disk = _node(world).disk
+    for operation in ("open", "create"):
+        disk.fail(operation, errno.EMFILE, times=world.rng.randint(1, 6))
+    world.after(0.1, 5.0, disk.heal)
 
 
 @_fault("clock jump")

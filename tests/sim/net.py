@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Final
 
 from tabard.brokers.forwarder import Forwarder
 from tests.sim.clock import Time
@@ -11,8 +12,12 @@ from tests.sim.clock import Time
 Deliver = Callable[[list[bytes]], None]
 
 
+LATEST: Final = 3.0
+"""Seconds by which a message that strays may be late."""
+
+
 class Link:
-    """One direction of one connection: in order, bounded, lossy."""
+    """One direction of one connection: in order, bounded, lossy; of what strays a copy comes later, or only that."""
 
     def __init__(
         self,
@@ -23,12 +28,14 @@ class Link:
         capacity: int,
         loss: float,
         rate: float = float("inf"),
+        stray: float = 0.0,
     ) -> None:
         self._time = time
         self._rng = rng
         self._deliver = deliver
         self._capacity = capacity
         self._loss = loss
+        self._stray = stray
         self._pause = 1.0 / rate
         self._queued = 0
         self._last = 0.0
@@ -40,6 +47,10 @@ class Link:
         if self.cut or self._queued >= self._capacity or self._rng.random() < self._loss:
             self.dropped += 1
             return
+        if self._stray and self._rng.random() < self._stray:
+            self._time.at(self._time.now + self._rng.uniform(0.0, LATEST), self._come_late, list(frames))
+            if self._rng.random() < 0.5:
+                return
         self._queued += 1
         self._last = max(self._last + self._pause, self._time.now + self._rng.uniform(0.0005, 0.02))
         self._time.at(self._last, self._arrive, frames)
@@ -47,7 +58,11 @@ class Link:
     def heal(self) -> None:
         """Lose nothing any more, but for want of room."""
         self.cut = False
-        self._loss = 0.0
+        self._loss = self._stray = 0.0
+
+    def _come_late(self, frames: list[bytes]) -> None:
+        if not self.cut:
+            self._deliver(frames)
 
     def _arrive(self, frames: list[bytes]) -> None:
         self._queued -= 1

@@ -25,6 +25,8 @@ class Plan:
     """Most records of a batch."""
     loss: float = 0.0
     """Share of messages that each link loses."""
+    stray: float = 0.0
+    """Share of messages that each downward link brings twice, late, or both."""
     capacity: int = 500
     """Messages that a link holds."""
     rate: float = float("inf")
@@ -60,6 +62,7 @@ class Plan:
             segment=rng.choice((2048, 8192)),
             keep_acked=rng.choice((0, 8192)),
             outbox=rng.choice((8 * 1024, PLENTY)),
+            stray=rng.choice((0.0, 0.0, 0.3)),
         )
 
     @property

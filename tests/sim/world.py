@@ -52,7 +52,7 @@ class World:
         outbox = Limits(bytes=plan.outbox, keep_acked=plan.keep_acked)
         up = self._link(lowest.up).send
         node = SimNode(self.time, self.rng, name, "lab", up, limits, outbox, plan)
-        lowest.down_links[f"d/lab/{name}/"] = self._link(node.receive)
+        lowest.down_links[f"d/lab/{name}/"] = self._link(node.receive, stray=plan.stray)
         return node
 
     def _recorder(self, name: str) -> SimRecorder:
@@ -61,9 +61,13 @@ class World:
         top.up_links[f"u/{name}/"] = self._link(recorder.receive, self.plan.rate)
         return recorder
 
-    def _link(self, deliver: Callable[[list[bytes]], None], rate: float = float("inf")) -> Link:
+    def _link(
+        self, deliver: Callable[[list[bytes]], None], rate: float = float("inf"), stray: float = 0.0
+    ) -> Link:
         plan = self.plan
-        link = Link(self.time, self.rng, deliver, capacity=plan.capacity, loss=plan.loss, rate=rate)
+        link = Link(
+            self.time, self.rng, deliver, capacity=plan.capacity, loss=plan.loss, rate=rate, stray=stray
+        )
         self.links.append(link)
         return link
 
