@@ -70,9 +70,10 @@ def serve(
     does not end by itself), and what to call when it is ready; it may return another exit code than 0. Raises
     TabardError when it cannot run.
     """
-    # Until the role's own loop has them, SIGTERM ends the process in order too, with what is open closed and with 0,
-    # and SIGHUP does not end it.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(exits.DONE))
+    # Until the role's own loop has them, SIGTERM and Ctrl-C end the process in order too, with what is open closed and
+    # with 0, and SIGHUP does not end it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: sys.exit(exits.DONE))
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     ready = follow_parent()
     if idle is not None and not once:

@@ -219,6 +219,17 @@ def test_sighup_while_a_role_starts_does_not_end_it(home: Path, role: str) -> No
         assert started.rest() == exits.DONE
 
 
+@pytest.mark.parametrize("role", ["agent", "broker", "recorder", "herald"])
+def test_ctrl_c_is_how_a_role_ends(home: Path, role: str) -> None:
+    """With 0, as the reference says, also when it comes as soon as the role is there."""
+    with Started(home, role, "--set", f"herald.port={free_port()}") as started:
+        status = home / "run" / f"{'broker.b1' if role == 'broker' else role}.json"
+        while not status.exists():
+            assert started.process.poll() is None, started.rest()
+        started.signal(signal.SIGINT)
+        assert (started.rest(), started.said) == (exits.DONE, "")
+
+
 def test_herald_answers_by_the_settings_read_last(home: Path) -> None:
     """Page size and time zone hold from the reload on, and it stays the same process."""
     port = free_port()
