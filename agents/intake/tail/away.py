@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Final
 
 from tabard.agents.intake.tail.beside import Beside, Parked
 from tabard.agents.intake.tail.file import TailedFile, Truncated, unreadable_kind
-from tabard.agents.intake.tail.marks import Mark, read_head
+from tabard.agents.intake.tail.marks import Mark, digest_of, read_head
 from tabard.agents.intake.tail.siblings import Sibling, find_copy, find_moved, open_regular, siblings
 from tabard.agents.intake.tail.trail import Trail
-from tabard.agents.intake.tail.unseen import unseen_since
+from tabard.agents.intake.tail.unseen import Met, unseen_since
 
 PARTING_SECONDS: Final = 60.0
 """How long a file that was moved away or deleted has to be quiet before it is let go of."""
@@ -123,17 +124,13 @@ class Away:
             for sibling in siblings(self._trail.path)
         ]
         self._beside.forget_all_but({sibling.inode for sibling, _ in found})
-        empty = {
-            sibling.inode for sibling, _ in found if sibling.modified >= last.modified and not sibling.size
-        }
-        self._empty = {inode: self._empty.get(inode, now) for inode in empty}
-        self.again |= self._beside.again or any(
-            now - since < PARTING_SECONDS for since in self._empty.values()
-        )
+        filled = self._fill(found, last, now)
+        waiting = any(now - since < PARTING_SECONDS for since in self._empty.values())
+        self.again |= self._beside.again or waiting
         unseen = unseen_since(last, found)
-        for sibling in unseen.newer:
+        for sibling in dict.fromkeys([*filled, *unseen.newer]):
             self._read_on(sibling, 0, now)
-        for sibling in unseen.doubtful:
+        for sibling in [sibling for sibling in unseen.doubtful if sibling not in filled]:
             name = os.path.basename(os.fsencode(sibling.path)).decode("utf-8", "backslashreplace")
             self._trail.warn(
                 f"{name} was never read and perhaps rotated lately, though its time says it is older; it is left out",
@@ -145,6 +142,24 @@ class Away:
                 " and perhaps others after it that were never seen",
                 last,
             )
+
+    def _fill(self, found: Sequence[tuple[Sibling, Met]], last: Mark, now: float) -> list[Sibling]:
+        """Those of the files ``found`` that were empty, and are not any more: a daemon still wrote to them."""
+        empty = {
+            sibling.inode: sibling
+            for sibling, _ in found
+            if sibling.number
+            and not sibling.size
+            and (sibling.modified >= last.modified or sibling.inode in self._empty)
+            and self._trail.around.followed(sibling.identity) is None
+        }
+        filled = [sibling for sibling, met in found if met is Met.NEW and sibling.inode in self._empty]
+        for inode in empty.keys() - self._empty.keys():
+            # So that it is known to be newer after a restart, too.
+            mark = Mark(*empty[inode].identity, 0, 0, digest_of(b""), empty[inode].modified)
+            self._trail.around.keep(self._trail.away_key(mark), mark)
+        self._empty = {inode: self._empty.get(inode, now) for inode in empty}
+        return filled
 
     def _read_on(self, sibling: Sibling, offset: int, now: float) -> bool:
         """Read a file beside the path from ``offset``, or from further on where that is known.
