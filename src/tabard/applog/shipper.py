@@ -183,22 +183,22 @@ class Shipper:
             delivery.step(time.monotonic(), LINGER)
             self._answer_marks(delivery)
         elif delivery.safe and delivery.delivered:
-            self._sleep(IDLE)
-            if not self.queue:
+            if not self._sleep(IDLE):
                 delivery.rest()
         else:
             self._sleep(max(delivery.next_try - now, LINGER))
 
-    def _sleep(self, seconds: float) -> None:
-        """Sleep until a record comes; then wait for its company."""
-        self.asleep = True
+    def _sleep(self, seconds: float) -> bool:
+        """Sleep until a record comes, and then wait for its company; False when none came."""
+        self.asleep = woken = True
         if not self.queue and not self._ended:
-            self._bell.acquire(timeout=seconds)
+            woken = self._bell.acquire(timeout=seconds)
         else:
             self._bell.acquire(blocking=False)
         self.asleep = False
         if self.queue and not self._ended and not self._marked():
             time.sleep(LINGER)
+        return woken
 
     def _marked(self) -> bool:
         """Whether somebody waits for the newest record."""

@@ -383,3 +383,42 @@ def test_names_that_are_no_file_names_are_made_into_some(home: Home) -> None:
     handler.close()
     assert [path.parent for path in home.log.iterdir()] == [home.log]
     assert [path.parent for path in home.spool.iterdir()] == [home.spool]
+
+
+def test_a_connection_is_kept_from_one_record_to_the_next(home: Home, handlers: Any) -> None:
+    """And let go of when there was none for long."""
+    home.ensure()
+    listener = Listener(home.socket("intake.sock"))
+    try:
+        handler = handlers()
+        log = speaking(handler)
+        for number in range(30):
+            log.info("%d", number)
+            assert handler.wait(30)
+            assert handler.state()["connected"]
+        listener.wait_for(30)
+        assert len(listener._connections) == 1
+    finally:
+        listener.close()
+
+
+def test_a_connection_is_let_go_when_nothing_was_logged_for_long(
+    home: Home, handlers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next record opens another."""
+    monkeypatch.setattr(shipper, "IDLE", 0.01)
+    home.ensure()
+    listener = Listener(home.socket("intake.sock"))
+    try:
+        handler = handlers()
+        log = speaking(handler)
+        for number in range(3):
+            log.info("%d", number)
+            assert handler.wait(30)
+            while handler.state()["connected"]:
+                os.sched_yield()
+        assert [record[MESSAGE] for record in listener.wait_for(3)] == ["0", "1", "2"]
+        assert len(listener._connections) == 3
+        assert len(listener.sources) == 1
+    finally:
+        listener.close()
