@@ -47,6 +47,10 @@ BENCHES: Final = {
         "tabard.ops.bench.agent",
         "memory and CPU of an agent among 300 processes, its start, and a cron check that finds it running",
     ),
+    "intake": Bench(
+        "tabard.ops.bench.intake",
+        "records a second of SocketHandler, syslog and the agent's socket, beside decoding alone and rsyslog",
+    ),
     "logging": Bench(
         "tabard.ops.bench.logging",
         "the cost of a logging call for the application, beside NullHandler, SocketHandler and QueueHandler",

@@ -207,17 +207,17 @@ def test_a_burst_of_five_thousand_through_the_stdlib_s_handler(home: Path) -> No
 def test_status_shows_addresses_clients_counts_and_faults(home: Path, tmp_path: Path) -> None:
     """And a hostile pickle has done nothing."""
     address, path = free_address(), str(tmp_path / "log")
-    with agent(home, socket_handler=address, syslog_datagram=path):
-        with (
-            socket.create_connection(place_of(address)) as good,
-            socket.create_connection(place_of(address)) as bad,
-        ):
-            good.sendall(framed(record_pickle(attributes(msg="hello"))))
-            bad.sendall(framed(HOSTILE % os.fsencode(tmp_path / "touched")))
-            bad.settimeout(PATIENCE)
-            assert bad.recv(1) == b""
-            wait_until(lambda: said(home)["counters"].get("socket_handler hostile") == 1, "it is not counted")
-            found = report(home)
+    with (
+        agent(home, socket_handler=address, syslog_datagram=path),
+        socket.create_connection(place_of(address)) as good,
+        socket.create_connection(place_of(address)) as bad,
+    ):
+        good.sendall(framed(record_pickle(attributes(msg="hello"))))
+        bad.sendall(framed(HOSTILE % os.fsencode(tmp_path / "touched")))
+        bad.settimeout(PATIENCE)
+        assert bad.recv(1) == b""
+        wait_until(lambda: said(home)["counters"].get("socket_handler hostile") == 1, "it is not counted")
+        found = report(home)
     assert not (tmp_path / "touched").exists()
     assert {f"socket_handler tcp {address}", f"syslog_datagram {path}"} <= set(found["intakes"])
     handler, datagram = found["bridge"]

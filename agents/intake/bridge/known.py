@@ -59,11 +59,13 @@ class ClientLayouts:
 
     def read(self, data: bytes, start: int, end: int) -> Record | None:
         """The log record of the pickle in ``data[start:end]``; None when it is not of a known form."""
-        for position, layout in enumerate(self._own):
+        own = self._own
+        if own and (record := own[0].read(data, start, end)) is not None:
+            return record
+        for position, layout in enumerate(own[1:], 1):
             record = layout.read(data, start, end)
             if record is not None:
-                if position:
-                    self._own.insert(0, self._own.pop(position))
+                own.insert(0, own.pop(position))
                 return record
         return None
 

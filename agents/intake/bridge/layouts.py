@@ -35,8 +35,9 @@ LONGEST: Final = 255
 """Bytes of a text that is matched; those of message, trace and stack are cut out by their length instead."""
 _CUT: Final = ("msg", "exc_text", "stack_info")
 _SEVERITIES: Final[dict[bytes, int]] = {}
+_WHOLES: Final[dict[bytes, int]] = {}
 _U4: Final = struct.Struct("<I").unpack_from
-_F8: Final = struct.Struct(">d").unpack
+_F8: Final = struct.Struct(">d").unpack_from
 
 Record = tuple[Any, ...]
 _Get = Callable[[Any], Any]
@@ -146,7 +147,12 @@ class Layout:
         self._record: _Get = itemgetter(*(found.get(field, slots[None]) for field in LOG_FIELDS))
         self._line = self._numbers.get("lineno") if "line" in found else None
         self._process = self._numbers.get("process") if "process" in found else None
-        self._only_usual = len(self._usual) == len(self._extra)
+        # Most records say nothing unusual, which is seen at once.
+        self._only_usual = 0 < len(self._usual) == len(self._extra)
+        if self._only_usual:
+            self._usual_texts: _Get = itemgetter(*(place for place, _ in self._usual))
+            values = tuple(usual for _, usual in self._usual)
+            self._usual_values: Any = values if len(values) > 1 else values[0]
         self._created, self._level = self._numbers["created"], self._numbers["levelno"]
 
     # --- reading ---------------------------------------------------------------------------
@@ -185,7 +191,7 @@ class Layout:
         return self._made(texts, groups)
 
     def _made(self, texts: list[str], groups: tuple[bytes, ...]) -> Record | None:
-        (created,) = _F8(groups[self._created][1:])
+        (created,) = _F8(groups[self._created], 1)
         if not 0 <= created <= _LATEST:
             return None
         level = groups[self._level]
@@ -195,9 +201,7 @@ class Layout:
             if severity is None:
                 return None
         attributes = None
-        if self._extra and not (
-            self._only_usual and all(texts[place] == usual for place, usual in self._usual)
-        ):
+        if self._extra and not (self._only_usual and self._usual_texts(texts) == self._usual_values):
             attributes = self._attributes(texts, groups)
         exception = stack = None
         if len(self._cuts) > 1:
@@ -205,8 +209,8 @@ class Layout:
         values = (
             nanoseconds(created),
             severity,
-            None if self._line is None else _whole(groups[self._line]),
-            None if self._process is None else _whole(groups[self._process]),
+            None if self._line is None else _known(groups[self._line]),
+            None if self._process is None else _known(groups[self._process]),
             exception,
             stack,
             attributes,
@@ -242,11 +246,21 @@ def _whole(raw: bytes) -> int:
     return int.from_bytes(raw[1:], "little", signed=len(raw) == 5)
 
 
+def _known(raw: bytes) -> int:
+    """The same, remembered: a program has few lines that log, and few processes."""
+    number = _WHOLES.get(raw)
+    if number is None:
+        if len(_WHOLES) > 4_096:
+            _WHOLES.clear()
+        number = _WHOLES[raw] = _whole(raw)
+    return number
+
+
 def _value(kind: str, raw: bytes) -> Any:
     if kind == WHOLE:
         return _whole(raw)
     if kind == FLOAT:
-        return _F8(raw[1:])[0]
+        return float(_F8(raw, 1)[0])
     return raw in {b"\x88", b"I01\n"} if kind == FLAG else int(raw[1:].rstrip(b"L\n"))
 
 

@@ -96,6 +96,25 @@ def test_agent_measures_what_it_costs_its_host(place: Path) -> None:
     assert set(found["aims"]) == {"memory (PSS)", "CPU", "cron check"}
 
 
+def test_intake_measures_every_way_in_beside_decoding_alone(place: Path) -> None:
+    """Rates, shares and CPU of each; nothing was lost where nothing may be, which it checks."""
+    found = _run(place, "intake", "--records", "3000", "--rounds", "1")
+    assert found["bench"] == "intake"
+    results = found["results"]
+    ways = {
+        "own_socket", "socket_handler", "syslog_tcp", "syslog_tcp_lines", "syslog_stream", "syslog_datagram",
+        "syslog_udp",
+    }  # fmt: skip
+    assert set(results["records_per_second"]) == ways
+    assert all(value > 0 for value in results["records_per_second"].values())
+    assert set(results["decoding_alone_records_per_second"]) == {"pickle", "counted", "lines"}
+    assert results["ratio_to_decoding_alone"]["socket_handler"] > 0
+    assert ("rsyslog" in results) != ("rsyslog_tcp_to_file_records_per_second" in results)
+    assert set(found["aims"]) == {
+        "socket_handler", "socket_handler / decoding alone", "syslog_tcp", "syslog_tcp / decoding alone",
+    }  # fmt: skip
+
+
 def test_logging_measures_a_call_beside_the_handlers_of_python(place: Path) -> None:
     """Every handler in every way of calling, with the background's own CPU; nothing was lost, which it checks."""
     found = _run(place, "logging", "--records", "100", "--rounds", "1")
