@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from tabard.clock import Clock
 from tabard.consumers.store.read import Reader
 from tabard.errors import StoreError
-from tabard.web import api, logs, nodes, status
+from tabard.web import api, logs, nodes, status, versions
 from tabard.web.home import Look
 from tabard.web.security import protect
 from tabard.web.site import EXTENSION, Site, page, page_args
@@ -50,7 +50,7 @@ def create_app(
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(FILTERS)
     protect(app, hosts)
-    for room in (logs, nodes, status, api):
+    for room in (logs, nodes, versions, status, api):
         app.register_blueprint(room.blueprint)
     app.register_error_handler(HTTPException, _wrong_request)
     app.register_error_handler(StoreError, _no_store)

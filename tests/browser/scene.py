@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import random
 from pathlib import Path
@@ -79,9 +81,47 @@ def fill(path: Path, now: int = NOW, count: int = 1500, hours: float = 24) -> Se
         [record(time=now - 40 * SECOND, severity=17, level="ERROR", service="shop-web", message=HOSTILE)],
         node="web2",
     )
+    _versions(seeder, now)
     _beacons(seeder, now)
     _host(seeder, rng, now)
     return seeder
+
+
+def _versions(seeder: Seeder, now: int) -> None:
+    """Three services on their way through the stages, one of them half rolled out."""
+    hour = 60 * MINUTE
+    told = (
+        ("web2", "TESTING", "shop-api", "4.2.0", 90), ("web2", "TESTING", "shop-api", "4.2.1", 30),
+        ("web2", "TESTING", "shop-api", "4.3.0", 2), ("edge1", "INTEGRATION", "shop-api", "4.2.1", 28),
+        ("web1", "PRODUCTION", "shop-api", "4.2.0", 80), ("web1", "PRODUCTION", "shop-api", "4.2.1", 6),
+        ("db1", "PRODUCTION", "shop-api", "4.2.0", 80), ("web1", "PRODUCTION", "backup-of-all-tables", "1.9", 700),
+        ("web2", "TESTING", "till", "2.0.0rc1", 5),
+    )  # fmt: skip
+    zones = {"web1": "hq", "web2": "hq", "db1": "hq/db", "edge1": "hq/dmz"}
+    for node, stage, service, version, hours in told:
+        values = {
+            "db.dsn": f"postgresql://shop:***@{stage.lower()}-database.example.org:5432/shop?sslmode=require",
+            "db.password": "********",
+            "global.logging": "DEBUG" if stage == "TESTING" else "INFO",
+            "orders.batch": "100" if version < "4.2.1" else "250",
+        }
+        said = {
+            "service": service,
+            "package": service,
+            "version": version,
+            "stage": stage,
+            "digest": hashlib.sha256(repr((service, values)).encode()).hexdigest()[:32],
+            "rule": "salted",
+            "values": values,
+            "secrets": {"db.password": hashlib.sha256(stage.encode()).hexdigest()[:16]},
+            "left_out": 0,
+        }
+        seeder.logs(
+            [record(time=now - hours * hour, logger="tabard.config", service=service, version=version,
+                    message=f"{service} {version} in {stage}: configuration {str(said['digest'])[:12]} at its start",
+                    attributes=json.dumps({"configuration": said}))],
+            node=node, zone=zones[node],
+        )  # fmt: skip
 
 
 def _beacons(seeder: Seeder, now: int) -> None:

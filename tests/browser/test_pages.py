@@ -17,6 +17,8 @@ PAGES = (
     "/nodes",
     "/nodes/web1",
     "/nodes/edge1",
+    "/versions",
+    "/versions?service=shop-api&left=TESTING&right=PRODUCTION&all=1",
     "/status",
 )
 
@@ -61,12 +63,16 @@ def test_a_page_fits_and_follows_the_theme(visit, address, viewport, scheme):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("address", ["/logs?n=500", "/nodes", "/status"])
+@pytest.mark.parametrize(
+    "address",
+    ["/logs?n=500", "/nodes", "/versions?service=shop-api&left=TESTING&right=PRODUCTION", "/status"],
+)
 def test_words_can_be_read(visit, address, scheme):
     """Levels, states, links, gaps and quiet text keep a contrast of 4.5 to 1 in both themes."""
     page = visit(address, color_scheme=scheme)
     found = page.evaluate(
-        CONTRASTS, ".level, .state, .soft, .d, td a, tr.gap strong, th, .exc, label, summary"
+        CONTRASTS,
+        ".level, .state, .soft, .d, td a, tr.gap strong, th, .exc, label, summary, .form strong, .promoted, .compared td",
     )
     assert found
     assert {kind: ratio for kind, ratio in found.items() if ratio < 4.5} == {}
