@@ -9,6 +9,8 @@ from itertools import pairwise
 from tabard.fsm.drawing.graph import Rows
 
 SWEEPS = 12
+"""Most sweeps; many slots get fewer, and none but the first saves much then."""
+_WORK = 60_000
 
 
 def arrange(rows: Rows) -> None:
@@ -16,7 +18,7 @@ def arrange(rows: Rows) -> None:
     above, below = rows.links()
     best = [list(row) for row in rows.rows]
     fewest = _crossings(best, below)
-    for sweep in range(SWEEPS):
+    for sweep in range(max(min(SWEEPS, _WORK // len(rows.slots)), 4)):
         if fewest == 0:
             break
         downward = sweep % 2 == 0

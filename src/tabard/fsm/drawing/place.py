@@ -13,6 +13,8 @@ BESIDE = 26.0
 BETWEEN = 26.0
 """Least room between two rows; lines bend there."""
 SWEEPS = 40
+"""Most sweeps; a picture of many parts gets fewer, so that it is drawn in seconds."""
+_WORK = 200_000
 _PORT = 26.0
 """Most room between two lines at the same side of a box."""
 
@@ -36,9 +38,10 @@ def _across(rows: Rows) -> None:
     above, below = rows.links()
     for row in rows.rows:
         _settle(rows, row, [0.0] * len(row), [1.0] * len(row))
-    for sweep in range(SWEEPS):
+    sweeps = max(min(SWEEPS, _WORK // len(rows.slots)), 8)
+    for sweep in range(sweeps):
         downward = sweep % 2 == 0
-        both = sweep >= SWEEPS // 2
+        both = sweep >= sweeps // 2
         for row in rows.rows if downward else reversed(rows.rows):
             wanted: list[float] = []
             weights: list[float] = []
