@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from logging.handlers import QueueHandler, QueueListener, SocketHandler
+from operator import attrgetter
 from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
@@ -81,8 +82,8 @@ def _measured(subjects: dict[str, Subject], rounds: int, calls: int, say: Say) -
             bursts[name].append(_timed(subjects[name], calls))
             flat[name].append(_timed(subjects[name], calls * FLAT_OUT))
             paced[name] += _one_by_one(subjects[name])
-    by_round = {name: _ratios(bursts, name, rounds) for name in names if name != _NULL}
-    flat_ratio = {name: median(_ratios(flat, name, rounds)) for name in by_round}
+    by_round = {name: _over(bursts[name], bursts[_NULL], _wall) for name in names if name != _NULL}
+    flat_ratio = {name: median(_over(flat[name], flat[_NULL], _wall)) for name in by_round}
     paced_median = {name: median(took) for name, took in paced.items()}
     paced_ratio = {name: paced_median[name] / paced_median[_NULL] for name in by_round}
     results = {
@@ -100,6 +101,12 @@ def _measured(subjects: dict[str, Subject], rounds: int, calls: int, say: Say) -
         "flat_out_thread_cpu_us": {name: median(cost.thread for cost in flat[name]) for name in names},
         "flat_out_process_cpu_us": {name: median(cost.process for cost in flat[name]) for name in names},
         "flat_out_ratio_to_null": flat_ratio,
+        "burst_thread_cpu_ratio_to_null": {
+            name: median(_over(bursts[name], bursts[_NULL], _thread)) for name in by_round
+        },
+        "flat_out_process_cpu_ratio_to_null": {
+            name: median(_over(flat[name], flat[_NULL], _process)) for name in by_round
+        },
     }
     aims = (
         Aim("call in a burst", median(by_round[_OURS]), "<=", MOST, "x NullHandler"),
@@ -175,9 +182,12 @@ def _one_by_one(subject: Subject) -> list[float]:
     return took
 
 
-def _ratios(costs: dict[str, list[Cost]], name: str, rounds: int) -> list[float]:
+_wall, _thread, _process = (attrgetter(name) for name in Cost._fields)
+
+
+def _over(costs: Sequence[Cost], floor: Sequence[Cost], of: Callable[[Cost], float]) -> list[float]:
     """Round by round: what slows a machine slows both of one round."""
-    return [costs[name][number].wall / costs[_NULL][number].wall for number in range(rounds)]
+    return [of(cost) / of(least) for cost, least in zip(costs, floor, strict=True)]
 
 
 def _percentile(values: Sequence[float], share: float) -> float:
