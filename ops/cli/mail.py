@@ -18,10 +18,10 @@ COMMANDS: Final = {
 mail: Final = Group(
     name="mail",
     table=COMMANDS,
-    help="Send mail, and look after the queue it waits in while the server is away.",
+    help="Send mail, and look after the queue it waits in.",
     examples=[
         ("tabard mail queue", "What waits, and why"),
-        ("* * * * *  tabard mail flush", "A cron line that hands over what applications left"),
+        ("tabard mail flush", "Hand over what applications left; a line for cron"),
         ("df -h | tabard mail send --subject 'Disks of web1'", "To the addresses of the stage"),
     ],
 )
