@@ -31,6 +31,8 @@ class Away:
         self._last: tuple[int, int] | None = None
         """The file that was at the path last, or the copy that is read in its stead."""
         self._beside = Beside(trail, self.files, self._parked)
+        self._gone: dict[Mark, str] = {}
+        """Files that are not beside the path, and what is said when no other path turns out to have them."""
         self._empty: dict[int, float] = {}
         """When files with nothing in them were found first: a daemon may still write to them."""
         self.again = False
@@ -77,6 +79,8 @@ class Away:
                     self._last = copy.identity
                 return
         self._trail.finish(file, key, now)
+        if not mark.offset and find_copy(siblings(self._trail.path), mark, lambda _copy: False) is not None:
+            return  # it is read whole already, under its own path
         self._trail.warn(
             f"it was emptied or written anew after byte {file.recorded} had been read, and no copy of it was found;"
             " what was written to it in between is not known",
@@ -91,8 +95,7 @@ class Away:
         found = find_moved(beside, mark) or find_copy(beside, mark, self._beside.taken)
         if found is None:
             if mark.before:  # else it was journaled when nobody noted which files were over
-                self._trail.warn(f"{_GONE_AWAY} {mark.offset} is gone; {_UNKNOWN}", mark)
-                self._over(mark)
+                self._gone[mark] = f"{_GONE_AWAY} {mark.offset} is gone; {_UNKNOWN}"
         elif found.size > mark.offset:
             self._read_on(found, mark.offset, now)
         else:
@@ -110,7 +113,7 @@ class Away:
             if self._read_on(rest, mark.offset, now):
                 self._last = rest.identity
                 return
-        self._trail.warn(f"the file that was read up to byte {mark.offset} is gone; {_UNKNOWN}")
+        self._gone[mark] = f"the file that was read up to byte {mark.offset} is gone; {_UNKNOWN}"
 
     def settle(self) -> None:
         """What lies beside the path now and was not taken is older than what is followed."""
@@ -213,6 +216,8 @@ class Away:
     def read(self, now: float) -> bool:
         """Read a chunk of the first that has more; True when one has."""
         self._unpark(now)
+        if self._gone and not self._trail.around.starting:
+            self._say_gone()
         # Reading one may let go of another.
         return any(self._read(file, now) for file in list(self.files) if file in self.files)
 
@@ -252,6 +257,13 @@ class Away:
         self._let_go(file, now)
         if not deleted:
             self._parked.append(Parked(file.mark(), file.touched + PARTING_SECONDS, file.size))
+
+    def _say_gone(self) -> None:
+        for mark, notice in self._gone.items():
+            if not self._trail.around.reads(mark):
+                self._trail.warn(notice, mark)
+            self._over(mark)
+        self._gone.clear()
 
     def _over(self, mark: Mark) -> None:
         self._trail.around.keep(self._trail.away_key(mark), mark._replace(over=True))

@@ -6,6 +6,7 @@ every file system, and rotation needs no special case.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -177,6 +178,15 @@ class Tailer:
             if any(file.identity == identity for file in watch.files()):
                 return watch
         return None
+
+    def reads(self, mark: Mark) -> bool:
+        """Whether the marked file itself is open, at whatever path."""
+        for watch in self._watches.values():
+            for file in watch.all_files():
+                with contextlib.suppress(OSError):
+                    if file.identity[1] == mark.inode and mark.fits(file.fd):
+                        return True
+        return False
 
     def original(self, path: str, fd: int) -> Watch | None:
         """The path in the same directory of whose file the open one may be a copy, or become one."""

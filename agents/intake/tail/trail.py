@@ -51,6 +51,9 @@ class Surroundings(Protocol):
     def followed(self, identity: tuple[int, int], /) -> Original | None:
         """The path under which the file with this device and inode is followed already."""
 
+    def reads(self, mark: Mark, /) -> bool:
+        """Whether the marked file itself is open, at whatever path."""
+
     def original(self, path: str, fd: int, /) -> Original | None:
         """The path beside ``path`` of whose file the open one may be a copy, or become one."""
 
