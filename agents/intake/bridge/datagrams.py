@@ -174,6 +174,7 @@ class DatagramIntake:
         if self._heard_of != self._gatherer.total and self._socket is not None:
             # The socket tells only with the next datagram, which may be long in coming.
             self._heard_of = self._gatherer.total
+            self._around.users.refresh()
             self._note_dropped(kernel_drops(self._socket))
         if not self._around.batcher.blocked:
             self._tell()

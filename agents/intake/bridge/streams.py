@@ -286,6 +286,7 @@ class StreamIntake:
     def _sweep_clients(self) -> None:
         now = self._loop.now()
         self._sweep = self._loop.call_at(now + _SWEEP_SECONDS, self._sweep_clients)
+        self._around.users.refresh()
         if self._around.batcher.blocked:
             return
         for client in list(self._clients):

@@ -14,7 +14,7 @@ from tabard.agents.intake.cutting import to_json
 from tabard.agents.intake.tail.parse import CLOCK, MONTH, MONTHS, SYSLOG_LEVELS, LineReader, severity_of
 from tabard.agents.intake.times import ISO as ANY_ISO
 from tabard.agents.intake.times import compose, from_iso, infer_year
-from tabard.records import LOG_INDEX, LOG_WIDTH
+from tabard.records import LOG_INDEX, LOG_WIDTH, TIME_MAX
 
 NO_SYSLOG: Final = to_json({"intake": "no syslog"})
 """The attributes of a message without a priority."""
@@ -104,7 +104,7 @@ class SyslogParser:
             text = ""
         elif text[:1] == _BOM:
             text = text[1:]
-        process = int(pid) if len(pid) <= 10 and pid.isdigit() else None
+        process = _number(pid)
         attributes: str | None
         named_host = None if host == "-" else host
         if structured is None and msgid == "-" and (process is not None or pid == "-"):
@@ -142,7 +142,7 @@ class SyslogParser:
     def _with_tag(
         self, priority: str, time: int, host: str | None, tag: str | None, pid: str | None, text: str
     ) -> Record | None:
-        process = int(pid) if pid is not None and len(pid) <= 10 and pid.isdigit() else None
+        process = None if pid is None else _number(pid)
         attributes = self._head(priority, host)
         if pid is not None and process is None:
             attributes = to_json(self._facts(priority, host) | {"procid": pid})
@@ -211,7 +211,8 @@ class SyslogParser:
         seconds = int(second)
         if base is None or seconds > 60:
             return None
-        return base + seconds * _SECOND + (int(fraction.ljust(9, "0")) if fraction else 0)
+        time = base + seconds * _SECOND + (int(fraction.ljust(9, "0")) if fraction else 0)
+        return time if time <= TIME_MAX else None
 
     def _dated(self, date: str) -> int | None:
         """Local time without a year, to the second. Remembered for a minute: years end, and clocks change."""
@@ -224,6 +225,11 @@ class SyslogParser:
         except KeyError:
             found = self._dates[date] = _date(date, now)
             return found
+
+
+def _number(pid: str) -> int | None:
+    """A process id; None for any other word."""
+    return int(pid) if len(pid) <= 10 and pid.isascii() and pid.isdigit() else None
 
 
 def _date(date: str, now: int) -> int | None:

@@ -97,6 +97,19 @@ def test_rfc_3164_as_it_is_really_sent(
     assert found["time"] == NOW
 
 
+def test_only_ascii_digits_are_a_process_id() -> None:
+    """Other digits that Unicode knows are a word."""
+    for word in ("\u00b2", "\u0663", "7\u00b2"):
+        assert read(f"<14>1 - h app {word} - - m")["attributes"]["procid"] == word
+        assert read(f"<14>app[{word}]: m")["attributes"]["procid"] == word
+
+
+def test_a_time_beyond_what_can_be_stored_is_none() -> None:
+    """Also by its leap second alone."""
+    assert read("<14>1 2099-12-31T23:59:60.5Z h app - - - m")["attributes"] == {"intake": "no syslog"}
+    assert read("<14>1 2200-01-01T00:00:00Z h app - - - m")["attributes"] == {"intake": "no syslog"}
+
+
 def test_every_priority_is_a_facility_and_a_severity() -> None:
     """0 to 191; what is beyond is no priority, and the message stays whole."""
     for number in range(192):
