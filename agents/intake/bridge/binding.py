@@ -17,6 +17,38 @@ RXQ_OVFL: Final = 40
 """SO_RXQ_OVFL, which the socket module has no name for: the kernel says how many datagrams it had no room for."""
 
 
+class Place:
+    """The socket file at ``path`` that this process made; "" is none."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._own: tuple[int, int] | None = None
+
+    def remember(self) -> None:
+        """What lies there now is this process's."""
+        self._own = _identity(self._path)
+
+    @property
+    def gone(self) -> bool:
+        """Whether somebody removed it and put nothing in its place, as cleaners of directories do."""
+        return bool(self._path) and not os.path.lexists(self._path)
+
+    def remove(self) -> None:
+        """Take it away, unless it is somebody else's by now."""
+        if self._own is not None and _identity(self._path) == self._own:
+            os.unlink(self._path)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    if not path:
+        return None
+    try:
+        state = os.lstat(path)
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
+
+
 def listen_public(path: str, setting: str) -> socket.socket:
     """A unix stream socket at ``path``. Raises IntakeError when something else is there or in use."""
     listener = _bound(path, setting, socket.SOCK_STREAM)

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from tabard.agents.intake.bridge.binding import RXQ_OVFL
+from tabard.agents.intake.bridge.binding import RXQ_OVFL, Place
 from tabard.agents.intake.bridge.gather import Gatherer
 from tabard.agents.intake.bridge.messages import Messages
 from tabard.agents.intake.bridge.ports import Report, Surroundings
@@ -23,6 +23,7 @@ from tabard.agents.intake.bridge.syslog import SyslogParser
 from tabard.agents.intake.bridge.troubles import Troubles
 from tabard.agents.intake.cutting import to_json
 from tabard.agents.intake.ports import Handle
+from tabard.errors import IntakeError
 from tabard.records import LOG_INDEX, LOG_WIDTH
 
 BURST: Final = 256
@@ -53,7 +54,7 @@ class DatagramIntake:
         self._around = surroundings
         self._loop = surroundings.loop
         self._bind = bind
-        self._path = path
+        self._place = Place(path)
         self._socket: socket.socket | None = None
         self._address = ""
         self._gatherer = Gatherer(surroundings)
@@ -73,6 +74,7 @@ class DatagramIntake:
     def open(self) -> None:
         """Bind. Raises IntakeError when the address cannot be used."""
         sock = self._socket = self._bind()
+        self._place.remember()
         name = sock.getsockname()
         self._address = name if isinstance(name, str) else f"udp {name[0]}:{name[1]}"
         self._around.batcher.on_blocked.append(self._pause)
@@ -96,8 +98,7 @@ class DatagramIntake:
         self._around.batcher.on_ready.remove(self._resume)
         self._socket.close()
         self._socket = None
-        if self._path and os.path.exists(self._path):
-            os.unlink(self._path)
+        self._place.remove()
 
     def report(self) -> Report:
         """How it is doing."""
@@ -176,8 +177,25 @@ class DatagramIntake:
             self._heard_of = self._gatherer.total
             self._around.users.refresh()
             self._note_dropped(kernel_drops(self._socket))
+        self._restore()
         if not self._around.batcher.blocked:
             self._tell()
+
+    def _restore(self) -> None:
+        """Bind anew when the socket file was removed: nobody could send. What was sent before is read first."""
+        if self._socket is None or not self._place.gone or self._around.batcher.blocked or self._take():
+            return
+        try:
+            new = self._bind()
+        except IntakeError as error:
+            self._troubles.note(str(error))
+            return
+        self._pause()
+        self._socket.close()
+        self._socket = new
+        self._place.remember()
+        self._resume()
+        self._troubles.note("the socket had been removed; it is there again")
 
     def _tell(self) -> None:
         """Make a record of the datagrams that were dropped since the last one."""

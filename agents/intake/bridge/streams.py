@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
 import time
 from collections import Counter
@@ -16,12 +15,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
+from tabard.agents.intake.bridge.binding import Place
 from tabard.agents.intake.bridge.gather import Gatherer
 from tabard.agents.intake.bridge.ports import Report, Surroundings
 from tabard.agents.intake.bridge.troubles import Troubles
 from tabard.agents.intake.listeners import identify
 from tabard.agents.intake.ports import Handle
-from tabard.errors import WireError
+from tabard.errors import IntakeError, WireError
 
 READ_BYTES: Final = 131_072
 """Bytes read of one client at a turn, so that a busy one does not keep the others waiting."""
@@ -96,7 +96,7 @@ class StreamIntake:
         self._loop = surroundings.loop
         self._listen = listen
         self._read = read
-        self._path = path
+        self._place = Place(path)
         self._listener: socket.socket | None = None
         self._address = ""
         self._clients: dict[Client, None] = {}
@@ -107,10 +107,7 @@ class StreamIntake:
 
     def open(self) -> None:
         """Listen. Raises IntakeError when the address cannot be used."""
-        listener = self._listener = self._listen()
-        name = listener.getsockname()
-        self._address = name if isinstance(name, str) else f"tcp {name[0]}:{name[1]}"
-        self._loop.add_reader(listener.fileno(), self._accept)
+        self._open_listener()
         self._around.batcher.on_blocked.append(self._pause)
         self._around.batcher.on_ready.append(self._resume)
         self._sweep = self._loop.call_at(self._loop.now() + _SWEEP_SECONDS, self._sweep_clients)
@@ -124,8 +121,7 @@ class StreamIntake:
         self._loop.remove_reader(self._listener.fileno())
         self._listener.close()
         self._listener = None
-        if self._path and os.path.exists(self._path):
-            os.unlink(self._path)
+        self._place.remove()
         if self._sweep is not None:
             self._sweep.cancel()
         until = time.monotonic() + DRAIN_SECONDS
@@ -159,6 +155,30 @@ class StreamIntake:
             "protocol": self._protocol,
             "records": client.records,
         }
+
+    def _open_listener(self) -> None:
+        listener = self._listener = self._listen()
+        self._place.remember()
+        name = listener.getsockname()
+        self._address = name if isinstance(name, str) else f"tcp {name[0]}:{name[1]}"
+        self._loop.add_reader(listener.fileno(), self._accept)
+
+    def _restore(self) -> None:
+        """Listen anew when the socket file was removed: nobody could connect."""
+        if self._listener is None or not self._place.gone:
+            return
+        self._accept()  # who connected before it was removed
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        try:
+            self._open_listener()
+            self._desk.troubles.note("the socket had been removed; it is there again")
+        except IntakeError as error:
+            self._listener = None
+            self._desk.troubles.note(str(error))
+
+    def _troubles_told(self, what: str) -> None:
+        self._desk.troubles.note(what)
 
     # --- clients come and go ---
 
@@ -287,6 +307,7 @@ class StreamIntake:
         now = self._loop.now()
         self._sweep = self._loop.call_at(now + _SWEEP_SECONDS, self._sweep_clients)
         self._around.users.refresh()
+        self._restore()
         if self._around.batcher.blocked:
             return
         for client in list(self._clients):

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tabard.agents.intake.bridge import datagrams, streams
 from tabard.agents.intake.bridge.syslogs import made
 from tabard.errors import IntakeError
 from tabard.home import Home
@@ -236,6 +237,28 @@ def test_only_the_socket_of_a_dead_process_is_replaced(tmp_path: Path, setting: 
         third.intake.open()
     third.loop.close()
     assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("setting", ["syslog_datagram", "syslog_stream"])
+def test_a_socket_that_was_removed_comes_back(
+    tmp_path: Path, setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a look round at the latest, and one that is another's by then is left alone at the end."""
+    monkeypatch.setattr(streams, "_SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr(datagrams, "LOOK_SECONDS", 0.02)
+    path = tmp_path / "log"
+    with rig(tmp_path, **{setting: str(path)}) as intake:
+        path.unlink()
+        intake.until(path.exists)
+        kind = socket.SOCK_DGRAM if setting == "syslog_datagram" else socket.SOCK_STREAM
+        with socket.socket(socket.AF_UNIX, kind) as sock:
+            sock.connect(str(path))
+            sock.sendall(b"<14>app: back\n")
+            assert messages(intake.wait_for(1)) == ["back"]
+        assert "there again" in intake.intake.report().faults[0]
+        path.unlink()
+        path.write_text("another's")
+    assert path.read_text() == "another's"
 
 
 @pytest.mark.parametrize("name", ["tcp", "udp"])
