@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from tabard.agents.intake.tail.specs import TailSpec
-from tabard.agents.intake.tail.watch import SKIPPED, Watch
+from tabard.agents.intake.tail.trail import SKIPPED
+from tabard.agents.intake.tail.watch import Watch
 
 MOST_FILES: Final = 512
 """Files followed at a time; each costs a descriptor."""

@@ -22,7 +22,8 @@ from tabard.agents.intake.tail.file import TailedFile, Truncated
 from tabard.agents.intake.tail.marks import TELLING_BYTES, KnownMarks, Mark, holds
 from tabard.agents.intake.tail.siblings import number_in
 from tabard.agents.intake.tail.specs import TailSpec
-from tabard.agents.intake.tail.watch import UNREADABLE, WAITING, Watch
+from tabard.agents.intake.tail.trail import UNREADABLE, WAITING
+from tabard.agents.intake.tail.watch import Watch
 from tabard.clock import Clock
 
 SCAN_SECONDS: Final = 2.0
@@ -197,6 +198,15 @@ class Tailer:
             if os.fstat(fd).st_size >= least and holds(file.fd, fd):
                 return watch
         return None
+
+    def rotated_name(self, path: str) -> bool:
+        """Whether rotation would give this name to the file of a path that is followed."""
+        directory, name = os.path.split(path)
+        return any(
+            number_in(os.path.basename(watch.path), name)
+            for watch in self._watches.values()
+            if os.path.dirname(watch.path) == directory
+        )
 
     def emptied(self, path: str, fd: int) -> bool:
         """Whether the open file is the copy of one beside ``path`` that was emptied since it was looked at."""

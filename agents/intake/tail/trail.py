@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -11,7 +12,14 @@ from tabard.agents.intake.tail.assemble import Assembled, Style
 from tabard.agents.intake.tail.file import TailedFile
 from tabard.agents.intake.tail.marks import PREFIX, ROTATED, KnownMarks, Mark
 
+READING: Final = "reading"
+UNREADABLE: Final = "unreadable"
+WAITING: Final = "waiting"
+SKIPPED: Final = "skipped"
+"""States of a path in the listing of sources."""
+
 _MOST_SAID: Final = 256
+_LONGEST_PATH: Final = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +65,9 @@ class Surroundings(Protocol):
     def original(self, path: str, fd: int, /) -> Original | None:
         """The path beside ``path`` of whose file the open one may be a copy, or become one."""
 
+    def rotated_name(self, path: str, /) -> bool:
+        """Whether rotation would give this name to the file of a path that is followed."""
+
     def emptied(self, path: str, fd: int, /) -> bool:
         """Whether the open file, from ``path``, is the copy of one that was emptied, which will look for it."""
 
@@ -88,6 +99,19 @@ class Trail:
         """Under which the journal has the mark of a file that was moved away from the path."""
         inode = file.inode if isinstance(file, Mark) else file.identity[1]
         return f"{self.key}{ROTATED}{inode}"
+
+    def obstacle(self, state: os.stat_result) -> tuple[str, str] | None:
+        """Why what is at the path is not opened, as state and reason; None when it may be."""
+        identity = (state.st_dev, state.st_ino)
+        if not stat.S_ISREG(state.st_mode):
+            return SKIPPED, "not a regular file"
+        if len(self.shown) > _LONGEST_PATH:
+            return SKIPPED, f"a path of more than {_LONGEST_PATH} characters"
+        if self.around.own(self.path, identity):
+            return SKIPPED, "written by Tabard itself"
+        if (other := self.around.followed(identity)) is not None:
+            return WAITING, f"the same file as {other.shown}"
+        return None
 
     def read(self, file: TailedFile, key: str, now: float) -> bool:
         """Hand on the next chunk of a file; True when there is more. Raises Truncated and OSError."""

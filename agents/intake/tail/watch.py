@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from typing import Any, Final
 
 from tabard.agents.intake.tail.assemble import Style
@@ -13,12 +12,7 @@ from tabard.agents.intake.tail.file import TailedFile, Truncated, line_start, un
 from tabard.agents.intake.tail.marks import Mark, read_head
 from tabard.agents.intake.tail.search import Search
 from tabard.agents.intake.tail.siblings import open_regular
-from tabard.agents.intake.tail.trail import Surroundings, Trail
-
-READING: Final = "reading"
-UNREADABLE: Final = "unreadable"
-WAITING: Final = "waiting"
-SKIPPED: Final = "skipped"
+from tabard.agents.intake.tail.trail import READING, SKIPPED, UNREADABLE, WAITING, Surroundings, Trail
 
 FASTEST: Final = 0.25
 SLOWEST: Final = 2.0
@@ -27,7 +21,6 @@ COPY_SECONDS: Final = 60.0
 """How long a new file that begins like one beside it may be the copy from which that one is going to be emptied."""
 KEEP_SECONDS: Final = 600.0
 """How often a mark is renewed in the journal while nothing is read."""
-_LONGEST_PATH: Final = 1_000
 
 
 class Watch:
@@ -142,17 +135,10 @@ class Watch:
         if self._current is not None and self._current.identity == identity:
             return True
         self._part(now)
-        if not stat.S_ISREG(state.st_mode):
-            self._say(SKIPPED, "not a regular file")
-        elif len(self.shown) > _LONGEST_PATH:
-            self._say(SKIPPED, f"a path of more than {_LONGEST_PATH} characters")
-        elif self._around.own(self.path, identity):
-            self._say(SKIPPED, "written by Tabard itself")
-        elif (other := self._around.followed(identity)) is not None:
-            self._say(WAITING, f"the same file as {other.shown}")
-        else:
-            return self._open(now)
-        return True
+        if (obstacle := self._trail.obstacle(state)) is not None:
+            self._say(*obstacle)
+            return True
+        return self._open(now)
 
     def _part(self, now: float) -> None:
         """The open file is not at the path any more: it is read on until it has been quiet for a while."""
@@ -295,6 +281,8 @@ class Watch:
             file.close()
             self._say(WAITING, f"the same file as {other.shown}")
             return False
+        if now - self._seen <= SLOWEST and self._around.rotated_name(self.path):
+            return False  # its original may have come to its path only after that was looked at last
         if now - self._seen < COPY_SECONDS and (copied := self._around.original(self.path, file.fd)):
             self._say(WAITING, f"perhaps a copy of {copied.shown}")
             return False
