@@ -256,3 +256,39 @@ def test_two_lines_are_enough_and_no_agent_is_needed(tmp_path: Path) -> None:
     )
     assert f"shop 4.2.1 in TESTING: configuration {digest[:12]} at its start" in said
     assert "hunter2" not in said
+
+
+def test_the_record_says_the_same_by_way_of_python_s_own_network_handler(tmp_path: Path) -> None:
+    """An application that keeps its SocketHandler is known all the same: the agent reads the record as data."""
+    import logging
+    import logging.handlers
+    import time
+
+    from tabard.agents.intake.bridge.logrecord import record_of
+    from tabard.agents.intake.bridge.pickled import attributes_of
+    from tabard.config import Config
+    from tabard.consumers.store import deployed
+
+    sent: list[bytes] = []
+
+    class Wire(logging.handlers.SocketHandler):
+        def emit(self, record: logging.LogRecord) -> None:
+            sent.append(self.makePickle(record))
+
+    logger = logging.getLogger("tabard.config")
+    wire = Wire("localhost", 9)
+    logger.addHandler(wire)
+    try:
+        with Config(
+            "shop", version="4.2.1", stage="TESTING", directory=tmp_path, home=tmp_path, logging=False
+        ):
+            pass
+    finally:
+        logger.removeHandler(wire)
+        wire.close()
+    said, opaque = attributes_of(sent[0][4:])
+    found = deployed.read(record_of(said, time.time_ns()), time.time_ns())
+    assert opaque == 0
+    assert found is not None
+    assert found[:4] == ("shop", "TESTING", "", "4.2.1")
+    assert '"global.logging": "DEBUG"' in found.entries
