@@ -232,9 +232,9 @@ class Watch:
         self._begin_late = False
         marks = known.rotated(self.shown)
         # The journal has the marks in the order in which the files were last read.
-        for mark in marks:
+        for mark in [mark for mark in marks if mark.length]:
             self._away.resume(mark, now)
-        last = known.of_path(self.shown)
+        last, goes_on = known.of_path(self.shown), False
         if last is not None:
             self._search.after(last)
             goes_on = current is not None and current.identity[1] == last.inode and _fits(last, current)
@@ -243,10 +243,13 @@ class Watch:
                 self._away.find_rest(last, now)
                 if current is None:
                     self._around.keep(self._trail.key, last._replace(over=True))
-            if goes_on and last.telling:
-                self._search.stop()
-            else:
-                self._away.find_unseen(last, current, now)
+        # Files that were empty are known by nothing but their inode: what is known better comes first.
+        for mark in [mark for mark in marks if not mark.length]:
+            self._away.resume(mark, now)
+        if last is not None and goes_on and last.telling:
+            self._search.stop()
+        elif last is not None:
+            self._away.find_unseen(last, current, now)
         self._away.settle()
 
     # --- reading ---
