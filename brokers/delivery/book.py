@@ -177,6 +177,8 @@ class NodeBook:
     number: int = 0
     confirmed: bool = False
     """Whether the node was seen to use this session."""
+    ignored: int = 0
+    """Beacons in which it still did not use this session."""
     tries: int = 0
     streams: dict[int, StreamBook] = field(default_factory=dict)
     due: float = float("inf")

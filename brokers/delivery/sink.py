@@ -49,6 +49,8 @@ CONFIRM_DELAY = 1.0
 CONFIRM_TRIES = 10
 AHEAD = "the node heard what this sink has not said"
 """It is the sink that went back in time: its machine was restored while it ran."""
+MOST_IGNORED = 3
+"""Beacons of a node that was answered and does not use the session, after which it gets another one."""
 CALL_EVERY = 1.0
 """Seconds between two calls to a node that sends in a session nobody knows."""
 
@@ -187,8 +189,15 @@ class Sink:
 
     @staticmethod
     def _restarted(node: NodeBook, beacon: Beacon) -> bool:
-        """Whether a node that used this session does not any more: its process is another one."""
-        return node.confirmed and any(part.envelope.session != node.session for part in beacon.streams)
+        """Whether a node does not use this session any more, or never will.
+
+        One that used it is another process now. One that still does not, after so many answers, may have heard
+        another recorder of this sink in between, and refuses what came before that for ever.
+        """
+        if all(part.envelope.session == node.session for part in beacon.streams):
+            return False
+        node.ignored += bool(node.number)
+        return node.confirmed or node.ignored > MOST_IGNORED
 
     def _account(self, node: NodeBook, stream: StreamBook, envelope: Envelope, *, received: int) -> None:
         lost = envelope.sent - stream.account.used - received

@@ -93,10 +93,10 @@ class Fleet:
         for name, journal in nodes.items():
             self._describe(name, journal)
         for name in BROKERS:
-            self._hire(name, self.hub, ["broker", name], log)
-        self._hire("recorder", self.hub, ["recorder"], log)
+            self.hire(name, self.hub, ["broker", name], log)
+        self.hire("recorder", self.hub, ["recorder"], log)
         for name, home in self.homes.items():
-            self._hire(name, home, ["agent"], log)
+            self.hire(name, home, ["agent"], log)
 
     def _describe(self, name: str, journal: Mapping[str, str]) -> None:
         self.tailed(name).parent.mkdir()
@@ -104,7 +104,8 @@ class Fleet:
         text = _NODE.format(*self.ports, name=name, tail=self.tailed(name), journal=lines)
         self.homes[name].settings_file.write_text(text)
 
-    def _hire(self, name: str, home: Home, words: list[str], log: Path) -> None:
+    def hire(self, name: str, home: Home, words: list[str], log: Path) -> None:
+        """One process more, not started yet."""
         words = [*words, "--home", str(home.path)]
         output = self.directory / f"{name}.out"
         output.touch()
