@@ -37,7 +37,7 @@ class Loss(NamedTuple):
     kind: str
     reason: str
     at_least: bool
-    count: int
+    count: int  # type: ignore[assignment]  # the field, not tuple.count
 
     def covers(self, entry: Accepted) -> bool:
         """Whether the loss of this record is said in one of the histories of its epoch."""
