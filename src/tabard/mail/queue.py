@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tabard.mail import files
+from tabard import files
 from tabard.mail.compose import Composed
 from tabard.mail.errors import MailError, QueueFull
 
