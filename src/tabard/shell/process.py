@@ -20,6 +20,10 @@ _LOOK: Final = 0.05
 """Seconds between two looks at the process where the kernel cannot announce its end."""
 
 Take = Callable[[bytes], None]
+Signal = Callable[[int], None]
+"""Sends a signal to the whole process group."""
+Left = Callable[[Sequence[tuple[int, Take]]], None]
+"""Is given the pipes that something the command left running still holds, each with who takes what comes out of it."""
 
 
 class Ending(NamedTuple):
@@ -40,16 +44,22 @@ def run(
     grace: float,
     take_out: Take,
     take_err: Take,
+    inherit: bool = False,
+    started: Callable[[int, Signal], None] | None = None,
+    left: Left | None = None,
 ) -> Ending:
     """Run ``argv`` in a process group of its own until it ends, or until ``timeout`` seconds have passed.
 
     The group is then sent SIGTERM, and SIGKILL ``grace`` seconds later. Output goes to ``take_out`` and ``take_err``
     as it comes. An exception out of them, or Ctrl-C, ends the group too. Raises OSError when there is no such command.
+
+    With ``inherit`` the command reads the standard input of this process. ``started`` is told the process id as soon as
+    there is one, and how to send a signal to the group; ``left`` what it left running, before the pipes are closed.
     """
     # It stays a zombie until the end of this block: while it is one, its group's number cannot be another's.
     process = subprocess.Popen(
         list(argv),
-        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdin=None if inherit else subprocess.DEVNULL if stdin is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=env,
@@ -64,7 +74,12 @@ def run(
         if process.stdout is not None and process.stderr is not None:  # both are pipes, always
             running.read(process.stdout, take_out)
             running.read(process.stderr, take_err)
-        return running.wait(timeout)
+        if started is not None:
+            started(process.pid, running.signal)
+        ending = running.wait(timeout)
+        if left is not None and running.held:
+            left(running.held)
+        return ending
     finally:
         running.close()
 
@@ -76,8 +91,8 @@ class _Running:
         self._process = process
         self._grace = grace
         self._selector = selectors.DefaultSelector()
-        self._open = 0
-        """Output pipes not yet at their end."""
+        self.held: list[tuple[int, Take]] = []
+        """Output pipes not yet at their end, and who takes what they bring."""
         self._finished = False
         self._unknown = False
         """Whether somebody else has taken its exit code."""
@@ -113,7 +128,8 @@ class _Running:
     def read(self, pipe: IO[bytes], take: Take) -> None:
         """Hand what the process writes to ``take``."""
         os.set_blocking(pipe.fileno(), False)
-        self._open += 1
+        opened = (pipe.fileno(), take)
+        self.held.append(opened)
 
         def drain() -> None:
             try:
@@ -123,7 +139,7 @@ class _Running:
             if chunk:
                 take(chunk)
                 return
-            self._open -= 1
+            self.held.remove(opened)
             self._selector.unregister(pipe)
 
         self._selector.register(pipe, selectors.EVENT_READ, drain)
@@ -133,8 +149,8 @@ class _Running:
         end = None if timeout is None else time.monotonic() + timeout
         timed_out = not self._turn(end, until_read=False)
         if timed_out:
-            self._signal(signal.SIGTERM)
-            self._signal(signal.SIGCONT)  # one that was stopped could not heed it
+            self.signal(signal.SIGTERM)
+            self.signal(signal.SIGCONT)  # one that was stopped could not heed it
             self._turn(time.monotonic() + self._grace, until_read=True)
             self._kill()
         held = not self._turn(time.monotonic() + LINGER, until_read=True)
@@ -142,6 +158,13 @@ class _Running:
         if self._unknown:
             code = UNKNOWN
         return Ending(code, timed_out, held or not self._finished)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the group; not once the command was waited for, when its number may be another's."""
+        if self._process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or has become another user
+            os.killpg(self._process.pid, number)
 
     def close(self) -> None:
         """End what still runs, and give everything back."""
@@ -158,7 +181,7 @@ class _Running:
 
     def _turn(self, end: float | None, *, until_read: bool) -> bool:
         """Serve the pipes until the process has ended (and all is read); False when ``end`` comes first."""
-        while not self._finished or (until_read and self._open):
+        while not self._finished or (until_read and self.held):
             wait = None if end is None else end - time.monotonic()
             if wait is not None and wait <= 0:
                 return False
@@ -180,9 +203,5 @@ class _Running:
 
     def _kill(self) -> None:
         """End the group now. One that has become another user's cannot be ended, and is left behind."""
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self._turn(time.monotonic() + max(self._grace, LINGER), until_read=False)
-
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or has become another user
-            os.killpg(self._process.pid, number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -17,8 +18,15 @@ class Speaker:
     """Turns one run into records: its lines as they come, what was left out, and how it ended."""
 
     def __init__(
-        self, log: logging.Logger, command: str, extra: Mapping[str, Any], lines: int, hide: Sequence[str]
+        self,
+        log: logging.Logger,
+        command: str,
+        extra: Mapping[str, Any],
+        lines: int,
+        hide: Sequence[str],
+        last: int = 0,
     ) -> None:
+        # Of the lines beyond the first ``lines``, the last ``last`` are recorded too, at the end.
         self._log = log
         self.command = command
         """The command as people are told of it."""
@@ -27,6 +35,8 @@ class Speaker:
         self._hide = sorted((secret for secret in hide if secret), key=len, reverse=True)
         self.unsaid = 0
         """Lines that were not recorded, because there were too many."""
+        self._room = last
+        self._last: deque[logging.LogRecord] = deque()
 
     def mask(self, text: str) -> str:
         """``text`` without the secrets."""
@@ -36,21 +46,34 @@ class Speaker:
 
     def line(self, stream: str, text: str) -> None:
         """Record one line of output."""
-        if self._left <= 0:
+        if self._left <= 0 and not self._room:
             self.unsaid += 1
             return
-        self._left -= 1
         text = self.mask(text)
         if len(text) > LINE:
             text = f"{text[:LINE]}... ({len(text) - LINE} more characters)"
+        if self._left <= 0:
+            self._keep(stream, text)
+            return
+        self._left -= 1
         self._log.info("%s", text, extra={**self._extra, "stream": stream})
+
+    def _keep(self, stream: str, text: str) -> None:
+        """Hold a line that may be one of the last, with the time at which it was said."""
+        if len(self._last) == self._room:
+            self._last.popleft()
+            self.unsaid += 1
+        extra = {**self._extra, "stream": stream}
+        self._last.append(
+            self._log.makeRecord(self._log.name, logging.INFO, __file__, 0, "%s", (text,), None, "line", extra)
+        )
 
     def start(self) -> None:
         """Record that it starts."""
         self._log.debug("%s starts", self.command, extra=self._extra)
 
-    def end(self, level: int, how: str, extra: Mapping[str, Any]) -> None:
-        """Record what was left out, and the end."""
+    def rest(self) -> None:
+        """Record how many lines were left out, and the last ones."""
         if self.unsaid:
             self._log.warning(
                 "%s wrote %d more lines, which are not recorded",
@@ -58,6 +81,13 @@ class Speaker:
                 self.unsaid,
                 extra=self._extra,
             )
+            self.unsaid = 0
+        while self._last:
+            self._log.handle(self._last.popleft())
+
+    def end(self, level: int, how: str, extra: Mapping[str, Any]) -> None:
+        """Record what was left out, and the end."""
+        self.rest()
         self._log.log(level, "%s: %s", self.command, how, extra={**self._extra, **extra})
 
 
