@@ -13,10 +13,10 @@ import click
 from tabard import exits
 from tabard.errors import AlreadyRunning, TabardError, UsageError
 from tabard.home import Home
+from tabard.ops.cli.durations import Duration
 from tabard.ops.cli.options import cron_option, once_option, settings_options
 from tabard.ops.up.born import follow_parent
 from tabard.settings import Settings, load
-from tabard.units import parse_duration
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 Load = Callable[[], Settings]
@@ -25,21 +25,6 @@ Ready = Callable[[], None]
 IDLE = 5.0
 """Seconds without progress after which ``--once`` ends, unless ``--idle`` says otherwise."""
 _log = logging.getLogger("tabard.ops.role")
-
-
-class Duration(click.ParamType[float]):
-    """A duration with its unit, in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds of a text such as ``5s``."""
-        if isinstance(value, float):
-            return value
-        try:
-            return parse_duration(value)
-        except TabardError as error:
-            self.fail(str(error), param, ctx)
 
 
 def role_options(function: _F) -> _F:

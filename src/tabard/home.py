@@ -8,6 +8,7 @@
 ``log/``           what was logged while no agent listened, for people
 ``spool/``         the same, for the agent
 ``mail/``          mail of applications that waits, or was given up
+``cron/``          what is known of the jobs of ``tabard cron``
 ``templates/``     templates of this site, before those of applications
 =================  ==========================================================
 """

@@ -32,7 +32,7 @@ class LogHandler(logging.Handler):
             the environment (``PRODUCT_ID`` or ``PRODUKT_ID``, ``SYSTEM_ID``, ``SUB_SYSTEM_ID``,
             ``SUB_SUB_SYSTEM_ID``, ``USER_SPEC_1``, ``USER_SPEC_2``); those that are named nowhere
             come from the settings of the node.
-        package, version: of the application; read from package metadata when not given.
+        package, version: of the application; read from package metadata when not given. ``package=""``: it is none.
         home: the home of the agent; else ``TABARD_HOME``, else ``~/.tabard``.
         exit_wait: seconds that the end of the process may wait for the agent; what it has not accepted by then
             goes to a file in ``spool/`` of the home, which the agent takes in.

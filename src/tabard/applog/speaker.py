@@ -37,7 +37,9 @@ def speaker(
 
 
 def package_of(package: str | None, version: str | None) -> tuple[str | None, str | None]:
-    """The distribution that this application is, and its version; None for what nobody says."""
+    """The distribution that this application is, and its version; None for what nobody says, and for ""."""
+    if package == "":
+        return None, version or None
     if package is None and version is None:
         package = _running()
         return (package, _version(package)) if package else (None, None)
