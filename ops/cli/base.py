@@ -154,7 +154,7 @@ def command(
     name: str, examples: Sequence[tuple[str, str]], **kwargs: Any
 ) -> Callable[[Callable[..., Any]], Command]:
     """Make a function a ``Command``. It gets ``home`` beside its own options and returns an exit code or None."""
-    return click.command(name, cls=Command, examples=examples, **kwargs)
+    return click.command(name, **{"cls": Command, "examples": examples, **kwargs})
 
 
 def write_examples(examples: Sequence[tuple[str, str]], formatter: click.HelpFormatter) -> None:

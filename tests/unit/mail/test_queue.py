@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tabard.mail import Limits, MailError, Queue, QueueFull, Retry, files
+from tabard import files
+from tabard.mail import Limits, MailError, Queue, QueueFull, Retry
 from tabard.mail.compose import Composed, compose
 
 NOW = 1_800_000_000_000_000_000
