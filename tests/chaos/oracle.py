@@ -241,9 +241,12 @@ class _Stream:
     def _judge_gap(self, epoch: Epoch, loss: Loss, left: set[int]) -> None:
         assert loss.last is not None
         numbers = set(range(loss.first, loss.last + 1))
-        if stored := numbers & epoch.seqs:
+        stored = numbers & epoch.seqs
+        if stored and not loss.at_least:
             self._say(f"{loss} claims stored records: {_some(sorted(stored))}")
-        elif taken := numbers - left - {1}:
+        elif loss.at_least and loss.count > len(numbers - stored):
+            self._say(f"{loss} counts more than is missing: {len(numbers - stored)}")
+        elif taken := numbers - left - stored - {1}:
             self._say(f"{loss} claims what another gap claims: {_some(sorted(taken))}")
         # The opening, number 1, is no record: whether a gap counts it is left open.
         if not loss.at_least and not len(numbers - {1}) <= loss.count <= len(numbers):
@@ -312,7 +315,11 @@ class _Stream:
 
     def _place(self, loss: Loss) -> Position:
         epoch = self._epochs.get(loss.epoch) if loss.epoch is not None else None
-        return (epoch.place if epoch else len(self._epochs), loss.first)
+        if epoch is None:
+            return (len(self._epochs), loss.first)
+        # one that reaches over stored records stands behind the last of them
+        stored = [seq for seq in epoch.seqs if loss.first <= seq <= (loss.last or 0)]
+        return (epoch.place, max(stored, default=loss.first - 1) + 1)
 
 
 def _chained(epochs: list[Epoch]) -> dict[int, Epoch]:

@@ -56,8 +56,7 @@ def _until(condition: Callable[[], bool], what: str) -> None:
 
 
 def test_a_recorder_stopped_inside_its_transaction_and_another_on_the_same_store(tmp_path: Path) -> None:
-    """The second waits for the database without taking anything for stored; when the first wakes, its commit counts,
-    and whoever of both finds a cursor changed begins anew from the store."""
+    """The second waits for the database without taking anything for stored; when the first wakes, its commit counts."""
     log = tmp_path / "points"
     with Fleet(tmp_path, log, {NODE: {"fsync": "5ms"}}) as fleet:
         first = fleet.crew["recorder"]
