@@ -172,8 +172,10 @@ def test_killed_and_restarted_under_load_only_what_was_on_its_way_is_lost(home: 
     assert accepted <= at_kill
     assert between <= last
     missing = sorted(set(range(numbers[-1] + 1)) - set(numbers))
+    if name == "syslog_udp":
+        return  # it may drop at any time, and says so itself
     assert numbers[: accepted - 10] == list(range(accepted - 10)), "what was accepted is not there"
-    if missing and name != "syslog_udp":  # UDP may drop at any time, and says so itself
+    if missing:
         assert missing[-1] - missing[0] + 1 == len(missing), "lost in more than one place"
         assert missing[0] >= accepted - 10
         assert missing[-1] <= since + 1_000, "lost although the agent ran"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import select
 import socket
 import time
 from collections import Counter
@@ -31,6 +32,8 @@ STALLED_SECONDS: Final = 60.0
 """How long a client may be silent in the middle of a record."""
 DRAIN_SECONDS: Final = 2.0
 """How long a clean stop reads what clients have sent."""
+QUIET_SECONDS: Final = 0.1
+"""How long nobody may have said anything for the stop to believe that all was read."""
 _SWEEP_SECONDS: Final = 15.0
 _ACCEPTS: Final = 64
 _NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -124,17 +127,25 @@ class StreamIntake:
         self._place.remove()
         if self._sweep is not None:
             self._sweep.cancel()
-        until = time.monotonic() + DRAIN_SECONDS
+        self._drain(time.monotonic() + DRAIN_SECONDS)
         for client in list(self._clients):
-            while client in self._clients and not self._around.batcher.blocked and time.monotonic() < until:
-                if not self._take(client):
-                    break
             self._end(client)
         for callbacks, own in (
             (self._around.batcher.on_blocked, self._pause),
             (self._around.batcher.on_ready, self._resume),
         ):
             callbacks.remove(own)
+
+    def _drain(self, until: float) -> None:
+        """Read all clients until they are quiet: what a sender's kernel still holds arrives once there is room here."""
+        while self._clients and not self._around.batcher.blocked and (left := until - time.monotonic()) > 0:
+            if sum(self._take(client) for client in list(self._clients)):
+                continue
+            waiting = select.poll()
+            for client in self._clients:
+                waiting.register(client.sock, select.POLLIN)
+            if not waiting.poll(min(QUIET_SECONDS, left) * 1000):
+                return
 
     def report(self) -> Report:
         """How it is doing."""
