@@ -56,8 +56,11 @@ def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
     yield Section("Addresses", ("what", "address"), list(_addresses(report)))
     yield Section(
         "Bridge",
-        ("name", "address", "clients", "records", "counted"),
-        [{**intake, "counted": _counted(intake["counted"])} for intake in report["bridge"]],
+        ("name", "address", "clients", "records", "counted", "behind", "position"),
+        [
+            {**intake, "counted": _counted(intake["counted"]), "behind": _late(intake.get("behind"))}
+            for intake in report["bridge"]
+        ],
     )
     yield Section(
         "Sources",
@@ -131,6 +134,11 @@ def _table(section: Section) -> Iterator[str]:
 def _counted(counters: Mapping[str, int]) -> str:
     """What an intake counted besides its records."""
     return ", ".join(f"{count} {name}" for name, count in counters.items())
+
+
+def _late(seconds: float | None) -> str | None:
+    """How old the last record was when it was read."""
+    return None if seconds is None else f"{seconds:.1f} s"
 
 
 def _dropped(reasons: Mapping[str, int]) -> object:

@@ -29,6 +29,8 @@ _KINDS: Final[tuple[tuple[str, str], ...]] = (
     ("intake.syslog_udp", "syslogs"),
     ("intake.syslog_datagram", "syslogs"),
     ("intake.syslog_stream", "syslogs"),
+    ("intake.journal", "journald"),
+    ("intake.journal_files", "journald"),
 )
 
 _log = logging.getLogger(__name__)
@@ -80,7 +82,7 @@ def addresses(reports: Iterable[Report]) -> list[str]:
 
 
 def rows(reports: Iterable[Report]) -> list[dict[str, Any]]:
-    """Each of them in numbers: name, address, clients, records, and what else was counted and is not zero."""
+    """Each of them in numbers: name, address, clients, records, what else was counted and is not zero, and how far it read."""
     return [
         {
             "name": report.name,
@@ -88,6 +90,8 @@ def rows(reports: Iterable[Report]) -> list[dict[str, Any]]:
             "clients": len(report.clients),
             "records": report.records,
             "counted": {name: count for name, count in report.counters.items() if count},
+            "position": report.position,
+            "behind": None if report.behind is None else round(report.behind, 3),
         }
         for report in reports
     ]

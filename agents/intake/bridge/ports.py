@@ -43,6 +43,10 @@ class Report(NamedTuple):
     """Who is connected: origin, source, service, protocol, records."""
     faults: tuple[str, ...] = ()
     """What is wrong at the moment, or was lately and concerns the operator, in words."""
+    position: str = ""
+    """How far its source was read: a cursor, a file; "" for a source without positions."""
+    behind: float | None = None
+    """How many seconds old the last record was when it was read; None where that says nothing."""
 
 
 class Intake(Protocol):

@@ -47,6 +47,10 @@ def _path(text: str) -> str:
     return text
 
 
+def _journal(text: str) -> str:
+    return text if text == "auto" else _path(text)
+
+
 def _socket_path(text: str) -> str:
     if not text.startswith("/") or len(text.encode()) > _SOCKET_PATH_LIMIT:
         raise TabardError("not a path of a socket")
@@ -115,6 +119,13 @@ SOCKET_PATH: Final = Text(
     "an absolute path of at most 107 bytes", check=_socket_path, empty=True, limit=107, name="path"
 )
 PATH: Final = Text('an absolute path (or one below "~/")', check=_path, empty=True, limit=4096, name="path")
+JOURNAL: Final = Text(
+    '"auto", or an absolute path of a directory (or one below "~/")',
+    check=_journal,
+    empty=True,
+    limit=4096,
+    name="journal",
+)
 PATTERN: Final = Text(
     "an absolute path, with * ? [] where it is a pattern", check=_path, limit=4096, name="pattern"
 )

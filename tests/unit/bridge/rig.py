@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from tabard.agents.intake.batcher import Batcher
@@ -25,12 +25,18 @@ class Rig:
         made: Callable[[Surroundings], Iterable[Intake]],
         defaults: Defaults = NO_DEFAULTS,
         max_clients: int = 256,
+        marks: Mapping[str, Any] | None = None,
     ) -> None:
         self.loop = Loop()
         self.journal = ListJournal()
         self.batcher = Batcher(self.journal, self.loop, linger=0.002)
         around = Surroundings(
-            self.loop, self.batcher, SystemClock(), defaults=defaults, max_clients=max_clients
+            self.loop,
+            self.batcher,
+            SystemClock(),
+            marks=marks or {},
+            defaults=defaults,
+            max_clients=max_clients,
         )
         (self.intake,) = made(around)
 

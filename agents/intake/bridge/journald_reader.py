@@ -1,0 +1,216 @@
+"""Reads entries from journalctl into the batcher, each group with the cursor of its last entry as its mark."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from tabard.agents.intake.bridge.journald_child import Child
+from tabard.agents.intake.bridge.journald_export import Entry, ExportReader
+from tabard.agents.intake.bridge.journald_place import Place, Step
+from tabard.agents.intake.bridge.journald_record import entry_time, is_own, record_of
+from tabard.agents.intake.bridge.ports import Surroundings
+from tabard.agents.intake.bridge.troubles import Troubles
+from tabard.agents.intake.cutting import to_json
+from tabard.agents.intake.grouping import encode_groups
+from tabard.errors import WireError
+from tabard.records import LOG_INDEX, LOG_WIDTH
+
+COMMAND: Final = ("--output=export", "--all", "--no-pager", "--merge")
+"""What journalctl is always told. Without ``--merge`` it would follow the current boot only."""
+FOLLOW: Final = ("--follow", "--no-tail")
+ORIGIN: Final = "systemd journal"
+"""Who vouches for the records: journald wrote down who logged."""
+
+
+class JournalReader:
+    """Runs one journalctl at a time over the journal that ``where`` names, for the source ``source``.
+
+    Without ``follow`` journalctl ends at the end. ``mark`` makes the batcher's mark of a cursor. ``whole`` is asked whether this user may read all of the journal.
+    ``ended`` gets the exit code of a journalctl that ended by itself; it is not started again unasked.
+    """
+
+    def __init__(
+        self,
+        around: Surroundings,
+        source: str,
+        where: Sequence[str],
+        place: Place,
+        *,
+        mark: Callable[[str], Any],
+        whole: Callable[[], bool],
+        ended: Callable[[int], None],
+        follow: bool = True,
+        counters: Counter[str],
+        troubles: Troubles,
+    ) -> None:
+        self._around = around
+        self._source = source
+        self._where = [*FOLLOW, *where] if follow else where
+        self.place: Final = place
+        self._mark = mark
+        self._whole = whole
+        self._ended = ended
+        self._counters = counters
+        self._troubles = troubles
+        self._child: Child | None = None
+        self._parser = ExportReader()
+        self.records = 0
+        """Records handed to the batcher."""
+        self.read_at = 0.0
+        """When the last entry was read (monotonic seconds), and..."""
+        self.behind: float | None = None
+        """...by how many seconds it was older than the clock then."""
+        self.complaint = ""
+        """What journalctl said last."""
+        self.gave_up = False
+        """Whether the last journalctl ended because the cursor means nothing to it: the next goes on by time."""
+
+    @property
+    def running(self) -> int | None:
+        """The process id of journalctl."""
+        return self._child.pid if self._child else None
+
+    # --- the child ---
+
+    def start(self) -> None:
+        """Begin to read where the place says. Raises OSError when journalctl cannot be started."""
+        self.stop()
+        self._parser = ExportReader()
+        self.complaint = ""
+        child = self._child = Child(
+            self._around.loop,
+            ("journalctl", *COMMAND, *self._where, *self.place.arguments()),
+            take=self._take,
+            complain=self._complains,
+            ended=self._gone,
+        )
+        if not self._around.batcher.blocked:
+            child.resume()
+
+    def stop(self) -> None:
+        """Read no more."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.stop()
+
+    def pause(self) -> None:
+        """The journal of the agent takes nothing."""
+        if self._child is not None:
+            self._child.pause()
+
+    def resume(self) -> None:
+        """It does again."""
+        if self._child is not None:
+            self._child.resume()
+
+    def _gone(self, code: int) -> None:
+        self._child = None
+        self.gave_up = bool(code) and "cursor" in self.complaint and not self.place.lost
+        if self.gave_up:
+            self.place.give_up()
+        self._ended(code)
+
+    def _complains(self, line: str) -> None:
+        self.complaint = line
+        self._counters["complaints"] += 1
+        self._troubles.note(f"journalctl: {line}")
+
+    # --- entries ---
+
+    def _take(self, data: bytes) -> None:
+        taken: list[tuple[tuple[Any, ...], str]] = []
+        lost = False
+        try:
+            for entry in self._parser.feed(data):
+                lost = self._step(entry, taken) is Step.LOST
+                if lost:
+                    break
+        except WireError as error:
+            self._hand_on(taken)
+            self.stop()
+            self._counters["unreadable"] += 1
+            self._troubles.note(str(error))
+            self._ended(1)
+            return
+        self._hand_on(taken)
+        if lost:
+            self._again()
+
+    def _again(self) -> None:
+        """The cursor is not there: the same journal is read from its time on."""
+        try:
+            self.start()
+        except OSError as error:
+            self._complains(str(error))
+            self._ended(1)
+
+    def _step(self, entry: Entry, taken: list[tuple[tuple[Any, ...], str]]) -> Step:
+        cursor = entry.cursor
+        if not cursor:
+            raise WireError(
+                "an entry of the journal without a place",
+                expected="__CURSOR",
+                found=str(list(entry.fields)[:8]),
+            )
+        before = self.place.cursor
+        step = self.place.take(cursor, whole=self._whole)
+        if step is not Step.NEW:
+            return step
+        clock = self._around.clock
+        if self.place.loss is not None:
+            loss = self.place.loss
+            self._counters["lost"] += loss.number or 1
+            self._troubles.note(loss.message)
+            taken.append((note(clock.wall(), 13, "WARNING", loss.message, loss.attributes), before))
+        now = clock.wall()
+        self.read_at = self._around.loop.now()
+        self.behind = max((now - (entry_time(entry) or now)) / 1e9, 0.0)
+        if is_own(entry):
+            self._counters["own"] += 1
+        else:
+            taken.append((record_of(entry, now), cursor))
+        return step
+
+    def _hand_on(self, taken: Sequence[tuple[tuple[Any, ...], str]]) -> None:
+        done = 0
+        for group in encode_groups((record for record, _ in taken), self._around.defaults):
+            done += group.total
+            self._counters["repaired"] += group.repaired
+            self.records += group.total
+            mark = self._mark(taken[done - 1][1])
+            self._around.batcher.add(self._source, mark, ORIGIN, group.records, group.total)
+        if not taken or taken[-1][1] != self.place.cursor:
+            self.keep()
+
+    def keep(self) -> None:
+        """Journal the mark with the next records: nothing came of the last entries, or for a long time."""
+        if self.place.cursor:
+            self._around.batcher.keep(self._source, self._mark(self.place.cursor))
+
+    def tell(self, severity: int, level: str, message: str, attributes: dict[str, Any]) -> None:
+        """A record of the agent's own about this source. The mark stays where it is."""
+        record = note(self._around.clock.wall(), severity, level, message, attributes)
+        for group in encode_groups([record], self._around.defaults):
+            self._around.batcher.add("", None, "agent", group.records, group.total)
+
+
+def note(now: int, severity: int, level: str, message: str, attributes: dict[str, Any]) -> tuple[Any, ...]:
+    """A record of the agent's own."""
+    values: list[Any] = [None] * LOG_WIDTH
+    for name, value in {
+        "time": now,
+        "severity": severity,
+        "level": level,
+        "service": "tabard-agent",
+        "message": message,
+        "attributes": to_json(attributes),
+    }.items():
+        values[LOG_INDEX[name]] = value
+    return tuple(values)
+
+
+def arguments_of(paths: Iterable[str]) -> list[str]:
+    """Those that name journal files; journalctl would take some characters for a pattern."""
+    return [f"--file={''.join(f'[{each}]' if each in '*?[' else each for each in path)}" for path in paths]
