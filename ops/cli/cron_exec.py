@@ -32,7 +32,7 @@ class _Exec(Command):
         return rest
 
 
-class _Plan(click.ParamType[Plan]):
+class _Plan(click.ParamType[Plan | None]):
     """A cron expression, or an interval."""
 
     name = "plan"

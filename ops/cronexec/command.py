@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, Final, NamedTuple, Protocol
 
 from tabard.ops.cronexec.printed import Printed, write
-from tabard.shell.process import Ending, Take, run
+from tabard.shell.process import LINGER, Ending, Take, run
 from tabard.shell.records import Lines, Speaker
 
 TIMED_OUT: Final = 124
@@ -143,6 +143,8 @@ class Command:
         except ValueError as error:  # a NUL in an argument
             return self._not_started(OSError(0, str(error)), time.monotonic() - begun)
         duration = time.monotonic() - begun
+        if ending.held and not ending.timed_out:
+            duration = max(duration - LINGER, 0.0)  # it had ended by then
         held = {descriptor for _, descriptor in self._held}
         for descriptor, lines in self._lines.items():
             if descriptor not in held:

@@ -27,7 +27,7 @@ _YEARS: Final = 41 * 366
 class Span(NamedTuple):
     """Moments that were due: how many, the first and the last of them, in seconds since 1970."""
 
-    count: int = 0
+    number: int = 0
     first: int = 0
     last: int = 0
 
@@ -70,8 +70,8 @@ def between(expression: Expression, start: int, end: int, zone: Zone = local) ->
         else:
             dues = [due for due in _of_day(expression, day, zone) if start < due < end]
             found = Span(len(dues), dues[0], dues[-1]) if dues else Span()
-        if found.count:
-            span = Span(span.count + found.count, span.first or found.first, found.last)
+        if found.number:
+            span = Span(span.number + found.number, span.first or found.first, found.last)
     return span
 
 

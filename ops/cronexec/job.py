@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -55,7 +55,7 @@ def perform(order: Order) -> int:
     """Run the command, and return the exit code. Raises UsageError for a name that no job may have."""
     file = JobFile(order.home, order.name)
     signals = Signals()
-    voice = Voice(order.name, order.home, order.argv, secrets.token_hex(4), order.lines)
+    voice = Voice(order.name, order.home, order.argv, os.urandom(4).hex(), order.lines)
     command = Command(
         order.argv, voice, timeout=order.timeout, grace=order.grace, passing=order.output == "always"
     )
@@ -119,7 +119,7 @@ class _Book:
 
         def opened(known: Known) -> tuple[Known, Opinion]:
             verdict = judge(self._order.plan, _seen(known), now)
-            orphan, cut_off = self._left_behind(known)
+            orphan, cut_off = self._left_behind(known, now.boot)
             opinion = Opinion(known, verdict, orphan, cut_off)
             seen = self._seen_now(known, now, verdict)
             if orphan is not None:
@@ -173,11 +173,12 @@ class _Book:
 
     # --- pieces ----------------------------------------------------------------------------
 
-    def _left_behind(self, known: Known) -> tuple[int | None, bool]:
+    def _left_behind(self, known: Known, boot: str) -> tuple[int | None, bool]:
         """Whether the run before was left without an end, and if so, whether its command goes on."""
         if self._order.lock is False or known.start is None or known.end is not None:
             return None, False
-        if known.pid is not None and known.pid_began is not None and began(known.pid) == known.pid_began:
+        alive = known.pid is not None and known.boot == boot and began(known.pid) == known.pid_began
+        if alive and known.pid_began is not None:
             return known.pid, False
         return None, True
 
@@ -188,11 +189,11 @@ class _Book:
             seen=now.wall,
             boot=now.boot,
             uptime=now.uptime,
-            missed=known.missed + verdict.missed.count,
+            missed=known.missed + verdict.missed.number,
         )
 
     def _say_missed(self, verdict: Verdict) -> None:
-        if verdict.missed.count or verdict.at_least:
+        if verdict.missed.number or verdict.at_least:
             self._voice.missed(verdict)
 
     def _change_own(self, change: Callable[[Known], Known]) -> None:

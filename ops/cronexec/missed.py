@@ -138,6 +138,6 @@ def _intervals(plan: Every, passed: float | None, now: Moment) -> Span:
 
 
 def _without_first(plan: Expression, span: Span, zone: Zone) -> Span:
-    if span.count < 2:
+    if span.number < 2:
         return Span()
-    return Span(span.count - 1, dues.after(plan, span.first, zone) or span.last, span.last)
+    return Span(span.number - 1, dues.after(plan, span.first, zone) or span.last, span.last)

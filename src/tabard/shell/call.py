@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import logging
 import os
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -170,7 +169,7 @@ def _where(error: OSError, words: list[str], cwd: Word | None) -> str:
 def _speaker(
     words: list[str], name: str | None, log: logging.Logger | None, lines: int, hide: Sequence[str]
 ) -> Speaker:
-    extra = {"command": name or os.path.basename(words[0]), "command_run": secrets.token_hex(4)}
+    extra = {"command": name or os.path.basename(words[0]), "command_run": os.urandom(4).hex()}
     speaker = Speaker(log or logging.getLogger("tabard.shell"), "", extra, lines, hide)
     speaker.command = _named(words, name, speaker)
     return speaker
