@@ -40,7 +40,8 @@ def node(connection: sqlite3.Connection, name: str, now: int, zone: str | None) 
     if row_id is None:
         return None
     row = connection.execute(_NODES + " WHERE node.id = ?", (row_id,)).fetchone()
-    return _node_row(row, _gap_counts(connection), now)
+    _id, name, zone, *_rest = row
+    return _node_row(row, _gap_counts(connection, name, zone), now)
 
 
 def node_id(connection: sqlite3.Connection, name: str, zone: str | None) -> int | None:
@@ -73,29 +74,36 @@ def gaps(
     limit: int,
 ) -> list[GapRow]:
     """Gaps of both files, as `Reader.gaps` says."""
-    wanted = {
-        "node.name = ?": node_name,
-        "gap.stream = ?": None if stream is None else STREAM_IDS.get(stream, 0),
-        "gap.time >= ?": since,
-        "gap.time < ?": until,
-    }
+    wanted = {"gap.time >= ?": since, "gap.time < ?": until}
     given = {text: value for text, value in wanted.items() if value is not None}
-    conditions, values = list(given), list(given.values())
+    conditions: list[str] = ["gap.stream = ?", *given]
+    values: list[int | str] = list(given.values())
     if zone is not None:
         inside, ends = zone_condition("node.zone", zone)
         conditions.append(inside)
         values += ends
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    found = [
-        gap_row(row)
-        for database in _DATABASES
-        for row in connection.execute(
-            f"{gap_select(database)}{where} ORDER BY gap.time DESC, gap.id DESC LIMIT ?",
-            (*values, limit),
+    found: list[GapRow] = []
+    for database, kind in zip(_DATABASES, FILES, strict=True):
+        # One question for each stream and node: each is answered straight from an index, newest first.
+        nodes_of = _nodes_called(connection, database, node_name)
+        lane = " AND gap.node_id = ?" if node_name is not None else ""
+        query = (
+            f"{gap_select(database)} WHERE {' AND '.join(conditions)}{lane}"
+            " ORDER BY gap.time DESC, gap.id DESC LIMIT ?"
         )
-    ]
+        for number in kind.streams:
+            if stream is None or STREAM_IDS.get(stream) == number:
+                for one in nodes_of:
+                    found += map(gap_row, connection.execute(query, (number, *values, *one, limit)))
     found.sort(key=lambda gap: gap.key, reverse=True)
     return found[:limit]
+
+
+def _nodes_called(connection: sqlite3.Connection, database: str, name: str | None) -> list[tuple[int, ...]]:
+    """The numbers of the nodes of that name in one of the two files; without a name one that stands for all."""
+    if name is None:
+        return [()]
+    return connection.execute(f"SELECT id FROM {database}.node WHERE name = ?", (name,)).fetchall()  # noqa: S608
 
 
 def stats(connection: sqlite3.Connection, store: Path) -> Stats:
@@ -125,14 +133,19 @@ def stats(connection: sqlite3.Connection, store: Path) -> Stats:
     )
 
 
-def _gap_counts(connection: sqlite3.Connection) -> Counter[tuple[str, str]]:
+def _gap_counts(
+    connection: sqlite3.Connection, name: str | None = None, zone: str | None = None
+) -> Counter[tuple[str, str]]:
+    """Gaps per zone and node: of all, or of one."""
+    one = " WHERE node.zone = ? AND node.name = ?" if name is not None else ""
     counts: Counter[tuple[str, str]] = Counter()
     for database in _DATABASES:
-        for zone, name, count in connection.execute(
-            f"SELECT node.zone, node.name, count(*) FROM {database}.gap AS gap"  # noqa: S608
-            f" JOIN {database}.node AS node ON node.id = gap.node_id GROUP BY 1, 2"
+        for at, called, count in connection.execute(
+            "SELECT node.zone, node.name, (SELECT count(*)"  # noqa: S608
+            f" FROM {database}.gap AS gap WHERE gap.node_id = node.id) FROM {database}.node AS node{one}",
+            (zone, name) if one else (),
         ):
-            counts[zone, name] += count
+            counts[at, called] += count
     return counts
 
 

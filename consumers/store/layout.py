@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
 from tabard.errors import NewerStore, StoreError
 
-VERSION: Final = "0002"
+VERSION: Final = "0003"
 """The schema this program reads and writes: the head of the migrations, the same for both files."""
 
 OLDEST_SQLITE: Final = (3, 37, 0)
@@ -33,6 +33,9 @@ FILES: Final = (RECORDS, STATE)
 
 ROW_TABLES: Final = {CONTROL: "control", LOGS: "log", SAMPLES: "sample"}
 """The table that holds a stream's records."""
+
+QUARANTINED: Final = 0
+"""In place of a stream in `usage`: batches in quarantine, of all streams of the file."""
 
 
 def check_library() -> None:

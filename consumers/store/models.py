@@ -85,6 +85,16 @@ def _add_delivery_tables(metadata: MetaData) -> None:
         _int("created"),
         UniqueConstraint("node_id", "stream", "uid"),
     )
+    # All that is left of an epoch of which nothing else is: enough to know it again.
+    _table(
+        "past_epoch",
+        metadata,
+        Column("node_id", Int64, primary_key=True),
+        Column("stream", Int16, primary_key=True),
+        Column("uid", LargeBinary, primary_key=True),
+        _int("ended"),
+        with_rowid=False,
+    )
     _table(
         "batch",
         metadata,
@@ -117,6 +127,8 @@ def _add_delivery_tables(metadata: MetaData) -> None:
         _int("arrived"),
         Index("gap_by_time", "stream", "time"),
         Index("gap_by_age", "stream", "arrived"),
+        Index("gap_by_node", "node_id", "stream", "time"),
+        Index("gap_by_epoch", "epoch_id"),
     )
     _table(
         "quarantine",

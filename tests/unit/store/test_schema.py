@@ -109,7 +109,10 @@ def test_another_schema_is_refused_with_what_to_do(tmp_path: Path, version: str,
 def test_upgrading_says_from_where_to_where(tmp_path: Path) -> None:
     """And doing it again changes nothing."""
     schema.create(tmp_path)
-    assert schema.upgrade(tmp_path) == {"records": ("0002", "0002"), "state": ("0002", "0002")}
+    assert schema.upgrade(tmp_path) == {
+        "records": (layout.VERSION, layout.VERSION),
+        "state": (layout.VERSION, layout.VERSION),
+    }
 
 
 def test_upgrading_what_is_not_there_or_not_ours_is_refused(tmp_path: Path) -> None:
