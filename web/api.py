@@ -1,16 +1,24 @@
-"""The log page for programs: JSON, NDJSON and CSV. docs/how-to/herald.md describes the shape."""
+"""The log page for programs: JSON, NDJSON and CSV. docs/how-to/herald.md describes the shape.
+
+An export is whole: however long the search takes, it is sent on while it goes. A file that could not be finished
+ends with a line that says so, since a short one would look like an answer.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from flask import Blueprint, Response, abort, jsonify, url_for
 
-from tabard.consumers.store.results import GapRow, Key, LogRow
+from tabard.consumers.store.results import GapRow, Key, LogPage, LogRow
+from tabard.errors import StoreError
 from tabard.records import LOG_FIELDS
 from tabard.web.logs import asked
 from tabard.web.objects import as_object, fields_of
@@ -18,12 +26,30 @@ from tabard.web.params import LogParams, format_key
 from tabard.web.site import query_items, site
 from tabard.web.zones import iso
 
+_LOG = logging.getLogger(__name__)
 blueprint = Blueprint("api", __name__)
 
 COLUMNS: Final = ("time", "arrived", "node", "zone", "origin", *LOG_FIELDS[1:], "id", "seq", "epoch_id")
 """Of the CSV, in this order."""
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet would run as a formula."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The last line of an export that broke off."""
+
+    reached: int | None
+    """Event time up to which was searched; None when that is not known."""
+    reason: str
+
+    def as_object(self) -> dict[str, Any]:
+        """As NDJSON has it."""
+        reached = None if self.reached is None else iso(self.reached)
+        return {"kind": "partial", "reached": reached, "reason": self.reason}
+
+
+Line = LogRow | GapRow | Unfinished
 
 
 @blueprint.get("/api/logs")
@@ -44,39 +70,73 @@ def logs() -> Response:
 
 @blueprint.get("/logs.<form>")
 def export(form: str) -> Response:
-    """A page of the log as a file: one JSON object a line, or CSV with a line of column names."""
+    """A page of the log as a file: one JSON object a line, or CSV with a line of column names.
+
+    It has all rows that the page would have with time without end.
+    """
     if form not in {"ndjson", "csv"}:
         abort(404, description=f"There is no export called {form!r}: expected ndjson or csv.")
     params = asked(query_items())
     if params.problems:
         return _refusal(params)
-    rows = site().reader.logs(params.query).rows
-    if form == "csv":
-        body, content_type = to_csv(rows), "text/csv; charset=utf-8; header=present"
+    parts = site().reader.search(params.query)
+    rows: Iterable[Line]
+    if params.query.falls == (params.query.order == "new"):
+        # The first part is read before anything is sent: a store that cannot be read is an answer of its own.
+        rows = _as_found(chain([next(parts)], parts))
     else:
-        body = "".join(json.dumps(as_object(row), ensure_ascii=False) + "\n" for row in rows)
-        content_type = "application/x-ndjson; charset=utf-8"
+        rows = [row for part in reversed(list(parts)) for row in part.rows]
+    body: Iterable[str]
+    if form == "csv":
+        body, content_type = _csv_lines(rows), "text/csv; charset=utf-8; header=present"
+    else:
+        body, content_type = map(_json_line, rows), "application/x-ndjson; charset=utf-8"
     answer = Response(body, content_type=content_type)
     answer.headers["Content-Disposition"] = f'attachment; filename="tabard-logs.{form}"'
     return answer
 
 
-def to_csv(rows: Iterable[LogRow | GapRow]) -> str:
+def _as_found(parts: Iterable[LogPage]) -> Iterator[Line]:
+    """The rows while the search goes on; what breaks off ends with an `Unfinished`."""
+    reached = None
+    try:
+        for part in parts:
+            yield from part.rows
+            reached = part.reached
+    except StoreError as error:
+        _LOG.error("an export broke off: %s", error)
+        yield Unfinished(reached, str(error))
+
+
+def _json_line(row: Line) -> str:
+    shown = row.as_object() if isinstance(row, Unfinished) else as_object(row)
+    return json.dumps(shown, ensure_ascii=False) + "\n"
+
+
+def _csv_lines(rows: Iterable[Line]) -> Iterator[str]:
     """CSV as spreadsheets read it; a cell that would run as a formula there begins with ``'`` instead.
 
-    A gap is a line too: its message says what is missing.
+    A gap is a line too: its message says what is missing. So is the end of a file that broke off.
     """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
+    yield _csv_line(COLUMNS)
     for row in rows:
-        values = fields_of(row)
-        if isinstance(row, GapRow):
-            amount = f"{'at least ' if row.at_least else ''}{row.count}"
-            values["message"] = f"{row.kind}: {amount} {row.stream} records, {row.reason}"
-            values["level"] = row.kind.upper()
-        values["time"], values["arrived"] = iso(row.time), iso(row.arrived)
-        writer.writerow([_cell(values.get(name)) for name in COLUMNS])
+        values: dict[str, Any]
+        if isinstance(row, Unfinished):
+            values = {"level": "PARTIAL", "message": f"this file is not whole: {row.reason}"}
+            values["time"] = row.as_object()["reached"]
+        else:
+            values = fields_of(row)
+            if isinstance(row, GapRow):
+                amount = f"{'at least ' if row.at_least else ''}{row.count}"
+                values["message"] = f"{row.kind}: {amount} {row.stream} records, {row.reason}"
+                values["level"] = row.kind.upper()
+            values["time"], values["arrived"] = iso(row.time), iso(row.arrived)
+        yield _csv_line([_cell(values.get(name)) for name in COLUMNS])
+
+
+def _csv_line(cells: Iterable[Any]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\r\n").writerow(cells)
     return file.getvalue()
 
 

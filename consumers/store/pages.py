@@ -68,7 +68,7 @@ class Filter:
 
 def page(connection: sqlite3.Connection, query: LogQuery, budget: float) -> LogPage:
     """One page of records and gaps, as `Reader.logs` says."""
-    falling = _falls(query)
+    falling = query.falls
     walk = Walk(connection, query, filter_of(connection, query), falling)
     records, reached = walk.records(query.limit + 1, monotonic() + budget)
     items: list[LogRow | GapRow] = [*records, *walk.gaps(query.limit + 1, reached)]
@@ -272,15 +272,6 @@ def _bounds(time: str, row_id: str, low: Key, high: Key) -> tuple[str, tuple[int
     """
     condition = f"{time} >= ? AND {time} <= ? AND (+{time} > ? OR +({row_id}) > ?) AND (+{time} < ? OR +({row_id}) < ?)"
     return condition, (low[0], high[0], *low, *high)
-
-
-def _falls(query: LogQuery) -> bool:
-    """Whether to walk from new to old: the page must adjoin the place that is given."""
-    if query.before is not None and query.after is None:
-        return True
-    if query.after is not None and query.before is None:
-        return False
-    return query.order == "new"
 
 
 def filter_of(connection: sqlite3.Connection, query: LogQuery) -> Filter:

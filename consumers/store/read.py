@@ -7,7 +7,8 @@ comes as another class with these methods; the values of `results` are the contr
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -81,6 +82,21 @@ class Reader:
         """One page of records and gaps, searched for at most about `budget` seconds."""
         with self._connections.use() as connection:
             return pages.page(connection, query, budget)
+
+    def search(self, query: LogQuery, budget: float = BUDGET) -> Iterator[LogPage]:
+        """The page that `logs` would find without a time box, in parts: one for each `budget` seconds.
+
+        The parts come in the order of the search, from `query.falls`; each has its rows in the order asked for.
+        The last one is not partial. Ends with what was found last when the caller goes on no more.
+        """
+        left = query.limit
+        while True:
+            page = self.logs(replace(query, limit=left), budget)
+            yield page
+            left -= len(page.rows)
+            if not page.partial or left <= 0:
+                return
+            query = replace(query, before=page.older) if query.falls else replace(query, after=page.newer)
 
     def tail(self, query: LogQuery, after_id: int, budget: float = BUDGET) -> tuple[list[LogRow], int]:
         """Records stored after `after_id` that fit the filters, in the order they were stored.

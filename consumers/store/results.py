@@ -64,6 +64,15 @@ class LogQuery:
         if not 1 <= self.limit <= MAX_LIMIT:
             raise ValueError(f"limit is 1 to {MAX_LIMIT}, not {self.limit!r}")
 
+    @property
+    def falls(self) -> bool:
+        """Whether the search goes from new to old: a page adjoins the place that is given."""
+        if self.before is not None and self.after is None:
+            return True
+        if self.after is not None and self.before is None:
+            return False
+        return self.order == "new"
+
 
 MAX_LIMIT = 10_000
 """Records on one page."""

@@ -6,8 +6,34 @@ import csv
 import io
 import json
 
+import pytest
+
+from tabard.consumers.store.read import Reader
 from tabard.consumers.store.results import LogRow
+from tabard.errors import StoreError
 from tests.unit.web.seed import NOW, record
+
+
+class Hasty(Reader):
+    """A reader whose searches are stopped after their first stretch; one of them may fail."""
+
+    fails_at = 0
+    asked = 0
+
+    def logs(self, query, budget=1.0):
+        """Look at one stretch of the log, a thousand records or some more."""
+        self.asked += 1
+        if self.asked == self.fails_at:
+            raise StoreError("the store cannot be read", found="the disk is gone")
+        return super().logs(query, 0)
+
+
+@pytest.fixture
+def hasty(seeder, tmp_path, make_app):
+    """A client of herald that searches in small parts, and its reader: only the oldest of its records says needle."""
+    seeder.logs([record(message=f"{'needle' if n == 0 else 'hay'} {n}", time=NOW + n) for n in range(7100)])
+    with Hasty(tmp_path / "store") as reader:
+        yield make_app(reader).test_client(), reader
 
 
 def test_json_has_every_field_and_the_next_page(client, seeder):
@@ -69,3 +95,48 @@ def test_the_links_on_the_page_export_that_very_page(client, seeder):
     link = page.partition('href="/logs.ndjson')[2].partition('"')[0].replace("&amp;", "&")
     rows = [json.loads(line)["message"] for line in client.get(f"/logs.ndjson{link}").text.splitlines()]
     assert rows == ["3", "2"]
+
+
+@pytest.mark.parametrize("query", ["q=needle", "q=needle&order=old", f"q=needle&before={NOW + 7000}.0",
+                                   f"q=needle&after={NOW - 1}.0", f"q=needle&order=old&before={NOW + 7000}.0"])  # fmt: skip
+def test_an_export_searches_to_the_end(hasty, query):
+    """A match that the first stretch of the search does not reach is in the file all the same."""
+    client, reader = hasty
+    assert client.get(f"/api/logs?{query}").json["partial"] is True
+    lines = client.get(f"/logs.ndjson?{query}").text.splitlines()
+    assert [json.loads(line)["message"] for line in lines] == ["needle 0"]
+    assert "needle 0" in client.get(f"/logs.csv?{query}").text
+    assert reader.asked > 2
+
+
+def test_an_export_has_as_many_rows_as_the_page_and_their_order(hasty):
+    """Parts of a search fit together, also where it goes against the order asked for."""
+    client, _ = hasty
+    for place, order, expected in (
+        ("", "new", range(7100, 6100, -1)),
+        ("", "old", range(1000)),
+        (f"&after={NOW + 99}.{2**62}", "new", range(1099, 99, -1)),
+        (f"&before={NOW + 1100}.0", "old", range(100, 1100)),
+    ):
+        lines = client.get(f"/logs.ndjson?q=hay&n=1000&order={order}{place}").text.splitlines()
+        numbers = [int(json.loads(line)["message"].split()[1]) for line in lines]
+        assert len(numbers) == 1000
+        assert numbers == sorted(numbers, reverse=order == "new")
+        assert set(numbers) <= set(range(min(expected) - 1, max(expected) + 2))
+
+
+def test_an_export_that_breaks_off_says_so(hasty):
+    """The last line tells how far it came: a short file must not look like an answer."""
+    client, reader = hasty
+    reader.fails_at = 3
+    (line,) = client.get("/logs.ndjson?q=needle").text.splitlines()
+    last = json.loads(line)
+    assert last["kind"] == "partial"
+    assert last["reached"].startswith("2026-11-03T16:00:00.00000")
+    assert "the disk is gone" in last["reason"]
+    reader.asked = 0
+    (line,) = csv.DictReader(io.StringIO(client.get("/logs.csv?q=needle").text))
+    assert line["level"] == "PARTIAL"
+    assert line["time"] == last["reached"]
+    reader.asked, reader.fails_at = 0, 1
+    assert client.get("/logs.ndjson?q=needle").status_code == 503
