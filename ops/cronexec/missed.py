@@ -72,6 +72,9 @@ def judge(plan: Plan | None, seen: Seen | None, now: Moment, zone: Zone = local)
     Nothing was missed before the first run, nor when the plan is another one than it was.
     """
     due = latest_due(plan, now, zone)
+    if seen is not None and seen.due == due:
+        # That minute has been served: this is the next one, if cron is but a moment ahead of the clock.
+        due = latest_due(plan, now._replace(wall=now.wall + int(SLACK * _SECOND)), zone)
     late = max(now.wall / _SECOND - due, 0.0) if due is not None else 0.0
     if seen is None or plan is None or due is None:
         return Verdict(due, late, Span(), at_least=False, moved=0.0)
@@ -95,7 +98,7 @@ def latest_due(plan: Plan | None, now: Moment, zone: Zone = local) -> int | None
     """The moment that a run beginning ``now`` is due at."""
     if isinstance(plan, Every):
         return now.wall // _SECOND
-    return None if plan is None else dues.latest(plan, int(now.wall / _SECOND + SLACK), zone)
+    return None if plan is None else dues.latest(plan, now.wall // _SECOND, zone)
 
 
 def next_due(plan: Plan | None, seen_due: int | None, now: int, zone: Zone = local) -> int | None:
