@@ -11,6 +11,8 @@ from tabard.errors import WireError
 
 MAX_BYTES: Final = 4 << 20
 """Bytes of all marks together; beyond them the sources not heard of for longest are forgotten."""
+LASTING: Final = "file:"
+"""How the marks of tailed files begin; at most a few hundred are followed at a time."""
 _READ_LIMIT: Final = 8 << 20
 
 
@@ -22,6 +24,16 @@ def encode(marks: Mapping[str, Any]) -> bytes:
 def fits(encoded: bytes, marks: Mapping[str, Any]) -> bool:
     """Whether they can be kept, and read again."""
     return len(encoded) <= MAX_BYTES and len(marks) <= MAX_MARKS
+
+
+def forget(marks: dict[str, Any]) -> None:
+    """Drop what is too much in number: sources that come and go first, since a file that is read on has no number of its own.
+
+    Without its mark a file is taken for a new one, and stored twice; a producer that is gone for long does not come back.
+    """
+    while len(marks) > MAX_MARKS:
+        passing = next((source for source in marks if not source.startswith(LASTING)), None)
+        del marks[passing if passing is not None else next(iter(marks))]
 
 
 def newest(marks: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from tabard.agents.journal.aging import JournalTime
 from tabard.agents.journal.author import Author, Opening
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.faults import DiskRefused
-from tabard.agents.journal.limits import MAX_MARKS, Limits
-from tabard.agents.journal.marks import encode, fits, newest
+from tabard.agents.journal.limits import Limits
+from tabard.agents.journal.marks import encode, fits, forget, newest
 from tabard.agents.journal.segment import Head, Prior, Segment
 from tabard.agents.journal.shelf import Shelf
 from tabard.agents.journal.tidemark import FILE as TIDEMARK
@@ -66,8 +66,7 @@ class Pen:
         for source, mark in marks.items():
             self.marks.pop(source, None)
             self.marks[source] = mark
-            if len(self.marks) > MAX_MARKS:
-                del self.marks[next(iter(self.marks))]
+        forget(self.marks)
         return batch
 
     def _refuse_to_pile_up(self, waited: float) -> None:

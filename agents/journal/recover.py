@@ -12,8 +12,7 @@ from typing import Any
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.frames import PREFIX_BYTES, Found, walk
 from tabard.agents.journal.gaps import DAMAGED, MISSING, GapMaker
-from tabard.agents.journal.limits import MAX_MARKS
-from tabard.agents.journal.marks import decode
+from tabard.agents.journal.marks import decode, forget
 from tabard.agents.journal.mend import Mended
 from tabard.agents.journal.placing import Placing, segment_of
 from tabard.agents.journal.reader import SegmentReader
@@ -239,7 +238,8 @@ class Recovery:
                 for source, mark in (found or {}).items():
                     marks.pop(source, None)
                     marks[source] = mark
-        return dict(list(marks.items())[-MAX_MARKS:])
+        forget(marks)
+        return marks
 
 
 def _batches(data: bytes) -> list[Batch]:
