@@ -31,6 +31,7 @@ _KINDS: Final[tuple[tuple[str, str], ...]] = (
     ("intake.syslog_stream", "syslogs"),
     ("intake.journal", "journald"),
     ("intake.journal_files", "journald"),
+    ("intake.otlp", "otlp"),
 )
 
 _log = logging.getLogger(__name__)

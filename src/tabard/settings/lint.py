@@ -23,6 +23,7 @@ _INTAKES: Final = {
     "intake.syslog_udp": "udp",
     "intake.syslog_datagram": "ipc",
     "intake.syslog_stream": "ipc",
+    "intake.otlp": "tcp",
 }
 """Settings that are addresses of the intake, and how they are spoken to."""
 _IN_STAGE: Final = re.compile(r"stage\.[^.]+\.")

@@ -59,6 +59,7 @@ SETTINGS: Final = (
     Setting("intake.journal", forms.JOURNAL, "", 'Follow the systemd journal: "auto" for that of this host, or a directory of journal files; "" for none.'),
     Setting("intake.journal_backlog", Duration("0s", "365d"), "1d", "How much is read of a systemd journal at the first start of all."),
     Setting("intake.journal_files", Words(forms.PATTERN, empty=True), [], "Files of a systemd journal, archived ones for example, or patterns of them: each is read once."),
+    Setting("intake.otlp", forms.HOST_PORT, "", 'Take logs by OTLP/HTTP at this address, usually "127.0.0.1:4318"; "" for not at all. Use a loopback address.'),
     Setting("intake.tail_defaults", Flag(), True, "Tail the log files this host is known to have."),
     Setting("intake.tail_backlog", Size("0B", "1GiB"), "256KiB", "How much is read of a file that is there at the first start of all."),
     Setting("journal.fsync", Duration("0s", "10s"), "100ms", "Longest time a record may be lost by a power cut; a fast disk is synced more often, since only what is synced is published."),
