@@ -136,10 +136,9 @@ class Commit:
         if found is None:
             row = self._connection.execute(self._statements.find_node, (key.zone, key.node)).fetchone()
             if row is None:
-                cursor = self._connection.execute(
+                ((found,),) = self._connection.execute(
                     self._statements.add_node, (key.zone, key.node, self._arrived)
-                )
-                found = int(cursor.lastrowid or 0)
+                ).fetchall()
             else:
                 found = int(row[0])
             self._ids.nodes[key] = found
@@ -165,12 +164,12 @@ class Commit:
     def _add_epoch(self, item: EpochWork, node_id: int, state: tuple[Any, ...]) -> None:
         epoch = item.cursor.epoch
         try:
-            cursor = self._connection.execute(
+            ((epoch_id,),) = self._connection.execute(
                 self._statements.add_epoch, (node_id, item.stream, epoch, *state, self._arrived)
-            )
+            ).fetchall()
         except sqlite3.IntegrityError as error:
             raise CursorConflict(f"epoch {epoch.hex()} of {item.key.node} is known already") from error
-        self._ids.epochs[item.key, item.stream, epoch] = int(cursor.lastrowid or 0)
+        self._ids.epochs[item.key, item.stream, epoch] = epoch_id
 
     def _known_epoch(self, item: EpochWork, node_id: int) -> int:
         found = self._epoch_id(item.key, item.stream, item.cursor.epoch, node_id)

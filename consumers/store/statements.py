@@ -1,12 +1,13 @@
 """Every statement that writes, in SQLAlchemy Core, compiled once to the driver's own text.
 
 The driver runs the text with plain tuples: that is several times faster than handing dictionaries to Core, and
-another engine gets its text from the same description.
+another engine gets its text from the same description, by its dialect.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,38 +15,43 @@ from sqlalchemy import (
     ClauseElement,
     Column,
     ColumnElement,
-    MetaData,
     Select,
     Table,
     bindparam,
     desc,
-    insert,
     literal_column,
     select,
     update,
 )
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
 from tabard.consumers.store import models
 from tabard.consumers.store.layout import RECORDS, ROW_TABLES, FileKind
+from tabard.errors import StoreError
 
 _CURSOR: Final = ("version", "ranges", "previous", "previous_last", "opened", "ended", "finished")
 # Written out, because numbers would become parameters.
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 _NONE: Final[ColumnElement[int]] = literal_column("0")
+# The statement that adds to a row which is there already has no common form.
+_INSERTS: Final[dict[str, Callable[[Table], postgresql.Insert | sqlite.Insert]]] = {
+    "postgresql": postgresql.insert,
+    "sqlite": sqlite.insert,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The texts for one file. Each comment names the parameters in order."""
+    """The texts for one file. Each comment names the parameters in order, and what a statement answers if it answers."""
 
     find_node: str  # zone, name
-    add_node: str  # zone, name, first_seen
+    add_node: str  # zone, name, first_seen; its id
     find_epoch: str  # node_id, stream, uid
     epochs: str  # node_id, stream
     unfinished: str  # node_id, stream: those of `epochs` whose end is unknown or not reached
-    add_epoch: str  # node_id, stream, uid, version, ranges, previous, previous_last, opened, ended, finished, created
+    # node_id, stream, uid, version, ranges, previous, previous_last, opened, ended, finished, created; its id
+    add_epoch: str
     set_epoch: str  # new version, ranges, previous, previous_last, opened, ended, finished; id, old version
     header: str  # epoch_id, last: of the batch that begins there or next before
     quarantined_header: str  # epoch_id, last
@@ -71,30 +77,43 @@ class PresenceStatements:
 @functools.cache
 def sqlite_statements(kind: FileKind) -> Statements:
     """The statements of one file, for the standard library's driver."""
-    return _statements(kind, models.RECORDS if kind == RECORDS else models.STATE, sqlite.dialect())
+    return statements(kind, sqlite.dialect())
 
 
 @functools.cache
 def sqlite_presence() -> PresenceStatements:
     """The presence statements, for the standard library's driver."""
+    return presence_statements(sqlite.dialect())
+
+
+def presence_statements(dialect: Dialect) -> PresenceStatements:
+    """The presence statements as `dialect` writes them, which takes its parameters by position."""
     presence = models.RECORDS.tables["presence"]
     heartbeat = models.RECORDS.tables["heartbeat"]
-    dialect = sqlite.dialect()
-    replace = sqlite.insert(presence)
+    replace = _insert(presence, dialect)
     said = {name: replace.excluded[name] for name in _names(presence) if name != "node_id"}
-    add = sqlite.insert(heartbeat)
+    add = _insert(heartbeat, dialect)
     beacons = heartbeat.c.beacons + add.excluded.beacons
     return PresenceStatements(
-        set_presence=_text(replace.on_conflict_do_update(["node_id"], set_=said), dialect, presence),
+        set_presence=_text(
+            replace.on_conflict_do_update(index_elements=["node_id"], set_=said), dialect, presence
+        ),
         add_heartbeat=_text(
-            add.on_conflict_do_update(["node_id", "minute"], set_={"beacons": beacons}), dialect, heartbeat
+            add.on_conflict_do_update(index_elements=["node_id", "minute"], set_={"beacons": beacons}),
+            dialect,
+            heartbeat,
         ),
     )
 
 
-def _statements(kind: FileKind, metadata: MetaData, dialect: Dialect) -> Statements:
+def statements(kind: FileKind, dialect: Dialect) -> Statements:
+    """The statements of one file as `dialect` writes them, which takes its parameters by position.
+
+    Raises StoreError for an engine that is not supported.
+    """
+    metadata = models.RECORDS if kind == RECORDS else models.STATE
     node, epoch, batch, usage = (metadata.tables[name] for name in ("node", "epoch", "batch", "usage"))
-    count = sqlite.insert(usage)
+    count = _insert(usage, dialect)
     sums = {name: usage.c[name] + count.excluded[name] for name in ("rows", "bytes")}
     state = [epoch.c[name] for name in ("id", "uid", *_CURSOR)]
     rows = {stream: metadata.tables[ROW_TABLES[stream]] for stream in sorted(kind.streams)}
@@ -110,11 +129,14 @@ def _statements(kind: FileKind, metadata: MetaData, dialect: Dialect) -> Stateme
 
     def added(name: str) -> str:
         table = metadata.tables[name]
-        return _text(insert(table), dialect, table)
+        return _text(_insert(table, dialect), dialect, table)
+
+    def numbered(table: Table) -> str:
+        return _text(_insert(table, dialect).returning(table.c.id), dialect, table)
 
     return Statements(
         find_node=text(select(node.c.id).where(node.c.zone == bindparam("z"), node.c.name == bindparam("n"))),
-        add_node=added("node"),
+        add_node=numbered(node),
         find_epoch=text(
             select(*state).where(
                 epoch.c.node_id == bindparam("n"),
@@ -124,7 +146,7 @@ def _statements(kind: FileKind, metadata: MetaData, dialect: Dialect) -> Stateme
         ),
         epochs=text(epochs),
         unfinished=text(epochs.where(epoch.c.finished == _NONE)),
-        add_epoch=added("epoch"),
+        add_epoch=numbered(epoch),
         set_epoch=text(
             update(epoch)
             .values({name: bindparam(f"new_{name}") for name in _CURSOR})
@@ -135,7 +157,7 @@ def _statements(kind: FileKind, metadata: MetaData, dialect: Dialect) -> Stateme
         add_batch=added("batch"),
         add_gap=added("gap"),
         add_quarantine=added("quarantine"),
-        add_usage=_text(count.on_conflict_do_update(["stream"], set_=sums), dialect, usage),
+        add_usage=_text(count.on_conflict_do_update(index_elements=["stream"], set_=sums), dialect, usage),
         add_rows={stream: added(table.name) for stream, table in rows.items()},
         time_before={stream: text(_neighbour(table, before=True)) for stream, table in rows.items()},
         time_after={stream: text(_neighbour(table, before=False)) for stream, table in rows.items()},
@@ -154,6 +176,18 @@ def _neighbour(table: Table, *, before: bool) -> Select[Any]:
     if before:
         return query.where(seq < bindparam("q")).order_by(desc(seq))
     return query.where(seq > bindparam("q")).order_by(seq)
+
+
+def _insert(table: Table, dialect: Dialect) -> postgresql.Insert | sqlite.Insert:
+    """An insert that answers nothing unless it is told to: one dialect would ask for each new id of itself."""
+    if not dialect.positional:
+        raise ValueError(f"{dialect.name}: the parameters have to be given by position")
+    try:
+        return _INSERTS[dialect.name](table).inline()
+    except KeyError:
+        raise StoreError(
+            "the store cannot be kept there", expected="SQLite or PostgreSQL", found=dialect.name
+        ) from None
 
 
 def _names(table: Table) -> list[str]:
