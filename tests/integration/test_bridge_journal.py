@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,7 @@ def test_archived_files_are_read_once_over_kills(tmp_path: Path) -> None:
     pattern = str(tmp_path / "*.journal")
     for enough in (300, 2_000, 4_000):
         started = agent(home, journal_files=pattern)
-        wait_until(lambda enough=enough: records(home) > enough or settled(home), "nothing is read")
+        wait_until(partial(read_or_done, home, enough), "nothing is read")
         kill(started)
     for _ in range(2):
         with agent(home, journal_files=pattern) as started:
@@ -110,6 +111,10 @@ def test_archived_files_are_read_once_over_kills(tmp_path: Path) -> None:
             started.signal(signal.SIGTERM)
             assert started.rest() == 0
     assert numbers(home) == list(range(24_000))
+
+
+def read_or_done(home: Path, enough: int) -> bool:
+    return records(home) > enough or settled(home)
 
 
 def settled(home: Path) -> bool:

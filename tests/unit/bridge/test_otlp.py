@@ -43,7 +43,8 @@ def body(*messages: str) -> bytes:
     part.log_records.extend(
         LogRecord(body=AnyValue(string_value=message), time_unix_nano=10**18) for message in messages
     )
-    return made.SerializeToString()
+    raw: bytes = made.SerializeToString()
+    return raw
 
 
 def posted(data: bytes, **headers: str) -> bytes:
@@ -248,7 +249,7 @@ def test_a_bomb_never_takes_its_size_in_memory() -> None:
     """Sixty-four MiB of zeros in a few bytes: let go of as soon as it is too large."""
     conversation = Conversation()
     raw = posted(gzip.compress(bytes(64 * 1_048_576)), Content_Encoding="gzip")
-    most = 0
+    most, request = 0, None
     for at in range(0, len(raw), 1_024):
         request = conversation.feed(raw[at : at + 1_024])
         most = max(most, conversation.held)
