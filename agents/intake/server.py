@@ -8,7 +8,6 @@ records nothing is read, so that the clients wait instead of the records being l
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import socket
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from tabard.agents.intake.acceptor import Acceptor
 from tabard.agents.intake.batcher import Batcher
 from tabard.agents.intake.connection import Connection
 from tabard.agents.intake.defaults import NO_DEFAULTS, Defaults
@@ -46,9 +46,6 @@ MOST_UNFINISHED: Final = 16_777_216
 STALLED_SECONDS: Final = 60.0
 """How long a client may be silent in the middle of a frame."""
 _SWEEP_SECONDS: Final = 15.0
-_ACCEPTS: Final = 64
-"""Connections accepted at a turn."""
-_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +107,7 @@ class IntakeServer:
         self._speaks: dict[Connection, Source] = {}
         self._held: dict[Connection, int] = {}
         self._clients: dict[Connection, None] = {}
-        self._listeners: list[socket.socket] = []
+        self._acceptors: list[Acceptor] = []
         self._acknowledge: dict[Source, None] = {}
         self._flushing = False
         self._sweep: Handle | None = None
@@ -138,10 +135,9 @@ class IntakeServer:
 
     def close(self) -> None:
         """Stop listening, drop every client, remove the socket file. What was received stays received."""
-        for listener in self._listeners:
-            self._loop.remove_reader(listener.fileno())
-            listener.close()
-        self._listeners.clear()
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._acceptors.clear()
         for client in list(self._clients):
             client.close()
         if self._sweep is not None:
@@ -158,8 +154,8 @@ class IntakeServer:
     def addresses(self) -> list[str]:
         """Where clients can connect: paths, and "tcp HOST:PORT"."""
         found = []
-        for listener in self._listeners:
-            name = listener.getsockname()
+        for acceptor in self._acceptors:
+            name = acceptor.listener.getsockname()
             found.append(name if isinstance(name, str) else f"tcp {name[0]}:{name[1]}")
         return found
 
@@ -177,38 +173,9 @@ class IntakeServer:
         ]
 
     def _start(self, listener: socket.socket) -> None:
-        self._listeners.append(listener)
-        self._loop.add_reader(listener.fileno(), partial(self._accept, listener))
+        self._acceptors.append(Acceptor(self._loop, listener, self._admit, "intake"))
 
     # --- clients come and go ---
-
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_ACCEPTS):
-            try:
-                sock, _address = listener.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                if error.errno in _NO_DESCRIPTORS:
-                    self._rest(listener, error)
-                    return
-                continue  # the client went away before it was accepted
-            try:
-                self._admit(sock)
-            except OSError:  # gone between accept and the first question about it
-                sock.close()
-
-    def _rest(self, listener: socket.socket, error: OSError) -> None:
-        """Out of file descriptors: a level-triggered loop would spin on this listener."""
-        _log.error("cannot accept connections for a second: %s", error)
-        fd = listener.fileno()
-        self._loop.remove_reader(fd)
-
-        def listen_again() -> None:
-            if listener in self._listeners:
-                self._loop.add_reader(fd, partial(self._accept, listener))
-
-        self._loop.call_at(self._loop.now() + 1.0, listen_again)
 
     def _admit(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -372,10 +339,9 @@ class IntakeServer:
         for address in self._addresses:
             if not address.removed:
                 continue
-            if address.listener in self._listeners:
-                self._loop.remove_reader(address.listener.fileno())
-                self._listeners.remove(address.listener)
-                address.listener.close()
+            for acceptor in [found for found in self._acceptors if found.listener is address.listener]:
+                acceptor.close()
+                self._acceptors.remove(acceptor)
             try:
                 self._start(address.listen())
                 _log.warning("the intake socket %s had been removed; it is there again", address.path)

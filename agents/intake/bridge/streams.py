@@ -6,8 +6,6 @@ clean stop reads that first. While the journal takes nothing no client is read, 
 
 from __future__ import annotations
 
-import errno
-import logging
 import select
 import socket
 import time
@@ -16,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
+from tabard.agents.intake.acceptor import Acceptor
 from tabard.agents.intake.bridge.binding import Place
 from tabard.agents.intake.bridge.gather import Gatherer
 from tabard.agents.intake.bridge.ports import Report, Surroundings
@@ -35,10 +34,6 @@ DRAIN_SECONDS: Final = 2.0
 QUIET_SECONDS: Final = 0.1
 """How long nobody may have said anything for the stop to believe that all was read."""
 _SWEEP_SECONDS: Final = 15.0
-_ACCEPTS: Final = 64
-_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-_log = logging.getLogger(__name__)
 
 
 class Reader(Protocol):
@@ -100,7 +95,7 @@ class StreamIntake:
         self._listen = listen
         self._read = read
         self._place = Place(path)
-        self._listener: socket.socket | None = None
+        self._acceptor: Acceptor | None = None
         self._address = ""
         self._clients: dict[Client, None] = {}
         self._sweep: Handle | None = None
@@ -117,13 +112,12 @@ class StreamIntake:
 
     def close(self) -> None:
         """Read what clients have sent already, within `DRAIN_SECONDS`, then hang up on them."""
-        if self._listener is None:
+        if self._acceptor is None:
             return
         if not self._around.batcher.blocked:
-            self._accept()
-        self._loop.remove_reader(self._listener.fileno())
-        self._listener.close()
-        self._listener = None
+            self._acceptor.accept()
+        self._acceptor.close()
+        self._acceptor = None
         self._place.remove()
         if self._sweep is not None:
             self._sweep.cancel()
@@ -168,60 +162,29 @@ class StreamIntake:
         }
 
     def _open_listener(self) -> None:
-        listener = self._listener = self._listen()
+        listener = self._listen()
         self._place.remember()
         name = listener.getsockname()
         self._address = name if isinstance(name, str) else f"tcp {name[0]}:{name[1]}"
-        self._loop.add_reader(listener.fileno(), self._accept)
+        self._acceptor = Acceptor(self._loop, listener, self._admit, self._name)
 
     def _restore(self) -> None:
         """Listen anew when the socket file was removed: nobody could connect."""
-        if self._listener is None or not self._place.gone:
+        if self._acceptor is None or not self._place.gone:
             return
-        self._accept()  # who connected before it was removed
-        self._loop.remove_reader(self._listener.fileno())
-        self._listener.close()
+        self._acceptor.accept()  # who connected before it was removed
+        self._acceptor.close()
         try:
             self._open_listener()
             self._desk.troubles.note("the socket had been removed; it is there again")
         except IntakeError as error:
-            self._listener = None
+            self._acceptor = None
             self._desk.troubles.note(str(error))
 
     def _troubles_told(self, what: str) -> None:
         self._desk.troubles.note(what)
 
     # --- clients come and go ---
-
-    def _accept(self) -> None:
-        listener = self._listener
-        if listener is None:
-            return
-        for _ in range(_ACCEPTS):
-            try:
-                sock, _address = listener.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                if error.errno in _NO_DESCRIPTORS:
-                    self._rest(listener, error)
-                    return
-                continue  # the client went away before it was accepted
-            try:
-                self._admit(sock)
-            except OSError:  # gone between accept and the first question about it
-                sock.close()
-
-    def _rest(self, listener: socket.socket, error: OSError) -> None:
-        """Out of file descriptors: a level-triggered loop would spin on this listener."""
-        _log.error("%s: cannot accept connections for a second: %s", self._name, error)
-        self._loop.remove_reader(listener.fileno())
-
-        def listen_again() -> None:
-            if self._listener is listener:
-                self._loop.add_reader(listener.fileno(), self._accept)
-
-        self._loop.call_at(self._loop.now() + 1.0, listen_again)
 
     def _admit(self, sock: socket.socket) -> None:
         sock.setblocking(False)

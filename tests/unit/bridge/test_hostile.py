@@ -92,7 +92,8 @@ def test_a_gadget_that_executes_is_refused(name: str) -> None:
     for data in (calls(name, "id"), stacked, instance, thing, inside):
         with pytest.raises(Hostile):
             load(data)
-    assert set(sys.modules) - before == set()
+    # Python itself loads the codecs of texts when the first of a kind is read.
+    assert {module for module in set(sys.modules) - before if not module.startswith("encodings.")} == set()
 
 
 @pytest.mark.parametrize("name", [*NAMED, *EXECUTING])
@@ -106,7 +107,8 @@ def test_a_name_alone_makes_nothing(name: str) -> None:
         except Unreadable:
             continue
         assert plain(found)
-    assert set(sys.modules) - before == set()
+    # Python itself loads the codecs of texts when the first of a kind is read.
+    assert {module for module in set(sys.modules) - before if not module.startswith("encodings.")} == set()
 
 
 @pytest.mark.parametrize("protocol", range(6))
