@@ -40,10 +40,13 @@ class Renders(Protocol):
         """Subject, text and HTML of a mail template."""
 
 
-def by_mail(mailer: Sends, templates: Renders | None = None, name: str = "state-machine") -> Notify:
+def by_mail(
+    mailer: Sends, templates: Renders | None = None, name: str = "state-machine", /, **values: object
+) -> Notify:
     """A ``notify`` that sends a mail: plain words, or those of the mail template ``name``.
 
-    The template is given ``machine``, ``state``, ``run``, ``host`` and ``steps``, each with the fields of a Step.
+    The template is given ``values``, and ``machine``, ``state``, ``run``, ``host`` and ``steps``, each with the
+    fields of a Step.
     """
 
     def notify(notice: Notice) -> None:
@@ -51,14 +54,15 @@ def by_mail(mailer: Sends, templates: Renders | None = None, name: str = "state-
         if templates is None:
             mailer.send(to=notice.to, subject=_subject(notice), text=_text(notice, steps))
             return
-        mail = templates.mail(
-            name,
-            machine=notice.trace.machine,
-            state=notice.state,
-            run=notice.trace.run,
-            host=notice.host,
-            steps=[step._asdict() for step in steps],
-        )
+        given = {
+            **values,
+            "machine": notice.trace.machine,
+            "state": notice.state,
+            "run": notice.trace.run,
+            "host": notice.host,
+            "steps": [step._asdict() for step in steps],
+        }
+        mail = templates.mail(name, **given)
         mailer.send(to=notice.to, subject=mail.subject, text=mail.text, html=mail.html)
 
     return notify

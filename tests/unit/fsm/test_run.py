@@ -10,6 +10,7 @@ import pytest
 
 from tabard.errors import UsageError
 from tabard.fsm import HandlerError, Machine, Notice, State, StepLimitError, TransitionError, by_mail
+from tabard.templates import MailText
 from tests.unit.fsm.machines import Context, says, seed
 from tests.unit.shell.collect import heard
 
@@ -191,6 +192,24 @@ def test_a_mail_repeats_only_the_last_steps() -> None:
     Machine("m", [a, bad, end]).run(notify=by_mail(mailer))
     assert "... 11 earlier steps" in mailer.sent[0]["text"]
     assert mailer.sent[0]["text"].count("a: input") == 20
+
+
+class _Templates:
+    def mail(self, name: str, /, **values: Any) -> MailText:
+        return MailText(name, ", ".join(sorted(values)), values["file"] + values["machine"])
+
+
+def test_a_mail_template_gets_values_of_the_application_too() -> None:
+    """What the run says of itself stands above them, whatever they are called."""
+    mailer = _Mailer()
+    notify = by_mail(mailer, _Templates(), "import-failed", file="a.csv", machine="mine", name="any")
+    seed(start="X").run(notify=notify)
+    (mail,) = mailer.sent
+    assert (mail["subject"], mail["text"], mail["html"]) == (
+        "import-failed",
+        "file, host, machine, name, run, state, steps",
+        "a.csvTheMachine",
+    )
 
 
 def test_the_trace_is_records() -> None:
