@@ -6,6 +6,8 @@ import logging
 import os
 import pwd
 import re
+import shlex
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -19,6 +21,8 @@ _MOST: Final = 16_777_216
 _PATIENCE: Final = 60.0
 _NONE: Final = re.compile(rb"no crontab for|can't open '[^']*': No such file", re.IGNORECASE)
 """What crontab says when the user has none: that of Debian, of cronie and the BSDs; of busybox."""
+_ESCAPED: Final = re.compile(rb"\\[br]")
+"""How Debian's `crontab -l` shows two control characters, and how nobody can tell them from what they look like."""
 _quiet: Final = logging.getLogger("tabard.crontab")
 _quiet.addHandler(logging.NullHandler())
 _quiet.propagate = False  # what went wrong is an error, which says it
@@ -32,7 +36,7 @@ def read() -> bytes:
     """The crontab; empty when there is none. Raises CrontabError."""
     result = _crontab("-l")
     if result.code == 0 and not result.out_dropped:
-        return result.raw_out
+        return _unescaped() if _ESCAPED.search(result.raw_out) else result.raw_out
     if result.started and not result.timed_out and _NONE.search(result.raw_err):
         return b""
     raise _failed("the crontab cannot be read", result)
@@ -89,12 +93,26 @@ def _alone() -> Iterator[None]:
         ) from error
 
 
-def _crontab(*arguments: str, stdin: bytes | None = None) -> Result:
+def _unescaped() -> bytes:
+    """The crontab as it is: an editor gets to see it, which copies it and changes nothing. Raises CrontabError."""
+    with tempfile.TemporaryDirectory(prefix="tabard-crontab-") as folder:
+        script, copy = os.path.join(folder, "editor"), os.path.join(folder, "copy")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(f'cat "$1" >{shlex.quote(copy)}\n')
+        editor = f"sh {shlex.quote(script)}"  # called by a shell, with the path of the crontab behind it
+        result = _crontab("-e", EDITOR=editor, VISUAL=editor)
+        if result.ok and os.path.exists(copy):
+            with open(copy, "rb") as found:
+                return found.read()
+    raise _failed("the crontab has control characters and cannot be read as it is", result)
+
+
+def _crontab(*arguments: str, stdin: bytes | None = None, **env: str) -> Result:
     return shell(
         ["crontab", *arguments],
         stdin=stdin,
         timeout=_PATIENCE,
-        env={"LC_ALL": "C"},
+        env={"LC_ALL": "C", **env},
         keep=2 * _MOST,
         lines=0,
         log=_quiet,

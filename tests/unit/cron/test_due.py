@@ -115,7 +115,7 @@ def test_many_days_are_as_many_as_their_parts(text: str, name: str, start: int, 
     number, at = 0, start
     while (found := due.after(expression, at, zone)) is not None and found < end and number < 200:
         number, at = number + 1, found
-    assert whole.number == number or number == 200
+    assert number in {whole.number, 200}
 
 
 def berlin(*parts: int, fold: int = 0) -> int:
