@@ -1,0 +1,186 @@
+"""What is asked of a store: by herald and the command line when they read, by the recorder when it keeps one.
+
+The delivery core's own port is `SinkStore`. An engine is a class for each of the protocols here; the values of
+`results` are the same for all of them, and `tests/contract` says what their methods must do. Nothing in here costs
+an import of SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from tabard.brokers.delivery.ports import SinkStore
+from tabard.consumers.store.deployments import Configuration, Deployment
+from tabard.consumers.store.results import (
+    FacetCounts,
+    GapRow,
+    Histogram,
+    LogPage,
+    LogQuery,
+    LogRow,
+    NodeRow,
+    ProcessTable,
+    Stats,
+)
+
+if TYPE_CHECKING:
+    from tabard.consumers.store.retention import RetentionLimits
+
+
+class StoreReader(Protocol):
+    """Read-only access to one store, for any number of threads at once.
+
+    Every method raises StoreError when the store is missing, unreadable, or of another schema version. Those with
+    a `budget` look at the clock now and then, and hand back what they have once so many seconds are over.
+    """
+
+    def __enter__(self) -> Self:
+        """The reader itself; it is closed at the end."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        ...
+
+    # --- the log ----------------------------------------------------------------------------------
+
+    def logs(self, query: LogQuery, budget: float = ...) -> LogPage:
+        """One page of records and gaps."""
+        ...
+
+    def search(self, query: LogQuery, budget: float = ...) -> Iterator[LogPage]:
+        """The page that `logs` would find without a time box, in parts: one for each `budget` seconds."""
+        ...
+
+    def tail(self, query: LogQuery, after_id: int, budget: float = ...) -> tuple[list[LogRow], int]:
+        """Records stored after `after_id` that fit the filters, in the order they were stored; the id to go on from.
+
+        A record that becomes visible later than one with a higher id must still be met: a reader that went on
+        from an id has seen every record up to it.
+        """
+        ...
+
+    def last_id(self) -> int:
+        """The id of the record stored last, 0 when there is none: where a tail begins."""
+        ...
+
+    def log(self, row_id: int) -> LogRow | None:
+        """The record with that id."""
+        ...
+
+    def context(self, row_id: int, count: int = ...) -> list[LogRow]:
+        """The record with that id and up to `count` before and after it in its own stream and epoch."""
+        ...
+
+    def facets(self, query: LogQuery, field: str, limit: int = ..., budget: float = ...) -> FacetCounts:
+        """The most frequent values of `field` among the newest matching records.
+
+        Raises ValueError for a field that is not in `FACET_FIELDS`.
+        """
+        ...
+
+    def histogram(self, query: LogQuery, width: int, budget: float = ...) -> Histogram:
+        """How many matching records of which level fall into each `width` nanoseconds of event time.
+
+        Raises ValueError for a width below 1.
+        """
+        ...
+
+    def gaps(
+        self,
+        node: str | None = None,
+        *,
+        zone: str | None = None,
+        stream: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        limit: int = ...,
+    ) -> list[GapRow]:
+        """Gaps and doubts, newest first by event time; of all streams unless one is named."""
+        ...
+
+    # --- nodes ------------------------------------------------------------------------------------
+
+    def nodes(self, now: int) -> list[NodeRow]:
+        """Every node that ever spoke, by zone and name; `now` is the wall clock."""
+        ...
+
+    def node(self, name: str, now: int, zone: str | None = None) -> NodeRow | None:
+        """One node; of several with that name in different zones the one heard last, unless `zone` is given."""
+        ...
+
+    def heartbeats(self, name: str, since: int, until: int, zone: str | None = None) -> list[tuple[int, int]]:
+        """Minutes in which beacons were heard, oldest first, each with how many."""
+        ...
+
+    def host_series(
+        self, name: str, since: int, until: int, points: int = ..., zone: str | None = None
+    ) -> Mapping[str, Sequence[tuple[int, float]]]:
+        """Series of the host samples between two event times, thinned to about `points` each."""
+        ...
+
+    def processes(self, name: str, at: int | None = None, zone: str | None = None) -> ProcessTable:
+        """The processes of a node as of event time `at` (default: now), by CPU, then memory."""
+        ...
+
+    # --- versions and configurations --------------------------------------------------------------
+
+    def deployments(
+        self, service: str | None = None, stage: str | None = None, node: str | None = None
+    ) -> list[Deployment]:
+        """What runs, or ran last, of each service on each stage and node; by service, stage, zone and node."""
+        ...
+
+    def deployment_history(
+        self, service: str | None = None, stage: str | None = None, node: str | None = None
+    ) -> list[Deployment]:
+        """Every version and configuration that was noted, newest first."""
+        ...
+
+    def configuration(self, deployment: Deployment) -> Configuration:
+        """What it runs with, secrets masked."""
+        ...
+
+    # --- the store itself -------------------------------------------------------------------------
+
+    def stats(self) -> Stats:
+        """The store in numbers."""
+        ...
+
+
+class RecorderStore(SinkStore, Protocol):
+    """What the recorder asks of its store beyond the delivery core's port. Not for several threads at once."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why it cannot be written, as of the last try; None when all is well."""
+        ...
+
+    def idle(self) -> None:
+        """A moment without work: checkpoints and other upkeep of a few milliseconds. Never raises."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+class Upkeep(Protocol):
+    """Keeps one store within its limits, in steps between two commits. `limits` may be replaced at any time."""
+
+    limits: RetentionLimits
+
+    def step(self, now: float) -> bool:
+        """Do a few milliseconds of work; `now` is monotonic seconds. True: call again soon, there is more.
+
+        Never raises for the store's sake: when it cannot be written the pass ends, and the next one tries again.
+        """
+        ...
