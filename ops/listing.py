@@ -90,4 +90,7 @@ def follow(
 
 
 def _gaps(reader: Reader, query: LogQuery) -> list[GapRow]:
-    return reader.gaps(query.node, zone=query.zone, stream="logs", limit=_GAPS)
+    return [
+        *reader.gaps(query.node, zone=query.zone, stream="logs", limit=_GAPS),
+        *reader.quarantine(query.node, zone=query.zone, stream="logs", limit=_GAPS),
+    ]

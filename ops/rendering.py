@@ -56,7 +56,9 @@ def amount(gap: GapRow) -> str:
 
 
 def _gap(gap: GapRow, colour: bool) -> str:
-    said = f"{amount(gap)} missing: {gap.reason}" if gap.kind == "gap" else gap.reason
+    said = gap.reason if gap.kind == "doubt" else f"{amount(gap)} missing: {gap.reason}"
+    if gap.kind == "quarantine":
+        said = f"{amount(gap)} kept apart, numbers {gap.first} to {gap.last}: {gap.reason}"
     if gap.detail:
         said += f" ({gap.detail})"
     line = f"{when(gap.time)}  {gap.kind.upper():<8}  {printable(gap.node)}  {printable(said)}"

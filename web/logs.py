@@ -56,6 +56,7 @@ def page() -> tuple[str, int]:
     reader = site().reader
     last = reader.last_id() if params.live else None  # before the page is read: no record falls between
     gaps = _newest_gaps(params) if params.live else []
+    quarantined = _newest_quarantined(params) if params.live else []
     found = reader.logs(params.query)
     return render_page(
         "logs.html",
@@ -71,6 +72,7 @@ def page() -> tuple[str, int]:
         histogram=draw_histogram(reader, params, now=site().clock.wall(), link=filter_link(params)),
         facets=count_facets(reader, params.query) if params.facets else None,
         newest_gap=max((gap.id for gap in gaps), default=0),
+        newest_quarantine=max((row.id for row in quarantined), default=0),
         ids=ID_FIELDS,
         levels=LEVELS,
         orders=ORDERS,
@@ -82,18 +84,20 @@ def page() -> tuple[str, int]:
 
 @blueprint.get("/logs/tail")
 def tail() -> Response:
-    """What was stored after the record ``after`` and the gap ``gap`` and fits the filters: JSON with rows as HTML.
+    """What was stored after the record ``after``, the gap ``gap`` and the batch ``quarantine`` and fits the filters.
 
-    With ``count=1`` they are only counted. ``last`` and ``gap`` are what to go on from. ``whole`` says that more
+    JSON with rows as HTML. With ``count=1`` they are only counted. ``last``, ``gap`` and ``quarantine`` are what to
+    go on from. ``whole`` says that more
     came than a page holds: the rows are then the newest page, and replace what is shown. ``reset`` says that an
     older store stands in the place of the one that ``after`` is of: the page must begin anew.
     """
-    own = {name: value for name, value in query_items() if name in {"after", "gap", "count"}}
-    after, gap = own.get("after", ""), own.get("gap", "0")
+    own = {name: value for name, value in query_items() if name in {"after", "gap", "quarantine", "count"}}
+    after, gap, held = own.get("after", ""), own.get("gap", "0"), own.get("quarantine", "0")
     params = asked([item for item in query_items() if item[0] not in own])
-    if not (is_number(after) and is_number(gap)) or params.problems:
+    if not all(map(is_number, (after, gap, held))) or params.problems:
         expected = (
-            "after=ID of the last record seen, gap=ID of the last gap seen, the parameters of the log page"
+            "after=ID of the last record seen, gap=ID of the last gap seen, quarantine=ID of the last batch seen,"
+            " the parameters of the log page"
         )
         answer = jsonify(expected=expected, problems=[str(problem) for problem in params.problems])
         answer.status_code = 400
@@ -104,7 +108,8 @@ def tail() -> Response:
         return jsonify(reset=True)
     records, last = reader.tail(params.query, int(after))
     gaps = [row for row in _newest_gaps(params) if row.id > int(gap)]
-    rows: Sequence[LogRow | GapRow] = [*records, *gaps]
+    quarantined = [row for row in _newest_quarantined(params) if row.id > int(held)]
+    rows: Sequence[LogRow | GapRow] = [*records, *gaps, *quarantined]
     count = len(rows)
     whole = len(records) >= params.query.limit
     if whole:
@@ -115,7 +120,12 @@ def tail() -> Response:
             "_rows.html", rows=rows, zone=params.zone, params=params, **row_helpers(params)
         )
     return jsonify(
-        last=last, gap=max((row.id for row in gaps), default=int(gap)), count=count, whole=whole, html=html
+        last=last,
+        gap=max((row.id for row in gaps), default=int(gap)),
+        quarantine=max((row.id for row in quarantined), default=int(held)),
+        count=count,
+        whole=whole,
+        html=html,
     )
 
 
@@ -237,6 +247,11 @@ def _bare_params(tz: str) -> LogParams:
 def _newest_gaps(params: LogParams) -> list[GapRow]:
     query = params.query
     return site().reader.gaps(query.node, zone=query.zone, stream="logs", limit=100)
+
+
+def _newest_quarantined(params: LogParams) -> list[GapRow]:
+    query = params.query
+    return site().reader.quarantine(query.node, zone=query.zone, stream="logs", limit=100)
 
 
 def _exports(params: LogParams) -> Callable[[str], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from tabard.web.args import one_of
 from tabard.web.charts import Points, host_charts, time_labels
 from tabard.web.facts import facts_of, faults_of
 from tabard.web.heartbeat import Cell, cell_width, heartbeat_strip
+from tabard.web.missing import missing
 from tabard.web.site import page, page_args, site
 from tabard.web.zones import SECOND, DisplayZone
 
@@ -52,11 +54,20 @@ def index() -> tuple[str, int]:
     """Every node with its state, those with problems first."""
     args, zone = page_args()
     now = site().clock.wall()
-    rows = site().reader.nodes(now)
+    reader = site().reader
+    rows = reader.nodes(now)
     rank = {state: number for number, state in enumerate(STATES)}
     ordered = sorted(rows, key=lambda row: (rank.get(row.state, 0), row.zone, row.name))
     counts = {state: sum(row.state == state for row in rows) for state in STATES}
-    return page("nodes.html", zone, args.problems, rows=ordered, counts=counts, states=STATES)
+    return page(
+        "nodes.html",
+        zone,
+        args.problems,
+        rows=ordered,
+        counts=counts,
+        states=STATES,
+        quarantined=Counter(reader.quarantined()),
+    )
 
 
 @blueprint.get("/nodes/<name>")
@@ -96,7 +107,7 @@ def show(name: str) -> tuple[str, int]:
         process_time=table.time,
         order=order,
         find=find,
-        gaps=[gap for gap in reader.gaps(name, zone=node.zone, limit=GAPS_SHOWN) if gap.zone == node.zone],
+        gaps=missing(reader, GAPS_SHOWN, name, node.zone),
         link_zone=node.zone if "zone" in args.raw else None,
     )
 

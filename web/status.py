@@ -6,6 +6,7 @@ from flask import Blueprint
 
 from tabard.errors import TabardError
 from tabard.web.home import HomeState
+from tabard.web.missing import missing
 from tabard.web.site import page as render_page
 from tabard.web.site import page_args, site
 
@@ -23,7 +24,7 @@ def page() -> tuple[str, int]:
         zone,
         args.problems,
         stats=reader.stats(),
-        gaps=reader.gaps(limit=GAPS_SHOWN),
+        gaps=missing(reader, GAPS_SHOWN),
         home=_home(),
     )
 

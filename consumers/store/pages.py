@@ -14,7 +14,17 @@ from time import monotonic
 from typing import Any, Final
 
 from tabard.brokers.wire.streams import LOGS, STREAM_NAMES
-from tabard.consumers.store.results import EQUAL_FIELDS, GAP_BASE, GapRow, Key, LogPage, LogQuery, LogRow
+from tabard.consumers.store import layout, quarantine
+from tabard.consumers.store.results import (
+    EQUAL_FIELDS,
+    GAP_BASE,
+    QUARANTINE_BASE,
+    GapRow,
+    Key,
+    LogPage,
+    LogQuery,
+    LogRow,
+)
 from tabard.records import INT_MIN, TIME_MAX
 
 FIRST_WINDOW: Final = 1_000
@@ -155,6 +165,30 @@ def gap_row(row: Sequence[Any]) -> GapRow:
     )
 
 
+def quarantined(
+    connection: sqlite3.Connection, node: str | None, zone: str | None, stream: str | None, limit: int
+) -> list[GapRow]:
+    """Batches in quarantine of both files, as `Reader.quarantine` says."""
+    found: list[GapRow] = []
+    for database, kind in (("main", layout.RECORDS), ("state", layout.STATE)):
+        lane, nodes = _in_quarantine(node_ids(connection, node, zone, database))
+        for number in kind.streams:
+            if stream is None or STREAM_NAMES[number] == stream:
+                rows = connection.execute(
+                    f"{quarantine.select(database, number)} WHERE held.stream = ?{lane}"
+                    " ORDER BY held.arrived DESC, held.id DESC LIMIT ?",
+                    (number, *nodes, limit),
+                )
+                found += map(gap_row, rows)
+    found.sort(key=lambda row: (row.arrived, row.id), reverse=True)
+    return found[:limit]
+
+
+def _in_quarantine(nodes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]]:
+    """The condition for batches of those nodes, with its values; None is any."""
+    return ("", ()) if nodes is None else (f" AND held.node_id IN ({', '.join('?' * len(nodes))})", nodes)
+
+
 def gap_select(database: str) -> str:
     """The start of a query for gaps in one of the two files."""
     return (
@@ -163,7 +197,9 @@ def gap_select(database: str) -> str:
     )
 
 
-def node_ids(connection: sqlite3.Connection, name: str | None, zone: str | None) -> tuple[int, ...] | None:
+def node_ids(
+    connection: sqlite3.Connection, name: str | None, zone: str | None, database: str = "main"
+) -> tuple[int, ...] | None:
     """Nodes with that name, in that zone or below it; None when neither is given."""
     if name is None and zone is None:
         return None
@@ -175,7 +211,7 @@ def node_ids(connection: sqlite3.Connection, name: str | None, zone: str | None)
         inside, ends = zone_condition("zone", zone)
         conditions.append(inside)
         values += ends
-    found = connection.execute(f"SELECT id FROM node WHERE {' AND '.join(conditions)}", values)  # noqa: S608
+    found = connection.execute(f"SELECT id FROM {database}.node WHERE {' AND '.join(conditions)}", values)  # noqa: S608
     return tuple(row[0] for row in found)
 
 
@@ -213,7 +249,7 @@ class Walk:
         return rows, None
 
     def gaps(self, limit: int, reached: Key | None) -> list[GapRow]:
-        """Up to `limit` gaps of the stream of logs on the same way, none beyond `reached`."""
+        """Up to `limit` gaps and batches in quarantine of the stream of logs on the same way, none beyond `reached`."""
         nodes = self._only.nodes
         low, high = self._between(self._low, self._high, reached)
         bounds, values = _bounds("gap.time", _GAP_ID, low, high)
@@ -222,6 +258,19 @@ class Walk:
             f"{gap_select('main')} WHERE gap.stream = ? AND {bounds}{lane}"
             f" ORDER BY gap.time {self._order}, gap.id {self._order} LIMIT ?",
             (LOGS, *values, *(nodes or ()), limit),
+        )
+        rows = [gap_row(row) for row in found]
+        rows += self._quarantined(low, high, limit)
+        return sorted(rows, key=lambda row: row.key, reverse=self._falling)[:limit]
+
+    def _quarantined(self, low: Key, high: Key, limit: int) -> list[GapRow]:
+        """Up to `limit` batches in quarantine between two places, both exclusive."""
+        inside, values = _bounds("time", f"id + {QUARANTINE_BASE}", low, high)
+        lane, nodes = _in_quarantine(self._only.nodes)
+        found = self._connection.execute(
+            f"SELECT * FROM ({quarantine.select('main', LOGS)} WHERE held.stream = ?{lane}) WHERE {inside}"  # noqa: S608
+            f" ORDER BY time {self._order}, id {self._order} LIMIT ?",
+            (LOGS, *nodes, *values, limit),
         )
         return [gap_row(row) for row in found]
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
-from tabard.consumers.store import counts, deployments, fleet, pages, samples
+from tabard.consumers.store import counts, deployments, fleet, pages, quarantine, samples
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.readonly import Connections
 from tabard.consumers.store.results import (
@@ -156,6 +156,18 @@ class Reader:
         """
         with self._connections.use() as connection:
             return fleet.gaps(connection, node, zone, stream, since, until, limit)
+
+    def quarantine(
+        self, node: str | None = None, *, zone: str | None = None, stream: str | None = None, limit: int = 100
+    ) -> list[GapRow]:
+        """Batches that the store could not take, those that arrived last first; of all streams unless one is named."""
+        with self._connections.use() as connection:
+            return pages.quarantined(connection, node, zone, stream, limit)
+
+    def quarantined(self) -> Mapping[tuple[str, str], int]:
+        """How many batches are in quarantine, by zone and name of the node; those without any are left out."""
+        with self._connections.use() as connection:
+            return quarantine.counts(connection)
 
     def nodes(self, now: int) -> list[NodeRow]:
         """Every node that ever spoke, by zone and name; `now` is the wall clock."""

@@ -17,6 +17,10 @@ Key = tuple[int, int]
 GAP_BASE: Final = 2**62
 """What is added to a gap's id in its key: no record's id comes near it."""
 
+QUARANTINE: Final = "quarantine"
+QUARANTINE_BASE: Final = GAP_BASE + 2**61
+"""What is added to the id of a batch in quarantine in its key: it stands after records and gaps of the same time."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
@@ -147,7 +151,7 @@ class LogRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GapRow:
-    """A loss, or what cannot be decided, where the records would stand."""
+    """A loss, what cannot be decided, or what could not be understood, where the records would stand."""
 
     id: int
     node: str
@@ -160,7 +164,7 @@ class GapRow:
     count: int
     at_least: bool
     kind: str
-    """``gap`` or ``doubt``."""
+    """``gap``, ``doubt``, or ``quarantine``: a batch that is kept, and whose records could not be stored."""
     reason: str
     detail: str
     time: int
@@ -175,7 +179,7 @@ class GapRow:
     @property
     def key(self) -> Key:
         """Its place in the order by event time: just after the records of the same time."""
-        return (self.time, GAP_BASE + self.id)
+        return (self.time, (QUARANTINE_BASE if self.kind == QUARANTINE else GAP_BASE) + self.id)
 
 
 @dataclass(frozen=True, slots=True)

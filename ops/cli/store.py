@@ -9,6 +9,9 @@ from tabard.ops.cli.group import Group
 
 COMMANDS: Final = {
     "stats": Entry("tabard.ops.cli.store_stats:store_stats", "Show how much is stored."),
+    "quarantine": Entry(
+        "tabard.ops.cli.store_quarantine:quarantine", "Look at what the store could not take."
+    ),
     "upgrade": Entry(
         "tabard.ops.cli.store_upgrade:store_upgrade", "Bring the store to this version's schema."
     ),

@@ -10,7 +10,7 @@ const table = body.closest("table");
 const live = document.getElementById("live");
 const fresh = document.getElementById("new");
 const older = document.getElementById("older");
-let { last, gap } = state.dataset;
+let { last, gap, quarantine } = state.dataset;
 let on = true;
 let waiting = 0;
 let full = false; // more than a page is waiting
@@ -24,6 +24,7 @@ function address(count) {
   url.search = window.location.search;
   url.searchParams.set("after", last);
   url.searchParams.set("gap", gap);
+  url.searchParams.set("quarantine", quarantine);
   if (count) url.searchParams.set("count", "1");
   return url;
 }
@@ -83,7 +84,7 @@ async function look() {
     full = got.whole;
   } else {
     waiting = 0;
-    ({ last, gap } = got);
+    ({ last, gap, quarantine } = got);
     if (got.html) insert(got.html, got.whole);
   }
 }

@@ -20,6 +20,7 @@ COMMANDS: Final = (
     "nodes",
     "status",
     "store stats",
+    "store quarantine list",
     "store upgrade",
     "sink list",
     "check",

@@ -93,6 +93,17 @@ class Seeder:
         gap = Gap(cursor.epoch, first, last, count, at_least, kind, reason, detail)
         self.store.commit([EpochWork(key, LOGS, cursor, gaps=[gap])], arrived)
 
+    def poison(
+        self, count: int, *, node: str = "web1", zone: str = "hq", reason: str = "bytes are not valid msgpack"
+    ) -> None:
+        """Hand over ``count`` log records in a batch that nobody can read."""
+        key = NodeKey(node, zone)
+        cursor = self._cursor(key, LOGS)
+        first = cursor.ranges.high + 1
+        batch = _batch(LOGS, DATA, cursor, first, count, b"\xc1")
+        cursor.ranges.add(Range(first, batch.header.last, batch.header.previous, batch.digest))
+        self.store.commit([EpochWork(key, LOGS, cursor, [Entry(batch, poison=reason)])], NOW)
+
     def beacon(
         self,
         *,
