@@ -28,6 +28,7 @@ _STEADY_SECONDS: Final = 60.0
 """How long it has to run to be trusted again."""
 _KEEP_SECONDS: Final = 600.0
 """How often the mark of a quiet journal is journaled anew, so that it is not forgotten."""
+_WHOLE_SECONDS: Final = 60.0
 _MOST_LOOKED_AT: Final = 4_096
 
 
@@ -60,6 +61,8 @@ class JournalIntake:
         self._started_at = 0.0
         self._timer: Handle | None = None
         self._keeper: Handle | None = None
+        self._looked_at: float | None = None
+        self._all_there = False
 
     # --- the port ---
 
@@ -134,13 +137,21 @@ class JournalIntake:
         self._reader.keep()
 
     def _whole(self) -> bool:
-        """Whether every file of the journal can be read by this user."""
+        """Whether every file of the journal is there and can be read by this user; looked at once a minute."""
+        now = self._around.loop.now()
+        if self._looked_at is None or now - self._looked_at > _WHOLE_SECONDS:
+            self._looked_at, self._all_there = now, self._look()
+        return self._all_there
+
+    def _look(self) -> bool:
         places = SYSTEM_PLACES if self._journal == SYSTEM else (self._journal,)
         files = (path for place in places for path in Path(place).rglob("*.journal*"))
+        found = False
         for looked_at, path in enumerate(files):
             if looked_at >= _MOST_LOOKED_AT or not os.access(path, os.R_OK):
                 return False
-        return True
+            found = found or not path.name.startswith("user-")  # those of users alone lack all other numbers
+        return found
 
 
 def made(settings: Settings, surroundings: Surroundings) -> Iterator[Intake]:

@@ -179,7 +179,7 @@ class FilesIntake:
                 arguments_of([file.path]),
                 Place(mark[0]),
                 mark=lambda cursor: [cursor, 0],
-                whole=lambda: True,
+                whole=lambda: False,  # a file of one user lacks the numbers of all others
                 ended=self._ended,
                 follow=False,
                 counters=self._counters,

@@ -66,6 +66,12 @@ class Loss(NamedTuple):
     before: int | None
     """Between which two (microseconds since 1970 UTC)."""
 
+    def and_then(self, other: Loss) -> Loss:
+        """Both together."""
+        known = self.number is not None and other.number is not None
+        number = (self.number or 0) + (other.number or 0) if known else None
+        return Loss(number, self.after, other.before)
+
     @property
     def message(self) -> str:
         """In words."""

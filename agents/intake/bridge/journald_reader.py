@@ -8,18 +8,21 @@ from typing import Any, Final
 
 from tabard.agents.intake.bridge.journald_child import Child
 from tabard.agents.intake.bridge.journald_export import Entry, ExportReader
-from tabard.agents.intake.bridge.journald_place import Place, Step
+from tabard.agents.intake.bridge.journald_place import Loss, Place, Step
 from tabard.agents.intake.bridge.journald_record import entry_time, is_own, record_of
 from tabard.agents.intake.bridge.ports import Surroundings
 from tabard.agents.intake.bridge.troubles import Troubles
 from tabard.agents.intake.cutting import to_json
 from tabard.agents.intake.grouping import encode_groups
+from tabard.agents.intake.ports import Handle
 from tabard.errors import WireError
 from tabard.records import LOG_INDEX, LOG_WIDTH
 
 COMMAND: Final = ("--output=export", "--all", "--no-pager", "--merge")
 """What journalctl is always told. Without ``--merge`` it would follow the current boot only."""
 FOLLOW: Final = ("--follow", "--no-tail")
+SAY_SECONDS: Final = 1.0
+"""The least time between two records about losses."""
 ORIGIN: Final = "systemd journal"
 """Who vouches for the records: journald wrote down who logged."""
 
@@ -55,6 +58,9 @@ class JournalReader:
         self._counters = counters
         self._troubles = troubles
         self._child: Child | None = None
+        self._unsaid: Loss | None = None
+        self._say_at = 0.0
+        self._timer: Handle | None = None
         self._parser = ExportReader()
         self.records = 0
         """Records handed to the batcher."""
@@ -159,12 +165,11 @@ class JournalReader:
         if step is not Step.NEW:
             return step
         clock = self._around.clock
-        if self.place.loss is not None:
-            loss = self.place.loss
-            self._counters["lost"] += loss.number or 1
-            self._troubles.note(loss.message)
-            taken.append((note(clock.wall(), 13, "WARNING", loss.message, loss.attributes), before))
         now = clock.wall()
+        if self.place.loss is not None:
+            self._lose(self.place.loss)
+        if self._unsaid is not None and self._around.loop.now() >= self._say_at:
+            taken.append((self._said(now), before))
         self.read_at = self._around.loop.now()
         self.behind = max((now - (entry_time(entry) or now)) / 1e9, 0.0)
         if is_own(entry):
@@ -172,6 +177,29 @@ class JournalReader:
         else:
             taken.append((record_of(entry, now), cursor))
         return step
+
+    # --- losses ---
+
+    def _lose(self, loss: Loss) -> None:
+        """Remember a loss: many are told of together, once a second."""
+        self._counters["lost"] += loss.number or 1
+        self._unsaid = loss if self._unsaid is None else self._unsaid.and_then(loss)
+        if self._around.loop.now() < self._say_at and self._timer is None:
+            self._timer = self._around.loop.call_at(self._say_at, self._say)
+
+    def _said(self, now: int) -> tuple[Any, ...]:
+        """The record about the losses. There has to be one."""
+        loss, self._unsaid = self._unsaid, None
+        assert loss is not None
+        self._say_at = self._around.loop.now() + SAY_SECONDS
+        self._troubles.note("entries of the systemd journal were vacuumed before they were read")
+        return note(now, 13, "WARNING", loss.message, loss.attributes)
+
+    def _say(self) -> None:
+        """No entry came after the last loss."""
+        self._timer = None
+        if self._unsaid is not None:
+            self._add("", None, "agent", [self._said(self._around.clock.wall())])
 
     def _hand_on(self, taken: Sequence[tuple[tuple[Any, ...], str]]) -> None:
         done = 0
@@ -191,9 +219,11 @@ class JournalReader:
 
     def tell(self, severity: int, level: str, message: str, attributes: dict[str, Any]) -> None:
         """A record of the agent's own about this source. The mark stays where it is."""
-        record = note(self._around.clock.wall(), severity, level, message, attributes)
-        for group in encode_groups([record], self._around.defaults):
-            self._around.batcher.add("", None, "agent", group.records, group.total)
+        self._add("", None, "agent", [note(self._around.clock.wall(), severity, level, message, attributes)])
+
+    def _add(self, source: str, mark: Any, origin: str, records: list[tuple[Any, ...]]) -> None:
+        for group in encode_groups(records, self._around.defaults):
+            self._around.batcher.add(source, mark, origin, group.records, group.total)
 
 
 def note(now: int, severity: int, level: str, message: str, attributes: dict[str, Any]) -> tuple[Any, ...]:

@@ -1,7 +1,8 @@
 """ExportLogsServiceRequest in protobuf, read without its library: some message types of a format that is frozen.
 
-The library would take more memory than the rest of the agent, and makes objects of all there is before anybody can
-say that it is too much. Here a record is made when it is asked for, and values are counted.
+The library would be a compiled package more on every host that takes OTLP, and 3 MiB more of the agent's memory, and
+it makes objects of all there is before anybody can say that it is too much. Here a record is made when it is asked
+for, and values are counted.
 """
 
 from __future__ import annotations

@@ -326,7 +326,7 @@ def test_what_was_vacuumed_while_no_agent_ran_is_said(tmp_path: Path) -> None:
     with following(tmp_path, marks=first.journal.marks) as second:
         found = second.wait_for(11)
         assert second.counted("lost") == 1
-        assert "may be missing" in second.intake.report().faults[0]
+        assert "vacuumed before they were read" in second.intake.report().faults[0]
     assert found[0]["level"] == "WARNING"
     assert f"may be missing before this: it was read up to {when(START + 9)}" in found[0]["message"]
     assert messages(second) == [f"n {number}" for number in range(50, 60)]
@@ -465,6 +465,30 @@ def test_what_is_no_journal_is_a_fault(tmp_path: Path) -> None:
     assert "d.journal is no journal" in faults
     assert "b.journal cannot be read to its end" in faults
     assert "no file is called" in faults
+
+
+def test_what_is_vacuumed_while_it_waits_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the numbers that are missing; many holes together, where somebody can know that they are holes."""
+    numbers = [1, 2, 5, 6, 20, 30]
+    text = b"".join(entry_bytes({"__CURSOR": cursor(number), "MESSAGE": f"n {number}"}) for number in numbers)
+    (tmp_path / "entries").write_bytes(text)
+    script = tmp_path / "journalctl"
+    script.write_text(f"#!/bin/sh\ncat {tmp_path}/entries\nexec sleep 1000\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    (tmp_path / "system.journal").touch()
+    rig = Rig(lambda around: [JournalIntake(str(tmp_path), YEARS, around)])
+    with rig:
+        rig.until(lambda: "missing" in rig.records()[-1]["message"] if rig.batcher.accepted > 8 else False)
+        assert rig.counted("lost") == 2 + 13 + 9
+    losses = [record["message"] for record in rig.records() if "missing" in record["message"]]
+    assert [loss.split(" of the")[0] for loss in losses] == ["2 entries", "22 entries"]
+    assert messages(rig) == [f"n {number}" for number in numbers]
+    (tmp_path / "system.journal").rename(tmp_path / "user-1000.journal")
+    rig = Rig(lambda around: [JournalIntake(str(tmp_path), YEARS, around)])
+    with rig:
+        rig.wait_for(7)
+        assert rig.counted("lost") == 0
 
 
 def test_journalctl_is_gone_after_the_end(tmp_path: Path) -> None:
