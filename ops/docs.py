@@ -28,6 +28,7 @@ What went wrong is one sentence on standard error: where, what was expected, wha
 | {exits.WRONG_USE} | The command line was wrong, or a value on it. |
 | {exits.PARTLY} | Partly done, or done with warnings. |
 | {exits.REFUSED} | Understood and refused: it runs already, the home is not safe, the store is of a newer version. |
+| 75, 124 to 127 | Of `tabard cron exec` only, whose [exit codes](../how-to/monitor-a-cron-job.md#exit-codes) are otherwise those of its command. |
 | {exits.INTERRUPTED} | Ended by Ctrl-C before it was done. What runs until Ctrl-C (`up`, the roles, `logs -f`) ends with 0. |
 
 A reader that leaves early (`tabard logs | head`) is no failure.

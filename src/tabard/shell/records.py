@@ -65,7 +65,9 @@ class Speaker:
             self.unsaid += 1
         extra = {**self._extra, "stream": stream}
         self._last.append(
-            self._log.makeRecord(self._log.name, logging.INFO, __file__, 0, "%s", (text,), None, "line", extra)
+            self._log.makeRecord(
+                self._log.name, logging.INFO, __file__, 0, "%s", (text,), None, "line", extra
+            )
         )
 
     def start(self) -> None:

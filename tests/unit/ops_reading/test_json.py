@@ -29,6 +29,7 @@ COMMANDS: Final = (
     "config diff",
     "config stages",
     "settings",
+    "cron list",
     "mail queue",
     "template list",
     "template preview",
@@ -131,3 +132,13 @@ def test_every_command_that_lists_is_on_the_page() -> None:
 
     assert sorted(listing(root, "")) == sorted(COMMANDS)
     assert all(f"## tabard {name}\n" in PAGE for name in COMMANDS)
+
+
+def test_jobs_of_cron(tabard: Run) -> None:
+    """One object for each, with a schedule and without."""
+    tabard("cron", "exec", "one", "--schedule", "@daily", "--", "true")
+    tabard("cron", "exec", "two", "--", "false")
+    found = json.loads(tabard("cron", "list", "-o", "json").stdout)
+    assert [(row["name"], row["state"]) for row in found] == [("one", "done"), ("two", "failed")]
+    assert [list(row) for row in found] == [described("tabard cron list")] * 2
+    tabard("cron", "forget", "one", "two")
