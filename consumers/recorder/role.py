@@ -12,7 +12,8 @@ from tabard.brokers.running import role
 from tabard.brokers.topology import recorder_ends
 from tabard.clock import SystemClock
 from tabard.consumers.recorder.worker import Budget, CommitLimits, Recorder
-from tabard.consumers.store.retention import Retention, RetentionLimits
+from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.retention import Retention
 from tabard.consumers.store.sqlite import SqliteStore
 from tabard.home import Home
 from tabard.settings import Settings
@@ -66,7 +67,7 @@ def run(
             SystemClock(),
             _commits(settings),
             Budget(settings.int("recorder.credit_batches"), settings.bytes("recorder.credit_bytes")),
-            upkeep=retention.step,
+            upkeep=retention,
         )
         try:
             recorder.start(recorder_ends(settings, home))

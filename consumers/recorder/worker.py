@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 from tabard import failpoints
@@ -50,6 +49,20 @@ class Store(SinkStore, Protocol):
         """A moment without work: checkpoints and other upkeep of a few milliseconds."""
 
 
+class Upkeep(Protocol):
+    """What keeps the store within its limits."""
+
+    @property
+    def fault(self) -> str | None:
+        """Which limit cannot be held, None while all are."""
+
+    def step(self, now: float) -> bool:
+        """A few milliseconds of work. True: there is more."""
+
+    def follow(self) -> None:
+        """After a commit: what its rows make necessary."""
+
+
 class CommitLimits(NamedTuple):
     """When pending records are committed at the latest."""
 
@@ -78,7 +91,7 @@ class Recorder:
         limits: CommitLimits,
         budget: Budget,
         *,
-        upkeep: Callable[[float], bool] = lambda _now: False,
+        upkeep: Upkeep | None = None,
     ) -> None:
         self.limits = limits
         self._store = store
@@ -140,6 +153,8 @@ class Recorder:
         failpoints.hit(COMMITTED)
         self._send(self.sink.outgoing(self._loop.now()))
         self._arm()
+        if self._upkeep is not None:  # nodes have heard by now
+            self._upkeep.follow()
 
     def _send(self, messages: list[Message]) -> None:
         for message in messages:
@@ -176,7 +191,7 @@ class Recorder:
 
     def _keep_up(self) -> None:
         """Retention, one small step at a time, with whatever arrives in between."""
-        if self._upkeep(self._loop.now()):
+        if self._upkeep is not None and self._upkeep.step(self._loop.now()):
             self._loop.call_at(self._loop.now() + 0.02, self._keep_up)
 
     def idle(self) -> float:
@@ -191,7 +206,7 @@ class Recorder:
         """For the status file."""
         return {
             "sink": self.sink.name,
-            "fault": self.sink.fault or self._store.fault,
+            "fault": self.sink.fault or self._store.fault or (self._upkeep.fault if self._upkeep else None),
             "counters": dict(self.sink.counters),
             "credit": self.sink.credit(),
         }

@@ -8,6 +8,7 @@ that is refused, which is quarantined while all others are stored.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -20,6 +21,7 @@ from tabard.consumers.store import deployed
 from tabard.consumers.store.chunks import Chunk, log_chunks
 from tabard.consumers.store.cursors import state_of
 from tabard.consumers.store.database import REFUSALS, Database
+from tabard.consumers.store.layout import QUARANTINED
 from tabard.consumers.store.models import LOG_HEAD
 from tabard.consumers.store.rows import Builder, Malformed, Row, Suspicious, builder
 from tabard.consumers.store.statements import Statements
@@ -85,6 +87,8 @@ class Commit:
         self._statements = statements
         self._ids = ids
         self._arrived = arrived
+        self.stored: Counter[int] = Counter()
+        """Rows written, by stream."""
 
     def run(self, work: Sequence[EpochWork]) -> int:
         """One durable transaction; returns how many rows it wrote.
@@ -117,6 +121,7 @@ class Commit:
             for entry in item.entries
         ]
         rows = 0
+        self.stored.clear()
         for stream in sorted({item.stream for item in work}):
             rows += self._store_stream(
                 stream, [unit for unit in units if unit.work.stream == stream], careful=careful
@@ -296,11 +301,14 @@ class Commit:
                 self._arrived,
             ),
         )
+        size = len(batch.head) + len(batch.signature) + len(batch.body)
+        self._connection.execute(self._statements.add_usage, (QUARANTINED, 1, size))
 
     def _count(self, stream: int, units: Sequence[_Unit]) -> int:
         """Keep the totals that retention and statistics would otherwise have to count."""
         rows = sum(unit.count for unit in units)
         if rows:
+            self.stored[stream] += rows
             size = 0 if stream == LOGS else sum(len(row[-1]) for unit in units for row in unit.rows)
             self._connection.execute(self._statements.add_usage, (stream, rows, size))
         return rows

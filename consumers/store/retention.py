@@ -2,27 +2,28 @@
 
 Age is arrival time: the clock of a node can neither delete its records early nor keep them for ever. Rows go
 oldest first, by id, on the writer's own connection between two commits; a step that took too long makes the next
-one smaller. Pages that become free are used again by new rows; only when a good part of the file is free, as
+one smaller. What comes in fast cannot outrun it: over a limit, each commit is followed by the deletion of more
+than it stored. Pages that become free are used again by new rows; only when a good part of the file is free, as
 after a limit was lowered, is the file itself shortened.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import sqlite3
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from tabard import failpoints
 from tabard.brokers.delivery.ports import StoreUnavailable
-from tabard.brokers.wire.streams import LOGS, SAMPLES
+from tabard.brokers.wire.streams import LOGS, SAMPLES, STREAM_NAMES
 from tabard.clock import Clock, SystemClock
-from tabard.consumers.store.layout import RECORDS, ROW_TABLES
+from tabard.consumers.store.layout import FILES, QUARANTINED, RECORDS, ROW_TABLES, FileKind
+from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.sqlite import SqliteStore
-
-if TYPE_CHECKING:
-    from tabard.settings import Settings
 
 CHUNK: Final = failpoints.declare("store.retention_chunk", "about to commit the deletion of some old rows")
 
@@ -33,40 +34,22 @@ FREE_SHARE: Final = 0.25
 """Share of free pages from which on the file is shortened."""
 FREE_BYTES: Final = 64 * 2**20
 """Free bytes below which it never is: the next minutes' rows will use them."""
-SAMPLE_OVERHEAD: Final = 100
-"""Bytes a sample takes beside its data: its other columns, and its share of the indexes."""
+ROW_OVERHEAD: Final = 100
+"""Bytes a sample takes beside its data, or a batch in quarantine: its other columns, and its share of the indexes."""
 NODES_PER_STEP: Final = 200
+FOLLOW_AT: Final = 256
+"""Stored rows that are followed by deletions at once; fewer wait for the next commit, or for the pass."""
+FOLLOW_MOST: Final = 16
+"""Most rows deleted after a commit for each one that it stored."""
+NOT_HELD: Final = 0.1
+"""Share of a limit beyond which exceeding it is a fault: less is what comes and goes."""
+BODIES_BYTES: Final = 4 * 2**20
+"""Most bytes of quarantined batches deleted in one step."""
+
+ROWS_BY_SIZE: Final = (LOGS, SAMPLES)
+_NAMES: Final = {**STREAM_NAMES, QUARANTINED: "quarantine"}
 
 _log = logging.getLogger(__name__)
-
-
-class RetentionLimits(NamedTuple):
-    """What may stay. The first limit that is reached counts."""
-
-    logs_age: float
-    """Seconds since arrival."""
-    logs_bytes: int
-    samples_age: float
-    samples_bytes: int
-    every: float
-    """Seconds between two looks."""
-    budget_rows: int
-    """Most rows deleted in one step."""
-    versions_age: float = 3650 * 86_400.0
-    """Seconds since its last start after which a stretch of a service's history is forgotten."""
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The limits in `settings`."""
-        return cls(
-            logs_age=settings.seconds("retention.logs_age"),
-            logs_bytes=settings.bytes("retention.logs_bytes"),
-            samples_age=settings.seconds("retention.samples_age"),
-            samples_bytes=settings.bytes("retention.samples_bytes"),
-            every=settings.seconds("retention.every"),
-            budget_rows=settings.int("retention.budget_rows"),
-            versions_age=settings.seconds("retention.versions_age"),
-        )
 
 
 class Retention:
@@ -79,17 +62,33 @@ class Retention:
         self._rows = FEWEST_ROWS * 4
         self._due = float("-inf")
         self._pass: Iterator[None] | None = None
+        self._stored: Counter[int] = Counter()
+        """Rows stored since the last deletion that followed a commit."""
+        self._over: dict[tuple[FileKind, int], int] = {}
+        """Bytes over the limit, as of the last look."""
+        self._cut: dict[int, int] = {}
+        """Arrival of the oldest row that size, not age, has left."""
+
+    @property
+    def fault(self) -> str | None:
+        """Which limit is not held, and by how much; None while all are."""
+        for (_kind, stream), over in self._over.items():
+            limit = self.limits.size(stream)
+            if over > limit * NOT_HELD:
+                name = _NAMES[stream]
+                return f"{name} take {_mib(limit + over)}: {_mib(over)} over the limit retention.{name}_bytes"
+        return None
 
     def step(self, now: float) -> bool:
         """Do a few milliseconds of work; `now` is monotonic seconds. True: call again soon, there is more.
 
         Never raises for the store's sake: when it cannot be written the pass ends, and the next one tries again.
         """
-        if self._pass is None:
-            if now < self._due:
-                return False
+        if now >= self._due:  # a pass that ingest keeps busy begins anew too: nothing is to wait for its end
             self._due = now + self.limits.every
             self._pass = self._work()
+        elif self._pass is None:
+            return False
         try:
             next(self._pass)
         except StopIteration:
@@ -99,42 +98,89 @@ class Retention:
             self._pass = None
         return self._pass is not None
 
+    def follow(self) -> None:
+        """After a commit: over a limit, delete half as much again as was stored since the last time.
+
+        More when the old rows were smaller than the new ones, so that in the end the store does not grow. Never
+        raises for the store's sake.
+        """
+        self._stored.update(self._store.take_stored())
+        for stream in ROWS_BY_SIZE:
+            stored = self._stored[stream]
+            if stored < FOLLOW_AT:
+                continue
+            self._stored[stream] = 0
+            try:
+                self._follow(stream, stored)
+            except StoreUnavailable as error:
+                _log.warning("old rows stay for now: %s", error)
+                return
+
+    def _follow(self, stream: int, stored: int) -> None:
+        kind = _kind_of(stream)
+        before = self._over.get((kind, stream), 0)
+        with self._store.looking(kind) as connection:
+            over = self._look(connection, stream)
+        done = 0
+        while over > 0 and (done < stored * 1.5 or over > before) and done < stored * FOLLOW_MOST:
+            rows = self._delete_rows(stream, self.limits.budget_rows, by_age=False)
+            if not rows:
+                break
+            done += rows
+            over = self._over[kind, stream]
+        if done:
+            self._delete_headers(stream, self.limits.budget_rows)
+
     def _work(self) -> Iterator[None]:
-        """One pass over everything that can grow; yields after each step."""
-        for stream in (LOGS, SAMPLES):
-            while self._delete_rows(stream):
+        """One pass over everything that can grow, in turns; yields after each step."""
+        jobs: list[Callable[[], object]] = []
+        for kind in FILES:
+            streams = sorted(kind.streams & set(ROWS_BY_SIZE))
+            jobs += [functools.partial(self._delete_of, stream) for stream in streams]
+            jobs.append(functools.partial(self._delete_quarantined, kind))
+        jobs += (self._next_heartbeats(), self._delete_versions)
+        while jobs:
+            for job in tuple(jobs):
+                if not job():
+                    jobs.remove(job)
                 yield
-            for table in ("batch", "gap", "quarantine"):
-                while self._delete_companions(stream, table):
-                    yield
-        nodes = self._node_ids()
-        for at in range(0, len(nodes), NODES_PER_STEP):
-            self._delete_heartbeats(nodes[at : at + NODES_PER_STEP])
-            yield
-        while self._delete_versions():
-            yield
         while self._shorten():
             yield
 
-    def _delete_rows(self, stream: int) -> bool:
-        """Delete the oldest rows of a stream, if they have to go. False: none had to."""
-        table = ROW_TABLES[stream]
+    def _delete_of(self, stream: int) -> bool:
+        """One step for a stream: rows, and what goes with them. False: nothing had to go."""
+        done = (
+            self._delete_some_rows(stream),
+            self._delete_headers(stream, self._rows),
+            self._delete_gaps(stream),
+        )
+        return any(done)
+
+    # --- rows -----------------------------------------------------------------------------------------
+
+    def _delete_some_rows(self, stream: int) -> int:
         started = time.perf_counter()
-        with self._store.upkeep(RECORDS) as connection:
-            # One look at each end of the index: asked for together, SQLite would read the whole table.
-            ends = f"SELECT (SELECT min(id) FROM {table}), (SELECT max(id) FROM {table})"  # noqa: S608
-            first, last = connection.execute(ends).fetchone()
+        done = self._delete_rows(stream, min(self._rows, self.limits.budget_rows))
+        if done:
+            self._adapt(time.perf_counter() - started)
+        return done
+
+    def _delete_rows(self, stream: int, most: int, *, by_age: bool = True) -> int:
+        """Delete the oldest rows of a stream, if they have to go; returns how many ids that were."""
+        table = ROW_TABLES[stream]
+        with self._store.upkeep(_kind_of(stream)) as connection:
+            ends = _ends(connection, table)
+            over = self._look(connection, stream)
             # The newest row always stays: it keeps SQLite from giving its id to the next one.
-            if first is None or first == last:
-                return False
-            end = (
-                last
-                if self._is_too_big(connection, stream)
-                else self._first_kept(connection, stream, first, last)
-            )
-            end = min(end, first + min(self._rows, self.limits.budget_rows))
+            if ends is None or ends[0] == ends[1]:
+                return 0
+            first, last = ends
+            if over <= 0 and not by_age:
+                return 0
+            end = last if over > 0 else self._first_kept(connection, table, stream, first, last)
+            end = min(end, first + most)
             if end <= first:
-                return False
+                return 0
             size = (
                 0
                 if stream == LOGS
@@ -144,13 +190,45 @@ class Retention:
                 ).fetchone()[0]
             )
             done = connection.execute(f"DELETE FROM {table} WHERE id < ?", (end,)).rowcount  # noqa: S608
-            connection.execute(
-                "UPDATE usage SET rows = max(0, rows - ?), bytes = max(0, bytes - ?) WHERE stream = ?",
-                (done, size, stream),
-            )
+            _uncount(connection, stream, done, size)
+            if over > 0:
+                oldest = f"SELECT arrived FROM {table} ORDER BY id LIMIT 1"  # noqa: S608
+                self._cut[stream] = connection.execute(oldest).fetchone()[0]
             failpoints.hit(CHUNK)
-        self._adapt(time.perf_counter() - started)
-        return True
+            self._look(connection, stream)
+        return end - first
+
+    def _look(self, connection: sqlite3.Connection, stream: int) -> int:
+        """Note and return by how many bytes a stream takes more than it may. Logs are what is nothing else."""
+        kind = _kind_of(stream)
+        row = connection.execute(
+            "SELECT coalesce(sum(bytes + rows * ?), 0) FROM usage WHERE stream IN (?, ?)",
+            (ROW_OVERHEAD, *((SAMPLES, QUARANTINED) if stream == LOGS else (stream, stream))),
+        ).fetchone()
+        taken = int(row[0])
+        if stream == LOGS:
+            pages, free, size = (
+                _pragma(connection, name) for name in ("page_count", "freelist_count", "page_size")
+            )
+            taken = (pages - free) * size - taken
+        over = self._over[kind, stream] = taken - self.limits.size(stream)
+        return over
+
+    def _first_kept(
+        self, connection: sqlite3.Connection, table: str, stream: int, first: int, last: int
+    ) -> int:
+        """The id up to which rows are too old, found by halving: ids follow arrival."""
+        limit = self._ago(self.limits.age(stream))
+        arrived = f"SELECT id, arrived FROM {table} WHERE id >= ? ORDER BY id LIMIT 1"  # noqa: S608
+        low, high = first, last
+        while low < high:
+            middle = (low + high) // 2
+            row_id, time_of = connection.execute(arrived, (middle,)).fetchone()
+            if time_of < limit:
+                low = row_id + 1
+            else:
+                high = middle
+        return min(low, last)
 
     def _ago(self, age: float) -> int:
         """The time `age` seconds ago; not before the beginning of time."""
@@ -162,51 +240,83 @@ class Retention:
         elif took < STEP_SECONDS / 2:
             self._rows = min(self._rows * 2, max(self.limits.budget_rows, FEWEST_ROWS))
 
-    def _is_too_big(self, connection: sqlite3.Connection, stream: int) -> bool:
-        """Whether a stream takes more than its share of the file. Logs are what is not samples."""
-        row = connection.execute("SELECT rows, bytes FROM usage WHERE stream = ?", (SAMPLES,)).fetchone()
-        samples = 0 if row is None else row[1] + row[0] * SAMPLE_OVERHEAD
-        if stream == SAMPLES:
-            return bool(samples > self.limits.samples_bytes)
-        pages, free, size = (
-            _pragma(connection, name) for name in ("page_count", "freelist_count", "page_size")
-        )
-        return bool((pages - free) * size - samples > self.limits.logs_bytes)
+    # --- what goes with them --------------------------------------------------------------------------
 
-    def _first_kept(self, connection: sqlite3.Connection, stream: int, first: int, last: int) -> int:
-        """The id up to which rows are too old, found by halving: ids follow arrival."""
-        age = self.limits.logs_age if stream == LOGS else self.limits.samples_age
-        limit = self._ago(age)
-        arrived = f"SELECT id, arrived FROM {ROW_TABLES[stream]} WHERE id >= ? ORDER BY id LIMIT 1"  # noqa: S608
-        low, high = first, last
-        while low < high:
-            middle = (low + high) // 2
-            row_id, time_of = connection.execute(arrived, (middle,)).fetchone()
-            if time_of < limit:
-                low = row_id + 1
-            else:
-                high = middle
-        return min(low, last)
-
-    def _delete_companions(self, stream: int, table: str) -> bool:
-        """Delete headers, gaps or quarantined batches that are older than the oldest row left."""
-        key = "epoch_id, first" if table == "batch" else "id"
-        with self._store.upkeep(RECORDS) as connection:
+    def _delete_headers(self, stream: int, most: int) -> int:
+        """Delete headers that are older than the oldest row left, and too old ones where no row was ever deleted."""
+        with self._store.upkeep(_kind_of(stream)) as connection:
             oldest = f"SELECT id, arrived FROM {ROW_TABLES[stream]} ORDER BY id LIMIT 1"  # noqa: S608
             row = connection.execute(oldest).fetchone()
-            if row is None or row[0] == 1:
-                # No row was ever deleted: a loss that was stored before the first row must not vanish.
-                return False
-            limit = min(row[1], self._clock.wall())
-            done = connection.execute(
-                f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table}"  # noqa: S608
+            untouched = row is None or row[0] == 1
+            limit = self._ago(self.limits.age(stream)) if untouched else min(row[1], self._clock.wall())
+            return connection.execute(
+                "DELETE FROM batch WHERE (epoch_id, first) IN (SELECT epoch_id, first FROM batch"
                 " WHERE stream = ? AND arrived < ? ORDER BY arrived LIMIT ?)",
-                (stream, limit, self._rows),
+                (stream, limit, most),
             ).rowcount
-        return done > 0
+
+    def _delete_gaps(self, stream: int) -> int:
+        """Delete gaps that are too old, and those whose records on both sides had to go because of the size.
+
+        A loss is not to become silence: whatever happens to the records of others, a gap keeps its age.
+        """
+        table = ROW_TABLES[stream]
+        with self._store.upkeep(_kind_of(stream)) as connection:
+            done = connection.execute(
+                "DELETE FROM gap WHERE id IN"
+                " (SELECT id FROM gap WHERE stream = ? AND arrived < ? ORDER BY arrived LIMIT ?)",
+                (stream, self._ago(self.limits.age(stream)), self._rows),
+            ).rowcount
+            done += connection.execute(
+                "DELETE FROM gap WHERE id IN (SELECT id FROM gap WHERE stream = ? AND arrived < ?"  # noqa: S608
+                f" AND NOT EXISTS (SELECT 1 FROM {table} WHERE epoch_id = gap.epoch_id AND seq = gap.first - 1)"
+                f" AND NOT EXISTS (SELECT 1 FROM {table} WHERE epoch_id = gap.epoch_id AND seq > gap.first"
+                " AND seq <= coalesce(gap.last + 1, gap.first)) ORDER BY arrived LIMIT ?)",
+                (stream, self._cut.get(stream, 0), self._rows),
+            ).rowcount
+        return done
+
+    def _delete_quarantined(self, kind: FileKind) -> int:
+        """Delete the oldest quarantined batches beyond their own age and size, whatever records there are."""
+        with self._store.upkeep(kind) as connection:
+            ends = _ends(connection, "quarantine")
+            row = connection.execute(
+                "SELECT bytes + rows * ? FROM usage WHERE stream = ?", (ROW_OVERHEAD, QUARANTINED)
+            ).fetchone()
+            over = self._over[kind, QUARANTINED] = (row[0] if row else 0) - self.limits.quarantine_bytes
+            if ends is None:
+                return 0
+            first, last = ends
+            kept = self._first_kept(connection, "quarantine", QUARANTINED, first, last + 1)
+            found = connection.execute(
+                "SELECT id, length(header) + length(signature) + length(body) FROM quarantine ORDER BY id LIMIT ?",
+                (self._rows,),
+            ).fetchall()
+            rows = size = end = 0
+            for row_id, taken in found:
+                if (over <= 0 and row_id >= kept) or size > BODIES_BYTES:
+                    break
+                over -= taken + ROW_OVERHEAD
+                rows, size, end = rows + 1, size + taken, row_id
+            if rows:
+                connection.execute("DELETE FROM quarantine WHERE id <= ?", (end,))
+                _uncount(connection, QUARANTINED, rows, size)
+                self._over[kind, QUARANTINED] = over
+        return rows
+
+    def _next_heartbeats(self) -> Callable[[], bool]:
+        """What deletes heartbeats of a few nodes at each call; False after the last ones."""
+        left = self._node_ids()
+
+        def step() -> bool:
+            self._delete_heartbeats(left[:NODES_PER_STEP])
+            del left[:NODES_PER_STEP]
+            return bool(left)
+
+        return step
 
     def _node_ids(self) -> list[int]:
-        with self._store.upkeep(RECORDS) as connection:
+        with self._store.looking(RECORDS) as connection:
             return [row[0] for row in connection.execute("SELECT id FROM node ORDER BY id")]
 
     def _delete_heartbeats(self, nodes: list[int]) -> None:
@@ -242,6 +352,28 @@ class Retention:
             connection.execute(f"PRAGMA incremental_vacuum({max(FEWEST_ROWS, self._rows // 8)})").fetchall()
         self._adapt(time.perf_counter() - started)
         return True
+
+
+def _kind_of(stream: int) -> FileKind:
+    return next(kind for kind in FILES if stream in kind.streams)
+
+
+def _ends(connection: sqlite3.Connection, table: str) -> tuple[int, int] | None:
+    """The first and the last id of a table; asked for together, SQLite would read the whole table."""
+    ends = f"SELECT (SELECT min(id) FROM {table}), (SELECT max(id) FROM {table})"  # noqa: S608
+    first, last = connection.execute(ends).fetchone()
+    return None if first is None else (first, last)
+
+
+def _uncount(connection: sqlite3.Connection, stream: int, rows: int, size: int) -> None:
+    connection.execute(
+        "UPDATE usage SET rows = max(0, rows - ?), bytes = max(0, bytes - ?) WHERE stream = ?",
+        (rows, size, stream),
+    )
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -43,6 +43,8 @@ class _File:
         self.ids = Ids()
         self.unchecked = 0
         """Rows committed since the last checkpoint."""
+        self.stored: Counter[int] = Counter()
+        """Rows committed since retention asked, by stream."""
 
     @contextlib.contextmanager
     def guarded(self, *, writes: bool = False) -> Iterator[sqlite3.Connection]:
@@ -151,6 +153,20 @@ class SqliteStore:
         with file.guarded(writes=True), file.database.relaxed() as connection:
             yield connection
 
+    @contextlib.contextmanager
+    def looking(self, kind: FileKind) -> Iterator[sqlite3.Connection]:
+        """The writing connection of one file, for a question of retention. Raises StoreUnavailable."""
+        with self._of_kind(kind).guarded() as connection:
+            yield connection
+
+    def take_stored(self) -> Counter[int]:
+        """Rows committed since the last call, by stream."""
+        stored: Counter[int] = Counter()
+        for file in self._files:
+            stored.update(file.stored)
+            file.stored.clear()
+        return stored
+
     # --- what the delivery core asks ------------------------------------------------------------------
 
     def load(self, key: NodeKey, stream: int, epochs: Sequence[bytes]) -> dict[bytes, EpochCursor]:
@@ -212,7 +228,9 @@ class SqliteStore:
             try:
                 with file.guarded(writes=True):
                     file.must_be_the_one_read()
-                    file.unchecked += Commit(file.database, file.statements, file.ids, arrived).run(items)
+                    commit = Commit(file.database, file.statements, file.ids, arrived)
+                    file.unchecked += commit.run(items)
+                    file.stored.update(commit.stored)
             except (CursorConflict, StoreUnavailable) as error:
                 failure = failure or error
             else:

@@ -18,8 +18,9 @@ from sqlalchemy.pool import StaticPool
 
 from tabard.consumers.store import deployed, deployments, schema
 from tabard.consumers.store.layout import FILES, RECORDS, VERSION, schema_version
+from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.read import Reader
-from tabard.consumers.store.retention import Retention, RetentionLimits
+from tabard.consumers.store.retention import Retention
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.unit.web.seed import NOW, SECOND, Clock, Seeder, record
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,12 @@ from typing import Any
 import pytest
 
 from tabard import failpoints
-from tabard.brokers.delivery.ports import Entry, Gap, Presence
+from tabard.brokers.delivery.ports import Entry, EpochWork, Gap, Presence
 from tabard.brokers.wire.streams import LOGS, SAMPLES
+from tabard.consumers.store import schema
 from tabard.consumers.store.layout import RECORDS
-from tabard.consumers.store.retention import Retention, RetentionLimits
+from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.retention import Retention
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.contract.chain import MAIL, NOON, SECOND, WEB, Chain, log, logs
 
@@ -87,20 +91,197 @@ def test_old_records_go_and_young_ones_stay(store: SqliteStore, wall: Wall) -> N
 
 
 def test_companions_go_with_their_rows(store: SqliteStore, wall: Wall) -> None:
-    """Gaps and quarantined batches that arrived before the oldest record left are deleted, later ones are not."""
+    """Batch headers that arrived before the oldest record left are deleted, later ones are not; gaps have their age."""
     chain = Chain()
     for day in (9, 5, 0):
         arrived = NOON - day * DAY * SECOND
         gap = Gap(chain.epoch, 1, 1, 1, False, "gap", f"day {day}")
-        batch_work = chain.work([log("x")], gaps=[gap])
-        batch, groups = chain.cut([log("x")], count=2)
-        chain.take(batch)
-        batch_work.entries.append(Entry(batch, groups))
-        store.commit([batch_work], arrived)
+        store.commit([chain.work([log("x")], gaps=[gap])], arrived)
     run(Retention(store, NEVER._replace(logs_age=7.0 * DAY), wall))
     assert ask(store, "SELECT reason FROM gap") == [("day 5",), ("day 0",)]
-    assert ask(store, "SELECT count(*) FROM quarantine") == [(2,)]
     assert ask(store, "SELECT count(*) FROM batch") == [(2,)]
+
+
+def test_a_young_gap_stays_when_the_records_before_it_were_old(store: SqliteStore, wall: Wall) -> None:
+    """It was stored ten days ago, among records of forty days ago and of today: it is shown until it is old itself."""
+    chain = Chain()
+    store.commit([chain.work(logs(50))], NOON - 40 * DAY * SECOND)
+    store.commit([chain.lose(1000)], NOON - 10 * DAY * SECOND)
+    store.commit([Chain(MAIL).work(logs(1))], NOON)
+    retention = Retention(store, NEVER._replace(logs_age=30.0 * DAY), wall)
+    run(retention)
+    assert ask(store, "SELECT count(*) FROM log") == [(1,)]
+    assert ask(store, "SELECT count FROM gap") == [(1000,)]
+    wall.now += 21 * DAY * SECOND
+    run(retention, 100.0)
+    assert ask(store, "SELECT count(*) FROM gap") == [(0,)]
+
+
+def test_size_takes_a_gap_only_with_the_records_on_both_sides(store: SqliteStore, wall: Wall) -> None:
+    """One whose next record is still there is shown before it; one among nothing but what is gone goes too."""
+    chain = Chain(WEB, SAMPLES)
+    data = {"blob": "x" * 1000}
+    for number in range(20):
+        if number in {5, 15}:
+            store.commit([chain.lose(7)], NOON + number)
+        store.commit([chain.work([(NOON, "host", data)])], NOON + number)
+    chain_work = chain.work([(NOON, "host", data)])
+    store.commit([chain_work], NOON + 20)
+    ((last,),) = ask(store, f"SELECT id FROM sample WHERE arrived = {NOON + 15}")
+    limit = (21 - last + 1) * 1150
+    run(Retention(store, NEVER._replace(samples_bytes=limit, budget_rows=1), wall))
+    assert ask(store, "SELECT min(id) FROM sample") == [(last,)]
+    assert ask(store, "SELECT arrived FROM gap") == [(NOON + 15,)]
+
+
+def spoil(store: SqliteStore, chain: Chain, arrived: int, size: int = 1000) -> None:
+    """A batch that goes into quarantine."""
+    batch, _groups = chain.cut(count=3, body=b"\xc1" + os.urandom(size - 1))
+    chain.take(batch)
+    store.commit([EpochWork(chain.key, chain.stream, chain.cursor, [Entry(batch, poison="no")])], arrived)
+
+
+def test_quarantine_does_not_push_out_logs(tmp_path: Path, wall: Wall) -> None:
+    """Megabytes of one node's spoilt samples, against a limit for the logs of all: no log goes."""
+    with SqliteStore.open(tmp_path) as store:
+        store.commit([Chain().work(logs(2000))], NOON)
+        bad = Chain(MAIL, SAMPLES)
+        for _ in range(30):
+            spoil(store, bad, NOON, 200_000)
+        retention = Retention(store, NEVER._replace(logs_bytes=2 * 2**20), wall)
+        run(retention)
+        assert ask(store, "SELECT count(*) FROM log") == [(2000,)]
+        assert ask(store, "SELECT count(*) FROM quarantine") == [(30,)]
+        assert retention.fault is None
+
+
+def test_quarantine_has_an_age_and_a_size_of_its_own(store: SqliteStore, wall: Wall) -> None:
+    """Oldest first by arrival, and no record is needed for it; the totals follow."""
+    chain = Chain()
+    for day in (9, 5, 3, 1):
+        spoil(store, chain, NOON - day * DAY * SECOND)
+    retention = Retention(store, NEVER._replace(quarantine_age=6.0 * DAY), wall)
+    run(retention)
+    assert ask(store, "SELECT count(*) FROM quarantine") == [(3,)]
+    retention.limits = NEVER._replace(quarantine_bytes=2000)
+    run(retention, 100.0)
+    assert ask(store, "SELECT arrived FROM quarantine") == [(NOON - DAY * SECOND,)]
+    kept = "SELECT count(*), sum(length(header) + length(signature) + length(body)) FROM quarantine"
+    assert ask(store, "SELECT rows, bytes FROM usage WHERE stream = 0") == ask(store, kept)
+    wall.now += 100 * DAY * SECOND
+    retention.limits = NEVER
+    run(retention, 200.0)
+    assert ask(store, "SELECT count(*) FROM quarantine") == [(0,)]
+
+
+def test_what_is_in_quarantine_is_counted_by_the_upgrade(tmp_path: Path) -> None:
+    """A store of an older version has batches in quarantine that nobody counted."""
+    SqliteStore.open(tmp_path).close()
+    connection = sqlite3.connect(RECORDS.path(tmp_path))
+    for statement in (
+        "DROP INDEX gap_by_node",
+        "DROP INDEX gap_by_epoch",
+        "DROP TABLE past_epoch",
+        "UPDATE alembic_version SET version_num = '0002'",
+        "INSERT INTO quarantine VALUES (1, 1, 2, 1, 1, 1, '', x'0000', x'00', x'0000', 0)",
+    ):
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+    schema.upgrade(tmp_path)
+    with SqliteStore.open(tmp_path) as store:
+        assert ask(store, "SELECT stream, rows, bytes FROM usage") == [(0, 1, 5)]
+
+
+def used(store: SqliteStore) -> int:
+    """Bytes of the records file that hold something."""
+    ((pages,),), ((free,),) = ask(store, "PRAGMA page_count"), ask(store, "PRAGMA freelist_count")
+    return int(pages - free) * 4096
+
+
+def whole(store: SqliteStore) -> int:
+    """Bytes of the records file."""
+    return int(ask(store, "PRAGMA page_count")[0][0]) * 4096
+
+
+def test_the_size_is_held_while_records_come_in(tmp_path: Path, wall: Wall) -> None:
+    """Flat out, with never a moment for a pass: the file stays near its limit, and free pages are used again."""
+    limit = 3 * 2**20
+    with SqliteStore.open(tmp_path, "normal") as store:
+        chain, retention = Chain(), Retention(store, NEVER._replace(logs_bytes=limit), wall)
+        for number in range(60):
+            batches = [[log("x" * 200) for _ in range(250)] for _ in range(4)]
+            store.commit([chain.work(*batches)], NOON + number)
+            retention.follow()
+            assert whole(store) <= limit * 1.4
+            assert retention.fault is None
+        run(retention)
+        assert used(store) <= limit
+        assert whole(store) <= limit * 1.2 + 1000 * 600
+        assert ask(store, "SELECT count(*) FROM log")[0][0] > 4000
+
+
+def test_records_that_grow_do_not_outrun_deletion(tmp_path: Path, wall: Wall) -> None:
+    """Ten times as large as the old ones: more of those go than come in."""
+    limit = 3 * 2**20
+    with SqliteStore.open(tmp_path, "normal") as store:
+        chain, retention = Chain(), Retention(store, NEVER._replace(logs_bytes=limit), wall)
+        for number in range(12):
+            store.commit([chain.work(*[[log("x" * 40)] * 250] * 4)], NOON + number)
+            retention.follow()
+        for number in range(12, 30):
+            store.commit([chain.work([log("x" * 2000)] * 300)], NOON + number)
+            retention.follow()
+            assert used(store) <= limit * 1.5
+        assert retention.fault is None
+
+
+def test_a_commit_is_followed_by_a_bounded_deletion(store: SqliteStore, wall: Wall) -> None:
+    """A limit that was lowered far costs a commit some rows, not all; the fault says by how much it is exceeded."""
+    chain = Chain(WEB, SAMPLES)
+    sample = (NOON, "host", {"blob": "x" * 100})
+    for _ in range(20):
+        store.commit([chain.work([sample] * 1000)], NOON)
+    retention = Retention(store, NEVER, wall)
+    retention.follow()
+    retention.limits = NEVER._replace(samples_bytes=100_000)
+    store.commit([chain.work([sample] * 300)], NOON)
+    ((before,),) = ask(store, "SELECT count(*) FROM sample")
+    retention.follow()
+    ((after,),) = ask(store, "SELECT count(*) FROM sample")
+    assert 450 <= before - after <= 300 * 16 + 2000
+    assert "over the limit retention.samples_bytes" in (retention.fault or "")
+    run(retention)
+    assert retention.fault is None
+
+
+def test_a_limit_that_cannot_be_held_is_a_fault(tmp_path: Path, wall: Wall) -> None:
+    """What is not logs and must not go takes the room: it is said, with how much it is."""
+    with SqliteStore.open(tmp_path) as store:
+        store.commit([Chain().work([log("x")])], NOON)
+        big = f"INSERT INTO configuration VALUES (1, '', '', '', '{'x' * 3 * 2**20}', 1)"
+        store.connection(RECORDS).execute(big)
+        store.connection(RECORDS).execute(
+            "INSERT INTO deployment VALUES (1, 1, '', '', '', '', 1, 1, 1, 1, 1)"
+        )
+        retention = Retention(store, NEVER._replace(logs_bytes=2**20), wall)
+        run(retention)
+        assert retention.fault is not None
+        assert re.search(
+            r"logs take 3\.\d MiB: 2\.\d MiB over the limit retention\.logs_bytes", retention.fault
+        )
+
+
+def test_a_pass_that_ingest_keeps_busy_starves_nothing(store: SqliteStore, wall: Wall) -> None:
+    """Rows that have to go without end do not keep what is old elsewhere."""
+    chain = Chain()
+    spoil(store, Chain(MAIL), NOON - 100 * DAY * SECOND)
+    store.commit([chain.work(logs(10))], NOON)
+    retention = Retention(store, NEVER._replace(logs_bytes=1), wall)
+    for _ in range(50):
+        store.commit([chain.work(logs(100))], NOON)
+        retention.step(0.0)
+    assert ask(store, "SELECT count(*) FROM quarantine") == [(0,)]
 
 
 def test_a_loss_stored_before_the_first_record_stays(store: SqliteStore, wall: Wall) -> None:

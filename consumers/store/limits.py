@@ -1,0 +1,55 @@
+"""How old and how large what is stored may become."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from tabard.brokers.wire.streams import LOGS, SAMPLES
+from tabard.consumers.store.layout import QUARANTINED
+
+if TYPE_CHECKING:
+    from tabard.settings import Settings
+
+
+class RetentionLimits(NamedTuple):
+    """What may stay. The first limit that is reached counts."""
+
+    logs_age: float
+    """Seconds since arrival."""
+    logs_bytes: int
+    samples_age: float
+    samples_bytes: int
+    every: float
+    """Seconds between two looks."""
+    budget_rows: int
+    """Most rows deleted in one step."""
+    versions_age: float = 3650 * 86_400.0
+    """Seconds since its last start after which a stretch of a service's history is forgotten."""
+    quarantine_age: float = 90 * 86_400.0
+    quarantine_bytes: int = 2**28
+    """Of each file."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The limits in `settings`."""
+        return cls(
+            logs_age=settings.seconds("retention.logs_age"),
+            logs_bytes=settings.bytes("retention.logs_bytes"),
+            samples_age=settings.seconds("retention.samples_age"),
+            samples_bytes=settings.bytes("retention.samples_bytes"),
+            every=settings.seconds("retention.every"),
+            budget_rows=settings.int("retention.budget_rows"),
+            versions_age=settings.seconds("retention.versions_age"),
+            quarantine_age=settings.seconds("retention.quarantine_age"),
+            quarantine_bytes=settings.bytes("retention.quarantine_bytes"),
+        )
+
+    def age(self, stream: int) -> float:
+        """How old records of a stream, and what goes with them, may become."""
+        return {LOGS: self.logs_age, SAMPLES: self.samples_age, QUARANTINED: self.quarantine_age}[stream]
+
+    def size(self, stream: int) -> int:
+        """How much records of a stream may take."""
+        return {LOGS: self.logs_bytes, SAMPLES: self.samples_bytes, QUARANTINED: self.quarantine_bytes}[
+            stream
+        ]
