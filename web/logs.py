@@ -23,6 +23,7 @@ from tabard.web.params import (
     format_key,
     read_log_params,
 )
+from tabard.web.recorder import silence
 from tabard.web.site import page as render_page
 from tabard.web.site import page_args, query_items, site
 
@@ -72,6 +73,7 @@ def page() -> tuple[str, int]:
         histogram=draw_histogram(reader, params, now=site().clock.wall(), link=filter_link(params)),
         facets=count_facets(reader, params.query) if params.facets else None,
         newest_gap=max((gap.id for gap in gaps), default=0),
+        silence=silence(),
         newest_quarantine=max((row.id for row in quarantined), default=0),
         ids=ID_FIELDS,
         levels=LEVELS,
@@ -87,7 +89,7 @@ def tail() -> Response:
     """What was stored after the record ``after``, the gap ``gap`` and the batch ``quarantine`` and fits the filters.
 
     JSON with rows as HTML. With ``count=1`` they are only counted. ``last``, ``gap`` and ``quarantine`` are what to
-    go on from. ``whole`` says that more
+    go on from. ``recorder`` is what the page says of a silent recorder, empty while it writes. ``whole`` says that more
     came than a page holds: the rows are then the newest page, and replace what is shown. ``reset`` says that an
     older store stands in the place of the one that ``after`` is of: the page must begin anew.
     """
@@ -126,6 +128,7 @@ def tail() -> Response:
         count=count,
         whole=whole,
         html=html,
+        recorder=render_template("_recorder.html", silence=silence(), zone=params.zone).strip(),
     )
 
 

@@ -44,6 +44,12 @@ def node(connection: sqlite3.Connection, name: str, now: int, zone: str | None) 
     return _node_row(row, _gap_counts(connection, name, zone), now)
 
 
+def newest_beacon(connection: sqlite3.Connection) -> tuple[int, int] | None:
+    """The last beacon of any node, as `Reader.newest_beacon` says."""
+    row = connection.execute("SELECT beacon, interval FROM presence ORDER BY beacon DESC LIMIT 1").fetchone()
+    return None if row is None else (row[0], row[1])
+
+
 def node_id(connection: sqlite3.Connection, name: str, zone: str | None) -> int | None:
     """The number of the node of that name in that zone; without a zone of the one heard last."""
     row = connection.execute(

@@ -179,6 +179,11 @@ class Reader:
         with self._connections.use() as connection:
             return fleet.node(connection, name, now, zone)
 
+    def newest_beacon(self) -> tuple[int, int] | None:
+        """When the last beacon of any node was heard, and nanoseconds between beacons of that node; None: never."""
+        with self._connections.use() as connection:
+            return fleet.newest_beacon(connection)
+
     def heartbeats(self, name: str, since: int, until: int, zone: str | None = None) -> list[tuple[int, int]]:
         """Minutes in which beacons were heard, oldest first, each with how many."""
         with self._connections.use() as connection:

@@ -8,10 +8,12 @@ const state = document.getElementById("tail");
 const body = document.getElementById("rows");
 const table = body.closest("table");
 const live = document.getElementById("live");
+const recorder = document.getElementById("recorder");
 const fresh = document.getElementById("new");
 const older = document.getElementById("older");
 let { last, gap, quarantine } = state.dataset;
 let on = true;
+let told = recorder.innerHTML.trim();
 let waiting = 0;
 let full = false; // more than a page is waiting
 let timer;
@@ -32,7 +34,9 @@ function address(count) {
 function show() {
   const still = paused();
   live.setAttribute("aria-pressed", String(!still));
-  live.textContent = still ? "Paused" : "Live";
+  const stale = recorder.childElementCount > 0; // nothing is stored: there is nothing to follow
+  live.classList.toggle("stale", stale);
+  live.textContent = still ? "Paused" : stale ? "Waiting" : "Live";
   fresh.hidden = !(still && waiting);
   fresh.textContent = `${waiting}${full ? "+" : ""} new: show`;
 }
@@ -79,6 +83,7 @@ async function look() {
   }
   live.classList.remove("away");
   live.title = "Follow new records (l)";
+  if (got.recorder !== told) recorder.innerHTML = told = got.recorder; // rendered and escaped by herald's own template
   if (counting || paused()) { // also when the reader scrolled while the answer was on its way
     waiting = got.count;
     full = got.whole;
