@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "settings": Entry("tabard.ops.cli.settings:settings", "Show every setting and where its value comes from."),
     "log": Entry("tabard.ops.cli.log:log", "Hand lines from standard input, or one message, to the agent."),
     "cron": Entry("tabard.ops.cli.cron:cron", "Run the jobs of a crontab as services, and see how they are."),
-    "crontab": Entry("tabard.ops.cli.crontab:crontab", "Put the roles of this home into the crontab, and take them out."),
+    "crontab": Entry("tabard.ops.cli.crontab:crontab", "Put the roles of this home into the crontab of this user, and take them out."),
     "mail": Entry("tabard.ops.cli.mail:mail", "Send mail, and look after the queue it waits in."),
     "template": Entry("tabard.ops.cli.template:template", "Look at templates for mail, commands and log messages."),
     "fsm": Entry("tabard.ops.cli.fsm:fsm", "Look at the state machines of applications."),

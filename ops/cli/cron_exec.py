@@ -68,7 +68,7 @@ class _Plan(click.ParamType[Plan | None]):
             "Say which runs were missed, and end one that hangs",
         ),
         (
-            "tabard cron exec poll --every 5m --output always -- sh -c 'poll | tee last'",
+            "tabard cron exec poll --every 5m --print always -- sh -c 'poll | tee last'",
             "With what a shell does",
         ),
     ],
@@ -107,7 +107,8 @@ class _Plan(click.ParamType[Plan | None]):
     help="Most lines of its output that are recorded: the first, and the last 100.",
 )
 @click.option(
-    "--output",
+    "--print",
+    "printed",
     type=click.Choice(["failure", "always", "never"]),
     default="failure",
     show_default=True,
@@ -123,14 +124,14 @@ def cron_exec(
     schedule: Plan | None,
     every: Plan | None,
     lines: int,
-    output: str,
+    printed: str,
 ) -> int:
     """Run a command as a service that is watched.
 
     Records of the service NAME say when it starts, what it writes, how it ended and what it used, which runs before
     it were missed (--schedule, --every), and when it was not started. Without an agent they wait in the home.
 
-    What the command writes is printed when it fails, so that cron mails it; --output always passes it on as it comes. Signals
+    What the command writes is printed when it fails, so that cron mails it; --print always passes it on as it comes. Signals
     are handed on to all the command started, and so is standard input.
 
     The exit code is the command's own; 128 and the signal's number when a signal ended it; 124 when its time was over;
@@ -144,4 +145,4 @@ def cron_exec(
     from tabard.ops.cronexec.job import Order, perform
 
     plan = schedule or every
-    return perform(Order(name, argv, home, plan, timeout, grace, lock, lines, output))
+    return perform(Order(name, argv, home, plan, timeout, grace, lock, lines, printed))

@@ -36,7 +36,7 @@ class Order(NamedTuple):
     lock: bool | None = None
     """None: as well as it can be had."""
     lines: int = 1_000
-    output: str = "failure"
+    printed: str = "failure"
     """``failure``, ``always`` or ``never``: when what the command wrote is printed."""
 
 
@@ -57,7 +57,7 @@ def perform(order: Order) -> int:
     signals = Signals()
     voice = Voice(order.name, order.home, order.argv, os.urandom(4).hex(), order.lines)
     command = Command(
-        order.argv, voice, timeout=order.timeout, grace=order.grace, passing=order.output == "always"
+        order.argv, voice, timeout=order.timeout, grace=order.grace, passing=order.printed == "always"
     )
     try:
         code = _perform(order, file, voice, command, signals)
@@ -91,7 +91,7 @@ def _perform(order: Order, file: JobFile, voice: Voice, command: Command, signal
         finished = command.run(signals, book.started)
         book.end(finished)
     voice.end(finished)
-    if order.output != "never" and finished.code:
+    if order.printed != "never" and finished.code:
         command.show()
         voice.tell_failure(finished)
     return finished.code

@@ -154,7 +154,7 @@ def test_the_exit_code_is_the_commands_own(rig: Cron, command: list[str], code: 
 
 @pytest.mark.parametrize(
     ("words", "code", "out"),
-    [((), 0, b""), ((), 3, b"a\n"), (("--output", "always"), 0, b"a\n"), (("--output", "never"), 3, b"")],
+    [((), 0, b""), ((), 3, b"a\n"), (("--print", "always"), 0, b"a\n"), (("--print", "never"), 3, b"")],
 )
 def test_output_is_printed_when_it_failed_or_was_asked_for(
     rig: Cron, words: tuple[str, ...], code: int, out: bytes
@@ -260,8 +260,8 @@ def test_what_nohup_ignores_the_command_ignores(rig: Cron, tmp_path: Path) -> No
 
 def test_standard_input_is_the_commands(rig: Cron) -> None:
     """What cron gives behind a % reaches it; a closed one is empty."""
-    assert rig.cron("--output", "always", "--", "cat", stdin=None, input=b"a\nb\n").stdout == b"a\nb\n"
-    words = " ".join(rig.words("--output", "always", "--", "cat"))
+    assert rig.cron("--print", "always", "--", "cat", stdin=None, input=b"a\nb\n").stdout == b"a\nb\n"
+    words = " ".join(rig.words("--print", "always", "--", "cat"))
     for closed in ("<&-", "<&- >&-", "<&- >&- 2>&-"):
         done = subprocess.run(
             f"exec {words} {closed}", shell=True, env=environment(rig.home.path), timeout=PATIENCE
