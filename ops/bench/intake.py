@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from tabard.errors import TabardError
 from tabard.home import Home
-from tabard.ops.bench import peer
+from tabard.ops.bench import otlp, peer
 from tabard.ops.bench.helper import Helper
 from tabard.ops.bench.result import Aim, Measured
 from tabard.ops.bench.surroundings import workplace
@@ -83,6 +83,10 @@ def _ways(place: Path) -> tuple[dict[str, Way], dict[str, str]]:
         "syslog_datagram": Way("datagrams", paths["syslog_datagram"]),
         "syslog_udp": Way("datagrams", ("127.0.0.1", udp), loses=True),
     }
+    if otlp.available():
+        port = _free(socket.SOCK_STREAM)
+        given["intake.otlp"] = f"127.0.0.1:{port}"
+        ways["otlp"] = Way("otlp", ("127.0.0.1", port))
     return ways, given
 
 

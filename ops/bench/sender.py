@@ -24,6 +24,7 @@ from tabard.agents.intake.bridge.syslogs import SyslogReader
 from tabard.agents.intake.bridge.troubles import Troubles
 from tabard.brokers.loop import Loop
 from tabard.clock import SystemClock
+from tabard.ops.bench import otlp
 from tabard.ops.bench.generator import send_all
 from tabard.ops.bench.helper import answer, requests
 from tabard.ops.bench.records import frames
@@ -86,6 +87,7 @@ FORMS: Final[dict[str, Callable[[int], Iterator[bytes]]]] = {
     "counted": lambda count: map(counted, messages(count)),
     "lines": lambda count: map(line, messages(count)),
     "datagrams": messages,
+    "otlp": otlp.requests,
 }
 
 
@@ -165,6 +167,8 @@ def _serve(request: Any, parts: Sequence[bytes], blob: bytes) -> dict[str, Any]:
         return {"began": send_all(where, request["source"], parts)["began"]}
     family = socket.AF_UNIX if isinstance(where, str) else socket.AF_INET
     place = where if isinstance(where, str) else tuple(where)
+    if request["form"] == "otlp":
+        return {"began": otlp.send((where[0], where[1]), parts)}
     if request["form"] == "datagrams":
         return {"began": datagrams(family, place, parts)}
     return {"began": stream(family, place, blob)}

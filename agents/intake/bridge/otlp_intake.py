@@ -19,6 +19,7 @@ from tabard.agents.intake.admission import Admitted
 from tabard.agents.intake.bridge import otlp_json, otlp_protobuf
 from tabard.agents.intake.bridge.otlp_client import Client
 from tabard.agents.intake.bridge.otlp_http import (
+    INTERNAL,
     INVALID,
     PATH,
     PROTOBUF,
@@ -235,6 +236,12 @@ class OtlpIntake:
         except WireError as error:
             del self._work[work.client]
             self._refuse(work.client, work.kind, Refusal(400, INVALID, str(error)))
+            return
+        except Exception:
+            # A fault of ours must not take the agent from everybody else.
+            _log.exception("a request could not be decoded")
+            del self._work[work.client]
+            self._refuse(work.client, work.kind, Refusal(500, INTERNAL, "the agent failed on this request"))
             return
         if group is not None:
             work.decoded.append(group)

@@ -249,20 +249,21 @@ def success(rejected: int, message: str) -> bytes:
     """An ExportLogsServiceResponse; with a message a partial success."""
     if not message:
         return b""
-    partial = (_field(1, rejected) if rejected else b"") + _bytes(2, message.encode())
-    return _bytes(1, partial)
+    partial = (_field(1, rejected) if rejected else b"") + encoded(2, message.encode())
+    return encoded(1, partial)
 
 
 def status(code: int, message: str) -> bytes:
     """A google.rpc.Status."""
-    return _field(1, code) + _bytes(2, message.encode())
+    return _field(1, code) + encoded(2, message.encode())
 
 
 def _field(number: int, value: int) -> bytes:
     return _number(number << 3 | _VARINT) + _number(value)
 
 
-def _bytes(number: int, value: bytes) -> bytes:
+def encoded(number: int, value: bytes) -> bytes:
+    """A field that holds a text, bytes or a message."""
     return _number(number << 3 | _BYTES) + _number(len(value)) + value
 
 

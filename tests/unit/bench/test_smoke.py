@@ -103,7 +103,7 @@ def test_intake_measures_every_way_in_beside_decoding_alone(place: Path) -> None
     results = found["results"]
     ways = {
         "own_socket", "socket_handler", "syslog_tcp", "syslog_tcp_lines", "syslog_stream", "syslog_datagram",
-        "syslog_udp",
+        "syslog_udp", "otlp",
     }  # fmt: skip
     assert set(results["records_per_second"]) == ways
     assert all(value > 0 for value in results["records_per_second"].values())

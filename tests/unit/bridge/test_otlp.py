@@ -309,6 +309,18 @@ def test_a_request_sent_again_while_it_waits_is_stored_once() -> None:
     assert messages(rig) == ["once", "once"]
 
 
+def test_a_fault_of_the_agent_s_own_is_answered_and_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 500; the next request is taken."""
+    with otlp() as rig, Caller(rig) as caller:
+        with monkeypatch.context() as broken:
+            broken.setattr(otlp_intake, "Mapper", None)
+            caller.say(posted(body("x")))
+            assert caller.hear()[0] == 500
+        caller.say(posted(body("next")))
+        assert caller.hear()[0] == 200
+    assert messages(rig) == ["next"]
+
+
 def test_what_nobody_heard_of_is_forgotten_after_a_while() -> None:
     """And told to all who asked while it waited."""
     resends: Resends[str] = Resends()
