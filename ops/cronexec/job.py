@@ -90,7 +90,7 @@ def _perform(order: Order, file: JobFile, voice: Voice, command: Command, signal
             return OVERLAP
         finished = command.run(signals, book.started)
         book.end(finished)
-    voice.end(finished)
+        voice.end(finished)
     if order.printed != "never" and finished.code:
         command.show()
         voice.tell_failure(finished)

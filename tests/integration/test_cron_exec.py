@@ -36,7 +36,7 @@ class Cron(Rig):
         """A run that goes on; a test waits for what its command does."""
         kwargs = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **kwargs}
         process = subprocess.Popen(self.words(*words), env=environment(self.home.path), **kwargs)
-        self.applications.append(process)  # type: ignore[arg-type]
+        self.applications.append(process)
         return process
 
     def known(self) -> dict[str, Any]:

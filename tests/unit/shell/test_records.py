@@ -122,3 +122,31 @@ def test_lines_do_not_depend_on_how_the_bytes_arrive(text: str, size: int, encod
             lines.add(raw[start : start + size])
         lines.close()
     assert seen == text.removesuffix("\n").split("\n") if text else seen == []
+
+
+def test_the_last_lines_may_be_recorded_too(said: list[logging.LogRecord]) -> None:
+    """Beyond the first ones, at the end, behind how many are missing; each with the time at which it was said."""
+    speaker = Speaker(logging.getLogger("tabard.shell"), "x", {"a": 1}, 2, (), 3)
+    for number in range(9):
+        speaker.line("stdout", str(number))
+    assert [record.getMessage() for record in said] == ["0", "1"]
+    speaker.rest()
+    assert [record.getMessage() for record in said[2:]] == [
+        "x wrote 4 more lines, which are not recorded",
+        "6",
+        "7",
+        "8",
+    ]
+    assert {(_facts(record)["a"], _facts(record)["stream"]) for record in said[3:]} == {(1, "stdout")}
+    assert said[3].created <= said[2].created
+    speaker.rest()
+    assert len(said) == 6
+
+
+def test_all_lines_that_fit_are_recorded(said: list[logging.LogRecord]) -> None:
+    """Nothing is missing when the first and the last are all there are."""
+    speaker = Speaker(logging.getLogger("tabard.shell"), "x", {}, 2, (), 3)
+    for number in range(5):
+        speaker.line("stderr", str(number))
+    speaker.rest()
+    assert [record.getMessage() for record in said] == ["0", "1", "2", "3", "4"]
