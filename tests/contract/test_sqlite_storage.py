@@ -1,4 +1,4 @@
-"""The storage contract on SQLite: in files and in memory."""
+"""The contract on SQLite: in files and in memory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tabard import failpoints
-from tabard.consumers.store import schema
+from tabard.brokers.delivery.ports import CursorConflict, StoreUnavailable
+from tabard.brokers.wire.streams import CONTROL, LOGS
+from tabard.consumers.store import pages, samples, schema
 from tabard.consumers.store.layout import FILES, RECORDS, ROW_TABLES
+from tabard.consumers.store.read import Reader
 from tabard.consumers.store.sqlite import SqliteStore
-from tests.contract.storage import StorageContract
+from tests.contract.chain import NOON, WEB, Chain, logs
+from tests.contract.reading import ReadingContract
+from tests.contract.reading_samples import HOSTILE, Sampled
+from tests.contract.storage import ARRIVED, StorageContract
 
 
 class SqliteEngine:
@@ -26,6 +31,7 @@ class SqliteEngine:
         self._directory = directory
         self._numbers = itertools.count()
         self._made: list[SqliteStore] = []
+        self._paths: dict[SqliteStore, Path] = {}
 
     def make(self) -> SqliteStore:
         """An empty store."""
@@ -36,6 +42,7 @@ class SqliteEngine:
             path = self._directory / str(next(self._numbers))
             shutil.copytree(self._template(self._directory), path)
             store = SqliteStore.open(path, "normal")
+            self._paths[store] = path
         self._made.append(store)
         return store
 
@@ -52,12 +59,24 @@ class SqliteEngine:
 
     def rows(self, store: SqliteStore, stream: int, columns: str) -> list[tuple[Any, ...]]:
         """Columns of the records of a stream, in the order they were stored."""
-        return self.table(store, stream, f"{ROW_TABLES[stream]} ORDER BY id", columns)
+        return self.table(store, stream, ROW_TABLES[stream], columns, "id")
 
-    def table(self, store: SqliteStore, stream: int, table: str, columns: str) -> list[tuple[Any, ...]]:
+    def table(
+        self, store: SqliteStore, stream: int, table: str, columns: str, order: str
+    ) -> list[tuple[Any, ...]]:
         """Columns of a table in the file of that stream."""
         kind = next(kind for kind in FILES if stream in kind.streams)
-        return store.connection(kind).execute(f"SELECT {columns} FROM {table}").fetchall()
+        return store.connection(kind).execute(f"SELECT {columns} FROM {table} ORDER BY {order}").fetchall()
+
+    def reader(self, store: SqliteStore) -> Reader:
+        """What reads the store in that directory."""
+        return Reader(self._paths[store])
+
+    def in_small_steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By windows that hold next to nothing."""
+        monkeypatch.setattr(pages, "FIRST_WINDOW", 3)
+        monkeypatch.setattr(pages, "LAST_WINDOW", 5)
+        monkeypatch.setattr(samples, "READ_PER_POINT", 2)
 
     def forbid(self, store: SqliteStore, message: str) -> None:
         """Make the database refuse every log record with that message."""
@@ -67,19 +86,37 @@ class SqliteEngine:
         )
 
 
-@pytest.fixture
-def store(engine: SqliteEngine) -> SqliteStore:
-    return engine.make()
+class SqliteContract(StorageContract):
+    """What this engine promises beyond the contract."""
+
+    def test_a_failing_stream_does_not_hold_up_another_file(
+        self, engine: SqliteEngine, store: SqliteStore
+    ) -> None:
+        """Control records have a transaction of their own: its conflict is raised after the logs are stored."""
+        web, control = Chain(WEB), Chain(WEB, CONTROL)
+        control.cursor.version = 3
+        with pytest.raises(CursorConflict):
+            store.commit([control.work([(NOON, "answer", {})]), web.work(logs(2))], ARRIVED)
+        assert (web.cursor.version, control.cursor.version) == (1, 3)
+        assert len(engine.rows(store, LOGS, "seq")) == 2
+        assert engine.rows(store, CONTROL, "seq") == []
+
+    def test_a_failure_in_one_file_leaves_the_other_one_committed(
+        self, engine: SqliteEngine, store: SqliteStore, armed: Callable[[str], None]
+    ) -> None:
+        """The first file meets it; the second has its own transaction."""
+        web, control = Chain(WEB), Chain(WEB, CONTROL)
+        works = [control.work([(NOON, "answer", {})]), web.work(logs(2))]
+        armed("store.before_commit=error")
+        with pytest.raises(StoreUnavailable):
+            store.commit(works, ARRIVED)
+        assert (web.cursor.version, control.cursor.version) == (0, 1)
+        store.commit(works[1:], ARRIVED)
+        assert len(engine.rows(store, LOGS, "seq")) == 2
+        assert len(engine.rows(store, CONTROL, "seq")) == 1
 
 
-@pytest.fixture
-def armed() -> Iterator[Callable[[str], None]]:
-    """Arms fail-points for one test."""
-    yield failpoints.arm
-    failpoints.arm("")
-
-
-class TestSqliteInMemory(StorageContract):
+class TestSqliteInMemory(SqliteContract):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls) -> Iterator[SqliteEngine]:
@@ -94,7 +131,7 @@ class TestSqliteInMemory(StorageContract):
         self.any_history_matches_a_model(engine, data)
 
 
-class TestSqliteInFiles(StorageContract):
+class TestSqliteInFiles(ReadingContract, SqliteContract):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteEngine]:
@@ -108,3 +145,14 @@ class TestSqliteInFiles(StorageContract):
     def test_any_history_matches_a_model(self, engine: SqliteEngine, data: st.DataObject) -> None:
         """The contract's property."""
         self.any_history_matches_a_model(engine, data)
+
+    @settings(max_examples=50)
+    @given(data=st.data())
+    def test_any_way_of_paging_meets_every_row_once(self, engine: SqliteEngine, data: st.DataObject) -> None:
+        """The contract's property."""
+        self.any_way_of_paging_meets_every_row_once(engine, data)
+
+    @given(samples=HOSTILE)
+    def test_no_sample_breaks_a_page(self, shared: Sampled, samples: list[Any]) -> None:
+        """The contract's property."""
+        self.no_sample_breaks_a_page(shared, samples)
