@@ -15,8 +15,9 @@ from tabard.agents.intake.bridge.journald_export import Entry
 from tabard.agents.intake.bridge.logrecord import EXTRAS, last_line
 from tabard.agents.intake.bridge.plain import object_text
 from tabard.agents.intake.bridge.syslog import FACILITIES
+from tabard.agents.intake.cutting import to_json
 from tabard.agents.intake.tail.parse import SYSLOG_LEVELS
-from tabard.records import LOG_FIELDS, TIME_MAX
+from tabard.records import LOG_FIELDS, LOG_INDEX, TIME_MAX
 
 CUT: Final = "journal.cut"
 """The attribute that names fields of which the beginning was kept, with their bytes before."""
@@ -37,6 +38,10 @@ _WHOLE_BINARY: Final = 1_024
 """Bytes of a value that is no text which are still shown; of a longer one its size."""
 _MOST_SHOWN: Final = 16_384
 """Characters of one attribute."""
+_SMALL: Final = 16_384
+_FIELDS: Final = {name.upper(): field for name, field in EXTRAS.items()}
+_MESSAGE, _SEVERITY = LOG_INDEX["message"], LOG_INDEX["severity"]
+_LINE, _PROCESS = LOG_INDEX["line"], LOG_INDEX["process"]
 _OWN: Final = re.compile(
     r"(?:^|[/\s])tabard\s+(?:-\S+\s+(?:[^-\s]\S*\s+)?)*?(?:up|agent|broker|recorder|herald)(?:\s|$)"
 )
@@ -74,25 +79,25 @@ def record_of(entry: Entry, now: int) -> tuple[Any, ...]:
         extra["facility"] = FACILITIES[facility]
     if host := text("_HOSTNAME"):
         extra["host"] = host
+    cut = entry.cut
     for name, value in entry.fields.items():
         if name in LEFT_OUT:
             continue
-        field = EXTRAS.get(name.lower())
+        field = _FIELDS.get(name)
         if field is not None and not values.get(field):
             values[field] = text(name)
         else:
-            extra[name] = shown(value, entry.cut.get(name, 0))
+            extra[name] = shown(value, cut.get(name, 0))
     for name, value in entry.again:
         _add_again(extra, name, value)
     if extra:
-        values["attributes"] = object_text(extra)
-    return tuple(values.get(field) if field == "message" else _given(values, field) for field in LOG_FIELDS)
-
-
-def _given(values: dict[str, Any], field: str) -> Any:
-    """The value; an empty text is none."""
-    value = values.get(field)
-    return None if value == "" else value
+        # Flat, and short as usual: there is nothing to bound.
+        values["attributes"] = to_json(extra) if entry.size <= _SMALL else object_text(extra)
+    message = values.pop("message")
+    found = [values.get(field) or None for field in LOG_FIELDS]
+    found[_MESSAGE], found[_SEVERITY] = message, values["severity"]
+    found[_LINE], found[_PROCESS] = values["line"], values["process"]
+    return tuple(found)
 
 
 def entry_time(entry: Entry) -> int | None:
