@@ -46,6 +46,7 @@ _REASONS: Final = {
     "SQLITE_CANTOPEN": "the file cannot be opened",
     "SQLITE_NOMEM": "memory is exhausted",
 }
+_FULL: Final = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 _LASTING: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_READONLY")
 """Failures after which the connection is still good; after any other it is opened anew."""
 
@@ -64,6 +65,8 @@ class Database:
         self.path = path
         self.fault: str | None = None
         """Why it cannot be written at the moment; None when the last try went well."""
+        self.full = False
+        """Whether the last try failed because the disk was full."""
         self.replaced = False
         """Another file was found in its place: what was read from the old one no longer holds. The reader clears it."""
         self._synchronous = "FULL" if synchronous == "full" else "NORMAL"
@@ -118,6 +121,7 @@ class Database:
     def failed(self, error: BaseException) -> StoreUnavailable:
         """Note a failure of the database, leave no transaction open, and make the error to be raised."""
         name = getattr(error, "sqlite_errorname", "") or ""
+        self.full = name in _FULL
         reason = next((text for code, text in _REASONS.items() if name.startswith(code)), "")
         self.fault = f"{self.where}: {reason + ': ' if reason else ''}{error}"
         self.rollback()
@@ -162,6 +166,15 @@ class Database:
         """Move the write-ahead log into the file, as far as readers let it, without waiting for them."""
         if self.path is not None:
             self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def truncate(self) -> None:
+        """Move the whole write-ahead log into the file and give its room back, unless a reader needs it."""
+        if self.path is not None:
+            self.connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                self.connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
 
     def _open(self) -> sqlite3.Connection:
         layout.check_library()

@@ -23,6 +23,8 @@ from tabard.brokers.wire.streams import LOGS, SAMPLES, STREAM_NAMES
 from tabard.clock import Clock, SystemClock
 from tabard.consumers.store.layout import FILES, QUARANTINED, RECORDS, ROW_TABLES, FileKind
 from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.reserve import RESERVE_BYTES
+from tabard.consumers.store.room import ends_of, kind_of, mib, space, uncount
 from tabard.consumers.store.sqlite import SqliteStore
 
 CHUNK: Final = failpoints.declare("store.retention_chunk", "about to commit the deletion of some old rows")
@@ -62,6 +64,7 @@ class Retention:
         self._rows = FEWEST_ROWS * 4
         self._due = float("-inf")
         self._pass: Iterator[None] | None = None
+        self._rescuing = False
         self._stored: Counter[int] = Counter()
         """Rows stored since the last deletion that followed a commit."""
         self._over: dict[tuple[FileKind, int], int] = {}
@@ -76,7 +79,7 @@ class Retention:
             limit = self.limits.size(stream)
             if over > limit * NOT_HELD:
                 name = _NAMES[stream]
-                return f"{name} take {_mib(limit + over)}: {_mib(over)} over the limit retention.{name}_bytes"
+                return f"{name} take {mib(limit + over)}: {mib(over)} over the limit retention.{name}_bytes"
         return None
 
     def step(self, now: float) -> bool:
@@ -86,16 +89,24 @@ class Retention:
         """
         if now >= self._due:  # a pass that ingest keeps busy begins anew too: nothing is to wait for its end
             self._due = now + self.limits.every
-            self._pass = self._work()
+            if self._pass is None or not self._rescuing:
+                self._pass = self._work()
         elif self._pass is None:
             return False
         try:
             next(self._pass)
         except StopIteration:
-            self._pass = None
+            self._pass = self._work() if self._rescuing else None
+            self._rescuing = False
         except StoreUnavailable as error:
-            _log.warning("old rows stay for now: %s", error)
             self._pass = None
+            if self._store.begin_rescue():
+                _log.warning("the disk is full: old rows are deleted with the room of the reserve")
+                self._rescuing = True
+                self._pass = self._win_room()
+            else:
+                self._rescuing = False
+                _log.warning("old rows stay for now: %s", error)
         return self._pass is not None
 
     def follow(self) -> None:
@@ -117,7 +128,7 @@ class Retention:
                 return
 
     def _follow(self, stream: int, stored: int) -> None:
-        kind = _kind_of(stream)
+        kind = kind_of(stream)
         before = self._over.get((kind, stream), 0)
         with self._store.looking(kind) as connection:
             over = self._look(connection, stream)
@@ -133,6 +144,7 @@ class Retention:
 
     def _work(self) -> Iterator[None]:
         """One pass over everything that can grow, in turns; yields after each step."""
+        self._store.keep_reserve()
         jobs: list[Callable[[], object]] = []
         for kind in FILES:
             streams = sorted(kind.streams & set(ROWS_BY_SIZE))
@@ -146,6 +158,35 @@ class Retention:
                 yield
         while self._shorten():
             yield
+
+    def _win_room(self) -> Iterator[None]:
+        """On a full disk: delete what has to go until there is room for the reserve, and as much again.
+
+        Each step is small, and its write-ahead log is given back before the next: all of it happens in the reserve.
+        """
+        try:
+            self._rows = FEWEST_ROWS
+            deleting = True
+            while deleting and self._free()[1] < 2 * RESERVE_BYTES:
+                deleting = any(
+                    [self._delete_of(LOGS), self._delete_of(SAMPLES), self._delete_quarantined(RECORDS)]
+                )
+                self._store.truncate()
+                yield
+            pages, free = self._free()
+            while free and self._free()[0] > pages - 2 * RESERVE_BYTES:
+                with self._store.upkeep(RECORDS) as connection:
+                    connection.execute(f"PRAGMA incremental_vacuum({FEWEST_ROWS})").fetchall()
+                self._store.truncate()
+                free = self._free()[1]
+                yield
+        finally:
+            self._store.end_rescue()
+
+    def _free(self) -> tuple[int, int]:
+        """Bytes of the records file, and those of them that are free."""
+        with self._store.looking(RECORDS) as connection:
+            return space(connection)
 
     def _delete_of(self, stream: int) -> bool:
         """One step for a stream: rows, and what goes with them. False: nothing had to go."""
@@ -168,8 +209,8 @@ class Retention:
     def _delete_rows(self, stream: int, most: int, *, by_age: bool = True) -> int:
         """Delete the oldest rows of a stream, if they have to go; returns how many ids that were."""
         table = ROW_TABLES[stream]
-        with self._store.upkeep(_kind_of(stream)) as connection:
-            ends = _ends(connection, table)
+        with self._store.upkeep(kind_of(stream)) as connection:
+            ends = ends_of(connection, table)
             over = self._look(connection, stream)
             # The newest row always stays: it keeps SQLite from giving its id to the next one.
             if ends is None or ends[0] == ends[1]:
@@ -190,7 +231,7 @@ class Retention:
                 ).fetchone()[0]
             )
             done = connection.execute(f"DELETE FROM {table} WHERE id < ?", (end,)).rowcount  # noqa: S608
-            _uncount(connection, stream, done, size)
+            uncount(connection, stream, done, size)
             if over > 0:
                 oldest = f"SELECT arrived FROM {table} ORDER BY id LIMIT 1"  # noqa: S608
                 self._cut[stream] = connection.execute(oldest).fetchone()[0]
@@ -200,17 +241,15 @@ class Retention:
 
     def _look(self, connection: sqlite3.Connection, stream: int) -> int:
         """Note and return by how many bytes a stream takes more than it may. Logs are what is nothing else."""
-        kind = _kind_of(stream)
+        kind = kind_of(stream)
         row = connection.execute(
             "SELECT coalesce(sum(bytes + rows * ?), 0) FROM usage WHERE stream IN (?, ?)",
             (ROW_OVERHEAD, *((SAMPLES, QUARANTINED) if stream == LOGS else (stream, stream))),
         ).fetchone()
         taken = int(row[0])
         if stream == LOGS:
-            pages, free, size = (
-                _pragma(connection, name) for name in ("page_count", "freelist_count", "page_size")
-            )
-            taken = (pages - free) * size - taken
+            size, free = space(connection)
+            taken = size - free - taken
         over = self._over[kind, stream] = taken - self.limits.size(stream)
         return over
 
@@ -244,7 +283,7 @@ class Retention:
 
     def _delete_headers(self, stream: int, most: int) -> int:
         """Delete headers that are older than the oldest row left, and too old ones where no row was ever deleted."""
-        with self._store.upkeep(_kind_of(stream)) as connection:
+        with self._store.upkeep(kind_of(stream)) as connection:
             oldest = f"SELECT id, arrived FROM {ROW_TABLES[stream]} ORDER BY id LIMIT 1"  # noqa: S608
             row = connection.execute(oldest).fetchone()
             untouched = row is None or row[0] == 1
@@ -261,7 +300,7 @@ class Retention:
         A loss is not to become silence: whatever happens to the records of others, a gap keeps its age.
         """
         table = ROW_TABLES[stream]
-        with self._store.upkeep(_kind_of(stream)) as connection:
+        with self._store.upkeep(kind_of(stream)) as connection:
             done = connection.execute(
                 "DELETE FROM gap WHERE id IN"
                 " (SELECT id FROM gap WHERE stream = ? AND arrived < ? ORDER BY arrived LIMIT ?)",
@@ -279,7 +318,7 @@ class Retention:
     def _delete_quarantined(self, kind: FileKind) -> int:
         """Delete the oldest quarantined batches beyond their own age and size, whatever records there are."""
         with self._store.upkeep(kind) as connection:
-            ends = _ends(connection, "quarantine")
+            ends = ends_of(connection, "quarantine")
             row = connection.execute(
                 "SELECT bytes + rows * ? FROM usage WHERE stream = ?", (ROW_OVERHEAD, QUARANTINED)
             ).fetchone()
@@ -300,7 +339,7 @@ class Retention:
                 rows, size, end = rows + 1, size + taken, row_id
             if rows:
                 connection.execute("DELETE FROM quarantine WHERE id <= ?", (end,))
-                _uncount(connection, QUARANTINED, rows, size)
+                uncount(connection, QUARANTINED, rows, size)
                 self._over[kind, QUARANTINED] = over
         return rows
 
@@ -343,38 +382,10 @@ class Retention:
     def _shorten(self) -> bool:
         """Give free pages at the end of the file back to the file system. False: there is nothing worth it."""
         with self._store.upkeep(RECORDS) as connection:
-            pages, free, size = (
-                _pragma(connection, name) for name in ("page_count", "freelist_count", "page_size")
-            )
-            if free * size < FREE_BYTES or free < pages * FREE_SHARE:
+            size, free = space(connection)
+            if free < FREE_BYTES or free < size * FREE_SHARE:
                 return False
             started = time.perf_counter()
             connection.execute(f"PRAGMA incremental_vacuum({max(FEWEST_ROWS, self._rows // 8)})").fetchall()
         self._adapt(time.perf_counter() - started)
         return True
-
-
-def _kind_of(stream: int) -> FileKind:
-    return next(kind for kind in FILES if stream in kind.streams)
-
-
-def _ends(connection: sqlite3.Connection, table: str) -> tuple[int, int] | None:
-    """The first and the last id of a table; asked for together, SQLite would read the whole table."""
-    ends = f"SELECT (SELECT min(id) FROM {table}), (SELECT max(id) FROM {table})"  # noqa: S608
-    first, last = connection.execute(ends).fetchone()
-    return None if first is None else (first, last)
-
-
-def _uncount(connection: sqlite3.Connection, stream: int, rows: int, size: int) -> None:
-    connection.execute(
-        "UPDATE usage SET rows = max(0, rows - ?), bytes = max(0, bytes - ?) WHERE stream = ?",
-        (rows, size, stream),
-    )
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -25,6 +25,7 @@ from tabard.consumers.store import cursors, schema
 from tabard.consumers.store.commit import Commit, Ids
 from tabard.consumers.store.database import Database
 from tabard.consumers.store.layout import FILES, RECORDS, FileKind
+from tabard.consumers.store.reserve import Reserve
 from tabard.consumers.store.statements import Statements, sqlite_presence, sqlite_statements
 from tabard.errors import StoreError, WireError
 
@@ -57,6 +58,7 @@ class _File:
             yield self.database.connection
             if writes:
                 self.database.fault = None
+                self.database.full = False
         except (sqlite3.Error, OSError, WireError) as error:
             self.ids.forget()
             raise self.database.failed(error) from error
@@ -81,6 +83,10 @@ class SqliteStore:
     def __init__(self, databases: Sequence[Database]) -> None:
         """Made by `open` or `memory`; `databases` are one for each of the store's files, in their order."""
         self._files = [_File(database) for database in databases]
+        path = databases[0].path
+        self._reserve = None if path is None else Reserve(path.parent)
+        self._rescue = False
+        """Whether what room there is belongs to deletion alone."""
 
     @classmethod
     def open(cls, store: str | os.PathLike[str], synchronous: str = "full") -> Self:
@@ -167,6 +173,38 @@ class SqliteStore:
             file.stored.clear()
         return stored
 
+    def keep_reserve(self) -> bool:
+        """See that there is a reserve for a full disk; whether there is one."""
+        return self._reserve is None or self._reserve.take()
+
+    def begin_rescue(self) -> bool:
+        """Give deletion the reserve when the disk is full. False: it is not, or there is none.
+
+        Until `end_rescue` nothing else is written: what came in would take the room that is to be won.
+        """
+        full = any(file.database.full for file in self._files)
+        if not full or self._reserve is None or not self._reserve.give():
+            return False
+        self._rescue = True
+        self.truncate()
+        return True
+
+    def end_rescue(self) -> bool:
+        """Let records come in again; whether there is a reserve again."""
+        self.truncate()
+        self._rescue = False
+        return self.keep_reserve()
+
+    def truncate(self) -> None:
+        """Give back the room of the write-ahead logs. Never raises."""
+        for file in self._files:
+            with contextlib.suppress(StoreUnavailable), file.guarded():
+                file.database.truncate()
+
+    def _refuse_in_rescue(self) -> None:
+        if self._rescue:
+            raise StoreUnavailable(self.fault or "the disk is full: old records are being deleted")
+
     # --- what the delivery core asks ------------------------------------------------------------------
 
     def load(self, key: NodeKey, stream: int, epochs: Sequence[bytes]) -> dict[bytes, EpochCursor]:
@@ -220,6 +258,7 @@ class SqliteStore:
             CursorConflict: a cursor was changed by somebody else, or the file was replaced.
             StoreUnavailable: try again later, after reading the cursors.
         """
+        self._refuse_in_rescue()
         failure: CursorConflict | StoreUnavailable | None = None
         for file in self._files:
             items = [item for item in work if item.stream in file.database.kind.streams]
@@ -243,6 +282,7 @@ class SqliteStore:
         """Note who was heard, and count beacons per minute. Raises StoreUnavailable."""
         if not beacons:
             return
+        self._refuse_in_rescue()
         file = self._of_kind(RECORDS)
         texts = sqlite_presence()
         try:

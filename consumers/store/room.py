@@ -1,0 +1,41 @@
+"""What is in a file and how much room it takes, as retention asks for it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from tabard.consumers.store.layout import FILES, FileKind
+
+
+def kind_of(stream: int) -> FileKind:
+    """The file that holds a stream."""
+    return next(kind for kind in FILES if stream in kind.streams)
+
+
+def ends_of(connection: sqlite3.Connection, table: str) -> tuple[int, int] | None:
+    """The first and the last id of a table; asked for together, SQLite would read the whole table."""
+    ends = f"SELECT (SELECT min(id) FROM {table}), (SELECT max(id) FROM {table})"  # noqa: S608
+    first, last = connection.execute(ends).fetchone()
+    return None if first is None else (first, last)
+
+
+def uncount(connection: sqlite3.Connection, stream: int, rows: int, size: int) -> None:
+    """Take deleted rows out of the totals."""
+    connection.execute(
+        "UPDATE usage SET rows = max(0, rows - ?), bytes = max(0, bytes - ?) WHERE stream = ?",
+        (rows, size, stream),
+    )
+
+
+def mib(size: int) -> str:
+    """A size for people."""
+    return f"{size / 2**20:.1f} MiB"
+
+
+def space(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Bytes of the file, and those of them that are in free pages."""
+    pages, free, size = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return pages * size, free * size
