@@ -7,6 +7,8 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from tests.unit.web.seed import SECOND, record
+
 DESK = {"width": 1400, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PAGES = (
@@ -21,6 +23,14 @@ PAGES = (
     "/versions?service=shop-api&left=TESTING&right=PRODUCTION&all=1",
     "/status",
 )
+
+# Which cells of the log reach into the one beside them.
+SPILLED = """
+() => [...document.querySelectorAll("#rows td:not(.m) :is(a, span, small)")].filter((element) => {
+  const cell = element.closest("td").getBoundingClientRect();
+  return element.checkVisibility() && element.getBoundingClientRect().right > cell.right + 1;
+}).map((element) => element.textContent.slice(0, 20))
+"""
 
 # The contrast of texts against what is behind them, as WCAG computes it: one of each kind.
 CONTRASTS = """
@@ -60,6 +70,23 @@ def test_a_page_fits_and_follows_the_theme(visit, address, viewport, scheme):
         "getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g).slice(0, 3).map(Number)"
     )
     assert (red + green + blue < 200) == (scheme == "dark")
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_long_ids_stay_in_their_places(visit, herald, viewport):
+    """A version of a thousand characters is cut in the table, and wrapped on the record's own page."""
+    names = {
+        name: name[0] * 3000 for name in ("service", "product", "module", "function", "package", "level")
+    }
+    herald.seeder.logs(
+        [record(**names, system="long-ids", version="9" * 1000, time=time.time_ns() - 40 * 86_400 * SECOND)]
+    )
+    page = visit("/logs?system=long-ids", viewport=viewport)
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert page.evaluate(SPILLED) == []
+    page.goto(page.locator("table.logs a.open").first.get_attribute("href"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert page.evaluate("document.querySelector('.padded').scrollWidth") <= viewport["width"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
