@@ -70,12 +70,22 @@ class Histogram:
     """Some buckets were not counted within the time box."""
     span: str
     """What is drawn, when the reader chose no range."""
+    whole: bool
+    """Nothing in the store is older than what is drawn."""
 
 
 def draw_histogram(reader: Reader, params: LogParams, *, now: int, link: Callable[..., str]) -> Histogram:
-    """Count and draw the records that fit the filters, over the chosen range or about the last 24 hours."""
+    """Count and draw the records that fit the filters, over the chosen range or about the last 24 hours.
+
+    When everything is asked for, it begins with the oldest record, and ends now or at ``until`` as ever.
+    """
     until = min(params.query.until or now, now) if params.query.since is None else params.query.until or now
-    since = params.query.since if params.query.since is not None else max(until - DEFAULT_SPAN, 0)
+    oldest = reader.oldest()
+    since = params.query.since
+    if since is None:
+        since = max(until - DEFAULT_SPAN, 0)
+        if "since" in params.raw and oldest is not None:  # everything was asked for
+            since = min(since, oldest)
     step = bucket_width(until - since)
     first, last = since // step, -(-until // step)
     first -= (first - last) % (TICKS - 1)  # the labels stand at ends of bars then, which are round times
@@ -117,6 +127,7 @@ def draw_histogram(reader: Reader, params: LogParams, *, now: int, link: Callabl
         span=""
         if params.query.since is not None
         else f"since {params.zone.date(since)} {params.zone.clock(since)[:5]}",
+        whole=oldest is None or since <= oldest,
     )
 
 

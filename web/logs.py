@@ -15,6 +15,7 @@ from tabard.web.args import is_number
 from tabard.web.facets import count_facets
 from tabard.web.histogram import draw_histogram
 from tabard.web.params import (
+    EVERYTHING,
     ID_FIELDS,
     LEVELS,
     ORDERS,
@@ -32,7 +33,7 @@ blueprint = Blueprint("logs", __name__)
 MESSAGE_SHOWN: Final = 2000
 """Characters of a message in the table; the record's own page has all."""
 STACK_SHOWN: Final = 8000
-RANGES: Final = {"15 min": "15m", "1 h": "1h", "24 h": "24h", "7 d": "7d", "all": None}
+RANGES: Final = {"15 min": "15m", "1 h": "1h", "24 h": "24h", "7 d": "7d", "all": EVERYTHING}
 CONTEXT: Final = 20
 """Records shown before and after one on its own page."""
 COLUMN_GROUPS: Final = {

@@ -43,6 +43,8 @@ MAX_ROWS: Final = 1000
 PARAMETERS: Final = (
     "q", "since", "until", "min", *ID_FIELDS, "order", "n", "before", "after", "tz", "facets",
 )  # fmt: skip
+EVERYTHING: Final = "all"
+"""As ``since``: from the oldest record on, the histogram too."""
 KEY_FORM: Final = "the TIME.ID of a link on this page"
 
 
@@ -66,7 +68,16 @@ class LogParams:
     @property
     def narrowed(self) -> bool:
         """Whether anything keeps records off this page."""
-        return bool(self.filters) or any(name in self.raw for name in ("q", "since", "until", "min"))
+        return (
+            bool(self.filters)
+            or any(name in self.raw for name in ("q", "until", "min"))
+            or not self.everything
+        )
+
+    @property
+    def everything(self) -> bool:
+        """Whether no beginning is asked for; the table then goes back to the oldest record."""
+        return self.raw.get("since", EVERYTHING).strip() == EVERYTHING
 
     @property
     def live(self) -> bool:
@@ -91,10 +102,13 @@ def read_log_params(
     args = Args(items, PARAMETERS)
     zone = args.read("tz", lambda text: display_zone(text, local_zone), display_zone("local", local_zone))
 
+    def beginning(text: str) -> int | None:
+        return None if text == EVERYTHING else instant(text)
+
     def instant(text: str) -> int | None:
         return parse_instant(text, now=now, zone=zone)
 
-    since = args.read("since", instant, None)
+    since = args.read("since", beginning, None)
     until = args.read("until", instant, None)
     if since is not None and until is not None and since >= until:
         args.reject("until", "a time after since", repr(args.raw["until"]))

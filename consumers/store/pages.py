@@ -130,6 +130,12 @@ def last_id(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(id), 0) FROM log").fetchone()[0])
 
 
+def oldest(connection: sqlite3.Connection) -> int | None:
+    """Event time of the oldest record, from the index."""
+    found: int | None = connection.execute("SELECT min(time) FROM log").fetchone()[0]
+    return found
+
+
 def one(connection: sqlite3.Connection, row_id: int) -> LogRow | None:
     """The record with that id."""
     row = connection.execute(f"SELECT {_RECORD_COLUMNS} {RECORDS} WHERE log.id = ?", (row_id,)).fetchone()

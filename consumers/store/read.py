@@ -112,6 +112,11 @@ class Reader:
         with self._connections.use() as connection:
             return pages.last_id(connection)
 
+    def oldest(self) -> int | None:
+        """Event time of the record that was said first, None when there is none."""
+        with self._connections.use() as connection:
+            return pages.oldest(connection)
+
     def log(self, row_id: int) -> LogRow | None:
         """The record with that id."""
         with self._connections.use() as connection:

@@ -227,9 +227,11 @@ def test_the_record_page_shows_every_field_and_its_neighbours(client, seeder):
         for link in row.all("a", "open")
     )
     page = parse(client.get(address).text)
-    (fields,) = page.all("dl", "fields")
-    for text in (*full.values(), "7", "42", "colour", "blue", '{"n": 1}', "5 s later", "uid 1000", "hq"):
+    fields, said = page.all("dl", "fields")
+    for text in (*full.values(), "7", "42", "5 s later", "uid 1000", "hq"):
         assert text in fields.text
+    for text in ("colour", "blue", '{"n": 1}'):
+        assert text in said.text
     around = messages(client.get(address).text)
     assert around[0] == "before 10"
     assert around[-1] == "after 19"
@@ -237,6 +239,22 @@ def test_the_record_page_shows_every_field_and_its_neighbours(client, seeder):
     fragment = client.get(f"{address}/fields").text
     assert "<html" not in fragment
     assert "its message" in fragment
+
+
+def test_what_a_source_adds_cannot_pass_for_what_the_store_says(client, seeder):
+    """Names such as Node and Arrived stand apart, under a heading; the record's own fields are said once."""
+    forged = '{"Node": "forged", "Arrived": "2020-01-01", "Message": "not me"}'
+    seeder.logs([record(message="me", attributes=forged)])
+    for address in ("/logs/1", "/logs/1/fields"):
+        page = parse(client.get(address).text)
+        own, said = page.all("dl", "fields")
+        names = [name.text for name in own.all("dt")]
+        assert names.count("Node") == names.count("Arrived") == names.count("Message") == 1
+        assert "forged" not in own.text
+        (section,) = page.all("section", "said")
+        assert section.all("h3")[0].text == "What else the source said"
+        assert section.all("dl") == [said]
+        assert [name.text for name in said.all("dt")] == ["Node", "Arrived", "Message"]
 
 
 @pytest.mark.parametrize(
@@ -283,6 +301,29 @@ def test_the_histogram_counts_by_level(client, seeder):
     bars = [link for link in page.all("a") if link.all("rect")]
     lit = next(bar for bar in bars if bar.all("rect", "bar-error"))
     assert len(messages(client.get(lit.attributes["href"]).text)) == 1
+
+
+def test_all_is_all(client, seeder):
+    """The range called all is lit only where bars and table go back to the oldest record."""
+
+    def lit(address):
+        page = parse(client.get(address).text)
+        (switch,) = [part for part in page.all("span", "switch") if part.attributes["aria-label"] == "Range"]
+        shown = [link.text for link in switch.all("a") if "aria-current" in link.attributes]
+        return shown, page.all("figcaption")[0].text
+
+    seeder.logs([record(time=NOW - 2 * 3600 * SECOND)])
+    assert lit("/logs")[0] == ["all"]
+    seeder.logs([record(time=NOW - 40 * 86_400 * SECOND, message="long ago")])
+    shown, caption = lit("/logs")
+    assert shown == []
+    assert caption.startswith("1 record ")
+    assert "the table goes further back" in caption
+    shown, caption = lit("/logs?since=all")
+    assert shown == ["all"]
+    assert caption.startswith("2 records since 2026-09-")
+    assert messages(client.get("/logs?since=all").text) == ["hello", "long ago"]
+    assert lit("/logs?since=1h")[0] == ["1 h"]
 
 
 def test_the_histogram_s_axis_has_round_times(client, clock):
