@@ -88,6 +88,7 @@ class JournalIntake:
             if handle is not None:
                 handle.cancel()
         self._reader.stop()
+        self._reader.say()
         for callbacks, own in (
             (self._around.batcher.on_blocked, self._reader.pause),
             (self._around.batcher.on_ready, self._reader.resume),
@@ -102,7 +103,7 @@ class JournalIntake:
             faults.append("journalctl does not run; it is started again")
         return Report(
             "journal",
-            "journal of this host" if self._journal == SYSTEM else self._journal,
+            "of this host" if self._journal == SYSTEM else self._journal,
             self._reader.records,
             dict(self._counters),
             faults=tuple(faults),

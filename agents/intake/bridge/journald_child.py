@@ -60,7 +60,7 @@ class Child:
             os.set_blocking(descriptor, False)
         self._said = b""
         self._reading = False
-        self._stopped = False
+        self._stopped = self._silent = False
         loop.add_reader(self._err, self._complains)
 
     @property
@@ -82,9 +82,11 @@ class Child:
 
     def stop(self) -> None:
         """End it. It has nothing to lose: what was not read is read again."""
-        if self._stopped:
+        self._silent = True
+        if not self._stopped:
+            self._let_go()
+        if self._process.poll() is not None:
             return
-        self._let_go()
         self._process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):  # then it is stuck in the kernel, and init's
             self._process.wait(2.0)
@@ -130,6 +132,8 @@ class Child:
 
     def _reap(self) -> None:
         """It closed its end: it is about to be gone."""
+        if self._silent:
+            return
         code = self._process.poll()
         if code is None:
             self._loop.call_at(self._loop.now() + _REAP_SECONDS, self._reap)

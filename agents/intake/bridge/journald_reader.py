@@ -185,7 +185,7 @@ class JournalReader:
         self._counters["lost"] += loss.number or 1
         self._unsaid = loss if self._unsaid is None else self._unsaid.and_then(loss)
         if self._around.loop.now() < self._say_at and self._timer is None:
-            self._timer = self._around.loop.call_at(self._say_at, self._say)
+            self._timer = self._around.loop.call_at(self._say_at, self.say)
 
     def _said(self, now: int) -> tuple[Any, ...]:
         """The record about the losses. There has to be one."""
@@ -195,9 +195,11 @@ class JournalReader:
         self._troubles.note("entries of the systemd journal were vacuumed before they were read")
         return note(now, 13, "WARNING", loss.message, loss.attributes)
 
-    def _say(self) -> None:
-        """No entry came after the last loss."""
-        self._timer = None
+    def say(self) -> None:
+        """Tell of losses that no entry came after."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._unsaid is not None:
             self._add("", None, "agent", [self._said(self._around.clock.wall())])
 
