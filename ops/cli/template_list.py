@@ -33,8 +33,8 @@ COLUMNS = ("use", "name", "parts", "languages", "stages", "needs", "error")
 def template_list(home: Home, stage: str | None, folders: Sequence[str], output: str) -> int:
     """List the templates and what is wrong with them.
 
-    needs are the names a template uses, those of files it includes left out. Files that will never be used, because
-    their names are not PART[.LANGUAGE][@STAGE].j2, are named on standard error. Ends with 3 when anything is wrong.
+    needs are the names that a template and the files it includes use. Files that will never be used, because their names
+    are not PART[.LANGUAGE][@STAGE].j2, are named on standard error. Ends with 3 when anything is wrong.
     """
     templates = Templates.of(load(home, stage), *folders)
     rows = list(_rows(templates))

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import jinja2
 from jinja2 import meta
+from jinja2.nodes import Template
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -54,14 +55,32 @@ class Engine:
             raise self._told(error, inner, values) from error
 
     def needs(self, inner: str) -> set[str]:
-        """The names a file uses without giving them a value itself. Raises TemplateError when it is malformed."""
+        """The names a file, or one that it includes by name, uses without giving them a value itself.
+
+        An included file that is not there needs nothing: rendering tells. Raises TemplateError for a malformed one.
+        """
+        names: set[str] = set()
+        ahead, seen = [inner], {inner}
+        while ahead:
+            tree = self._tree(ahead.pop(), inner)
+            names |= meta.find_undeclared_variables(tree)
+            included = {name for name in meta.find_referenced_templates(tree) if name is not None}
+            ahead += included - seen
+            seen |= included
+        return names - self._environment.globals.keys()
+
+    def _tree(self, name: str, inner: str) -> Template:
+        """What is written in the file ``name``, which ``inner`` includes or is; nothing where that is not there."""
         try:
             loader = self._environment.loader
-            source = loader.get_source(self._environment, inner)[0] if loader else ""
-            tree = self._environment.parse(source, inner)
-        except Exception as error:
+            source = loader.get_source(self._environment, name)[0] if loader else ""
+            return self._environment.parse(source, name)
+        except jinja2.TemplateNotFound as error:
+            if name != inner:
+                return self._environment.parse("")
             raise self._told(error, inner, {}) from error
-        return meta.find_undeclared_variables(tree) - self._environment.globals.keys()
+        except Exception as error:
+            raise self._told(error, name, {}) from error
 
     def _told(self, error: Exception, inner: str, values: Iterable[str]) -> TemplateError:
         """What went wrong, where, and what would have been right."""

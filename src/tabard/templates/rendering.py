@@ -111,7 +111,7 @@ class Templates:
             raise TemplateError(f"not a safe command: {error}", template=found.parts[part].path) from error
 
     def needs(self, found: Found) -> list[str]:
-        """The names a template uses and does not give a value to itself, included files left out."""
+        """The names a template and the files it includes use and do not give a value to themselves."""
         names: set[str] = set()
         for part, file in found.parts.items():
             names |= self._engine(found.use, part).needs(file.inner)

@@ -120,6 +120,26 @@ def test_what_a_template_needs(tmp_path: Path) -> None:
     assert templates.needs(templates.find("mail", "m")) == ["b", "ds", "e"]
 
 
+def test_what_an_included_file_needs_is_needed(tmp_path: Path) -> None:
+    """Also by way of another, or in a circle; one that may be missing, or is named by a value, says nothing."""
+    templates = _mail(
+        tmp_path,
+        "{% include 'm/more.j2' %}{% include 'm/gone.j2' ignore missing %}{% include which %}",
+        "{{ e }}",
+    )
+    write(
+        tmp_path,
+        {
+            "mail/m/more.j2": "{{ f }}{% include 'm/last.j2' %}",
+            "mail/m/last.j2": "{{ g }}{% include 'm/more.j2' %}",
+        },
+    )
+    assert templates.needs(templates.find("mail", "m")) == ["e", "f", "g", "which"]
+    write(tmp_path, {"mail/m/last.j2": "\n{% if %}"})
+    with pytest.raises(TemplateError, match=r"m/last\.j2, line 2: not a template"):
+        templates.needs(templates.find("mail", "m"))
+
+
 def test_without_jinja_it_says_what_to_install(tmp_path: Path) -> None:
     """A plain host has no Jinja, and the package can be imported all the same."""
     write(tmp_path, {"log/a/text.j2": "x"})
