@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from tabard.agents.intake.admission import admit
 from tabard.agents.intake.defaults import NO_DEFAULTS, Defaults
 from tabard.agents.intake.jsonl import LineParser
-from tabard.brokers.wire.codec import is_version, MAX_HEAD, pack, unpack
+from tabard.brokers.wire.codec import MAX_HEAD, is_version, pack, unpack
 from tabard.errors import WireError
 from tabard.intake_frames import HEAD, HELLO, PING, RECORDS, VERSION, frame
 from tabard.records import INT_MAX, MAX_BODY
