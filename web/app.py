@@ -12,9 +12,10 @@ from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
 from tabard.clock import Clock
-from tabard.consumers.store.read import Reader
+from tabard.consumers.store.ports import StoreReader
 from tabard.errors import StoreError
 from tabard.web import api, logs, nodes, status, versions
+from tabard.web.faults import describe
 from tabard.web.home import Look
 from tabard.web.security import protect
 from tabard.web.site import EXTENSION, Site, page, page_args
@@ -22,12 +23,10 @@ from tabard.web.words import FILTERS
 from tabard.web.zones import display_zone
 
 _LOG = logging.getLogger(__name__)
-LOOK_AGAIN = 5
-"""Seconds after which a page without a store asks again by itself."""
 
 
 def create_app(
-    reader: Reader,
+    reader: StoreReader,
     *,
     timezone: str,
     page_size: int,
@@ -73,11 +72,8 @@ def _wrong_request(error: HTTPException) -> Response:
 
 
 def _no_store(error: StoreError) -> Response:
-    lines = [
-        str(error),
-        "Herald shows what a recorder has stored. The agent, a broker and the recorder start with:",
-    ]
-    return _message(503, "There is no log to show yet", lines, command="tabard up", again=LOOK_AGAIN)
+    fault = describe(error)
+    return _message(503, fault.title, fault.lines, command=fault.command, again=fault.again)
 
 
 def _fault(error: Exception) -> Response:

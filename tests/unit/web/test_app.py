@@ -13,6 +13,7 @@ from tabard.consumers.store.read import Reader
 from tabard.errors import TabardError
 from tabard.records import INT_FIELDS, LOG_FIELDS
 from tabard.web.app import create_app
+from tabard.web.home import HomeState, Role
 from tabard.web.params import PARAMETERS
 from tests.unit.web.html import parse
 from tests.unit.web.seed import NOW, SECOND, Clock, Seeder, record
@@ -176,6 +177,37 @@ def test_a_store_of_another_version_says_what_to_do(client, seeder, tmp_path):
     answer = client.get("/logs")
     assert answer.status_code == 503
     assert "0000" in answer.text
+    page = parse(answer.text)
+    assert page.all("strong")[0].text == "The store is of another version than herald"
+    assert "tabard store upgrade" in page.text
+    assert "tabard up " not in page.text
+
+
+def test_a_broken_store_is_not_called_absent(client, seeder, tmp_path):
+    """Starting what runs already would not help."""
+    seeder.close()
+    (tmp_path / "store" / "records.db").write_bytes(b"no database" * 999)
+    page = parse(client.get("/logs").text)
+    assert page.all("strong")[0].text == "The store cannot be read"
+    assert "tabard up" not in page.text
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_status_page_outlives_the_store(tmp_path, make_app, broken):
+    """Roles and faults are most wanted when there is no store to read."""
+    if broken:
+        (tmp_path / "store").mkdir()
+        for name in ("records.db", "state.db"):
+            (tmp_path / "store" / name).write_bytes(b"no database" * 999)
+    home = HomeState([Role("recorder", "stopped", None, None)], [("home", "the disk is full")])
+    with Reader(tmp_path / "store") as reader:
+        answer = make_app(reader, look=lambda: home).test_client().get("/status")
+    assert answer.status_code == 503
+    page = parse(answer.text)
+    for said in ("recorder", "stopped", "the disk is full"):
+        assert said in page.text
+    assert ("tabard up" in page.text) == (not broken)
+    assert ("The store cannot be read" in page.text) == broken
 
 
 def test_the_store_appears_when_it_is_there(tmp_path, make_app):
