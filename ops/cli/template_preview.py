@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import click
@@ -78,7 +78,7 @@ def template_preview(
     found = templates.find(use or _only_use(templates, name), name)
     given = dict(values)
     if fill:
-        given = {**{need: f"<{need}>" for need in templates.needs(found)}, **given}
+        given = {**{need: _Filled(f"<{need}>") for need in templates.needs(found)}, **given}
     rendered = _rendered(templates, found, given)
     if output == "json":
         parts = {part: file.path for part, file in found.parts.items()}
@@ -90,6 +90,20 @@ def template_preview(
         click.echo(rendered["html"])
     else:
         _show(rendered)
+
+
+class _Filled(str):
+    """Stands for a value of which only the name is known: its fields are named after it, its one item is itself."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> _Filled:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return _Filled(f"{self[:-1]}.{name}>")
+
+    def __iter__(self) -> Iterator[str]:
+        yield self
 
 
 def _only_use(templates: Templates, name: str) -> str:

@@ -250,3 +250,23 @@ def test_its_templates_are_whole(plant: Plant) -> None:
     """Each can be read, and none has a name by which it is never found."""
     done = tabard(plant.home, "template", "list", "--folder", str(EXAMPLE / "acme_orders/templates"))
     assert (done.returncode, done.stderr) == (exits.DONE, "")
+
+
+@pytest.mark.parametrize(
+    ("language", "stage", "first"), [("de", "PRODUCTION", "PRODUKTION"), ("en", "TESTING", "<file> was")]
+)
+def test_its_mail_can_be_looked_at(plant: Plant, language: str, stage: str, first: str) -> None:
+    """As its page says, without any value at hand."""
+    words = (
+        "--folder",
+        str(EXAMPLE / "acme_orders/templates"),
+        "--fill",
+        "--language",
+        language,
+        "--stage",
+        stage,
+    )
+    done = tabard(plant.home, "template", "preview", "import-failed", *words)
+    assert (done.returncode, done.stderr) == (exits.DONE, "")
+    assert done.stdout.partition("\n\n")[2].startswith(first)
+    assert "<steps.state>: <steps.error>" in done.stdout

@@ -86,6 +86,20 @@ def test_preview_as_html_and_json(home, tabard) -> None:
     assert found["files"]["text"].endswith("templates/mail/failed/text.en.j2")
 
 
+def test_preview_fills_lists_and_fields(tabard, tmp_path) -> None:
+    """A value that is gone through has one item, and what is asked of that is called after it; in HTML it is escaped."""
+    loop = "{% for step in steps %}{{ step.state }} {{ step['error'] or step.input }}{% endfor %}"
+    names = {"subject": "{{ steps|join(', ') }}", "text": loop, "html": loop}
+    write(tmp_path / "app", {f"mail/trace/{part}.j2": text for part, text in names.items()})
+    write(tmp_path / "app", {"shell/trace/argv.j2": "echo {{ words }} {{ a.b }}"})
+    given = ("--folder", str(tmp_path / "app"), "--fill", "-o", "json")
+    found = json.loads(tabard("template", "preview", "trace", "--use", "mail", *given).stdout)
+    assert (found["subject"], found["text"]) == ("<steps>", "<steps.state> <steps.error>\n")
+    assert found["html"] == "&lt;steps.state&gt; &lt;steps.error&gt;"
+    found = json.loads(tabard("template", "preview", "trace", "--use", "shell", *given).stdout)
+    assert found["argv"] == ["echo", "<words>", "<a.b>"]
+
+
 def test_preview_of_commands_runs_nothing(home, tabard, tmp_path) -> None:
     """What would be run, quoted as a shell would need it."""
     target = str(tmp_path / "x; rm y")
