@@ -6,7 +6,6 @@ stores nothing. While the journal takes nothing, clients are told to come again.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import socket
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
+from tabard.agents.intake.acceptor import Acceptor
 from tabard.agents.intake.admission import Admitted
 from tabard.agents.intake.bridge import otlp_json, otlp_protobuf
 from tabard.agents.intake.bridge.otlp_client import Client
@@ -41,9 +41,7 @@ MOST_HELD: Final = 33_554_432
 MOST_RECORDS: Final = 65_536
 """Records of one request; further ones are rejected, and the answer says so."""
 _SWEEP_SECONDS: Final = 5.0
-_ACCEPTS: Final = 64
 _RETRY: Final = (("Retry-After", "5"),)
-_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +74,7 @@ class OtlpIntake:
         self._given = address
         self._around = around
         self._loop = around.loop
-        self._listener: socket.socket | None = None
+        self._acceptor: Acceptor | None = None
         self._address = ""
         self._clients: dict[Client, None] = {}
         self._work: dict[Client, _Work] = {}
@@ -91,19 +89,18 @@ class OtlpIntake:
 
     def open(self) -> None:
         """Listen. Raises IntakeError when the address cannot be used."""
-        listener = self._listener = listen_tcp(self._given, "intake.otlp")
+        listener = listen_tcp(self._given, "intake.otlp")
         host, port = listener.getsockname()[:2]
         self._address = f"http://[{host}]:{port}{PATH}" if ":" in host else f"http://{host}:{port}{PATH}"
-        self._loop.add_reader(listener.fileno(), self._accept)
+        self._acceptor = Acceptor(self._loop, listener, self._admit, "otlp")
         self._sweep = self._loop.call_at(self._loop.now() + _SWEEP_SECONDS, self._swept)
 
     def close(self) -> None:
         """Journal and answer what was taken in whole, and hang up. An exporter sends everything else again."""
-        if self._listener is None:
+        if self._acceptor is None:
             return
-        self._loop.remove_reader(self._listener.fileno())
-        self._listener.close()
-        self._listener = None
+        self._acceptor.close()
+        self._acceptor = None
         if self._sweep is not None:
             self._sweep.cancel()
         self._closing = True
@@ -124,36 +121,6 @@ class OtlpIntake:
         )
 
     # --- clients come and go ---
-
-    def _accept(self) -> None:
-        listener = self._listener
-        for _ in range(_ACCEPTS):
-            if listener is None:
-                return
-            try:
-                sock, _address = listener.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                if error.errno in _NO_DESCRIPTORS:
-                    self._rest(listener, error)
-                    return
-                continue
-            try:
-                self._admit(sock)
-            except OSError:
-                sock.close()
-
-    def _rest(self, listener: socket.socket, error: OSError) -> None:
-        """Out of file descriptors: a level-triggered loop would spin on this listener."""
-        _log.error("otlp: cannot accept connections for a second: %s", error)
-        self._loop.remove_reader(listener.fileno())
-
-        def listen_again() -> None:
-            if self._listener is listener:
-                self._loop.add_reader(listener.fileno(), self._accept)
-
-        self._loop.call_at(self._loop.now() + 1.0, listen_again)
 
     def _admit(self, sock: socket.socket) -> None:
         sock.setblocking(False)
