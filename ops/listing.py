@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from tabard.consumers.store.read import MAX_LIMIT, GapRow, LogQuery, LogRow, Reader
+from tabard.consumers.store.ports import StoreReader
+from tabard.consumers.store.results import MAX_LIMIT, GapRow, LogQuery, LogRow
 
 Row = LogRow | GapRow
 PAGE: Final = 1_000
@@ -18,7 +19,7 @@ GAPS_EVERY: Final = 20
 _GAPS: Final = 1_000
 
 
-def newest(reader: Reader, query: LogQuery, count: int) -> list[Row]:
+def newest(reader: StoreReader, query: LogQuery, count: int) -> list[Row]:
     """The newest ``count`` records and gaps that fit, oldest first. Raises StoreError."""
     found: list[Row] = []
     query = replace(query, order="new")
@@ -32,7 +33,7 @@ def newest(reader: Reader, query: LogQuery, count: int) -> list[Row]:
     return found
 
 
-def every(reader: Reader, query: LogQuery) -> Iterator[Row]:
+def every(reader: StoreReader, query: LogQuery) -> Iterator[Row]:
     """All records and gaps that fit, oldest first, one page in memory at a time. Raises StoreError."""
     query = replace(query, order="old", limit=PAGE)
     while True:
@@ -56,13 +57,13 @@ class Mark(NamedTuple):
         return row.arrived <= self.gap if isinstance(row, GapRow) else row.id <= self.record
 
 
-def mark(reader: Reader, query: LogQuery) -> Mark:
+def mark(reader: StoreReader, query: LogQuery) -> Mark:
     """Where the store is now. Raises StoreError."""
     return Mark(reader.last_id(), max((gap.arrived for gap in _gaps(reader, query)), default=0))
 
 
 def follow(
-    reader: Reader, query: LogQuery, since: Mark, wait: Callable[[float], None] = time.sleep
+    reader: StoreReader, query: LogQuery, since: Mark, wait: Callable[[float], None] = time.sleep
 ) -> Iterator[list[Row]]:
     """What is stored after ``since``, as it comes: records by id, gaps by arrival. Does not end by itself.
 
@@ -89,7 +90,7 @@ def follow(
             after = reached
 
 
-def _gaps(reader: Reader, query: LogQuery) -> list[GapRow]:
+def _gaps(reader: StoreReader, query: LogQuery) -> list[GapRow]:
     return [
         *reader.gaps(query.node, zone=query.zone, stream="logs", limit=_GAPS),
         *reader.quarantine(query.node, zone=query.zone, stream="logs", limit=_GAPS),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from tabard.consumers.store.read import Reader
+from tabard.consumers.store import engines
+from tabard.consumers.store.ports import StoreReader
 from tabard.consumers.store.results import Stats
 from tabard.home import Home
 from tabard.settings import Settings, load
 
 
-def open_reader(home: Home, settings: Settings | None = None) -> Reader:
+def open_reader(home: Home, settings: Settings | None = None) -> StoreReader:
     """A reader of the store that the home's settings name. Raises SettingsError; StoreError at its first use."""
     settings = settings or load(home)
-    return Reader(path_of(home, settings))
+    return engines.open_reader(path_of(home, settings))
 
 
 def path_of(home: Home, settings: Settings) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tabard.consumers.store.read import Reader
+from tabard.consumers.store.ports import StoreReader
 from tabard.consumers.store.results import LogQuery
 
 FIELDS: Final = ("level", "node", "service", "system", "product", "module", "version")
@@ -26,7 +26,7 @@ class Facet:
     """The time box ended first: only the newest records were counted."""
 
 
-def count_facets(reader: Reader, query: LogQuery) -> list[Facet]:
+def count_facets(reader: StoreReader, query: LogQuery) -> list[Facet]:
     """The facets of ``query``, its place within the log left aside; ids that no record fills are left out."""
     whole = replace(query, before=None, after=None)
     facets = []

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tabard.consumers.store.read import Reader
+from tabard.consumers.store.ports import StoreReader
 from tabard.web.params import LogParams
 from tabard.web.scales import nice_ceiling, spaced
 from tabard.web.zones import SECOND, DisplayZone, iso
@@ -74,7 +74,9 @@ class Histogram:
     """Nothing in the store is older than what is drawn."""
 
 
-def draw_histogram(reader: Reader, params: LogParams, *, now: int, link: Callable[..., str]) -> Histogram:
+def draw_histogram(
+    reader: StoreReader, params: LogParams, *, now: int, link: Callable[..., str]
+) -> Histogram:
     """Count and draw the records that fit the filters, over the chosen range or about the last 24 hours.
 
     When everything is asked for, it begins with the oldest record, and ends now or at ``until`` as ever.

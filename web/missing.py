@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from tabard.consumers.store.read import Reader
+from tabard.consumers.store.ports import StoreReader
 from tabard.consumers.store.results import GapRow
 
 
-def missing(reader: Reader, limit: int, node: str | None = None, zone: str | None = None) -> list[GapRow]:
+def missing(
+    reader: StoreReader, limit: int, node: str | None = None, zone: str | None = None
+) -> list[GapRow]:
     """The newest of all streams, those that stand last in the log first: of all nodes, or of one in its very zone."""
     found = [
         *reader.gaps(node, zone=zone, limit=limit),

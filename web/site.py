@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from flask import current_app, render_template, request
 
 from tabard.clock import Clock
-from tabard.consumers.store.read import Reader
+from tabard.consumers.store.ports import StoreReader
 from tabard.web.args import Args, Problem
 from tabard.web.home import Look
 from tabard.web.zones import DisplayZone, display_zone
@@ -22,7 +22,7 @@ EXTENSION: Final = "herald"
 class Site:
     """What `create_app` was given."""
 
-    reader: Reader
+    reader: StoreReader
     clock: Clock
     timezone: str
     """What ``local`` means: ``local`` (this host's zone), ``utc`` or an IANA name."""

@@ -12,9 +12,8 @@ from tabard.brokers.running import role
 from tabard.brokers.topology import recorder_ends
 from tabard.clock import SystemClock
 from tabard.consumers.recorder.worker import Budget, CommitLimits, Recorder
+from tabard.consumers.store.engines import open_store
 from tabard.consumers.store.limits import RetentionLimits
-from tabard.consumers.store.retention import Retention
-from tabard.consumers.store.sqlite import SqliteStore
 from tabard.home import Home
 from tabard.settings import Settings
 from tabard.settings.roles import RoleSettings
@@ -57,8 +56,11 @@ def run(
 
     with role("recorder", home, lambda: held.reload(take)) as process:
         made = sockets.Sockets(hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"))
-        store = SqliteStore.open(settings.str("store.path") or home.store, settings.str("store.synchronous"))
-        retention = Retention(store, RetentionLimits.of(settings))
+        store, retention = open_store(
+            settings.str("store.path") or home.store,
+            settings.str("store.synchronous"),
+            RetentionLimits.of(settings),
+        )
         recorder = Recorder(
             settings.str("recorder.sink"),
             store,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from tabard import failpoints
 from tabard.brokers import sockets
-from tabard.brokers.delivery.ports import CursorConflict, Presence, SinkStore, StoreUnavailable
+from tabard.brokers.delivery.ports import CursorConflict, Presence, StoreUnavailable
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.loop import Loop, Timer
@@ -20,6 +20,7 @@ from tabard.brokers.topology import Ends
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.messages import Message
 from tabard.clock import Clock
+from tabard.consumers.store.ports import RecorderStore, Upkeep
 
 PRESENCE_EVERY: Final = 1.0
 """Seconds between two writings of who was heard."""
@@ -36,31 +37,6 @@ COMMITTED = failpoints.declare("recorder.committed", "a recorder committed and h
 SENT = failpoints.declare("recorder.sent", "a recorder sent a cursor")
 
 _log = logging.getLogger(__name__)
-
-
-class Store(SinkStore, Protocol):
-    """What the worker asks of a store beyond the delivery core's port."""
-
-    @property
-    def fault(self) -> str | None:
-        """Why it cannot be written, None while it can."""
-
-    def idle(self) -> None:
-        """A moment without work: checkpoints and other upkeep of a few milliseconds."""
-
-
-class Upkeep(Protocol):
-    """What keeps the store within its limits."""
-
-    @property
-    def fault(self) -> str | None:
-        """Which limit cannot be held, None while all are."""
-
-    def step(self, now: float) -> bool:
-        """A few milliseconds of work. True: there is more."""
-
-    def follow(self) -> None:
-        """After a commit: what its rows make necessary."""
 
 
 class CommitLimits(NamedTuple):
@@ -84,7 +60,7 @@ class Recorder:
     def __init__(
         self,
         sink: str,
-        store: Store,
+        store: RecorderStore,
         made: sockets.Sockets,
         loop: Loop,
         clock: Clock,

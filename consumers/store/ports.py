@@ -26,7 +26,7 @@ from tabard.consumers.store.results import (
 )
 
 if TYPE_CHECKING:
-    from tabard.consumers.store.retention import RetentionLimits
+    from tabard.consumers.store.limits import RetentionLimits
 
 
 class StoreReader(Protocol):
@@ -72,6 +72,10 @@ class StoreReader(Protocol):
         """The id of the record stored last, 0 when there is none: where a tail begins."""
         ...
 
+    def oldest(self) -> int | None:
+        """The event time of the oldest record, None when there is none."""
+        ...
+
     def log(self, row_id: int) -> LogRow | None:
         """The record with that id."""
         ...
@@ -107,6 +111,21 @@ class StoreReader(Protocol):
         """Gaps and doubts, newest first by event time; of all streams unless one is named."""
         ...
 
+    def quarantine(
+        self,
+        node: str | None = None,
+        *,
+        zone: str | None = None,
+        stream: str | None = None,
+        limit: int = ...,
+    ) -> list[GapRow]:
+        """Batches that the store could not take, those that arrived last first; of all streams unless one is named."""
+        ...
+
+    def quarantined(self) -> Mapping[tuple[str, str], int]:
+        """How many batches are in quarantine, by zone and name of the node; those without any are left out."""
+        ...
+
     # --- nodes ------------------------------------------------------------------------------------
 
     def nodes(self, now: int) -> list[NodeRow]:
@@ -115,6 +134,10 @@ class StoreReader(Protocol):
 
     def node(self, name: str, now: int, zone: str | None = None) -> NodeRow | None:
         """One node; of several with that name in different zones the one heard last, unless `zone` is given."""
+        ...
+
+    def newest_beacon(self) -> tuple[int, int] | None:
+        """When any node was heard last, and its interval, both in nanoseconds; None when none ever was."""
         ...
 
     def heartbeats(self, name: str, since: int, until: int, zone: str | None = None) -> list[tuple[int, int]]:
@@ -178,9 +201,18 @@ class Upkeep(Protocol):
 
     limits: RetentionLimits
 
+    @property
+    def fault(self) -> str | None:
+        """Which limit is not held, and by how much; None while all are."""
+        ...
+
     def step(self, now: float) -> bool:
         """Do a few milliseconds of work; `now` is monotonic seconds. True: call again soon, there is more.
 
         Never raises for the store's sake: when it cannot be written the pass ends, and the next one tries again.
         """
+        ...
+
+    def follow(self) -> None:
+        """After a commit: what its rows make necessary. Never raises for the store's sake."""
         ...

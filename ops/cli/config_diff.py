@@ -15,7 +15,7 @@ from tabard.ops.output import Row, emit
 
 if TYPE_CHECKING:
     from tabard.consumers.store.comparing import Difference
-    from tabard.consumers.store.read import Reader
+    from tabard.consumers.store.ports import StoreReader
 
 KEYS: Final = ("service", "kind", "name", "left", "right", "state")
 
@@ -70,7 +70,7 @@ def config_diff(
 
 
 def compared(
-    reader: Reader, left: str, right: str, service: str | None, node: str | None
+    reader: StoreReader, left: str, right: str, service: str | None, node: str | None
 ) -> list[Difference]:
     """What is the same and what differs. Raises StoreError for a stage in which nothing is known to run."""
     from tabard.consumers.store.comparing import differences

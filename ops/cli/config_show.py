@@ -14,7 +14,7 @@ from tabard.ops.cli.options import output_option, place_options
 from tabard.ops.output import Row, emit
 
 if TYPE_CHECKING:
-    from tabard.consumers.store.read import Reader
+    from tabard.consumers.store.ports import StoreReader
 
 KEYS: Final = ("service", "stage", "node", "zone", "version", "digest", "since", "option", "value", "secret")
 COLUMNS: Final = ("service", "stage", "node", "version", "option", "value")
@@ -47,7 +47,7 @@ def config_show(
 
 
 def _rows(
-    reader: Reader, service: str | None, stage: str | None, node: str | None, name: str | None
+    reader: StoreReader, service: str | None, stage: str | None, node: str | None, name: str | None
 ) -> Iterator[Row]:
     from tabard.web.zones import iso
 
