@@ -12,6 +12,7 @@ from typing import Final
 from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.consumers.store import layout
 from tabard.consumers.store.layout import FileKind
+from tabard.consumers.store.wal import WriteAheadLog
 from tabard.errors import StoreError
 
 BUSY_SECONDS: Final = 2.0
@@ -20,8 +21,6 @@ CACHE_KIB: Final = 32_768
 """Page cache: the right edges of a few thousand nodes' indexes."""
 CACHED_STATEMENTS: Final = 256
 """Prepared texts kept: an insert of many rows has one for every set of fields and every power of two."""
-WAL_PAGES: Final = 8_192
-"""At this length a commit moves the write-ahead log into the file itself, if `checkpoint` was never called."""
 
 REFUSALS: Final = (
     sqlite3.IntegrityError,
@@ -73,6 +72,7 @@ class Database:
         self._identity = (0, 0)
         self._wal_identity = (0, 0)
         self._image = image
+        self.wal = WriteAheadLog(self._second)
         self._connection: sqlite3.Connection | None = self._open()
 
     @property
@@ -93,6 +93,7 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; the next use opens it again."""
+        self.wal.close()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -162,14 +163,21 @@ class Database:
         """The whole database as bytes."""
         return self.connection.serialize()
 
-    def checkpoint(self) -> None:
-        """Move the write-ahead log into the file, as far as readers let it, without waiting for them."""
+    def committed(self, size: int) -> None:
+        """A commit with that many bytes of records is done: see that the write-ahead log stays short."""
         if self.path is not None:
-            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self.wal.wrote(size)
+            self.wal.after_commit(self.connection)
+
+    def idle(self, rows: int) -> None:
+        """Use a moment in which nothing waits to move the write-ahead log, if some `rows` rows were written."""
+        if self.path is not None:
+            self.wal.idle(self.connection, rows)
 
     def truncate(self) -> None:
         """Move the whole write-ahead log into the file and give its room back, unless a reader needs it."""
         if self.path is not None:
+            self.wal.settle()
             self.connection.execute("PRAGMA busy_timeout = 0")
             try:
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -208,12 +216,35 @@ class Database:
             self._wal_identity = _identity(_beside(self.path, "-wal")) or (0, 0)
         return connection
 
+    def _second(self) -> sqlite3.Connection | None:
+        """Another connection to the file that this one has open, to move the write-ahead log with."""
+        if self.path is None:
+            return None
+        connection = None
+        try:
+            connection = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode=rw",
+                timeout=0,
+                isolation_level=None,
+                check_same_thread=False,
+                uri=True,
+            )
+            connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        except sqlite3.Error:
+            same = False
+        else:
+            same = _identity(self.path) == self._identity
+        if connection is not None and not same:
+            connection.close()
+        return connection if same else None
+
     def _tune(self, connection: sqlite3.Connection) -> None:
         for pragma in (
             "journal_mode = WAL",
             f"synchronous = {self._synchronous}",
             f"cache_size = -{CACHE_KIB}",
-            f"wal_autocheckpoint = {WAL_PAGES}",
+            "wal_autocheckpoint = 0",  # see `wal`
             "journal_size_limit = 67108864",
             "temp_store = MEMORY",
             # Some distributions build SQLite so that it overwrites what it deletes: twice the work of retention.

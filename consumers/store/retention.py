@@ -112,8 +112,8 @@ class Retention:
     def follow(self) -> None:
         """After a commit: over a limit, delete half as much again as was stored since the last time.
 
-        More when the old rows were smaller than the new ones, so that in the end the store does not grow. Never
-        raises for the store's sake.
+        More when the old rows were smaller than the new ones, so that in the end the store does not grow. Then the
+        store may see to its write-ahead log. Never raises for the store's sake.
         """
         self._stored.update(self._store.take_stored())
         for stream in ROWS_BY_SIZE:
@@ -125,7 +125,8 @@ class Retention:
                 self._follow(stream, stored)
             except StoreUnavailable as error:
                 _log.warning("old rows stay for now: %s", error)
-                return
+                break
+        self._store.after_commit()
 
     def _follow(self, stream: int, stored: int) -> None:
         kind = kind_of(stream)

@@ -42,8 +42,8 @@ class _File:
         self.database = database
         self.statements: Statements = sqlite_statements(database.kind)
         self.ids = Ids()
-        self.unchecked = 0
-        """Rows committed since the last checkpoint."""
+        self.unmoved = 0
+        """Bytes of batches committed since the write-ahead log was told of them."""
         self.stored: Counter[int] = Counter()
         """Rows committed since retention asked, by stream."""
 
@@ -137,8 +137,14 @@ class SqliteStore:
 
     @property
     def fault(self) -> str | None:
-        """Why the store cannot be written, as of the last try; None when all is well."""
-        return next((file.database.fault for file in self._files if file.database.fault), None)
+        """Why the store cannot be written, as of the last try, or what is wrong with it; None when all is well."""
+        for file in self._files:
+            if file.database.fault:
+                return file.database.fault
+        for file in self._files:
+            if file.database.wal.fault:
+                return f"{file.database.where}: {file.database.wal.fault}"
+        return None
 
     def image(self) -> bytes:
         """Both databases as bytes, for `memory`. Raises StoreUnavailable."""
@@ -268,8 +274,9 @@ class SqliteStore:
                 with file.guarded(writes=True):
                     file.must_be_the_one_read()
                     commit = Commit(file.database, file.statements, file.ids, arrived)
-                    file.unchecked += commit.run(items)
+                    commit.run(items)
                     file.stored.update(commit.stored)
+                    file.unmoved += sum(len(entry.batch.body) for item in items for entry in item.entries)
             except (CursorConflict, StoreUnavailable) as error:
                 failure = failure or error
             else:
@@ -299,16 +306,28 @@ class SqliteStore:
         except CursorConflict as error:
             raise StoreUnavailable(str(error)) from error
 
+    def after_commit(self) -> None:
+        """When nodes have heard of a commit: see that the write-ahead logs stay short. Never raises."""
+        for file in self._files:
+            if file.unmoved:
+                size, file.unmoved = file.unmoved, 0
+                with contextlib.suppress(StoreUnavailable), file.guarded():
+                    file.database.committed(size)
+
     def idle(self) -> None:
         """Use a moment in which nothing waits: move the write-ahead logs into the files, in small parts.
 
-        Called often, it keeps the logs so short that no commit ever has to do it. Never raises.
+        What is long is moved by a thread meanwhile; `settle` waits for it. Never raises.
         """
+        self.after_commit()
         for file in self._files:
-            if file.unchecked >= IDLE_ROWS:
-                file.unchecked = 0
-                with contextlib.suppress(StoreUnavailable), file.guarded():
-                    file.database.checkpoint()
+            with contextlib.suppress(StoreUnavailable), file.guarded():
+                file.database.idle(IDLE_ROWS)
+
+    def settle(self) -> None:
+        """Wait until what was begun in the background is done."""
+        for file in self._files:
+            file.database.wal.settle()
 
     def _of(self, stream: int) -> _File:
         return next(file for file in self._files if stream in file.database.kind.streams)

@@ -428,9 +428,11 @@ def test_a_file_that_is_mostly_free_is_shortened(
         for _ in range(10):
             store.commit([chain.work([log("x" * 500) for _ in range(1000)])], NOON)
         store.idle()
+        store.settle()
         size = RECORDS.path(tmp_path).stat().st_size
         run(Retention(store, NEVER._replace(logs_bytes=2**20), wall))
         store.commit([chain.work(logs(1000))], NOON)
         store.idle()
+        store.settle()
         assert RECORDS.path(tmp_path).stat().st_size < size / 2
         assert ask(store, "PRAGMA integrity_check") == [("ok",)]

@@ -1,0 +1,122 @@
+"""The write-ahead log of one file: moved into the file beside the commits, never within one.
+
+A short one is moved by the writer between two commits, in a few milliseconds. A long one is moved by a thread with a
+connection of its own, while commits go on; what they add meanwhile is short, and the writer moves that. Then the log
+begins anew. Only a reader that stays within one view of the data for long keeps it growing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Final
+
+SHORT: Final = 4 * 2**20
+"""Bytes that the writer moves by itself."""
+DUE: Final = 8 * 2**20
+"""Bytes since the last time from which on there is no waiting for an idle moment."""
+MOST: Final = 256 * 2**20
+"""Length at which the writer moves all of it, when the thread cannot keep up and no reader is in the way."""
+LONG: Final = 64 * 2**20
+"""Length from which on it is a fault that a reader keeps it."""
+CHANGE_BYTES: Final = 1024
+"""What a changed row adds, index pages included; an estimate."""
+_PAGE: Final = 4096
+
+
+class WriteAheadLog:
+    """Decides when, by whom and how much; used by the writer's thread."""
+
+    def __init__(self, second: Callable[[], sqlite3.Connection | None]) -> None:
+        """`second` opens another connection to the same file; None when it is not the same any more."""
+        self._second = second
+        self._helper: sqlite3.Connection | None = None
+        self._thread: threading.Thread | None = None
+        self._changes = 0
+        self._bodies = 0
+        self._length = 0
+        self._left = 0
+        self._follows = False
+        """The thread has moved all it saw: the writer moves the rest."""
+
+    @property
+    def fault(self) -> str | None:
+        """That a reader keeps it long."""
+        if self._left and self._length >= LONG:
+            return (
+                f"the write-ahead log has grown to {self._length >> 20} MiB: a reader keeps it; "
+                "end queries and transactions that have been open for long"
+            )
+        return None
+
+    def wrote(self, size: int) -> None:
+        """Texts and blobs of `size` bytes were written."""
+        self._bodies += size
+
+    def after_commit(self, connection: sqlite3.Connection) -> None:
+        """Move the log if it cannot wait for an idle moment."""
+        if self._thread is not None and not self._thread.is_alive():
+            self._end()
+        if self._thread is None and (self._follows or self._grown(connection) >= DUE):
+            self._move(connection)
+
+    def idle(self, connection: sqlite3.Connection, rows: int) -> None:
+        """Move the log if more than `rows` rows were changed since, or something was left."""
+        if self._thread is not None and not self._thread.is_alive():
+            self._end()
+        if self._thread is None and (
+            self._follows or self._left or self._grown(connection) >= rows * CHANGE_BYTES
+        ):
+            self._move(connection)
+
+    def settle(self) -> None:
+        """Wait for the thread."""
+        if self._thread is not None:
+            self._thread.join()
+            self._end()
+
+    def close(self) -> None:
+        """Before the writer's connection is closed."""
+        self.settle()
+        if self._helper is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._helper.close()
+            self._helper = None
+        self._changes = self._bodies = self._length = self._left = 0
+        self._follows = False
+
+    def _grown(self, connection: sqlite3.Connection) -> int:
+        return (connection.total_changes - self._changes) * CHANGE_BYTES + self._bodies
+
+    def _move(self, connection: sqlite3.Connection) -> None:
+        grown = self._grown(connection)
+        self._changes, self._bodies = connection.total_changes, 0
+        behind = grown + self._left
+        if self._left:
+            short = behind <= SHORT
+        else:
+            short = behind <= (DUE if self._follows else SHORT) or self._length + grown > MOST
+        self._follows = False
+        if not short and self._helper is None:
+            self._helper = self._second()
+        if short or self._helper is None:
+            self._checkpoint(connection)
+        else:
+            self._thread = threading.Thread(
+                target=self._checkpoint, args=(self._helper,), name="checkpoint", daemon=True
+            )
+            self._thread.start()
+
+    def _end(self) -> None:
+        self._thread = None
+        self._follows = not self._left
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        try:
+            found = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:  # whatever it is, the next commit meets it too and says so
+            return
+        if found is not None and found[1] >= 0:
+            self._length, self._left = found[1] * _PAGE, (found[1] - found[2]) * _PAGE

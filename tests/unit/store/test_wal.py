@@ -1,0 +1,84 @@
+"""The write-ahead log is moved beside the commits, stays short, and says when a reader keeps it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tabard.consumers.store import wal
+from tabard.consumers.store.layout import RECORDS
+from tabard.consumers.store.sqlite import SqliteStore
+from tests.contract.chain import NOON, Chain, log, logs
+
+
+def reader(path: Path) -> sqlite3.Connection:
+    """A connection that stays within one view of the data."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM node").fetchall()
+    return connection
+
+
+def commit(store: SqliteStore, chain: Chain, times: int) -> None:
+    """Ten thousand records of 500 bytes in each, as the recorder does it."""
+    for _ in range(times):
+        store.commit([chain.work(*[[log("x" * 500)] * 250] * 8)], NOON)
+        store.after_commit()
+
+
+def test_no_commit_moves_what_a_reader_had_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commit after the reader's end costs what every commit costs; the log is moved in the background."""
+    monkeypatch.setattr(wal, "LONG", 10 * 2**20)
+    path = RECORDS.path(tmp_path)
+    with SqliteStore.open(tmp_path, "normal") as store:
+        chain = Chain()
+        store.commit([chain.work(logs(1))], NOON)
+        other = reader(path)
+        before = path.stat().st_size
+        commit(store, chain, 20)
+        store.idle()
+        store.settle()
+        assert "a reader keeps it" in (store.fault or "")
+        assert path.stat().st_size < before + 2**20
+        other.close()
+        size = path.stat().st_size
+        store.commit([chain.work(logs(1))], NOON)
+        assert path.stat().st_size == size
+        for _ in range(3):
+            store.idle()
+            store.settle()
+        assert store.fault is None
+        shutil.copy(path, tmp_path / "copy.db")
+        copy = sqlite3.connect(tmp_path / "copy.db")
+        assert copy.execute("SELECT count(*) FROM log").fetchone() == (20 * 2000 + 2,)
+        copy.close()
+
+
+def test_without_an_idle_moment_the_log_is_bounded(tmp_path: Path) -> None:
+    """Flat out, the thread moves it and it begins anew."""
+    with SqliteStore.open(tmp_path, "normal") as store:
+        chain = Chain()
+        for _ in range(30):
+            commit(store, chain, 3)
+            store.settle()
+        log_size = (tmp_path / "records.db-wal").stat().st_size
+        assert log_size < 40 * 2**20
+        assert RECORDS.path(tmp_path).stat().st_size > 2 * log_size
+        assert store.connection(RECORDS).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_file_that_was_replaced_is_left_alone(tmp_path: Path) -> None:
+    """The connection that moves the log is closed with the writer's; the next one is of the new file."""
+    with SqliteStore.open(tmp_path / "a", "normal") as store:
+        chain = Chain()
+        commit(store, chain, 10)
+        store.settle()
+        SqliteStore.open(tmp_path / "b").close()
+        RECORDS.path(tmp_path / "b").rename(RECORDS.path(tmp_path / "a"))
+        for _ in range(3):
+            store.idle()
+            store.settle()
+        assert store.connection(RECORDS).execute("SELECT count(*) FROM log").fetchone() == (0,)
