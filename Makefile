@@ -40,6 +40,7 @@ lint: setup-dev ## ruff: rules and form
 types: setup-dev ## mypy --strict over code and tests
 	@$(bin)/mypy
 	@$(bin)/mypy tests
+	@MYPYPATH=docs/examples/orders $(bin)/mypy -p acme_orders
 
 contract: setup-dev ## which floor may import which
 	@$(bin)/lint-imports --no-logo
