@@ -175,3 +175,14 @@ def test_a_hidden_tab_asks_nothing(visit):
     assert asked == []
     with page.expect_response("**/logs/tail?**"):
         page.evaluate(hide, False)
+
+
+def test_the_tail_tells_those_who_do_not_see_it(visit, herald):
+    """How many rows came, and whether the page follows, is announced; the rows themselves are not read out."""
+    page = visit("/logs?service=live-test")
+    told = page.locator("#announce[role=status]")
+    expect(told).to_have_text("")
+    say(herald, "heard, not seen")
+    expect(told).to_have_text("1 new row on top")
+    page.locator("#live").click()
+    expect(told).to_have_text("Following new records: Paused")

@@ -2,6 +2,7 @@
 // It holds still while the reader looks further down or has switched it off, and asks nothing while the tab is hidden.
 const EVERY = 1000; // ms
 const KEPT = 1000; // rows; older ones leave the page at its foot
+const SAID_EVERY = 10_000; // ms between two announcements of new rows: a screen reader has to finish its sentence
 const AT_TOP = 120; // px scrolled that still count as the top
 
 const state = document.getElementById("tail");
@@ -10,12 +11,16 @@ const table = body.closest("table");
 const live = document.getElementById("live");
 const recorder = document.getElementById("recorder");
 const fresh = document.getElementById("new");
+const announce = document.getElementById("announce");
 const older = document.getElementById("older");
 let { last, gap, quarantine } = state.dataset;
 let on = true;
 let told = recorder.innerHTML.trim();
 let waiting = 0;
 let full = false; // more than a page is waiting
+let unsaid = 0; // rows put on top since the last announcement
+let said = 0;
+let was; // what the live button said
 let timer;
 
 const scrolled = () => window.scrollY > table.getBoundingClientRect().top + window.scrollY + AT_TOP;
@@ -37,6 +42,8 @@ function show() {
   const stale = recorder.childElementCount > 0; // nothing is stored: there is nothing to follow
   live.classList.toggle("stale", stale);
   live.textContent = still ? "Paused" : stale ? "Waiting" : "Live";
+  if (was !== undefined && was !== live.textContent) announce.textContent = `Following new records: ${live.textContent}`;
+  was = live.textContent;
   fresh.hidden = !(still && waiting);
   fresh.textContent = `${waiting}${full ? "+" : ""} new: show`;
 }
@@ -61,6 +68,15 @@ function insert(html, whole) {
   }
   if (whole || body.children.length > KEPT) trim();
   document.getElementById("empty")?.remove();
+}
+
+// New rows in numbers, now and then: their texts are for who goes to read them.
+function tell() {
+  const count = waiting || unsaid;
+  if (!count || Date.now() - said < SAID_EVERY) return;
+  announce.textContent = waiting ? `${count} new rows wait` : `${count} new row${count === 1 ? "" : "s"} on top`;
+  said = Date.now();
+  unsaid = 0;
 }
 
 // What leaves the page at its foot, or never came onto it, is behind the link to older rows.
@@ -91,7 +107,9 @@ async function look() {
     waiting = 0;
     ({ last, gap, quarantine } = got);
     if (got.html) insert(got.html, got.whole);
+    unsaid += got.count;
   }
+  tell();
 }
 
 async function run() {
