@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -21,10 +23,16 @@ NODE: Final = ("--set", "node.name=web1", "--set", "node.zone=hq")
 
 
 def free_address(kind: socket.SocketKind = socket.SOCK_STREAM) -> str:
-    """A loopback address that nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    """A loopback address that nobody uses now.
+
+    Not one that the kernel gives to connections: a client that tries it while nobody listens could be given the very
+    port it wants to reach, is connected to itself, and keeps the agent from listening there.
+    """
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return f"127.0.0.1:{port}"
 
 
 def place_of(address: str) -> tuple[str, int]:
