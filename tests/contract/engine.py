@@ -18,14 +18,16 @@ StoreUnavailable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import pytest
 
 from tabard import failpoints
-from tabard.brokers.delivery.ports import SinkStore
-from tabard.consumers.store.ports import StoreReader
+from tabard.brokers.delivery.ports import EpochWork, SinkStore
+from tabard.clock import Clock
+from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.ports import StoreReader, Upkeep
 
 S = TypeVar("S", bound=SinkStore)
 
@@ -54,6 +56,16 @@ class ReadingEngine(Engine[S], Protocol[S]):
 
     def in_small_steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Have searches look at the clock after at most five rows, and long series read two samples for each point."""
+
+
+class RetentionEngine(Engine[S], Protocol[S]):
+    """What retention is tested with."""
+
+    def arrive(self, store: S, work: Sequence[EpochWork], arrived: int) -> None:
+        """Store work as if it had arrived at that time, with whatever rows of that age need here (a partition)."""
+
+    def upkeep(self, store: S, limits: RetentionLimits, clock: Clock) -> Upkeep:
+        """What keeps that store within `limits`, by that clock."""
 
 
 class Contract:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tabard.brokers.delivery.ports import CursorConflict, StoreUnavailable
+from tabard.brokers.delivery.ports import CursorConflict, EpochWork, StoreUnavailable
 from tabard.brokers.wire.streams import CONTROL, LOGS
+from tabard.clock import Clock
 from tabard.consumers.store import pages, samples, schema
 from tabard.consumers.store.layout import FILES, RECORDS, ROW_TABLES
+from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.read import Reader
+from tabard.consumers.store.retention import Retention
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.contract.chain import NOON, WEB, Chain, logs
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
+from tests.contract.retention import RetentionContract
 from tests.contract.storage import ARRIVED, StorageContract
 
 
@@ -78,6 +82,14 @@ class SqliteEngine:
         monkeypatch.setattr(pages, "LAST_WINDOW", 5)
         monkeypatch.setattr(samples, "READ_PER_POINT", 2)
 
+    def arrive(self, store: SqliteStore, work: Sequence[EpochWork], arrived: int) -> None:
+        """Rows of any age are stored like those of now."""
+        store.commit(work, arrived)
+
+    def upkeep(self, store: SqliteStore, limits: RetentionLimits, clock: Clock) -> Retention:
+        """What deletes row by row."""
+        return Retention(store, limits, clock)
+
     def forbid(self, store: SqliteStore, message: str) -> None:
         """Make the database refuse every log record with that message."""
         store.connection(RECORDS).execute(
@@ -86,7 +98,7 @@ class SqliteEngine:
         )
 
 
-class SqliteContract(StorageContract):
+class SqliteContract(StorageContract, RetentionContract):
     """What this engine promises beyond the contract."""
 
     def test_a_failing_stream_does_not_hold_up_another_file(
