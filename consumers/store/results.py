@@ -49,7 +49,10 @@ class LogQuery:
     min_severity: int = 0
     """OpenTelemetry severity number; 0 asks for nothing, records that say no severity then count too."""
     text: str | None = None
-    """A substring of message, function or module; ASCII letters are compared without regard to case."""
+    """A substring of message, function or module; letters are compared without regard to case.
+
+    A text of ASCII alone finds what has it letter by letter; one with other letters is folded as Unicode says, and so
+    is what it is compared with: ``ärger`` finds ``ÄRGER``, ``straße`` finds ``STRASSE``."""
     since: int | None = None
     """Event time, inclusive."""
     until: int | None = None

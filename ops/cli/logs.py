@@ -120,7 +120,7 @@ def logs(
 
     Reads the store of this home; no role needs to run. A time without an offset is local; a date without a time
     is its midnight. A GAP stands where records were lost, a DOUBT where one side was restored from a backup, whatever
-    the filters say of records. The text of --grep is looked for as it is, in any case of ASCII letters.
+    the filters say of records. The text of --grep is looked for as it is, in any case of its letters.
     """
     if follow and until is not None:
         raise UsageError("-f has no end, --until has one", hint="Leave one of them out")

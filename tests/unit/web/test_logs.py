@@ -79,6 +79,16 @@ def test_text_is_searched_in_message_function_and_module(client, seeder, field):
     assert said(client, "/logs?q=100%25%25sure") == []
 
 
+@pytest.mark.parametrize("field", ["message", "function", "module"])
+@pytest.mark.parametrize("text", ["ärger", "ÄRGER", "Ärger in der STRASSE", "a\u0308rger", "in der straße"])
+def test_text_is_searched_whatever_the_case_of_its_letters(client, seeder, field, text):
+    """Also letters beyond ASCII, in either form of an accent; wild cards still mean themselves."""
+    seeder.logs([record(**{"message": "yes", field: "viel ÄRGER in der Straße 100%"})])
+    seeder.logs([record(message="Arger", time=NOW - 1)])
+    assert len(messages(client.get("/logs", query_string={"q": text}).text)) == 1
+    assert messages(client.get("/logs", query_string={"q": "ä%r"}).text) == []
+
+
 def test_a_range_is_relative_or_absolute(client, seeder):
     """`since` is included, `until` is not."""
     seeder.logs([record(message=str(age), time=NOW - age * 60 * SECOND) for age in (30, 20, 10)])
