@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from tabard.brokers.wire.streams import LOGS, SAMPLES
-from tabard.consumers.store.layout import QUARANTINED
+from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
+from tabard.consumers.store.layout import QUARANTINED, FileKind
 
 if TYPE_CHECKING:
     from tabard.settings import Settings
@@ -28,6 +28,8 @@ class RetentionLimits(NamedTuple):
     quarantine_age: float = 90 * 86_400.0
     quarantine_bytes: int = 2**28
     """Of each file."""
+    control_age: float = 3650 * 86_400.0
+    control_bytes: int = 2**31
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -40,16 +42,22 @@ class RetentionLimits(NamedTuple):
             every=settings.seconds("retention.every"),
             budget_rows=settings.int("retention.budget_rows"),
             versions_age=settings.seconds("retention.versions_age"),
+            control_age=settings.seconds("retention.control_age"),
+            control_bytes=settings.bytes("retention.control_bytes"),
             quarantine_age=settings.seconds("retention.quarantine_age"),
             quarantine_bytes=settings.bytes("retention.quarantine_bytes"),
         )
 
     def age(self, stream: int) -> float:
         """How old records of a stream, and what goes with them, may become."""
-        return {LOGS: self.logs_age, SAMPLES: self.samples_age, QUARANTINED: self.quarantine_age}[stream]
+        ages = {LOGS: self.logs_age, SAMPLES: self.samples_age, CONTROL: self.control_age}
+        return self.quarantine_age if stream == QUARANTINED else ages[stream]
+
+    def longest(self, kind: FileKind) -> float:
+        """The age after which nothing is left in a file that is only kept by age."""
+        return max(self.age(stream) for stream in (*kind.streams, QUARANTINED))
 
     def size(self, stream: int) -> int:
         """How much records of a stream may take."""
-        return {LOGS: self.logs_bytes, SAMPLES: self.samples_bytes, QUARANTINED: self.quarantine_bytes}[
-            stream
-        ]
+        sizes = {LOGS: self.logs_bytes, SAMPLES: self.samples_bytes, CONTROL: self.control_bytes}
+        return self.quarantine_bytes if stream == QUARANTINED else sizes[stream]

@@ -19,8 +19,9 @@ from typing import Final
 
 from tabard import failpoints
 from tabard.brokers.delivery.ports import StoreUnavailable
-from tabard.brokers.wire.streams import LOGS, SAMPLES, STREAM_NAMES
+from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
 from tabard.clock import Clock, SystemClock
+from tabard.consumers.store.forgetting import Forgetting
 from tabard.consumers.store.layout import FILES, QUARANTINED, RECORDS, ROW_TABLES, FileKind
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.reserve import RESERVE_BYTES
@@ -48,7 +49,7 @@ NOT_HELD: Final = 0.1
 BODIES_BYTES: Final = 4 * 2**20
 """Most bytes of quarantined batches deleted in one step."""
 
-ROWS_BY_SIZE: Final = (LOGS, SAMPLES)
+ROWS_BY_SIZE: Final = (LOGS, SAMPLES, CONTROL)
 _NAMES: Final = {**STREAM_NAMES, QUARANTINED: "quarantine"}
 
 _log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Retention:
         self._due = float("-inf")
         self._pass: Iterator[None] | None = None
         self._rescuing = False
+        self._forgetting = {kind: Forgetting(store, kind) for kind in FILES}
         self._stored: Counter[int] = Counter()
         """Rows stored since the last deletion that followed a commit."""
         self._over: dict[tuple[FileKind, int], int] = {}
@@ -148,9 +150,11 @@ class Retention:
         self._store.keep_reserve()
         jobs: list[Callable[[], object]] = []
         for kind in FILES:
-            streams = sorted(kind.streams & set(ROWS_BY_SIZE))
-            jobs += [functools.partial(self._delete_of, stream) for stream in streams]
+            jobs += [functools.partial(self._delete_of, stream) for stream in sorted(kind.streams)]
             jobs.append(functools.partial(self._delete_quarantined, kind))
+            if self._forgetting[kind].begin(self._due):
+                limit = self._ago(self.limits.longest(kind))
+                jobs.append(functools.partial(self._forgetting[kind].step, limit))
         jobs += (self._next_heartbeats(), self._delete_versions)
         while jobs:
             for job in tuple(jobs):

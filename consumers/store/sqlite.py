@@ -171,6 +171,10 @@ class SqliteStore:
         with self._of_kind(kind).guarded() as connection:
             yield connection
 
+    def forget_numbers(self, kind: FileKind) -> None:
+        """Read the numbers of nodes and epochs anew: some are not there any more."""
+        self._of_kind(kind).ids.forget()
+
     def take_stored(self) -> Counter[int]:
         """Rows committed since the last call, by stream."""
         stored: Counter[int] = Counter()
@@ -220,7 +224,10 @@ class SqliteStore:
         with file.guarded() as connection:
             node_id = _node_id(file, connection, key)
             for epoch in epochs if node_id is not None else ():
-                row = connection.execute(file.statements.find_epoch, (node_id, stream, epoch)).fetchone()
+                place = (node_id, stream, epoch)
+                row = connection.execute(file.statements.find_epoch, place).fetchone()
+                if row is None and node_id is not None and cursors.revive(connection, *place):
+                    row = connection.execute(file.statements.find_epoch, place).fetchone()
                 if row is not None:
                     found[epoch] = cursors.cursor_of(row)
         return found
