@@ -91,6 +91,15 @@ class StoreReader(Protocol):
         """
         ...
 
+    def facets_of(
+        self, query: LogQuery, fields: Sequence[str], limit: int = ..., budget: float = ...
+    ) -> Mapping[str, FacetCounts]:
+        """`facets` of several fields, counted on one way through the log.
+
+        Raises ValueError for a field that is not in `FACET_FIELDS`.
+        """
+        ...
+
     def histogram(self, query: LogQuery, width: int, budget: float = ...) -> Histogram:
         """How many matching records of which level fall into each `width` nanoseconds of event time.
 

@@ -134,7 +134,17 @@ class Reader:
         Raises ValueError for a field that is not in `FACET_FIELDS`.
         """
         with self._connections.use() as connection:
-            return counts.facets(connection, query, field, limit, budget)
+            return counts.facets(connection, query, [field], limit, budget)[field]
+
+    def facets_of(
+        self, query: LogQuery, fields: Sequence[str], limit: int = 20, budget: float = BUDGET
+    ) -> Mapping[str, FacetCounts]:
+        """`facets` of several fields, counted on one way through the log: a filter that few records pass is searched once.
+
+        Raises ValueError for a field that is not in `FACET_FIELDS`.
+        """
+        with self._connections.use() as connection:
+            return counts.facets(connection, query, fields, limit, budget)
 
     def histogram(self, query: LogQuery, width: int, budget: float = BUDGET) -> Histogram:
         """How many matching records of which level fall into each `width` nanoseconds of event time.

@@ -7,7 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tabard.consumers.store.read import Reader
+from tabard.consumers.store.pages import Walk
+from tabard.consumers.store.read import LogQuery, Reader
 from tabard.records import LOG_FIELDS
 from tabard.web.params import ID_FIELDS
 from tests.unit.web.html import messages, parse
@@ -297,6 +298,30 @@ def test_facets_count_the_main_ids(client, seeder):
     assert "nginx 3" in facets.text
     assert "sshd 1" in facets.text
     assert any(link.attributes["href"].startswith("/logs?facets=1&service=nginx") for link in facets.all("a"))
+
+
+def test_facets_walk_the_log_once(client, seeder, tmp_path, monkeypatch):
+    """All ids are counted on one way, as each alone would be: a rare match is not searched seven times."""
+    seeder.logs([record(service=f"s{n % 3}", module="m" if n % 2 else None, level="INFO") for n in range(60)])
+    walks = []
+
+    class Counted(Walk):
+        def __init__(self, *args, **kwargs):
+            walks.append(1)
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr("tabard.consumers.store.counts.Walk", Counted)
+    assert client.get("/logs").status_code == 200
+    without = len(walks)
+    assert client.get("/logs?facets=1").status_code == 200
+    assert len(walks) - 2 * without == 1
+    with Reader(tmp_path / "store") as reader:
+        names = ("service", "module", "level", "product", "node")
+        together = reader.facets_of(LogQuery(), names)
+        assert together == {name: reader.facets(LogQuery(), name) for name in names}
+        assert together["module"].counts == [("m", 30)]
+        assert together["product"].counts == []
+        assert reader.facets_of(LogQuery(service="none"), names)["node"].counts == []
 
 
 def test_the_histogram_counts_by_level(client, seeder):
