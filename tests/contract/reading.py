@@ -1,11 +1,12 @@
-"""What every engine of the store must answer when it is read: the log, its nodes, their samples."""
+"""What every engine of the store must answer when it is read: the log, its nodes, their samples, what runs where."""
 
 from __future__ import annotations
 
+from tests.contract.reading_deployments import DeploymentContract
 from tests.contract.reading_logs import LogContract
 from tests.contract.reading_nodes import NodeContract
 from tests.contract.reading_samples import SampleContract
 
 
-class ReadingContract(LogContract, NodeContract, SampleContract):
+class ReadingContract(LogContract, NodeContract, SampleContract, DeploymentContract):
     """Inherit, give an `engine` that is a `ReadingEngine`, and call the properties as `storage` says."""
