@@ -224,9 +224,9 @@ class SqliteStore:
         with file.guarded() as connection:
             node_id = _node_id(file, connection, key)
             for epoch in epochs if node_id is not None else ():
-                place = (node_id, stream, epoch)
+                place = (node_id or 0, stream, epoch)
                 row = connection.execute(file.statements.find_epoch, place).fetchone()
-                if row is None and node_id is not None and cursors.revive(connection, *place):
+                if row is None and cursors.revive(connection, *place):
                     row = connection.execute(file.statements.find_epoch, place).fetchone()
                 if row is not None:
                     found[epoch] = cursors.cursor_of(row)
