@@ -84,6 +84,7 @@ def test_long_ids_stay_in_their_places(visit, herald, viewport):
     page = visit("/logs?system=long-ids", viewport=viewport)
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert page.evaluate(SPILLED) == []
+    assert page.locator("#rows td.m").first.bounding_box()["width"] >= 280
     page.goto(page.locator("table.logs a.open").first.get_attribute("href"))
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert page.evaluate("document.querySelector('.padded').scrollWidth") <= viewport["width"]
@@ -160,7 +161,8 @@ def test_the_browsers_own_zone_is_offered(visit):
 
 def test_a_node_page_refreshes_in_place(visit, herald):
     """New values arrive while scroll position, filter and typed text stay."""
-    herald.seeder.beacon(node="web1", heard=time.time_ns())  # no banner about the recorder comes or goes meanwhile
+    # Heard just now: no banner about the recorder goes meanwhile and moves the page.
+    herald.seeder.beacon(node="web1", heard=time.time_ns())
     page = visit("/nodes/web1?sort=memory")
     page.clock.install()
     page.reload()
