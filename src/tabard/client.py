@@ -204,7 +204,12 @@ class IntakeClient:
         self._send_rest()
 
     def collect(self, timeout: float) -> None:
-        """Hear what the agent says, waiting up to `timeout` seconds for the first word. Raises OSError."""
+        """Send what the kernel had no room for, and hear what the agent says.
+
+        Waits up to `timeout` seconds for the first word, or for room. Raises OSError.
+        """
+        if self._rest:  # nothing else sends it when nothing follows it
+            self._send_rest()
         if self._hear(timeout):
             while (answer := self._next_answer()) is not None:
                 self._answer(*answer)

@@ -13,7 +13,7 @@ import pytest
 from tabard.agents.intake.admission import admit
 from tabard.client import MAX_PAYLOAD, IntakeClient, Refused
 from tabard.errors import IntakeError
-from tabard.intake_frames import ERROR, HEAD, WELCOME, frame
+from tabard.intake_frames import ACCEPTED, ERROR, HEAD, RECORDS, WELCOME, frame
 from tabard.records import LOG_FIELDS, LOG_INDEX, MAX_RECORDS
 from tests.unit.ground.listening import Listener
 
@@ -208,3 +208,30 @@ def test_a_client_works_in_a_process_with_many_open_files(listener: Listener, pa
         for descriptor in held:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_rest_of_the_last_frame_goes_out_though_nothing_follows_it(path: Path) -> None:
+    """The kernel took part of a frame; what hears the agent also sends the rest, or both would wait for each other."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(str(path))
+    server.listen()
+    client = IntakeClient(path, "s")
+    client.open()
+    agent, _ = server.accept()
+    agent.settimeout(30)
+    agent.sendall(frame(WELCOME, 0))
+    assert client.greeted(30)
+    data = frame(RECORDS, 1, b"x" * 4_000_000)
+    client.post(1, data)
+    assert not client.room()  # it is larger than what the kernel keeps
+    hello = HEAD.size + HEAD.unpack(agent.recv(HEAD.size, socket.MSG_PEEK))[0]
+    got = 0
+    while got < hello + len(data):
+        got += len(agent.recv(1 << 20))
+        client.collect(0.0)
+    agent.sendall(frame(ACCEPTED, 1))
+    client.collect(30)
+    assert (client.accepted, client.unanswered, client.room()) == (1, 0, True)
+    for each in (agent, server):
+        each.close()
+    client.close()
