@@ -142,6 +142,8 @@ class Delivery:
 
     def _converse(self, now: float, wait: float) -> None:
         before = self._client.unanswered
+        if not before:  # nobody was asked anything until now: the silence was ours
+            self._heard = now
         posted = self._post()
         self._client.collect(0.0 if posted else wait)
         if self._client.unanswered < before + posted or not self._client.unanswered:

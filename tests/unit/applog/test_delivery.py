@@ -210,6 +210,20 @@ def test_a_frozen_agent_is_given_up_and_what_it_has_unread_is_not_stored_twice(r
     assert rig.agent.stored == list(range(24))
 
 
+def test_a_process_that_was_quiet_gives_its_agent_time_to_answer(rig: Rig) -> None:
+    """An agent answers when its journal has the record, not at once; how long nothing was said does not count."""
+    rig.say()
+    rig.step(times=3)
+    rig.agent.frozen = True
+    rig.say()
+    rig.step(PATIENCE + 1)
+    rig.step(PATIENCE - 1)
+    assert (rig.way.connected, rig.way.spooling) == (True, False)
+    rig.agent.frozen = False
+    rig.step()
+    assert (rig.way.delivered, rig.agent.stored, rig.told) == (True, [0, 1, 2, 3], [])
+
+
 def test_an_agent_that_does_not_greet_is_not_waited_for(rig: Rig) -> None:
     """Its grace over, what waits is put aside."""
     rig.agent.frozen = True
