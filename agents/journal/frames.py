@@ -13,12 +13,12 @@ The prefix says the length and the range even of a frame whose content is ruined
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import sha256
 from struct import Struct
 from typing import Final, NamedTuple
 from zlib import crc32
 
 from tabard.brokers.wire.batch import KINDS, NO_DIGEST, Batch, check_batch, decode_header
+from tabard.digests import digest
 from tabard.errors import WireError
 
 MAGIC: Final = b"\x9eTbF"
@@ -156,7 +156,7 @@ def _digest_of(head: bytes) -> bytes:
         decode_header(head)
     except WireError:
         return NO_DIGEST
-    return sha256(head).digest()
+    return digest(head)
 
 
 def walk(data: bytes, offset: int) -> Iterator[Found | Damage]:

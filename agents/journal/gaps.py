@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from tabard.brokers.delivery.seal import Seal
 from tabard.brokers.wire.batch import (
-    DIGEST_BYTES,
     GAP,
     NO_DIGEST,
     OPEN,
@@ -23,6 +22,7 @@ from tabard.brokers.wire.batch import (
     seal_batch,
 )
 from tabard.brokers.wire.codec import pack, unpack
+from tabard.digests import DIGEST_BYTES
 from tabard.errors import WireError
 
 DAMAGED = "damaged"

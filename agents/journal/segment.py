@@ -21,8 +21,9 @@ from tabard.agents.journal.frames import (
     read_prefix,
 )
 from tabard.agents.journal.limits import BLOCK
-from tabard.brokers.wire.batch import DIGEST_BYTES, EPOCH_BYTES, NO_DIGEST, Batch
+from tabard.brokers.wire.batch import EPOCH_BYTES, NO_DIGEST, Batch
 from tabard.brokers.wire.codec import pack, unpack
+from tabard.digests import DIGEST_BYTES
 from tabard.errors import WireError
 
 PREAMBLE: Final = b"TABARDJ1"

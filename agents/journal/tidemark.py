@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from tabard.agents.journal.disk import Disk, File
-from tabard.brokers.wire.batch import DIGEST_BYTES, EPOCH_BYTES
+from tabard.brokers.wire.batch import EPOCH_BYTES
 from tabard.brokers.wire.codec import pack, unpack
+from tabard.digests import DIGEST_BYTES
 from tabard.errors import WireError
 
 FILE: Final = "tidemark"

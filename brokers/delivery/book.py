@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from tabard.brokers.delivery.credit import Account
 from tabard.brokers.delivery.ports import Entry, EpochCursor, EpochWork, Gap, NodeKey
 from tabard.brokers.delivery.ranges import UNKNOWN, Range, Ranges
 from tabard.brokers.wire.batch import EPOCH_BYTES
 from tabard.brokers.wire.messages import Beacon
+from tabard.digests import digest
 
 
 def forked_id(stored_as: bytes) -> bytes:
     """The name under which the store keeps the next history of the epoch that it knows as `stored_as`."""
-    return sha256(b"fork" + stored_as).digest()[:EPOCH_BYTES]
+    return digest(b"fork" + stored_as)[:EPOCH_BYTES]
 
 
 @dataclass(eq=False)

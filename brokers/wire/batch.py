@@ -6,17 +6,16 @@ the one before it in its epoch and stream, so that only an equal digest is a dup
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from tabard.brokers.wire.codec import is_version, pack, shown, unpack
 from tabard.brokers.wire.streams import STREAM_NAMES
+from tabard.digests import DIGEST_BYTES, digest
 from tabard.errors import WireError
 from tabard.records import MAX_BODY
 
 BATCH_VERSION: Final = 1
 EPOCH_BYTES: Final = 16
-DIGEST_BYTES: Final = 32
 NO_DIGEST: Final = b"\0" * DIGEST_BYTES
 """What an epoch's first header names as its predecessor."""
 
@@ -58,7 +57,7 @@ class Batch(NamedTuple):
     @property
     def digest(self) -> bytes:
         """The identity of the batch: equal digests are the same batch."""
-        return sha256(self.head).digest()
+        return digest(self.head)
 
     @property
     def size(self) -> int:
@@ -124,8 +123,8 @@ def seal_batch(header: Header, body: bytes, sign: Any) -> Batch:
 
 
 def body_digest(body: bytes) -> bytes:
-    """SHA-256 of a body, as its header names it."""
-    return sha256(body).digest()
+    """The digest of a body, as its header names it."""
+    return digest(body)
 
 
 def check_batch(head: bytes, signature: bytes, body: bytes) -> Batch:
@@ -139,7 +138,7 @@ def check_batch(head: bytes, signature: bytes, body: bytes) -> Batch:
         raise WireError(
             "a batch body is too large", expected=f"at most {MAX_BODY} bytes", found=f"{len(body)} bytes"
         )
-    if sha256(body).digest() != header.body_digest:
+    if digest(body) != header.body_digest:
         raise WireError(
             "a batch body that its header does not name", expected="the digest in the header", found="another"
         )

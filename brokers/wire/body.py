@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, TypeVar
 
-from tabard.brokers.wire.batch import DIGEST_BYTES, EPOCH_BYTES, MAX_SEQ
+from tabard.brokers.wire.batch import EPOCH_BYTES, MAX_SEQ
 from tabard.brokers.wire.codec import shown, unpack
 from tabard.brokers.wire.streams import LOGS
+from tabard.digests import DIGEST_BYTES
 from tabard.errors import WireError
 from tabard.records import MAX_BODY, MAX_RECORDS
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from tabard.brokers.delivery.ranges import Ranges, ranges_from
-from tabard.brokers.wire.batch import DIGEST_BYTES, EPOCH_BYTES, MAX_SEQ
+from tabard.brokers.wire.batch import EPOCH_BYTES, MAX_SEQ
 from tabard.brokers.wire.codec import is_version, pack, shown, unpack
 from tabard.brokers.wire.streams import STREAM_NAMES
+from tabard.digests import DIGEST_BYTES
 from tabard.errors import TabardError, WireError
 from tabard.names import check_node, check_sink, check_zone
 

@@ -8,7 +8,6 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -27,6 +26,7 @@ from tabard.consumers.store.database import Database
 from tabard.consumers.store.layout import FILES, RECORDS, FileKind
 from tabard.consumers.store.reserve import Reserve
 from tabard.consumers.store.statements import Statements, sqlite_presence, sqlite_statements
+from tabard.digests import digest
 from tabard.errors import StoreError, WireError
 
 MINUTE: Final = 60_000_000_000
@@ -261,7 +261,7 @@ class SqliteStore:
             ):
                 found = connection.execute(text, (row[0], last)).fetchone()
                 if found is not None and found[1] + found[2] - 1 == last:
-                    return sha256(found[0]).digest()
+                    return digest(found[0])
         return None
 
     def commit(self, work: Sequence[EpochWork], arrived: int) -> None:

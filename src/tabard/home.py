@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from tabard.digests import blake2s
 from tabard.errors import HomeError, UnsafeHome
 
 ENVIRONMENT: Final = "TABARD_HOME"
@@ -86,9 +87,7 @@ class Home:
         """
         if len(os.fsencode(self.run)) + 1 + _SOCKET_NAME_LIMIT <= _SOCKET_PATH_LIMIT:
             return self.run
-        import hashlib  # loads OpenSSL, which a home of ordinary length does not need
-
-        digest = hashlib.blake2s(os.fsencode(self.path), digest_size=10).hexdigest()
+        digest = blake2s(os.fsencode(self.path), digest_size=10).hexdigest()
         return Path("/tmp") / f"tabard-{digest}"  # noqa: S108 -- ensure() checks who owns it
 
     def socket(self, name: str) -> Path:

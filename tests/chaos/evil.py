@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from hashlib import sha256
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -25,6 +24,7 @@ from tabard.brokers.wire.messages import (
     encode_envelope,
 )
 from tabard.brokers.wire.streams import LOGS, STREAM_NAMES
+from tabard.digests import digest
 from tabard.errors import WireError
 from tests.unit.intake.samples import log_record
 
@@ -121,7 +121,7 @@ class EvilNode:
     def follow(self, message: Message, count: int) -> None:
         """Go on behind a batch."""
         self.last += count
-        self.digest = sha256(message.head).digest()
+        self.digest = digest(message.head)
 
 
 def groups(*messages: str) -> bytes:

@@ -6,7 +6,6 @@ stores nothing. While the journal takes nothing, clients are told to come again.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import socket
 from collections import Counter
@@ -34,6 +33,7 @@ from tabard.agents.intake.bridge.troubles import Troubles
 from tabard.agents.intake.grouping import encode_groups
 from tabard.agents.intake.listeners import identify, listen_tcp
 from tabard.agents.intake.ports import Handle
+from tabard.digests import blake2b
 from tabard.errors import WireError
 
 MOST_HELD: Final = 33_554_432
@@ -165,7 +165,7 @@ class OtlpIntake:
             return
         if self._blocked(client, request.kind):
             return
-        digest = hashlib.blake2b(request.body, digest_size=16, key=client.origin.encode()[:64]).digest()
+        digest = blake2b(request.body, digest_size=16, key=client.origin.encode()[:64]).digest()
         if self._resends.waits(digest, client):
             self._counters["resent"] += 1
             return

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from hashlib import blake2s
 from typing import Any, Final, NamedTuple, Self
+
+from tabard.digests import blake2s
 
 PREFIX: Final = "file:"
 """Begins the source key of every tailed file; its path follows."""

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tabard.brokers.delivery.ranges import MAX_RANGES, Range, Ranges, decode_ranges
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.batch import (
-    DIGEST_BYTES,
     EPOCH_BYTES,
     MAX_SEQ,
     Header,
@@ -43,6 +42,7 @@ from tabard.brokers.wire.messages import (
     kind_of,
 )
 from tabard.brokers.wire.streams import LOGS, SAMPLES, STREAM_IDS
+from tabard.digests import DIGEST_BYTES
 from tabard.names import MAX_ZONE_DEPTH, NAME
 
 Strategy = st.SearchStrategy[Any]
