@@ -1,4 +1,4 @@
-"""The entry point of ``tabard``: streams and the cron guard first, then the command line, and one place for errors."""
+"""The entry point of ``tabard``: streams first, then the roles, then every other command, and one place for errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tabard import exits
 from tabard.errors import TabardError
-from tabard.ops import cron, streams
+from tabard.ops import cron, rolelines, streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,9 +17,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     streams.prepare()
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if cron.running(arguments, os.environ) is not None:
+        line = rolelines.read(arguments, os.environ)
+        if cron.running(line) is not None:
             return exits.DONE
-        from tabard.ops.cli import run  # imports click, which costs more than the whole guard
+        if line is not None:
+            from tabard.ops import roles
+
+            return roles.start(line)
+        from tabard.ops.cli import run  # imports click: more than the whole guard costs, and 1.3 MB
 
         return run(arguments)
     except TabardError as error:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from tabard import exits
 from tabard.home import Home
+from tabard.ops import roles
 from tabard.ops.cli.base import command
-from tabard.ops.cli.roles import Load, Ready, role_options, serve
+from tabard.ops.cli.roles import role_options
+from tabard.ops.rolelines import RoleLine
 
 
 @command(
@@ -29,15 +28,4 @@ def agent(home: Home, **options: Any) -> int:
     stored (exit code 0), or when nothing moved for the time of --idle (3: what is left is sent next time, and how
     much that is stands on standard error).
     """
-
-    def run(load: Load, once: float | None, ready: Ready) -> int:
-        from tabard.agents.role import run
-
-        left = run(home, load, once=once, ready=ready)
-        if once is None or not left:
-            return exits.DONE
-        for each in left:
-            click.echo(f"tabard: {each}", err=True)
-        return exits.PARTLY
-
-    return serve("agent", home, run, **options)
+    return roles.agent(RoleLine("agent", None, home, **options))

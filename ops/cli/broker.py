@@ -6,12 +6,11 @@ from typing import Any
 
 import click
 
-from tabard.errors import UsageError
 from tabard.home import Home
+from tabard.ops import roles
 from tabard.ops.cli.base import command
-from tabard.ops.cli.roles import Load, Ready, role_options, serve
-from tabard.settings import Settings, load
-from tabard.settings.roles import RoleSettings
+from tabard.ops.cli.roles import role_options
+from tabard.ops.rolelines import RoleLine
 
 
 @command(
@@ -31,42 +30,4 @@ def broker(home: Home, name: str | None, **options: Any) -> int:
     as up.brokers says, called b1, b2 and so on. Runs in the foreground until SIGTERM or Ctrl-C; SIGHUP reads
     the settings again. A second start is an error; with --cron it is not. --once ends when nothing arrived for the time of --idle.
     """
-    settings = load(home, options["stage"], args=dict(options["overrides"]))
-    chosen = _chosen(settings, home, name)
-
-    def run(load: Load, once: float | None, ready: Ready) -> None:
-        from tabard.brokers.role import run
-        from tabard.brokers.topology import brokers
-
-        held = RoleSettings("broker", load)
-        settings = held.current
-        plan = next(plan for plan in brokers(settings, home) if plan.name == chosen)
-        run(
-            home,
-            plan,
-            hwm=settings.int("brokers.hwm"),
-            max_frame=settings.bytes("brokers.max_frame"),
-            reload=held.reload,
-            once=once,
-            ready=ready,
-        )
-
-    return serve(f"broker.{chosen}", home, run, **options)
-
-
-def _chosen(settings: Settings, home: Home, name: str | None) -> str:
-    """The name of the broker that is meant. Raises UsageError when there is none, or several."""
-    from tabard.brokers.topology import brokers
-
-    names = [plan.name for plan in brokers(settings, home)]
-    if name is None and len(names) == 1:
-        return names[0]
-    if name in names:
-        return name
-    raise UsageError(
-        "no such broker in this home" if name else "this home has several brokers",
-        expected="one of " + ", ".join(names),
-        found=repr(name) if name else "no name",
-        where=str(home.settings_file),
-        hint="Describe it in a [[broker]] table" if name else f"Say which: tabard broker {names[0]}",
-    )
+    return roles.broker(RoleLine("broker", name, home, **options))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tabard.home import Home
+from tabard.ops import roles
 from tabard.ops.cli.base import command
-from tabard.ops.cli.roles import Load, Ready, role_options, serve
-from tabard.ops.up.checks import refuse_missing
+from tabard.ops.cli.roles import role_options
+from tabard.ops.rolelines import RoleLine
 
 
 @command(
@@ -26,12 +27,4 @@ def herald(home: Home, **options: Any) -> int:
     Runs in the foreground until SIGTERM or Ctrl-C, on herald.host and herald.port; SIGHUP reads the settings
     again. A second start in the same home is an error; with --cron it is not.
     """
-    refuse_missing(["herald"])
-
-    def run(load: Load, once: float | None, ready: Ready) -> None:
-        from tabard.ops.looking import look_into
-        from tabard.web.role import run
-
-        run(home, load, look=look_into(home), once=once, ready=ready)
-
-    return serve("herald", home, run, **options)
+    return roles.herald(RoleLine("herald", None, home, **options))

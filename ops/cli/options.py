@@ -79,7 +79,7 @@ def settings_options(function: _F) -> _F:
 
 
 def cron_option(function: _F) -> _F:
-    """``--cron``: passes ``cron``; the guard in ``tabard.ops.cron`` has already looked before click was loaded."""
+    """``--cron``: passes ``cron``; the guard (``tabard.ops.cron``) has already looked, unless the line was not plain."""
     return click.option("--cron", is_flag=True, help="Do nothing, with exit code 0, when it runs already.")(
         function
     )

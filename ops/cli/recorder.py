@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tabard.home import Home
+from tabard.ops import roles
 from tabard.ops.cli.base import command
-from tabard.ops.cli.roles import Load, Ready, role_options, serve
-from tabard.ops.up.checks import refuse_missing
+from tabard.ops.cli.roles import role_options
+from tabard.ops.rolelines import RoleLine
 
 
 @command(
@@ -25,11 +26,4 @@ def recorder(home: Home, **options: Any) -> int:
     Runs in the foreground until SIGTERM or Ctrl-C; SIGHUP reads the settings again. A second start in the same
     home is an error; with --cron it is not. --once ends when nothing arrived for the time of --idle.
     """
-    refuse_missing(["recorder"])
-
-    def run(load: Load, once: float | None, ready: Ready) -> None:
-        from tabard.consumers.recorder.role import run
-
-        run(home, load, once=once, ready=ready)
-
-    return serve("recorder", home, run, **options)
+    return roles.recorder(RoleLine("recorder", None, home, **options))

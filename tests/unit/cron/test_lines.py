@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tabard.errors import UsageError
-from tabard.ops.cron import ROLES as GUARDED
-from tabard.ops.cron import running
+from tabard.ops import rolelines
 from tabard.ops.cronexec.expression import parse
 from tabard.ops.crontab.lines import Described, How, chosen, lines
 
@@ -51,8 +50,8 @@ def test_each_line_is_one_that_the_guard_understands() -> None:
         ["/opt/tabard", "broker", "outer"],
     ]
     for command in words:
-        assert command[1] in GUARDED
-        assert running(command[1:], {}) is None
+        understood = rolelines.read(command[1:], {})
+        assert understood is not None and understood.cron
         assert "--cron" in command and command[-2:] == ["--home", "/srv/home"]
 
 

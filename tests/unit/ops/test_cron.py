@@ -12,7 +12,12 @@ import pytest
 from tabard import exits
 from tabard.home import Home
 from tabard.locks import hold
-from tabard.ops.cron import running
+from tabard.ops import cron, rolelines
+
+
+def running(arguments: list[str], env: dict[str, str]) -> int | None:
+    """As the entry point asks."""
+    return cron.running(rolelines.read(arguments, env))
 
 
 @pytest.fixture
