@@ -11,18 +11,12 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from tabard.brokers.delivery.ports import Entry
-from tabard.consumers.store import deployed
-from tabard.consumers.store.models import LOG_COLUMNS
-from tabard.consumers.store.rows import Malformed, Suspicious
-from tabard.records import INT_FIELDS, LOG_FIELDS, LOG_INDEX
+from tabard.consumers.store.columns import Group
+from tabard.consumers.store.models import LOG_HEAD
+from tabard.records import LOG_FIELDS
 
 MOST: Final = 64
 """Records in one statement; more gain nothing."""
-_HEAD: Final = len(LOG_COLUMNS) - len(LOG_FIELDS)
-_TEXTS: Final = frozenset(place for place, name in enumerate(LOG_FIELDS) if name not in INT_FIELDS)
-_TIME: Final = LOG_INDEX["time"]
-_LOGGER: Final = LOG_INDEX["logger"]
 _STATEMENTS: Final = 512
 """Texts remembered."""
 
@@ -34,65 +28,16 @@ class Chunk(NamedTuple):
     parameters: Sequence[Any]
 
 
-def log_chunks(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Chunk]:
-    """The statements that store the log records of `entry` as they came, and note what they say of configurations.
-
-    An event time of 0 means "not said": the arrival time stands for it.
-
-    Raises:
-        Suspicious: a text holds what not every database stores, or the records are not all of one width.
-        Malformed: the header names another number of records.
-    """
-    seq = entry.batch.header.first
-    chunks: list[Chunk] = []
-    for _source, _mark, origin, records in entry.groups or ():
-        if not records:
-            continue
-        columns = _columns(records, arrived)
-        if origin is not None and "\0" in origin:
-            raise Suspicious
-        said = tuple(place for place, column in enumerate(columns) if column is not None)
-        width = len(said)
-        flat: list[Any] = [None] * (width * len(records))
-        for number, place in enumerate(said):
-            flat[number::width] = columns[place]
-        for start, size in _parts(len(records)):
-            head = [node_id, epoch_id, seq + start, arrived, origin]
-            chunks.append(Chunk(statement(said, size), head + flat[start * width : (start + size) * width]))
-        seq += len(records)
-        if columns[_LOGGER] is not None:
-            notes = deployed.steps(columns[_LOGGER], records, node_id, arrived)
-            chunks.extend(Chunk(*note) for note in notes)
-    header = entry.batch.header
-    if entry.groups and seq != header.last + 1:
-        raise Malformed(f"the header names {header.count} records, the body holds {seq - header.first}")
-    return chunks
-
-
-def _columns(records: Sequence[Any], arrived: int) -> list[Any]:
-    """The records column by column, None for a column that nobody fills."""
-    if set(map(type, records)) != {tuple} or set(map(len, records)) != {len(LOG_FIELDS)}:
-        raise Suspicious
-    columns: list[Any] = list(zip(*records, strict=True))
-    for place, column in enumerate(columns):
-        # The first value spares most columns the count of all.
-        if column[0] is None and column.count(None) == len(column):
-            columns[place] = None
-        elif place in _TEXTS and "\0" in _joined(column):
-            raise Suspicious
-    times = columns[_TIME]
-    if times is None:
-        raise Suspicious
-    if 0 in times:
-        columns[_TIME] = tuple(time or arrived for time in times)
-    return columns
-
-
-def _joined(column: tuple[Any, ...]) -> str:
-    try:
-        return "".join(column)
-    except TypeError:  # some are None
-        return "".join(filter(None, column))
+def chunks_of(group: Group, node_id: int, epoch_id: int, arrived: int) -> Iterator[Chunk]:
+    """The statements that store the log records of `group` as they came."""
+    said = tuple(place for place, column in enumerate(group.columns) if column is not None)
+    width, count = len(said), len(group.records)
+    flat: list[Any] = [None] * (width * count)
+    for number, place in enumerate(said):
+        flat[number::width] = group.columns[place]
+    for start, size in _parts(count):
+        head = [node_id, epoch_id, group.seq + start, arrived, group.origin]
+        yield Chunk(statement(said, size), head + flat[start * width : (start + size) * width])
 
 
 def _parts(count: int) -> Iterator[tuple[int, int]]:
@@ -108,9 +53,9 @@ def _parts(count: int) -> Iterator[tuple[int, int]]:
 @functools.lru_cache(maxsize=_STATEMENTS)
 def statement(said: tuple[int, ...], size: int) -> str:
     """The text that inserts `size` records of which the fields `said` are given."""
-    names = ", ".join((*LOG_COLUMNS[:_HEAD], *(LOG_FIELDS[place] for place in said)))
+    names = ", ".join((*LOG_HEAD, *(LOG_FIELDS[place] for place in said)))
     rows = []
-    number = _HEAD
+    number = len(LOG_HEAD)
     for row in range(size):
         values = ", ".join(f"?{number + field + 1}" for field in range(len(said)))
         rows.append(f"(?1, ?2, ?3 + {row}, ?4, ?5, {values})")

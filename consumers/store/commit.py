@@ -1,4 +1,4 @@
-"""One transaction: cursors compared and set, rows, batch headers, gaps, quarantine. All or nothing.
+"""One transaction: cursors compared and set, rows, batch headers, gaps, quarantine. All or nothing, on every engine.
 
 Cursors come first, so that a conflict costs nothing. Rows go in as few statements as there can be; only when the
 database refuses one is all of it done again carefully: records normalised, then batches halved down to the one
@@ -7,25 +7,19 @@ that is refused, which is quarantined while all others are stored.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass
 from typing import Any, Final
 
 from tabard import failpoints
 from tabard.brokers.delivery.ports import CursorConflict, Entry, EpochWork, Gap, NodeKey
-from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store import deployed
-from tabard.consumers.store.chunks import Chunk, log_chunks
 from tabard.consumers.store.cursors import state_of
-from tabard.consumers.store.database import REFUSALS, Database
 from tabard.consumers.store.layout import QUARANTINED
-from tabard.consumers.store.models import LOG_HEAD
-from tabard.consumers.store.rows import Builder, Malformed, Row, Suspicious, builder
-from tabard.consumers.store.statements import Statements
-from tabard.records import LOG_INDEX, clean_text
+from tabard.consumers.store.rows import Malformed, Suspicious
+from tabard.consumers.store.writing import Made, Writer
+from tabard.records import clean_text
 
 BEFORE_CURSOR: Final = failpoints.declare(
     "store.before_cursor", "about to set cursors, in an open transaction"
@@ -35,12 +29,6 @@ BEFORE_COMMIT: Final = failpoints.declare("store.before_commit", "about to commi
 AFTER_COMMIT: Final = failpoints.declare(
     "store.after_commit", "just past the commit, the cursor not yet sent"
 )
-
-
-_LOGGER: Final = len(LOG_HEAD) + LOG_INDEX["logger"]
-
-CHUNKED: Final = 8
-"""Log records in a batch from which on it has statements of its own."""
 
 
 class Refused(Exception):
@@ -60,31 +48,26 @@ class Ids:
         self.epochs.clear()
 
 
+_NOTHING: Final = Made(0, 0, ())
+
+
 @dataclass(slots=True)
 class _Unit:
-    """One batch on its way to the tables; `rows` is filled when they are built."""
+    """One batch on its way to the tables; `made` is set when it is ready."""
 
     entry: Entry
     work: EpochWork
     node_id: int
     epoch_id: int
-    rows: list[Row] = field(default_factory=list)
-    chunks: list[Chunk] = field(default_factory=list)
-    """In place of `rows`, for a batch of many log records."""
-
-    @property
-    def count(self) -> int:
-        """Rows that it becomes."""
-        return self.entry.batch.header.count if self.chunks else len(self.rows)
+    made: Made = _NOTHING
 
 
 class Commit:
-    """Writes `work` into one file. Used once."""
+    """Writes `work` into one file or schema. Used once."""
 
-    def __init__(self, database: Database, statements: Statements, ids: Ids, arrived: int) -> None:
-        self._database = database
-        self._connection = database.connection
-        self._statements = statements
+    def __init__(self, writer: Writer, ids: Ids, arrived: int) -> None:
+        self._writer = writer
+        self._statements = writer.statements
         self._ids = ids
         self._arrived = arrived
         self.stored: Counter[int] = Counter()
@@ -93,23 +76,23 @@ class Commit:
     def run(self, work: Sequence[EpochWork]) -> int:
         """One durable transaction; returns how many rows it wrote.
 
+        After any error the caller ends the transaction and forgets the numbers given in it.
+
         Raises:
             CursorConflict: a cursor is not the one the work was based on.
-            sqlite3.Error, OSError: the database failed.
-
-        After any error the caller ends the transaction and forgets the numbers given in it.
+            OSError, or an error of the driver: the database failed.
         """
         try:
             rows = self._attempt(work, careful=False)
         except Refused:
-            self._database.rollback()
+            self._writer.rollback()
             self._ids.forget()
             rows = self._attempt(work, careful=True)
         failpoints.hit(AFTER_COMMIT)
         return rows
 
     def _attempt(self, work: Sequence[EpochWork], *, careful: bool) -> int:
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._writer.begin()
         failpoints.hit(BEFORE_CURSOR)
         nodes = [self.node_id(item.key) for item in work]
         self._set_cursors(work, nodes)
@@ -130,7 +113,7 @@ class Commit:
             for gap in item.gaps:
                 self._add_gap(item, node_id, gap)
         failpoints.hit(BEFORE_COMMIT)
-        self._connection.execute("COMMIT")
+        self._writer.commit()
         return rows
 
     # --- nodes, epochs, cursors ---------------------------------------------------------------------
@@ -139,14 +122,15 @@ class Commit:
         """The number of a node, given now if it has none yet."""
         found = self._ids.nodes.get(key)
         if found is None:
-            row = self._connection.execute(self._statements.find_node, (key.zone, key.node)).fetchone()
+            writer, place = self._writer, (key.zone, key.node)
+            row = writer.one(self._statements.find_node, place)
             if row is None:
-                ((found,),) = self._connection.execute(
-                    self._statements.add_node, (key.zone, key.node, self._arrived)
-                ).fetchall()
-            else:
-                found = int(row[0])
-            self._ids.nodes[key] = found
+                row = writer.one(self._statements.add_node, (*place, self._arrived))
+            if row is None:  # another recorder has given it one meanwhile
+                row = writer.one(self._statements.find_node, place)
+            if row is None:
+                raise CursorConflict(f"the node {key.node} comes and goes in the store")
+            found = self._ids.nodes[key] = int(row[0])
         return found
 
     def _set_cursors(self, work: Sequence[EpochWork], nodes: Sequence[int]) -> None:
@@ -160,7 +144,7 @@ class Commit:
             epoch_id = self._known_epoch(item, node_id)
             changed.append((*state, epoch_id, cursor.version))
         if changed:
-            done = self._connection.executemany(self._statements.set_epoch, changed).rowcount
+            done = self._writer.set_cursors(changed)
             if done != len(changed):
                 raise CursorConflict(
                     f"{len(changed) - done} of {len(changed)} cursors were changed by another recorder"
@@ -168,13 +152,12 @@ class Commit:
 
     def _add_epoch(self, item: EpochWork, node_id: int, state: tuple[Any, ...]) -> None:
         epoch = item.cursor.epoch
-        try:
-            ((epoch_id,),) = self._connection.execute(
-                self._statements.add_epoch, (node_id, item.stream, epoch, *state, self._arrived)
-            ).fetchall()
-        except sqlite3.IntegrityError as error:
-            raise CursorConflict(f"epoch {epoch.hex()} of {item.key.node} is known already") from error
-        self._ids.epochs[item.key, item.stream, epoch] = epoch_id
+        row = self._writer.one(
+            self._statements.add_epoch, (node_id, item.stream, epoch, *state, self._arrived)
+        )
+        if row is None:
+            raise CursorConflict(f"epoch {epoch.hex()} of {item.key.node} is known already")
+        self._ids.epochs[item.key, item.stream, epoch] = int(row[0])
 
     def _known_epoch(self, item: EpochWork, node_id: int) -> int:
         found = self._epoch_id(item.key, item.stream, item.cursor.epoch, node_id)
@@ -185,7 +168,7 @@ class Commit:
     def _epoch_id(self, key: NodeKey, stream: int, epoch: bytes, node_id: int) -> int | None:
         found = self._ids.epochs.get((key, stream, epoch))
         if found is None:
-            row = self._connection.execute(self._statements.find_epoch, (node_id, stream, epoch)).fetchone()
+            row = self._writer.one(self._statements.find_epoch, (node_id, stream, epoch))
             if row is None:
                 return None
             found = self._ids.epochs[key, stream, epoch] = int(row[0])
@@ -194,10 +177,9 @@ class Commit:
     # --- rows ---------------------------------------------------------------------------------------
 
     def _store_stream(self, stream: int, units: Sequence[_Unit], *, careful: bool) -> int:
-        build = builder(stream, careful=careful)
         stored = []
         for unit in units:
-            reason = unit.entry.poison or self._build(unit, build, careful=careful)
+            reason = unit.entry.poison or self._make(unit, careful=careful)
             if reason is None:
                 stored.append(unit)
             else:
@@ -207,66 +189,48 @@ class Commit:
         else:
             try:
                 self._insert(stream, stored)
-            except REFUSALS as error:
+            except self._writer.refusals as error:
                 raise Refused from error
         return self._count(stream, stored)
 
-    def _build(self, unit: _Unit, build: Builder, *, careful: bool) -> str | None:
-        """Fill the unit's rows, or say why the batch cannot become rows."""
-        header = unit.entry.batch.header
+    def _make(self, unit: _Unit, *, careful: bool) -> str | None:
+        """Make the unit's rows ready, or say why the batch cannot become rows."""
         try:
-            if header.stream == LOGS and header.count >= CHUNKED and not careful:
-                unit.chunks = log_chunks(unit.entry, unit.node_id, unit.epoch_id, self._arrived)
-            else:
-                unit.rows = build(unit.entry, unit.node_id, unit.epoch_id, self._arrived)
+            unit.made = self._writer.make(
+                unit.work.stream, unit.entry, unit.node_id, unit.epoch_id, self._arrived, careful=careful
+            )
         except Malformed as error:
             return str(error)
-        except (Suspicious, *REFUSALS) as error:
+        except Exception as error:
+            if not isinstance(error, (Suspicious, *self._writer.refusals)):
+                raise
             if careful:
                 return f"{type(error).__name__}: {error}"
             raise Refused from error
         return None
 
     def _insert(self, stream: int, units: Sequence[_Unit]) -> None:
-        for chunked, run in groupby(units, key=lambda unit: bool(unit.chunks)):
-            if chunked:
-                for unit in run:
-                    for statement, parameters in unit.chunks:
-                        self._connection.execute(statement, parameters)
-            else:
-                rows = [row for unit in run for row in unit.rows]
-                self._connection.executemany(self._statements.add_rows[stream], rows)
-                if stream == LOGS:
-                    self._note_configurations(rows)
-        if units:
-            self._connection.executemany(
-                self._statements.add_batch, [self._batch_row(unit) for unit in units]
-            )
-
-    def _note_configurations(self, rows: Sequence[Row]) -> None:
-        """Note what log rows say of configurations; those of a batch with statements of its own do it there."""
-        for row in rows:
-            if row[_LOGGER] == deployed.LOGGER:
-                record = row[len(LOG_HEAD) :]
-                for statement, parameters in deployed.steps((row[_LOGGER],), [record], row[0], self._arrived):
-                    self._connection.execute(statement, parameters)
+        if not units:
+            return
+        self._writer.insert(stream, [unit.made for unit in units])
+        for unit in units:
+            if unit.made.configurations:
+                deployed.note(self._writer, unit.made.configurations, unit.node_id, self._arrived)
+        self._writer.add_batches([self._batch_row(unit) for unit in units])
 
     def _bisect(self, stream: int, units: Sequence[_Unit]) -> list[_Unit]:
         """Store what the database takes, quarantine the batches it refuses; returns what was stored."""
         if not units:
             return []
-        self._connection.execute("SAVEPOINT part")
         try:
-            self._insert(stream, units)
-        except REFUSALS as error:
-            self._connection.execute("ROLLBACK TO part")
-            self._connection.execute("RELEASE part")
+            with self._writer.part():
+                self._insert(stream, units)
+        except self._writer.refusals as error:
             if len(units) == 1:
                 self._quarantine(units[0], f"refused by the database: {error}")
                 return []
             middle = len(units) // 2
             return self._bisect(stream, units[:middle]) + self._bisect(stream, units[middle:])
-        self._connection.execute("RELEASE part")
         return list(units)
 
     def _batch_row(self, unit: _Unit) -> tuple[Any, ...]:
@@ -286,7 +250,7 @@ class Commit:
     def _quarantine(self, unit: _Unit, reason: str) -> None:
         batch = unit.entry.batch
         header = batch.header
-        self._connection.execute(
+        self._writer.run(
             self._statements.add_quarantine,
             (
                 unit.node_id,
@@ -302,15 +266,14 @@ class Commit:
             ),
         )
         size = len(batch.head) + len(batch.signature) + len(batch.body)
-        self._connection.execute(self._statements.add_usage, (QUARANTINED, 1, size))
+        self._writer.count(QUARANTINED, 1, size)
 
     def _count(self, stream: int, units: Sequence[_Unit]) -> int:
-        """Keep the totals that retention and statistics would otherwise have to count."""
-        rows = sum(unit.count for unit in units)
+        """Add what was stored to the totals; how many rows that was."""
+        rows = sum(unit.made.rows for unit in units)
         if rows:
             self.stored[stream] += rows
-            size = 0 if stream == LOGS else sum(len(row[-1]) for unit in units for row in unit.rows)
-            self._connection.execute(self._statements.add_usage, (stream, rows, size))
+            self._writer.count(stream, rows, sum(unit.made.size for unit in units))
         return rows
 
     # --- gaps ---------------------------------------------------------------------------------------
@@ -320,7 +283,7 @@ class Commit:
         detail = gap.detail
         if gap.epoch is not None and epoch_id is None:
             detail = f"epoch {gap.epoch.hex()}; {detail}" if detail else f"epoch {gap.epoch.hex()}"
-        self._connection.execute(
+        self._writer.run(
             self._statements.add_gap,
             (
                 node_id,
@@ -343,7 +306,7 @@ class Commit:
         """Where a loss stands in the order by event time: at the record before it, else before the one after it."""
         if epoch_id is not None:
             before, after = (
-                self._connection.execute(texts[stream], (epoch_id, seq)).fetchone()
+                self._writer.one(texts[stream], (epoch_id, seq))
                 for texts in (self._statements.time_before, self._statements.time_after)
             )
             if before is not None:

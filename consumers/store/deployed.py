@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tabard.records import LOG_INDEX, TIME_MAX, clean_text
+
+if TYPE_CHECKING:
+    from tabard.consumers.store.writing import Writer
 
 LOGGER: Final = "tabard.config"
 ATTRIBUTE: Final = "configuration"
@@ -31,41 +34,6 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{8,64}")
 _TIME: Final = LOG_INDEX["time"]
 _LOGGER: Final = LOG_INDEX["logger"]
 _ATTRIBUTES: Final = LOG_INDEX["attributes"]
-
-_ADD_CONFIGURATION: Final = (
-    "INSERT INTO configuration (service, digest, rule, entries, first_seen) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT (service, digest, rule) DO NOTHING"
-)
-# ?1 service, ?2 digest, ?3 rule, ?4 stage, ?5 node, ?6 package, ?7 version, ?8 time, ?9 starts, ?10 arrived.
-# The stretch that a start falls into: the last one that began before, which need not be the newest.
-_EXTEND: Final = (
-    "UPDATE deployment SET last = max(last, ?8), starts = starts + ?9"
-    " WHERE id = (SELECT id FROM deployment WHERE service = ?1 AND stage = ?4 AND node_id = ?5 AND since <= ?8"
-    "  ORDER BY since DESC, id DESC LIMIT 1)"
-    " AND package = ?6 AND version = ?7 AND configuration_id ="
-    " (SELECT id FROM configuration WHERE service = ?1 AND digest = ?2 AND rule = ?3)"
-)
-_BEGIN: Final = (
-    "INSERT INTO deployment (node_id, service, stage, package, version, configuration_id, since, last, starts, arrived)"
-    " SELECT ?5, ?1, ?4, ?6, ?7, id, ?8, ?8, ?9, ?10 FROM configuration"
-    " WHERE changes() = 0 AND service = ?1 AND digest = ?2 AND rule = ?3"
-)
-# One that came late into the middle of a stretch cuts it in two: what started last there still runs.
-_CUT: Final = (
-    "INSERT INTO deployment (node_id, service, stage, package, version, configuration_id, since, last, starts, arrived)"
-    " SELECT node_id, service, stage, package, version, configuration_id, last, last, 1, arrived FROM deployment"
-    " WHERE changes() = 1 AND service = ?1 AND stage = ?2 AND node_id = ?3 AND since <= ?4 AND last > ?4"
-)
-_SHORTEN: Final = (
-    "UPDATE deployment SET last = since, starts = max(1, starts - 1)"
-    " WHERE changes() = 1 AND service = ?1 AND stage = ?2 AND node_id = ?3 AND since <= ?4 AND last > ?4"
-)
-_FORGET: Final = (
-    "DELETE FROM deployment WHERE id IN (SELECT id FROM deployment"
-    " WHERE service = ? AND stage = ? AND node_id = ? ORDER BY since DESC, id DESC LIMIT -1 OFFSET ?)"
-)
-
-Step = tuple[str, tuple[Any, ...]]
 
 
 class Said(NamedTuple):
@@ -84,30 +52,49 @@ class Said(NamedTuple):
     starts: int
 
 
-def steps(loggers: Iterable[Any], records: Sequence[Any], node_id: int, arrived: int) -> Iterator[Step]:
-    """The statements, with their parameters, that note what ``records`` say; ``loggers`` is their column.
-
-    Nothing, at the cost of looking through one column, for records that are none of configurations.
-    """
-    if LOGGER not in loggers:
-        return
-    for said in merged(said for record in records if (said := read(record, arrived)) is not None):
-        yield _ADD_CONFIGURATION, (said.service, said.digest, said.rule, said.entries, said.first)
-        place = (said.service, said.stage, node_id)
+def note(writer: Writer, records: Sequence[Any], node_id: int, arrived: int) -> None:
+    """Note what log records of the logger `LOGGER` say, in the open transaction of their rows."""
+    texts = writer.deployments
+    for said in merged(found for record in records if (found := read(record, arrived)) is not None):
+        key = (said.service, said.digest, said.rule)
+        writer.run(texts.add_configuration, (*key, said.entries, said.first))
+        row = writer.one(texts.find_configuration, key)
+        if row is None:
+            continue  # retention took it away meanwhile; the record stays in the log
+        stretch = _Stretch(said, int(row[0]), node_id, arrived)
         if said.starts > 1:
-            yield from _note(said, place, said.first, said.starts - 1, arrived)
-            yield from _note(said, place, said.last, 1, arrived)
+            stretch.add(writer, said.first, said.starts - 1)
+            stretch.add(writer, said.last, 1)
         else:
-            yield from _note(said, place, said.first, 1, arrived)
-        yield _FORGET, (*place, HISTORY)
+            stretch.add(writer, said.first, 1)
+        writer.run(texts.forget_stretches, (said.service, said.stage, node_id, HISTORY))
 
 
-def _note(said: Said, place: tuple[str, str, int], time: int, starts: int, arrived: int) -> Iterator[Step]:
-    what = (said.service, said.digest, said.rule, said.stage, place[2], said.package, said.version)
-    yield _EXTEND, (*what, time, starts)
-    yield _BEGIN, (*what, time, starts, arrived)
-    yield _CUT, (*place, time)
-    yield _SHORTEN, (*place, time)
+class _Stretch(NamedTuple):
+    """What runs, and where."""
+
+    said: Said
+    configuration_id: int
+    node_id: int
+    arrived: int
+
+    def add(self, writer: Writer, time: int, starts: int) -> None:
+        """Note so many starts at `time`: in the stretch they fall into when that says the same, else in a new one."""
+        said, texts = self.said, writer.deployments
+        place = (said.service, said.stage, self.node_id)
+        # The last stretch that began before, which need not be the newest.
+        row = writer.one(texts.find_stretch, (*place, time))
+        what = (said.package, said.version, self.configuration_id)
+        if row is not None and tuple(row[1:4]) == what:
+            writer.run(texts.extend_stretch, (time, starts, row[0]))
+            return
+        head = (self.node_id, said.service, said.stage)
+        writer.run(texts.add_stretch, (*head, *what, time, time, starts, self.arrived))
+        if row is not None and row[4] > time:
+            # One that came late into the middle of a stretch cuts it in two: what started last there still runs.
+            _id, *other, last, arrived = row
+            writer.run(texts.add_stretch, (*head, *other, last, last, 1, arrived))
+            writer.run(texts.cut_stretch, (row[0],))
 
 
 def merged(found: Iterable[Said]) -> list[Said]:

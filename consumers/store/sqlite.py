@@ -25,6 +25,7 @@ from tabard.consumers.store.commit import Commit, Ids
 from tabard.consumers.store.database import Database
 from tabard.consumers.store.layout import FILES, RECORDS, FileKind
 from tabard.consumers.store.reserve import Reserve
+from tabard.consumers.store.sqlite_writer import SqliteWriter
 from tabard.consumers.store.statements import Statements, sqlite_presence, sqlite_statements
 from tabard.digests import digest
 from tabard.errors import StoreError, WireError
@@ -158,6 +159,11 @@ class SqliteStore:
         """The writing connection of one file, to look into a store in memory."""
         return self._of_kind(kind).database.connection
 
+    def writer(self, kind: FileKind) -> SqliteWriter:
+        """How one file is written. Raises StoreUnavailable."""
+        file = self._of_kind(kind)
+        return SqliteWriter(file.database, file.statements)
+
     @contextlib.contextmanager
     def upkeep(self, kind: FileKind) -> Iterator[sqlite3.Connection]:
         """A short transaction of retention on one file, between two commits. Raises StoreUnavailable."""
@@ -280,7 +286,7 @@ class SqliteStore:
             try:
                 with file.guarded(writes=True):
                     file.must_be_the_one_read()
-                    commit = Commit(file.database, file.statements, file.ids, arrived)
+                    commit = Commit(self.writer(file.database.kind), file.ids, arrived)
                     commit.run(items)
                     file.stored.update(commit.stored)
                     file.unmoved += sum(len(entry.batch.body) for item in items for entry in item.entries)
@@ -302,7 +308,7 @@ class SqliteStore:
         try:
             with file.guarded() as connection:
                 connection.execute("BEGIN IMMEDIATE")
-                commit = Commit(file.database, file.statements, file.ids, beacons[0].heard)
+                commit = Commit(self.writer(RECORDS), file.ids, beacons[0].heard)
                 heard = [(commit.node_id(beacon.key), beacon) for beacon in beacons]
                 connection.executemany(texts.set_presence, [_presence_row(*item) for item in heard])
                 beats = Counter((node_id, beacon.heard // MINUTE * MINUTE) for node_id, beacon in heard)

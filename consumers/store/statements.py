@@ -18,7 +18,9 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
+    delete,
     desc,
+    func,
     literal_column,
     select,
     update,
@@ -34,6 +36,7 @@ _CURSOR: Final = ("version", "ranges", "previous", "previous_last", "opened", "e
 # Written out, because numbers would become parameters.
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 _NONE: Final[ColumnElement[int]] = literal_column("0")
+_ALL: Final[ColumnElement[int]] = literal_column(str(2**63 - 1))
 # The statement that adds to a row which is there already has no common form.
 _INSERTS: Final[dict[str, Callable[[Table], postgresql.Insert | sqlite.Insert]]] = {
     "postgresql": postgresql.insert,
@@ -46,11 +49,11 @@ class Statements:
     """The texts for one file. Each comment names the parameters in order, and what a statement answers if it answers."""
 
     find_node: str  # zone, name
-    add_node: str  # zone, name, first_seen; its id
+    add_node: str  # zone, name, first_seen; its id, nothing if it is there
     find_epoch: str  # node_id, stream, uid
     epochs: str  # node_id, stream
     unfinished: str  # node_id, stream: those of `epochs` whose end is unknown or not reached
-    # node_id, stream, uid, version, ranges, previous, previous_last, opened, ended, finished, created; its id
+    # node_id, stream, uid, version, ranges, previous, previous_last, opened, ended, finished, created; its id, nothing if it is there
     add_epoch: str
     set_epoch: str  # new version, ranges, previous, previous_last, opened, ended, finished; id, old version
     header: str  # epoch_id, last: of the batch that begins there or next before
@@ -74,6 +77,21 @@ class PresenceStatements:
     add_heartbeat: str  # node_id, minute, beacons: added to what there is
 
 
+@dataclass(frozen=True, slots=True)
+class DeploymentStatements:
+    """The texts for which version and configuration runs where."""
+
+    add_configuration: str  # service, digest, rule, entries, first_seen: unless it is there
+    find_configuration: str  # service, digest, rule: its id
+    # service, stage, node_id, time: of the last stretch that began by then id, package, version, configuration_id, last, arrived
+    find_stretch: str
+    extend_stretch: str  # last, starts: added; id
+    # node_id, service, stage, package, version, configuration_id, since, last, starts, arrived
+    add_stretch: str
+    cut_stretch: str  # id: its last start goes to the stretch that follows
+    forget_stretches: str  # service, stage, node_id, how many stay
+
+
 @functools.cache
 def sqlite_statements(kind: FileKind) -> Statements:
     """The statements of one file, for the standard library's driver."""
@@ -84,6 +102,66 @@ def sqlite_statements(kind: FileKind) -> Statements:
 def sqlite_presence() -> PresenceStatements:
     """The presence statements, for the standard library's driver."""
     return presence_statements(sqlite.dialect())
+
+
+@functools.cache
+def sqlite_deployments() -> DeploymentStatements:
+    """The statements about deployments, for the standard library's driver."""
+    return deployment_statements(sqlite.dialect())
+
+
+def deployment_statements(dialect: Dialect) -> DeploymentStatements:
+    """The statements about deployments as `dialect` writes them, which takes its parameters by position."""
+    configuration = models.RECORDS.tables["configuration"]
+    stretch = models.RECORDS.tables["deployment"]
+    place = (
+        stretch.c.service == bindparam("s"),
+        stretch.c.stage == bindparam("g"),
+        stretch.c.node_id == bindparam("n"),
+    )
+    newest = (desc(stretch.c.since), desc(stretch.c.id))
+    found = [stretch.c[name] for name in ("id", "package", "version", "configuration_id", "last", "arrived")]
+    later = func.greatest if dialect.name == "postgresql" else func.max  # the larger of two values
+
+    def text(statement: ClauseElement) -> str:
+        return str(statement.compile(dialect=dialect))
+
+    key = ("service", "digest", "rule")
+    return DeploymentStatements(
+        add_configuration=_text(
+            _insert(configuration, dialect).on_conflict_do_nothing(index_elements=key), dialect, configuration
+        ),
+        find_configuration=text(
+            select(configuration.c.id).where(
+                *(configuration.c[name] == bindparam(f"f_{name}") for name in key)
+            )
+        ),
+        find_stretch=text(
+            select(*found)
+            .where(*place, stretch.c.since <= bindparam("t"))
+            .order_by(*newest)
+            .limit(_ONE)
+            .offset(_NONE)
+        ),
+        extend_stretch=text(
+            update(stretch)
+            .values(last=later(stretch.c.last, bindparam("l")), starts=stretch.c.starts + bindparam("m"))
+            .where(stretch.c.id == bindparam("i"))
+        ),
+        add_stretch=_text(_insert(stretch, dialect), dialect, stretch),
+        cut_stretch=text(
+            update(stretch)
+            .values(last=stretch.c.since, starts=later(_ONE, stretch.c.starts - _ONE))
+            .where(stretch.c.id == bindparam("i"))
+        ),
+        forget_stretches=text(
+            delete(stretch).where(
+                stretch.c.id.in_(
+                    select(stretch.c.id).where(*place).order_by(*newest).limit(_ALL).offset(bindparam("o"))
+                )
+            )
+        ),
+    )
 
 
 def presence_statements(dialect: Dialect) -> PresenceStatements:
@@ -132,7 +210,8 @@ def statements(kind: FileKind, dialect: Dialect) -> Statements:
         return _text(_insert(table, dialect), dialect, table)
 
     def numbered(table: Table) -> str:
-        return _text(_insert(table, dialect).returning(table.c.id), dialect, table)
+        # Another recorder may have been first: then nothing is answered.
+        return _text(_insert(table, dialect).on_conflict_do_nothing().returning(table.c.id), dialect, table)
 
     return Statements(
         find_node=text(select(node.c.id).where(node.c.zone == bindparam("z"), node.c.name == bindparam("n"))),

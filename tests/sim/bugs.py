@@ -158,8 +158,8 @@ def _() -> Iterator[None]:
 
     def alone(self: Commit, work: Sequence[EpochWork], nodes: Sequence[int]) -> None:
         set_cursors(self, work, nodes)
-        self._connection.execute("COMMIT")
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._writer.commit()
+        self._writer.begin()
 
     with _set(Commit, "_set_cursors", alone):
         yield
@@ -176,7 +176,7 @@ def _() -> Iterator[None]:
     def blind(self: Commit, work: Sequence[EpochWork], nodes: Sequence[int]) -> None:
         for item, node_id in zip(work, nodes, strict=True):
             ranges = item.cursor.ranges.encode()
-            self._connection.execute(
+            self._writer.run(
                 "INSERT INTO epoch (node_id, stream, uid, version, ranges, previous_last, opened, finished, created) "
                 "VALUES (?, ?, ?, 1, ?, 0, 1, 0, 0) ON CONFLICT DO UPDATE SET ranges = excluded.ranges",
                 (node_id, item.stream, item.cursor.epoch, ranges),

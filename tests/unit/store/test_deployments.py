@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import sqlite3
 from pathlib import Path
@@ -51,8 +50,8 @@ def test_whatever_the_order_of_arrival_the_present_is_right(said, rng) -> None:
     """The newest start says what runs; every start is counted; nothing is in the history that was never said."""
     unique = list({moment: (moment, version, digest * 8) for moment, version, digest in said}.values())
     shuffled = rng.sample(unique, len(unique))
-    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        connection.deserialize(schema.template(RECORDS))
+    with SqliteStore.memory() as store:
+        connection = store.connection(RECORDS)
         connection.execute("INSERT INTO node (id, zone, name, first_seen) VALUES (1, 'hq', 'web1', 1)")
         while shuffled:
             size = rng.randint(1, 3)
@@ -61,8 +60,7 @@ def test_whatever_the_order_of_arrival_the_present_is_right(said, rng) -> None:
                 for moment, version, digest in shuffled[:size]
             ]
             del shuffled[:size]
-            for text, parameters in deployed.steps(["tabard.config"], part, 1, 99):
-                connection.execute(text, parameters)
+            deployed.note(store.writer(RECORDS), part, 1, 99)
         (current,) = deployments.current(connection, None, None, None)
         history = deployments.history(connection, None, None, None)
     forms = {moment: (version, digest.translate(HEX)) for moment, version, digest in unique}
