@@ -14,6 +14,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tabard.home import Home
+from tests import postgresql
+from tests.postgresql import Postgres
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # Tests that start real processes. One worker runs all of them, so that they do not starve each other.
@@ -63,6 +65,17 @@ class Need:
 def need() -> Need:
     """``need("chromium")`` gives the program's path, or skips (laptop) or fails (CI) the test."""
     return Need(strict=os.environ.get("CI") == "true")
+
+
+@pytest.fixture(scope="session")
+def postgres(need: Need) -> Iterator[Postgres]:
+    """A PostgreSQL server of this process's own."""
+    programs = postgresql.programs()
+    need.that(programs is not None, "a PostgreSQL server (the package postgresql)")
+    assert programs is not None
+    server = Postgres(programs)
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

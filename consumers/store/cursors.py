@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
 from tabard.brokers.delivery.ports import EpochCursor
-from tabard.brokers.delivery.ranges import UNKNOWN, Range, Ranges, decode_ranges
+from tabard.brokers.delivery.ranges import decode_ranges
 
-StateRow = tuple[int, bytes, int, bytes, bytes | None, int, int, int | None, int]
+StateRow = Sequence[Any]
 """id, uid, version, ranges, previous, previous_last, opened, ended, finished."""
 
 _ID: Final = 0
@@ -57,22 +56,3 @@ def _by_chain(rows: Sequence[StateRow]) -> list[StateRow]:
             at = by_uid.get(at[4]) if at[4] is not None else None
         placed.update((link[1], link) for link in reversed(chain))
     return list(placed.values())
-
-
-def revive(connection: sqlite3.Connection, node_id: int, stream: int, uid: bytes) -> bool:
-    """Make a cursor again of an epoch that was forgotten; whether it was one."""
-    place = (node_id, stream, uid)
-    where = "WHERE node_id = ? AND stream = ? AND uid = ?"
-    row = connection.execute(f"SELECT ended FROM past_epoch {where}", place).fetchone()  # noqa: S608
-    if row is None:
-        return False
-    ranges = Ranges([Range(1, row[0], UNKNOWN, UNKNOWN)] if row[0] else [])
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute(
-        "INSERT INTO epoch (node_id, stream, uid, version, ranges, previous, previous_last, opened, ended,"
-        " finished, created) VALUES (?, ?, ?, 1, ?, NULL, 0, 1, ?, 1, 0)",
-        (*place, ranges.encode(), row[0]),
-    )
-    connection.execute(f"DELETE FROM past_epoch {where}", place)  # noqa: S608
-    connection.execute("COMMIT")
-    return True

@@ -2,7 +2,7 @@
 
 A node that cron starts opens an epoch each minute, so cursors must not stay for ever. But an epoch that were
 forgotten altogether would be asked for, and stored once more, when its node comes back from an old snapshot. So
-of each one that goes, its name and its end stay, some thirty bytes; when anybody asks for it, `cursors.revive` makes a
+of each one that goes, its name and its end stay, some thirty bytes; when anybody asks for it, `asking.load` makes a
 cursor of them on which all of it is passed: a copy of a record that was deleted long ago counts as late.
 
 An epoch goes when all of this holds:

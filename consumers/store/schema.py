@@ -97,22 +97,23 @@ def migrate(connection: sqlite3.Connection, kind: FileKind, where: str) -> None:
         # The driver is in autocommit mode, so the transaction is begun by hand; the engine ends it.
         connection.execute("BEGIN IMMEDIATE")
         with engine.begin() as core:
-            command.upgrade(_config(connection=core, database=kind.name), "head")
+            command.upgrade(config(connection=core, database=kind.name), "head")
     except (sqlite3.Error, SQLAlchemyError, CommandError) as error:
         raise StoreError("the schema cannot be changed", found=str(error), where=where) from error
 
 
 def head() -> str | None:
     """The newest step there is."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
+    return ScriptDirectory.from_config(config()).get_current_head()
 
 
-def _config(**attributes: object) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    config.attributes.update(attributes)
-    return config
+def config(**attributes: object) -> Config:
+    """Alembic's configuration for the migrations of the store."""
+    made = Config()
+    made.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    made.set_main_option("path_separator", "os")
+    made.attributes.update(attributes)
+    return made
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from tabard.brokers.delivery.ports import (
     CursorConflict,
@@ -20,17 +19,16 @@ from tabard.brokers.delivery.ports import (
     Presence,
     StoreUnavailable,
 )
-from tabard.consumers.store import cursors, schema
+from tabard.consumers.store import asking, schema
 from tabard.consumers.store.commit import Commit, Ids
 from tabard.consumers.store.database import Database
 from tabard.consumers.store.layout import FILES, RECORDS, FileKind
+from tabard.consumers.store.presence import note_presence
 from tabard.consumers.store.reserve import Reserve
 from tabard.consumers.store.sqlite_writer import SqliteWriter
-from tabard.consumers.store.statements import Statements, sqlite_presence, sqlite_statements
-from tabard.digests import digest
+from tabard.consumers.store.statements import Statements, sqlite_statements
 from tabard.errors import StoreError, WireError
 
-MINUTE: Final = 60_000_000_000
 IDLE_ROWS: Final = 1_000
 """Rows since the last checkpoint from which on an idle moment is used for the next."""
 _LENGTH_BYTES: Final = 8
@@ -161,8 +159,7 @@ class SqliteStore:
 
     def writer(self, kind: FileKind) -> SqliteWriter:
         """How one file is written. Raises StoreUnavailable."""
-        file = self._of_kind(kind)
-        return SqliteWriter(file.database, file.statements)
+        return self._writer(self._of_kind(kind))
 
     @contextlib.contextmanager
     def upkeep(self, kind: FileKind) -> Iterator[sqlite3.Connection]:
@@ -226,32 +223,14 @@ class SqliteStore:
     def load(self, key: NodeKey, stream: int, epochs: Sequence[bytes]) -> dict[bytes, EpochCursor]:
         """The cursors of those `epochs` that the store knows. Raises StoreUnavailable."""
         file = self._of(stream)
-        found = {}
-        with file.guarded() as connection:
-            node_id = _node_id(file, connection, key)
-            for epoch in epochs if node_id is not None else ():
-                place = (node_id or 0, stream, epoch)
-                row = connection.execute(file.statements.find_epoch, place).fetchone()
-                if row is None and cursors.revive(connection, *place):
-                    row = connection.execute(file.statements.find_epoch, place).fetchone()
-                if row is not None:
-                    found[epoch] = cursors.cursor_of(row)
-        return found
+        with file.guarded():
+            return asking.load(self._writer(file), key, stream, epochs)
 
     def unfinished(self, key: NodeKey, stream: int) -> list[EpochCursor]:
         """The cursors whose end is unknown or not reached, oldest first. Raises StoreUnavailable."""
         file = self._of(stream)
-        with file.guarded() as connection:
-            node_id = _node_id(file, connection, key)
-            if node_id is None:
-                return []
-            place = (node_id, stream)
-            rows = connection.execute(file.statements.unfinished, place).fetchall()
-            if (
-                len(rows) > 1
-            ):  # their order shows in the whole chain only; a node that cron starts has a long one
-                rows = connection.execute(file.statements.epochs, place).fetchall()
-            return cursors.unfinished(rows)
+        with file.guarded():
+            return asking.unfinished(self._writer(file), key, stream)
 
     def digest(self, key: NodeKey, stream: int, epoch: bytes, last: int) -> bytes | None:
         """The digest of the stored or quarantined batch that ends at `last`. Raises StoreUnavailable.
@@ -259,16 +238,8 @@ class SqliteStore:
         None when there is none, or retention has removed its header.
         """
         file = self._of(stream)
-        with file.guarded() as connection:
-            node_id = _node_id(file, connection, key)
-            row = connection.execute(file.statements.find_epoch, (node_id, stream, epoch)).fetchone()
-            for text in (
-                (file.statements.header, file.statements.quarantined_header) if row is not None else ()
-            ):
-                found = connection.execute(text, (row[0], last)).fetchone()
-                if found is not None and found[1] + found[2] - 1 == last:
-                    return digest(found[0])
-        return None
+        with file.guarded():
+            return asking.batch_digest(self._writer(file), key, stream, epoch, last)
 
     def commit(self, work: Sequence[EpochWork], arrived: int) -> None:
         """Write `work`: one transaction for each file, as `SinkStore.commit` says.
@@ -286,7 +257,7 @@ class SqliteStore:
             try:
                 with file.guarded(writes=True):
                     file.must_be_the_one_read()
-                    commit = Commit(self.writer(file.database.kind), file.ids, arrived)
+                    commit = Commit(self._writer(file), file.ids, arrived)
                     commit.run(items)
                     file.stored.update(commit.stored)
                     file.unmoved += sum(len(entry.batch.body) for item in items for entry in item.entries)
@@ -304,20 +275,8 @@ class SqliteStore:
             return
         self._refuse_in_rescue()
         file = self._of_kind(RECORDS)
-        texts = sqlite_presence()
-        try:
-            with file.guarded() as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                commit = Commit(self.writer(RECORDS), file.ids, beacons[0].heard)
-                heard = [(commit.node_id(beacon.key), beacon) for beacon in beacons]
-                connection.executemany(texts.set_presence, [_presence_row(*item) for item in heard])
-                beats = Counter((node_id, beacon.heard // MINUTE * MINUTE) for node_id, beacon in heard)
-                connection.executemany(
-                    texts.add_heartbeat, [(*place, count) for place, count in beats.items()]
-                )
-                connection.execute("COMMIT")
-        except CursorConflict as error:
-            raise StoreUnavailable(str(error)) from error
+        with file.guarded():
+            note_presence(self._writer(file), file.ids, beacons)
 
     def after_commit(self) -> None:
         """When nodes have heard of a commit: see that the write-ahead logs stay short. Never raises."""
@@ -342,32 +301,14 @@ class SqliteStore:
         for file in self._files:
             file.database.wal.settle()
 
+    def _writer(self, file: _File) -> SqliteWriter:
+        return SqliteWriter(file.database, file.statements)
+
     def _of(self, stream: int) -> _File:
         return next(file for file in self._files if stream in file.database.kind.streams)
 
     def _of_kind(self, kind: FileKind) -> _File:
         return self._files[FILES.index(kind)]
-
-
-def _node_id(file: _File, connection: sqlite3.Connection, key: NodeKey) -> int | None:
-    row = connection.execute(file.statements.find_node, (key.zone, key.node)).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _presence_row(node_id: int, beacon: Presence) -> tuple[Any, ...]:
-    return (
-        node_id,
-        beacon.heard,
-        beacon.wall,
-        round(beacon.interval * 1_000_000_000),
-        _json(beacon.state),
-        _json(beacon.facts),
-    )
-
-
-def _json(value: Mapping[str, Any]) -> str:
-    text = json.dumps(value, default=lambda other: other.hex() if isinstance(other, bytes) else str(other))
-    return text.encode("utf-8", "replace").decode()
 
 
 def _split(image: bytes) -> list[bytes]:

@@ -15,7 +15,7 @@ from tabard.consumers.store.columns import groups_of
 from tabard.consumers.store.database import REFUSALS, Database
 from tabard.consumers.store.models import LOG_HEAD
 from tabard.consumers.store.rows import Row, builder
-from tabard.consumers.store.statements import Statements, sqlite_deployments
+from tabard.consumers.store.statements import Statements, sqlite_deployments, sqlite_presence
 from tabard.consumers.store.writing import Made
 from tabard.records import LOG_INDEX
 
@@ -34,6 +34,7 @@ class SqliteWriter:
         self._connection = database.connection
         self.statements = statements
         self.deployments = sqlite_deployments()
+        self.presence = sqlite_presence()
 
     def begin(self) -> None:
         """Begin, as the only one that writes."""
@@ -63,6 +64,10 @@ class SqliteWriter:
         """All of the answer is read: an open one would hold up the commit."""
         rows: list[Sequence[Any]] = self._connection.execute(text, values).fetchall()
         return rows[0] if rows else None
+
+    def all(self, text: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Every row."""
+        return self._connection.execute(text, values).fetchall()
 
     def run(self, text: str, values: Sequence[Any]) -> int:
         """Run a statement."""

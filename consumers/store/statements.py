@@ -56,6 +56,8 @@ class Statements:
     # node_id, stream, uid, version, ranges, previous, previous_last, opened, ended, finished, created; its id, nothing if it is there
     add_epoch: str
     set_epoch: str  # new version, ranges, previous, previous_last, opened, ended, finished; id, old version
+    find_past: str  # node_id, stream, uid: its end
+    forget_past: str  # node_id, stream, uid
     header: str  # epoch_id, last: of the batch that begins there or next before
     quarantined_header: str  # epoch_id, last
     add_batch: str  # epoch_id, first, count, stream, kind, header, signature, arrived
@@ -202,6 +204,13 @@ def statements(kind: FileKind, dialect: Dialect) -> Statements:
         .order_by(epoch.c.id)
     )
 
+    past = metadata.tables["past_epoch"]
+    gone = (
+        past.c.node_id == bindparam("n"),
+        past.c.stream == bindparam("s"),
+        past.c.uid == bindparam("u"),
+    )
+
     def text(statement: ClauseElement) -> str:
         return str(statement.compile(dialect=dialect))
 
@@ -231,6 +240,8 @@ def statements(kind: FileKind, dialect: Dialect) -> Statements:
             .values({name: bindparam(f"new_{name}") for name in _CURSOR})
             .where(epoch.c.id == bindparam("i"), epoch.c.version == bindparam("v"))
         ),
+        find_past=text(select(past.c.ended).where(*gone)),
+        forget_past=text(delete(past).where(*gone)),
         header=text(_header(batch)),
         quarantined_header=text(_header(metadata.tables["quarantine"])),
         add_batch=added("batch"),

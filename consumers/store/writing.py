@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 from tabard.brokers.delivery.ports import Entry
-from tabard.consumers.store.statements import DeploymentStatements, Statements
+from tabard.consumers.store.statements import DeploymentStatements, PresenceStatements, Statements
 
 
 class Made(NamedTuple):
@@ -32,6 +32,7 @@ class Writer(Protocol):
 
     statements: Statements
     deployments: DeploymentStatements
+    presence: PresenceStatements
     refusals: tuple[type[Exception], ...]
     """How driver and database refuse a row, as against failing themselves."""
 
@@ -49,6 +50,9 @@ class Writer(Protocol):
 
     def one(self, text: str, values: Sequence[Any]) -> Sequence[Any] | None:
         """The first row that a statement answers, None when it answers none."""
+
+    def all(self, text: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Every row that a statement answers."""
 
     def run(self, text: str, values: Sequence[Any]) -> int:
         """Run a statement; how many rows it changed."""

@@ -133,7 +133,7 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
         engine = create_engine("sqlite://", creator=lambda made=connection: made, poolclass=StaticPool)
         connection.execute("BEGIN IMMEDIATE")
         with engine.begin() as core:
-            command.upgrade(schema._config(connection=core, database=kind.name), "0001")
+            command.upgrade(schema.config(connection=core, database=kind.name), "0001")
         assert schema_version(connection) == "0001"
         connection.execute("INSERT INTO node (zone, name, first_seen) VALUES ('hq', 'old', 1)")
         connection.close()

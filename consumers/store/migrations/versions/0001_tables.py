@@ -22,13 +22,8 @@ def upgrade() -> None:
 def records() -> None:
     """Logs, samples, and who was heard."""
     delivery()
-    table(
+    rows(
         "log",
-        key("id", given=False),
-        number("node_id"),
-        number("epoch_id"),
-        number("seq"),
-        number("arrived"),
         text("origin", nullable=True),
         number("time"),
         number("severity"),
@@ -54,7 +49,6 @@ def records() -> None:
         text("trace_id", nullable=True),
         text("span_id", nullable=True),
         text("attributes", nullable=True),
-        sa.UniqueConstraint("epoch_id", "seq"),
         sa.CheckConstraint(f"time BETWEEN 1 AND {TIME_MAX}", name="log_time"),
     )
     op.create_index("log_by_time", "log", ["time"])
@@ -163,18 +157,31 @@ def delivery() -> None:
 
 def rows_of_maps(name: str) -> None:
     """A table of records that are a kind and a map."""
-    table(
+    rows(name, number("time"), text("kind"), blob("data"))
+
+
+def rows(name: str, *items: sa.schema.SchemaItem) -> None:
+    """A table of records. Where there are partitions, they are by the time of arrival.
+
+    No unique key reaches over partitions: the place of a record is unique in each of them, and `id` on the whole.
+    """
+    head = (number("node_id"), number("epoch_id"), number("seq"), number("arrived"))
+    if op.get_bind().dialect.name == "sqlite":
+        table(name, key("id", given=False), *head, *items, sa.UniqueConstraint("epoch_id", "seq"))
+        return
+    op.create_table(
         name,
-        key("id", given=False),
-        number("node_id"),
-        number("epoch_id"),
-        number("seq"),
-        number("arrived"),
-        number("time"),
-        text("kind"),
-        blob("data"),
-        sa.UniqueConstraint("epoch_id", "seq"),
+        sa.Column("id", int64, sa.Identity(), nullable=False),
+        *head,
+        *items,
+        postgresql_partition_by="RANGE (arrived)",
     )
+    # Readers take a row once all transactions up to its own have ended; what follows the store goes by this column.
+    op.execute(
+        f"ALTER TABLE {name} ADD COLUMN xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint"
+    )
+    op.create_index(f"{name}_by_id", name, ["id"])
+    op.create_index(f"{name}_by_xid", name, ["xid"], postgresql_using="brin")
 
 
 def table(name: str, *items: sa.schema.SchemaItem, rowid: bool = True) -> None:

@@ -1,0 +1,1 @@
+"""The store on PostgreSQL: one database, two schemas, rows partitioned by the day of their arrival."""

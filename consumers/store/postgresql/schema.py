@@ -1,0 +1,74 @@
+"""Making and upgrading the two schemas of a store. Nothing is ever upgraded by opening it.
+
+A step of the migrations changes one schema in one transaction: a kill leaves it as it was or as it shall be.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg2
+from alembic import command
+from alembic.util import CommandError
+from psycopg2 import extensions
+from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from tabard.consumers.store.layout import FILES, VERSION, FileKind
+from tabard.consumers.store.postgresql.server import check_version, connect, schema_of, schema_version
+from tabard.consumers.store.schema import config
+from tabard.errors import StoreError
+
+_LOCK: Final = 0x7461_6261_7265
+"""The advisory lock under which schemas are changed."""
+
+
+def upgrade(url: str, password: str = "", *, only_new: bool = False) -> dict[str, tuple[str | None, str]]:
+    """Bring both schemas to this program's version, making what is not there; per schema the version before and after.
+
+    With `only_new` what is there stays as it is. Raises StoreError.
+    """
+    done = {}
+    for kind in FILES:
+        connection = connect(url, password, schema_of(kind), "tabard upgrade")
+        try:
+            with connection.cursor() as cursor:
+                # Held by the session: of two that upgrade at once the second finds the work done.
+                cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+                cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema_of(kind)}")
+            before = schema_version(connection)
+            if before is not None and before > VERSION:
+                check_version(connection, schema_of(kind))
+            if before is None or not only_new:
+                _migrate(connection, kind)
+            done[kind.name] = (before, VERSION)
+        except psycopg2.Error as error:
+            raise _refused(kind, error) from error
+        finally:
+            connection.close()
+    return done
+
+
+def _migrate(connection: extensions.connection, kind: FileKind) -> None:
+    engine = create_engine("postgresql+psycopg2://", creator=lambda: connection, poolclass=StaticPool)
+    connection.autocommit = False
+    try:
+        with engine.begin() as core:
+            command.upgrade(config(connection=core, database=kind.name), "head")
+    except (psycopg2.Error, SQLAlchemyError, CommandError) as error:
+        raise _refused(kind, error) from error
+    finally:
+        if not connection.closed:
+            connection.rollback()
+            connection.autocommit = True
+
+
+def _refused(kind: FileKind, error: BaseException) -> StoreError:
+    return StoreError(
+        "the schema cannot be changed",
+        expected="a user that may create schemas and tables in this database",
+        found=" ".join(str(error).split()),
+        where=schema_of(kind),
+        hint="GRANT CREATE ON DATABASE ... TO this user",
+    )

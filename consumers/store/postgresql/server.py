@@ -1,0 +1,204 @@
+"""One connection to the database for writing, with the schema of one part of the store: opening, what its failures mean."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg2
+from psycopg2 import errors, extensions
+
+from tabard.brokers.delivery.ports import StoreUnavailable
+from tabard.consumers.store.layout import VERSION, FileKind, newer_store
+from tabard.errors import StoreError
+
+CONNECT_SECONDS: Final = 5
+IDLE_SECONDS: Final = 5
+"""How long a transaction may stand still before the server ends it: a recorder that is frozen within one holds its
+locks no longer than that, and what it does afterwards fails."""
+OLDEST_SERVER: Final = 140_000
+"""PostgreSQL 14, the oldest that its makers still look after."""
+
+_BYTES: Final = extensions.new_type(
+    (17,), "BYTES", lambda value, cursor: None if value is None else bytes(psycopg2.BINARY(value, cursor))
+)
+
+
+def schema_of(kind: FileKind) -> str:
+    """The schema that holds one part of the store."""
+    return f"tabard_{kind.name}"
+
+
+class Server:
+    """The writing side of one part. Opens its connection when it is asked for, and again after it broke."""
+
+    def __init__(self, kind: FileKind, url: str, synchronous: str = "full", password: str = "") -> None:
+        self.kind = kind
+        self.fault: str | None = None
+        """Why it cannot be written at the moment; None when the last try went well."""
+        self._url = url
+        self._password = password
+        self._synchronous = "on" if synchronous == "full" else "off"
+        self._connection: extensions.connection | None = None
+
+    @property
+    def where(self) -> str:
+        """The database and schema, for messages; without any password."""
+        parts = extensions.parse_dsn(self._url)
+        host, name = parts.get("host", "the local server"), parts.get("dbname", "")
+        return f"{host}/{name} ({schema_of(self.kind)})"
+
+    @property
+    def connection(self) -> extensions.connection:
+        """The open connection, in autocommit mode. Raises StoreUnavailable when there is none to be had."""
+        if self._connection is None or self._connection.closed:
+            try:
+                self._connection = self._open()
+            except StoreError as error:
+                self.fault = str(error)
+                raise StoreUnavailable(self.fault) from error
+        return self._connection
+
+    def open(self) -> None:
+        """Connect now, for a clear error at the start. Raises StoreError."""
+        self._connection = self._open()
+
+    def close(self) -> None:
+        """Close the connection; the next use opens another one."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg2.Error):
+                self._connection.close()
+            self._connection = None
+
+    def failed(self, error: BaseException) -> StoreUnavailable:
+        """Note a failure of the database, leave no transaction open, and make the error to be raised."""
+        self.fault = f"{self.where}: {_sentence(error)}"
+        self.rollback()
+        if not isinstance(error, _PASSING):
+            self.close()
+        return StoreUnavailable(self.fault)
+
+    def rollback(self) -> None:
+        """End an open transaction without effect."""
+        connection = self._connection
+        if connection is None or connection.closed:
+            return
+        if connection.get_transaction_status() != extensions.TRANSACTION_STATUS_IDLE:
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("ROLLBACK")
+            except psycopg2.Error:
+                self.close()
+
+    def _open(self) -> extensions.connection:
+        connection = connect(
+            self._url,
+            self._password,
+            schema_of(self.kind),
+            f"tabard recorder {self.kind.name}",
+            {
+                "synchronous_commit": self._synchronous,
+                "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
+            },
+        )
+        try:
+            check_version(connection, self.where)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def connect(
+    url: str, password: str, schema: str, program: str, options: dict[str, str] | None = None
+) -> extensions.connection:
+    """A connection in autocommit mode that finds the tables of `schema`. Raises StoreError."""
+    given = {"search_path": schema, "timezone": "UTC", **(options or {})}
+    extra: dict[str, Any] = {"password": password} if password else {}
+    try:
+        connection: extensions.connection = psycopg2.connect(
+            url,
+            connect_timeout=CONNECT_SECONDS,
+            application_name=program,
+            client_encoding="UTF8",
+            # A server that is gone without a word is noticed within half a minute.
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=4,
+            tcp_user_timeout=30_000,
+            options=" ".join(f"-c {name}={value}" for name, value in given.items()),
+            **extra,
+        )
+    except psycopg2.Error as error:
+        raise StoreError(
+            "the store's server cannot be reached",
+            expected="a PostgreSQL server that lets this user in",
+            found=_sentence(error),
+            where="store.url",
+        ) from error
+    connection.autocommit = True
+    extensions.register_type(_BYTES, connection)
+    if connection.server_version < OLDEST_SERVER:
+        version = connection.server_version
+        connection.close()
+        raise StoreError(
+            "the PostgreSQL server is too old",
+            expected="14 or newer",
+            found=str(version // 10_000),
+            where="store.url",
+        )
+    return connection
+
+
+def schema_version(connection: extensions.connection) -> str | None:
+    """The schema version that the part in the search path says it has, None when there is none."""
+    row = first(
+        connection, "SELECT to_regclass(quote_ident(current_schema()) || '.alembic_version') IS NOT NULL"
+    )
+    if row is None or not row[0]:
+        return None
+    row = first(connection, "SELECT version_num FROM alembic_version")
+    return None if row is None else str(row[0])
+
+
+def check_version(connection: extensions.connection, where: str) -> None:
+    """Raise StoreError when the tables are not those of this program."""
+    try:
+        found = schema_version(connection)
+    except psycopg2.Error as error:
+        raise StoreError("the store cannot be read", found=_sentence(error), where=where) from error
+    if found == VERSION:
+        return
+    if found is not None and found > VERSION:
+        raise newer_store(found, where)
+    raise StoreError(
+        "store not found" if found is None else "the store's schema is older than this program",
+        expected=f"version {VERSION}",
+        found=f"version {found}" if found else "no tables",
+        where=where,
+        hint="Run `tabard store upgrade`",
+    )
+
+
+def first(connection: extensions.connection, text: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+    """The first row of an answer. Raises psycopg2.Error."""
+    with connection.cursor() as cursor:
+        cursor.execute(text, values)
+        row: tuple[Any, ...] | None = cursor.fetchone()
+        return row
+
+
+_PASSING: Final = (
+    errors.LockNotAvailable,
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.QueryCanceled,
+    errors.DiskFull,
+)
+"""Failures after which the connection is still good; after any other it is opened anew."""
+
+
+def _sentence(error: BaseException) -> str:
+    """What the driver says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,168 @@
+"""How one part of the store is written: everything of which there is much goes through binary COPY."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+import psycopg2
+from psycopg2 import extensions
+from psycopg2.extras import execute_values
+
+from tabard.brokers.delivery.ports import Entry
+from tabard.brokers.wire.streams import LOGS
+from tabard.consumers.store import deployed
+from tabard.consumers.store.columns import groups_of
+from tabard.consumers.store.layout import ROW_TABLES
+from tabard.consumers.store.models import LOG_HEAD
+from tabard.consumers.store.postgresql import packing
+from tabard.consumers.store.postgresql.packing import (
+    Field,
+    Packed,
+    blob,
+    number,
+    pack_group,
+    pack_rows,
+    small,
+    text,
+)
+from tabard.consumers.store.postgresql.server import Server
+from tabard.consumers.store.postgresql.texts import Texts
+from tabard.consumers.store.rows import builder
+from tabard.consumers.store.writing import Made
+from tabard.records import INT_FIELDS, LOG_FIELDS, LOG_INDEX
+
+_LOGGER: Final = len(LOG_HEAD) + LOG_INDEX["logger"]
+_LOG_ROW: Final[Sequence[tuple[str, Field]]] = (
+    *((name, text if name == "origin" else number) for name in LOG_HEAD),
+    *((name, number if name in INT_FIELDS else text) for name in LOG_FIELDS),
+)
+_MAP_ROW: Final[Sequence[tuple[str, Field]]] = (
+    *((name, number) for name in ("node_id", "epoch_id", "seq", "arrived", "time")),
+    ("kind", text),
+    ("data", blob),
+)
+_BATCH: Final[Sequence[tuple[str, Field]]] = (
+    ("epoch_id", number),
+    ("first", number),
+    ("count", number),
+    ("stream", small),
+    ("kind", small),
+    ("header", blob),
+    ("signature", blob),
+    ("arrived", number),
+)
+
+
+class PostgresWriter:
+    """Writes one part; see `writing.Writer`. Its connection is in autocommit mode."""
+
+    refusals: tuple[type[Exception], ...] = (
+        psycopg2.DataError,
+        psycopg2.IntegrityError,
+        *packing.REFUSALS,
+    )
+
+    def __init__(self, server: Server, texts: Texts) -> None:
+        self._server = server
+        self._texts = texts
+        self._cursor = server.connection.cursor()
+        self.statements = texts.statements
+        self.deployments = texts.deployments
+        self.presence = texts.presence
+
+    @property
+    def connection(self) -> extensions.connection:
+        """The connection that it writes on."""
+        return self._server.connection
+
+    def begin(self) -> None:
+        """Begin; statements see what others have committed by then."""
+        self._cursor.execute("BEGIN")
+
+    def commit(self) -> None:
+        """Wait for the server's disk."""
+        self._cursor.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """End a transaction without effect."""
+        self._server.rollback()
+
+    @contextlib.contextmanager
+    def part(self) -> Iterator[None]:
+        """By a savepoint."""
+        self._cursor.execute("SAVEPOINT part")
+        try:
+            yield
+        except self.refusals:
+            self._cursor.execute("ROLLBACK TO SAVEPOINT part")
+            self._cursor.execute("RELEASE SAVEPOINT part")
+            raise
+        self._cursor.execute("RELEASE SAVEPOINT part")
+
+    def one(self, text: str, values: Sequence[Any]) -> Sequence[Any] | None:
+        """The first row."""
+        self._cursor.execute(text, values)
+        row: Sequence[Any] | None = self._cursor.fetchone()
+        return row
+
+    def all(self, text: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Every row."""
+        self._cursor.execute(text, values)
+        return self._cursor.fetchall()
+
+    def run(self, text: str, values: Sequence[Any]) -> int:
+        """Run a statement."""
+        self._cursor.execute(text, values)
+        return int(self._cursor.rowcount)
+
+    def set_cursors(self, changed: Sequence[Sequence[Any]]) -> int:
+        """All in one statement, in the order of their ids, so that two recorders do not wait for each other in a ring."""
+        rows = sorted(changed, key=lambda row: int(row[-2]))
+        execute_values(
+            self._cursor, self._texts.set_cursors, rows, template=self._texts.cursor_row, page_size=len(rows)
+        )
+        return int(self._cursor.rowcount)
+
+    def make(
+        self, stream: int, entry: Entry, node_id: int, epoch_id: int, arrived: int, *, careful: bool
+    ) -> Made:
+        """Bytes for COPY."""
+        count = entry.batch.header.count
+        if stream == LOGS and not careful:
+            packed: list[Packed] = []
+            found: list[Any] = []
+            for group in groups_of(entry, arrived):
+                packed.append(pack_group(group, node_id, epoch_id, arrived))
+                found += group.configurations
+            return Made(count if packed else 0, sum(len(each.data) for each in packed), packed, found)
+        rows = builder(stream, careful=careful)(entry, node_id, epoch_id, arrived)
+        made = pack_rows(_LOG_ROW if stream == LOGS else _MAP_ROW, rows)
+        configurations = (
+            [row[len(LOG_HEAD) :] for row in rows if row[_LOGGER] == deployed.LOGGER]
+            if stream == LOGS
+            else ()
+        )
+        return Made(len(rows), len(made.data), [made] if rows else [], configurations)
+
+    def insert(self, stream: int, made: Sequence[Made]) -> None:
+        """One COPY for neighbours with the same columns."""
+        packed = [part for each in made for part in each.parts]
+        for columns, run in groupby(packed, key=lambda part: part.columns):
+            self._copy(ROW_TABLES[stream], columns, [part.data for part in run])
+
+    def add_batches(self, rows: Sequence[Sequence[Any]]) -> None:
+        """One COPY."""
+        made = pack_rows(_BATCH, rows)
+        self._copy("batch", made.columns, [made.data])
+
+    def count(self, stream: int, rows: int, size: int) -> None:
+        """Nothing: the sizes of the partitions say it, and one row for all would make recorders wait for each other."""
+
+    def _copy(self, table: str, columns: Sequence[str], parts: Sequence[bytes]) -> None:
+        data = io.BytesIO(b"".join((packing.SIGNATURE, *parts, packing.TRAILER)))
+        names = ", ".join(f'"{name}"' for name in columns)
+        self._cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN (FORMAT binary)", data, size=1 << 20)

@@ -1,0 +1,103 @@
+"""The contract on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tabard.brokers.delivery.ports import EpochWork
+from tabard.clock import Clock
+from tabard.consumers.store.layout import FILES, ROW_TABLES
+from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.postgresql.server import schema_of
+from tabard.consumers.store.postgresql.store import PostgresStore
+from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
+from tests.contract.retention import RetentionContract
+from tests.contract.storage import StorageContract
+from tests.postgresql import Postgres
+
+
+class PostgresEngine:
+    """Stores in databases of their own, copied from one that was made once."""
+
+    def __init__(self, server: Postgres) -> None:
+        self._server = server
+        self._template = ""
+        self._made: dict[PostgresStore, str] = {}
+        self._numbers = 0
+
+    def make(self) -> PostgresStore:
+        """An empty store."""
+        if not self._template:
+            self._template = "template_store"
+            self._server.execute(f"CREATE DATABASE {self._template}")
+            PostgresStore.open(self._server.url(self._template)).close()
+        self._numbers += 1
+        name = f"store{self._numbers}"
+        self._server.execute(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY file_copy")
+        store = PostgresStore.open(self._server.url(name))
+        for old in list(self._made)[:-10]:
+            old.close()
+        self._made[store] = name
+        return store
+
+    def arrive(self, store: PostgresStore, work: Sequence[EpochWork], arrived: int) -> None:
+        """Every day gets its partition when something arrives on it."""
+        store.commit(work, arrived)
+
+    def upkeep(self, store: PostgresStore, limits: RetentionLimits, clock: Clock) -> PostgresUpkeep:
+        """What drops days."""
+        return PostgresUpkeep(store, limits, clock)
+
+    def close(self) -> None:
+        """Close all stores."""
+        for store in self._made:
+            store.close()
+
+    def rows(self, store: PostgresStore, stream: int, columns: str) -> list[tuple[Any, ...]]:
+        """Columns of the records of a stream, in the order they were stored."""
+        return self.table(store, stream, ROW_TABLES[stream], columns, "id")
+
+    def table(
+        self, store: PostgresStore, stream: int, table: str, columns: str, order: str
+    ) -> list[tuple[Any, ...]]:
+        """Columns of a table in the schema of that stream."""
+        kind = next(kind for kind in FILES if stream in kind.streams)
+        connection = psycopg2.connect(self._server.url(self._made[store]))
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT {columns} FROM {schema_of(kind)}.{table} ORDER BY {order}")
+                return [
+                    tuple(bytes(value) if isinstance(value, memoryview) else value for value in row)
+                    for row in cursor.fetchall()
+                ]
+        finally:
+            connection.close()
+
+    def forbid(self, store: PostgresStore, message: str) -> None:
+        """Make the database refuse every log record with that message."""
+        self._server.execute(
+            f"ALTER TABLE tabard_records.log ADD CONSTRAINT forbid CHECK (message <> '{message}')",
+            self._made[store],
+        )
+
+
+class TestPostgres(StorageContract, RetentionContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def engine(cls, postgres: Postgres) -> Iterator[PostgresEngine]:
+        """One engine for all tests; each takes a store of its own."""
+        engine = PostgresEngine(postgres)
+        yield engine
+        engine.close()
+
+    @settings(max_examples=15)
+    @given(data=st.data())
+    def test_any_history_matches_a_model(self, engine: PostgresEngine, data: st.DataObject) -> None:
+        """The contract's property."""
+        self.any_history_matches_a_model(engine, data)

@@ -1,0 +1,136 @@
+"""A real PostgreSQL server for one test process, in a directory of its own, reached through a socket there."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import psycopg2
+
+_PLACES: Final = "/usr/lib/postgresql"
+_USERS: Final = ("postgres", "nobody")
+"""Who runs the server when the tests run as root, which it refuses to."""
+_OPTIONS: Final = (
+    "listen_addresses=",
+    "unix_socket_permissions=0777",
+    "fsync=off",  # what a power cut does to its files is PostgreSQL's own to test
+    "full_page_writes=off",
+    "max_connections=200",
+    "shared_buffers=64MB",
+    "log_min_messages=fatal",
+)
+
+
+def programs() -> Path | None:
+    """The directory of the newest server's programs; None when there is none."""
+    found = shutil.which("postgres")
+    if found:
+        return Path(found).parent
+    versions = [path for path in Path(_PLACES).glob("*/bin") if (path / "initdb").exists()]
+    return max(versions, key=lambda path: int(path.parent.name), default=None)
+
+
+class Postgres:
+    """A server. Raises CalledProcessError when it does not start."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        # A path that is short enough for a socket, and that another user may enter.
+        self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+        self._data = self.directory / "data"
+        self._data.mkdir()
+        self._user = self._other_user()
+        if self._user is not None:
+            self.directory.chmod(0o755)
+            os.chown(self._data, self._user.pw_uid, self._user.pw_gid)
+        self._numbers = 0
+        self._run("initdb", "--no-sync", "--auth=trust", "--username=tabard", "--encoding=UTF8", "--locale=C")
+        self.start()
+
+    @property
+    def socket(self) -> Path:
+        """The directory of its socket."""
+        return self._data
+
+    def url(self, database: str) -> str:
+        """What reaches a database of it."""
+        return f"postgresql://tabard@/{database}?host={self._data}"
+
+    def database(self) -> str:
+        """Make an empty database; its URL."""
+        self._numbers += 1
+        name = f"test{self._numbers}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def execute(self, text: str, database: str = "postgres") -> None:
+        """Run one statement of an administrator."""
+        connection = psycopg2.connect(self.url(database))
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(text)
+        finally:
+            connection.close()
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        options = " ".join(f"-c {option}" for option in _OPTIONS)
+        self._run(
+            "pg_ctl",
+            "-w",
+            "-t",
+            "60",
+            "-l",
+            str(self._data / "log"),
+            "-o",
+            f"-k {self._data} {options}",
+            "start",
+        )
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it: ``fast`` ends all connections, ``immediate`` is as good as a crash."""
+        self._run("pg_ctl", "-w", "-t", "60", "-m", mode, "stop")
+
+    def kill(self) -> None:
+        """Kill the postmaster without a word, and wait until all its processes have followed it."""
+        pid = int((self._data / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        self._run("pg_ctl", "-w", "-t", "60", "-m", "immediate", "stop", check=False)
+
+    def close(self) -> None:
+        """End it and remove its files."""
+        self._run("pg_ctl", "-w", "-t", "60", "-m", "immediate", "stop", check=False)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> None:
+        user = self._user
+        subprocess.run(
+            [str(self._programs / program), "-D", str(self._data), *arguments],
+            check=check,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=None if user is None else user.pw_uid,
+            group=None if user is None else user.pw_gid,
+            extra_groups=None if user is None else [],
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+        )
+
+    @staticmethod
+    def _other_user() -> pwd.struct_passwd | None:
+        if os.geteuid() != 0:
+            return None
+        for name in _USERS:
+            try:
+                return pwd.getpwnam(name)
+            except KeyError:
+                continue
+        raise RuntimeError("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
