@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
-from tabard.consumers.store.pages import RECORDS, Walk, filter_of
+from tabard.consumers.store.pages import Walk, filter_of, from_log
+from tabard.consumers.store.reading import Reading
 from tabard.consumers.store.results import FACET_FIELDS, FacetCounts, Histogram, LogQuery
 from tabard.records import severity_name
 
@@ -19,7 +19,7 @@ _CLASS: Final = "CASE WHEN log.severity > 0 THEN (log.severity + 3) / 4 ELSE 0 E
 
 
 def facets(
-    connection: sqlite3.Connection, query: LogQuery, fields: Sequence[str], limit: int, budget: float
+    connection: Reading, query: LogQuery, fields: Sequence[str], limit: int, budget: float
 ) -> dict[str, FacetCounts]:
     """The most frequent values of some fields, as `Reader.facets_of` says."""
     for field in fields:
@@ -31,7 +31,9 @@ def facets(
     deadline = monotonic() + budget
     partial = False
     for where, values, edge in walk.windows(stepwise=True):
-        found = connection.execute(f"SELECT {columns} {RECORDS} WHERE {where}", values).fetchall()
+        found = connection.execute(
+            f"SELECT {columns} {from_log(connection)} WHERE {where}", values
+        ).fetchall()
         for counter, column in zip(counts, zip(*found, strict=True), strict=False):
             counter.update(column)
         if edge is not None and monotonic() >= deadline:
@@ -45,7 +47,7 @@ def facets(
     }
 
 
-def histogram(connection: sqlite3.Connection, query: LogQuery, width: int, budget: float) -> Histogram:
+def histogram(connection: Reading, query: LogQuery, width: int, budget: float) -> Histogram:
     """Records per bucket and level, as `Reader.histogram` says."""
     if width < 1:
         raise ValueError(f"a bucket is at least 1 ns wide, not {width!r}")
@@ -55,7 +57,7 @@ def histogram(connection: sqlite3.Connection, query: LogQuery, width: int, budge
     counted_from = None
     for where, values, edge in walk.windows(stepwise=True):
         found = connection.execute(
-            f"SELECT log.time / ?, {_CLASS}, count(*) {RECORDS} WHERE {where} GROUP BY 1, 2",
+            f"SELECT log.time / ?, {_CLASS}, count(*) {from_log(connection)} WHERE {where} GROUP BY 1, 2",
             (width, *values),
         )
         for bucket, level, count in found:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
+
+from tabard.consumers.store.reading import Reading
 
 MOST: Final = 20_000
 """Stretches looked at for one answer."""
@@ -66,7 +67,7 @@ _SELECT: Final = (
 
 
 def current(
-    connection: sqlite3.Connection, service: str | None, stage: str | None, node: str | None
+    connection: Reading, service: str | None, stage: str | None, node: str | None
 ) -> list[Deployment]:
     """The last stretch of each place, by service, stage, zone and node."""
     where, values = _where(service, stage, node)
@@ -81,12 +82,12 @@ def current(
 
 
 def history(
-    connection: sqlite3.Connection, service: str | None, stage: str | None, node: str | None
+    connection: Reading, service: str | None, stage: str | None, node: str | None
 ) -> list[Deployment]:
     """Every stretch, newest first; of more than `MOST` those that began last."""
     where, values = _where(service, stage, node)
     order = " ORDER BY deployment.since DESC, deployment.id DESC LIMIT ?"
-    rows = connection.execute(f"{_SELECT} WHERE {where} 1{order}", (*values, MOST)).fetchall()
+    rows = connection.execute(f"{_SELECT} WHERE {where} 1 = 1{order}", (*values, MOST)).fetchall()
     return joined(rows)
 
 
@@ -111,7 +112,7 @@ def joined(rows: Sequence[tuple[Any, ...]]) -> list[Deployment]:
     return found
 
 
-def configuration(connection: sqlite3.Connection, configuration_id: int) -> Configuration:
+def configuration(connection: Reading, configuration_id: int) -> Configuration:
     """The content of that number; an empty one when it is not there any more."""
     row = connection.execute("SELECT entries FROM configuration WHERE id = ?", (configuration_id,)).fetchone()
     entries = json.loads(row[0]) if row else {}

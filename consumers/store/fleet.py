@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,20 +12,20 @@ from typing import Any, Final
 from tabard.brokers.wire.streams import STREAM_IDS, STREAM_NAMES
 from tabard.consumers.store.layout import FILES, ROW_TABLES
 from tabard.consumers.store.pages import gap_row, gap_select, zone_condition
+from tabard.consumers.store.reading import Reading
 from tabard.consumers.store.results import GapRow, NodeRow, Stats, StreamStats
 
 LATE: Final = 2.0
 SILENT: Final = 3.0
 """Intervals since the last beacon after which a node is late, and silent."""
 
-_DATABASES: Final = ("main", "state")
 _NODES: Final = (
     "SELECT node.id, node.name, node.zone, presence.beacon, presence.wall, presence.interval, presence.state,"
     " presence.facts FROM node LEFT JOIN presence ON presence.node_id = node.id"
 )
 
 
-def nodes(connection: sqlite3.Connection, now: int) -> list[NodeRow]:
+def nodes(connection: Reading, now: int) -> list[NodeRow]:
     """Every node, by zone and name."""
     counts = _gap_counts(connection)
     return [
@@ -34,7 +33,7 @@ def nodes(connection: sqlite3.Connection, now: int) -> list[NodeRow]:
     ]
 
 
-def node(connection: sqlite3.Connection, name: str, now: int, zone: str | None) -> NodeRow | None:
+def node(connection: Reading, name: str, now: int, zone: str | None) -> NodeRow | None:
     """One node, as `Reader.node` says."""
     row_id = node_id(connection, name, zone)
     if row_id is None:
@@ -44,24 +43,26 @@ def node(connection: sqlite3.Connection, name: str, now: int, zone: str | None) 
     return _node_row(row, _gap_counts(connection, name, zone), now)
 
 
-def newest_beacon(connection: sqlite3.Connection) -> tuple[int, int] | None:
+def newest_beacon(connection: Reading) -> tuple[int, int] | None:
     """The last beacon of any node, as `Reader.newest_beacon` says."""
-    row = connection.execute("SELECT beacon, interval FROM presence ORDER BY beacon DESC LIMIT 1").fetchone()
+    row = connection.execute(
+        "SELECT presence.beacon, presence.interval FROM presence ORDER BY beacon DESC LIMIT 1"
+    ).fetchone()
     return None if row is None else (row[0], row[1])
 
 
-def node_id(connection: sqlite3.Connection, name: str, zone: str | None) -> int | None:
+def node_id(connection: Reading, name: str, zone: str | None) -> int | None:
     """The number of the node of that name in that zone; without a zone of the one heard last."""
     row = connection.execute(
         "SELECT node.id FROM node LEFT JOIN presence ON presence.node_id = node.id"
-        " WHERE node.name = ? AND (node.zone = ? OR ?) ORDER BY presence.beacon DESC, node.id LIMIT 1",
+        " WHERE node.name = ? AND (node.zone = ? OR ?) ORDER BY presence.beacon IS NULL, presence.beacon DESC, node.id LIMIT 1",
         (name, zone, zone is None),
     ).fetchone()
     return None if row is None else int(row[0])
 
 
 def heartbeats(
-    connection: sqlite3.Connection, name: str, since: int, until: int, zone: str | None
+    connection: Reading, name: str, since: int, until: int, zone: str | None
 ) -> list[tuple[int, int]]:
     """Minutes with beacons, as `Reader.heartbeats` says."""
     return connection.execute(
@@ -71,7 +72,7 @@ def heartbeats(
 
 
 def gaps(
-    connection: sqlite3.Connection,
+    connection: Reading,
     node_name: str | None,
     zone: str | None,
     stream: str | None,
@@ -89,12 +90,12 @@ def gaps(
         conditions.append(inside)
         values += ends
     found: list[GapRow] = []
-    for database, kind in zip(_DATABASES, FILES, strict=True):
+    for database, kind in zip(connection.sql.parts, FILES, strict=True):
         # One question for each stream and node: each is answered straight from an index, newest first.
         nodes_of = _nodes_called(connection, database, node_name)
         lane = " AND gap.node_id = ?" if node_name is not None else ""
         query = (
-            f"{gap_select(database)} WHERE {' AND '.join(conditions)}{lane}"
+            f"{gap_select(connection.sql, database)} WHERE {' AND '.join(conditions)}{lane}"
             " ORDER BY gap.time DESC, gap.id DESC LIMIT ?"
         )
         for number in kind.streams:
@@ -105,17 +106,17 @@ def gaps(
     return found[:limit]
 
 
-def _nodes_called(connection: sqlite3.Connection, database: str, name: str | None) -> list[tuple[int, ...]]:
+def _nodes_called(connection: Reading, database: str, name: str | None) -> list[tuple[int, ...]]:
     """The numbers of the nodes of that name in one of the two files; without a name one that stands for all."""
     if name is None:
         return [()]
     return connection.execute(f"SELECT id FROM {database}.node WHERE name = ?", (name,)).fetchall()  # noqa: S608
 
 
-def stats(connection: sqlite3.Connection, store: Path) -> Stats:
+def stats(connection: Reading, store: Path) -> Stats:
     """The store in numbers. Rows are counted as they are written and deleted, not here."""
     streams = {}
-    for kind, database in zip(FILES, _DATABASES, strict=True):
+    for kind, database in zip(FILES, connection.sql.parts, strict=True):
         rows = dict(connection.execute(f"SELECT stream, rows FROM {database}.usage").fetchall())  # noqa: S608
         for stream in sorted(kind.streams):
             table = f"{database}.{ROW_TABLES[stream]}"
@@ -127,25 +128,25 @@ def stats(connection: sqlite3.Connection, store: Path) -> Stats:
             streams[STREAM_NAMES[stream]] = StreamStats(rows.get(stream, 0), oldest, newest)
     free = sum(
         _pragma(connection, database, "freelist_count") * _pragma(connection, database, "page_size")
-        for database in _DATABASES
+        for database in connection.sql.parts
     )
     return Stats(
         streams=streams,
-        nodes=_count(connection, "main.node"),
-        gaps=sum(_count(connection, f"{database}.gap") for database in _DATABASES),
-        quarantined=sum(_count(connection, f"{database}.quarantine") for database in _DATABASES),
+        nodes=_count(connection, f"{connection.sql.records}.node"),
+        gaps=sum(_count(connection, f"{database}.gap") for database in connection.sql.parts),
+        quarantined=sum(_count(connection, f"{database}.quarantine") for database in connection.sql.parts),
         bytes=sum(_size(kind.path(store)) for kind in FILES),
         free=free,
     )
 
 
 def _gap_counts(
-    connection: sqlite3.Connection, name: str | None = None, zone: str | None = None
+    connection: Reading, name: str | None = None, zone: str | None = None
 ) -> Counter[tuple[str, str]]:
     """Gaps per zone and node: of all, or of one."""
     one = " WHERE node.zone = ? AND node.name = ?" if name is not None else ""
     counts: Counter[tuple[str, str]] = Counter()
-    for database in _DATABASES:
+    for database in connection.sql.parts:
         for at, called, count in connection.execute(
             "SELECT node.zone, node.name, (SELECT count(*)"  # noqa: S608
             f" FROM {database}.gap AS gap WHERE gap.node_id = node.id) FROM {database}.node AS node{one}",
@@ -193,11 +194,11 @@ def _map(text: str | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _count(connection: sqlite3.Connection, table: str) -> int:
+def _count(connection: Reading, table: str) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608
 
 
-def _pragma(connection: sqlite3.Connection, database: str, name: str) -> int:
+def _pragma(connection: Reading, database: str, name: str) -> int:
     return int(connection.execute(f"PRAGMA {database}.{name}").fetchone()[0])
 
 

@@ -7,7 +7,6 @@ search can stop between them and say how far it came.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -16,6 +15,7 @@ from unicodedata import normalize
 
 from tabard.brokers.wire.streams import LOGS, STREAM_NAMES
 from tabard.consumers.store import layout, quarantine
+from tabard.consumers.store.reading import Reading, Sql
 from tabard.consumers.store.results import (
     EQUAL_FIELDS,
     GAP_BASE,
@@ -33,19 +33,18 @@ LAST_WINDOW: Final = 16_000
 """Index entries searched between two looks at the clock; the first windows are smaller."""
 
 _NODE_FIELDS: Final = ("node", "zone")
-_RECORD_COLUMNS: Final = ", ".join(
+RECORD_COLUMNS: Final = ", ".join(
     f"node.{'name' if field == 'node' else field}" if field in _NODE_FIELDS else f"log.{field}"
     for field in LogRow._fields
 )
 _GAP_COLUMNS: Final = (
-    "gap.id, node.name, node.zone, gap.stream, hex(epoch.uid), gap.first, gap.last, gap.count, gap.at_least,"
+    "gap.id, node.name, node.zone, gap.stream, {epoch}, gap.first, gap.last, gap.count, gap.at_least,"
     " gap.kind, gap.reason, gap.detail, gap.time, gap.arrived"
 )
-# CROSS JOIN keeps the order of the tables: the page is read from the index of the first one.
-RECORDS: Final = "FROM log CROSS JOIN node ON node.id = log.node_id"
 _GAP_ID: Final = f"gap.id + {GAP_BASE}"
 _TEXTS: Final = ("message", "function", "module")
 """What is searched for a text."""
+_ESCAPE: Final = "'\\'"
 _NO_ID: Final = INT_MIN
 """Less than the id of any record or gap."""
 _TOP: Final[Key] = (TIME_MAX + 1, _NO_ID)
@@ -74,12 +73,12 @@ class Filter:
         conditions, values = list(self.conditions), list(self.values)
         if self.nodes is not None and len(self.nodes) != 1:
             # The plus sign keeps the planner from walking along each node's index instead.
-            conditions.append(f"+log.node_id IN ({', '.join('?' * len(self.nodes))})")
+            conditions.append(among("+log.node_id", self.nodes))
             values.extend(self.nodes)
         return "".join(f" AND {condition}" for condition in conditions), tuple(values)
 
 
-def page(connection: sqlite3.Connection, query: LogQuery, budget: float) -> LogPage:
+def page(connection: Reading, query: LogQuery, budget: float) -> LogPage:
     """One page of records and gaps, as `Reader.logs` says."""
     falling = query.falls
     walk = Walk(connection, query, filter_of(connection, query), falling)
@@ -103,11 +102,10 @@ def page(connection: sqlite3.Connection, query: LogQuery, budget: float) -> LogP
 
 
 def tail(
-    connection: sqlite3.Connection, query: LogQuery, after_id: int, budget: float
+    connection: Reading, query: LogQuery, after_id: int, budget: float, last: int
 ) -> tuple[list[LogRow], int]:
-    """Records stored after `after_id`, as `Reader.tail` says."""
+    """Records stored after `after_id`, as `Reader.tail` says, up to the id `last`."""
     only = filter_of(connection, query)
-    last = last_id(connection)
     if only.nodes == ():
         return [], last
     deadline = monotonic() + budget
@@ -119,7 +117,7 @@ def tail(
     while at < last and len(rows) < query.limit and monotonic() < deadline:
         end = min(at + LAST_WINDOW, last)
         found = connection.execute(
-            f"SELECT {_RECORD_COLUMNS} {RECORDS} WHERE log.id > ? AND log.id <= ?{conditions}"
+            f"SELECT {RECORD_COLUMNS} {from_log(connection)} WHERE log.id > ? AND log.id <= ?{conditions}"
             " ORDER BY log.id LIMIT ?",
             (at, end, *values, query.limit - len(rows)),
         ).fetchall()
@@ -128,30 +126,32 @@ def tail(
     return rows, at
 
 
-def last_id(connection: sqlite3.Connection) -> int:
+def last_id(connection: Reading) -> int:
     """The id of the record stored last, 0 when there is none."""
     return int(connection.execute("SELECT coalesce(max(id), 0) FROM log").fetchone()[0])
 
 
-def oldest(connection: sqlite3.Connection) -> int | None:
+def oldest(connection: Reading) -> int | None:
     """Event time of the oldest record, from the index."""
     found: int | None = connection.execute("SELECT min(time) FROM log").fetchone()[0]
     return found
 
 
-def one(connection: sqlite3.Connection, row_id: int) -> LogRow | None:
+def one(connection: Reading, row_id: int) -> LogRow | None:
     """The record with that id."""
-    row = connection.execute(f"SELECT {_RECORD_COLUMNS} {RECORDS} WHERE log.id = ?", (row_id,)).fetchone()
+    row = connection.execute(
+        f"SELECT {RECORD_COLUMNS} {from_log(connection)} WHERE log.id = ?", (row_id,)
+    ).fetchone()
     return None if row is None else LogRow._make(row)
 
 
-def context(connection: sqlite3.Connection, row_id: int, count: int) -> list[LogRow]:
+def context(connection: Reading, row_id: int, count: int) -> list[LogRow]:
     """A record and its neighbours in the same epoch, by seq; empty when it is not there."""
     middle = one(connection, row_id)
     if middle is None:
         return []
     place = (middle.epoch_id, middle.seq, count)
-    select = f"SELECT {_RECORD_COLUMNS} {RECORDS} WHERE log.epoch_id = ? AND log.seq "
+    select = f"SELECT {RECORD_COLUMNS} {from_log(connection)} WHERE log.epoch_id = ? AND log.seq "
     before = connection.execute(select + "< ? ORDER BY log.seq DESC LIMIT ?", place).fetchall()
     after = connection.execute(select + "> ? ORDER BY log.seq LIMIT ?", place).fetchall()
     return [*map(LogRow._make, reversed(before)), middle, *map(LogRow._make, after)]
@@ -165,7 +165,7 @@ def gap_row(row: Sequence[Any]) -> GapRow:
         node,
         zone,
         STREAM_NAMES[stream],
-        epoch.lower() or None,
+        epoch.lower() if epoch else None,
         first,
         last,
         count,
@@ -175,16 +175,16 @@ def gap_row(row: Sequence[Any]) -> GapRow:
 
 
 def quarantined(
-    connection: sqlite3.Connection, node: str | None, zone: str | None, stream: str | None, limit: int
+    connection: Reading, node: str | None, zone: str | None, stream: str | None, limit: int
 ) -> list[GapRow]:
     """Batches in quarantine of both files, as `Reader.quarantine` says."""
     found: list[GapRow] = []
-    for database, kind in (("main", layout.RECORDS), ("state", layout.STATE)):
+    for database, kind in zip(connection.sql.parts, layout.FILES, strict=True):
         lane, nodes = _in_quarantine(node_ids(connection, node, zone, database))
         for number in kind.streams:
             if stream is None or STREAM_NAMES[number] == stream:
                 rows = connection.execute(
-                    f"{quarantine.select(database, number)} WHERE held.stream = ?{lane}"
+                    f"{quarantine.select(connection.sql, database, number)} WHERE held.stream = ?{lane}"
                     " ORDER BY held.arrived DESC, held.id DESC LIMIT ?",
                     (number, *nodes, limit),
                 )
@@ -195,19 +195,30 @@ def quarantined(
 
 def _in_quarantine(nodes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]]:
     """The condition for batches of those nodes, with its values; None is any."""
-    return ("", ()) if nodes is None else (f" AND held.node_id IN ({', '.join('?' * len(nodes))})", nodes)
+    return ("", ()) if nodes is None else (f" AND {among('held.node_id', nodes)}", nodes)
 
 
-def gap_select(database: str) -> str:
-    """The start of a query for gaps in one of the two files."""
+def from_log(connection: Reading) -> str:
+    """The records and their nodes, to be read along an index of the records."""
+    return f"FROM log {connection.sql.join} node ON node.id = log.node_id"
+
+
+def among(column: str, values: Sequence[int]) -> str:
+    """The condition that a column holds one of some values; of none, that no row meets."""
+    return f"{column} IN ({', '.join('?' * len(values))})" if values else "1 = 0"
+
+
+def gap_select(sql: Sql, database: str) -> str:
+    """The start of a query for gaps in one of the two parts."""
     return (
-        f"SELECT {_GAP_COLUMNS} FROM {database}.gap AS gap CROSS JOIN {database}.node AS node ON node.id = gap.node_id"  # noqa: S608
+        f"SELECT {_GAP_COLUMNS.format(epoch=sql.epoch)} FROM {database}.gap AS gap"  # noqa: S608
+        f" {sql.join} {database}.node AS node ON node.id = gap.node_id"
         f" LEFT JOIN {database}.epoch AS epoch ON epoch.id = gap.epoch_id"
     )
 
 
 def node_ids(
-    connection: sqlite3.Connection, name: str | None, zone: str | None, database: str = "main"
+    connection: Reading, name: str | None, zone: str | None, database: str = ""
 ) -> tuple[int, ...] | None:
     """Nodes with that name, in that zone or below it; None when neither is given."""
     if name is None and zone is None:
@@ -220,7 +231,8 @@ def node_ids(
         inside, ends = zone_condition("zone", zone)
         conditions.append(inside)
         values += ends
-    found = connection.execute(f"SELECT id FROM {database}.node WHERE {' AND '.join(conditions)}", values)  # noqa: S608
+    text = f"SELECT id FROM {database or connection.sql.records}.node WHERE {' AND '.join(conditions)}"  # noqa: S608
+    found = connection.execute(text, values)
     return tuple(row[0] for row in found)
 
 
@@ -233,7 +245,7 @@ def zone_condition(column: str, zone: str) -> tuple[str, list[str]]:
 class Walk:
     """A way through the log by (time, id), newest first when `falling`, between two places (both exclusive)."""
 
-    def __init__(self, connection: sqlite3.Connection, query: LogQuery, only: Filter, falling: bool) -> None:
+    def __init__(self, connection: Reading, query: LogQuery, only: Filter, falling: bool) -> None:
         self._connection = connection
         self._only = only
         self._falling = falling
@@ -246,7 +258,7 @@ class Walk:
         rows: list[LogRow] = []
         for where, values, edge in self.windows(stepwise=bool(self._only.rest[0])):
             found = self._connection.execute(
-                f"SELECT {_RECORD_COLUMNS} {RECORDS} WHERE {where}"
+                f"SELECT {RECORD_COLUMNS} {from_log(self._connection)} WHERE {where}"
                 f" ORDER BY log.time {self._order}, log.id {self._order} LIMIT ?",
                 (*values, limit - len(rows)),
             ).fetchall()
@@ -262,9 +274,9 @@ class Walk:
         nodes = self._only.nodes
         low, high = self._between(self._low, self._high, reached)
         bounds, values = _bounds("gap.time", _GAP_ID, low, high)
-        lane = "" if nodes is None else f" AND gap.node_id IN ({', '.join('?' * len(nodes))})"
+        lane = "" if nodes is None else f" AND {among('gap.node_id', nodes)}"
         found = self._connection.execute(
-            f"{gap_select('main')} WHERE gap.stream = ? AND {bounds}{lane}"
+            f"{gap_select(self._connection.sql, self._connection.sql.records)} WHERE gap.stream = ? AND {bounds}{lane}"
             f" ORDER BY gap.time {self._order}, gap.id {self._order} LIMIT ?",
             (LOGS, *values, *(nodes or ()), limit),
         )
@@ -277,7 +289,7 @@ class Walk:
         inside, values = _bounds("time", f"id + {QUARANTINE_BASE}", low, high)
         lane, nodes = _in_quarantine(self._only.nodes)
         found = self._connection.execute(
-            f"SELECT * FROM ({quarantine.select('main', LOGS)} WHERE held.stream = ?{lane}) WHERE {inside}"  # noqa: S608
+            f"SELECT * FROM ({quarantine.select(self._connection.sql, self._connection.sql.records, LOGS)} WHERE held.stream = ?{lane}) AS found WHERE {inside}"  # noqa: S608
             f" ORDER BY time {self._order}, id {self._order} LIMIT ?",
             (LOGS, *nodes, *values, limit),
         )
@@ -332,7 +344,7 @@ def _bounds(time: str, row_id: str, low: Key, high: Key) -> tuple[str, tuple[int
     return condition, (low[0], high[0], *low, *high)
 
 
-def filter_of(connection: sqlite3.Connection, query: LogQuery) -> Filter:
+def filter_of(connection: Reading, query: LogQuery) -> Filter:
     """What the query asks of a record, its place aside."""
     conditions: list[str] = []
     values: list[Any] = []
@@ -345,23 +357,20 @@ def filter_of(connection: sqlite3.Connection, query: LogQuery) -> Filter:
         conditions.append(f"log.{field} = ?")
         values.append(value)
     if query.level is not None:
-        conditions.append("log.level = ? COLLATE NOCASE")
+        conditions.append("upper(log.level) = upper(?)")
         values.append(query.level)
     if query.min_severity > 0:
         conditions.append("log.severity >= ?")
         values.append(query.min_severity)
     if query.text and not query.text.isascii():
         # LIKE takes A for a and leaves Ä apart from ä. Folding by Python is slower: only such a text pays for it.
-        connection.create_function("tabard_fold", 1, _fold, deterministic=True)
-        columns = " OR ".join(f"instr(tabard_fold(log.{name}), ?)" for name in _TEXTS)
-        conditions.append(f"({columns})")
-        values += [_fold(query.text)] * len(_TEXTS)
+        folded = (connection.sql.fold.format(f"log.{name}") for name in _TEXTS)
+        conditions.append(f"({' OR '.join(f'{text} LIKE ? ESCAPE {_ESCAPE}' for text in folded)})")
+        values += [_pattern(fold(query.text) or "")] * len(_TEXTS)
     elif query.text:
-        pattern = "%" + query.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        conditions.append(
-            "(log.message LIKE ? ESCAPE '\\' OR log.function LIKE ? ESCAPE '\\' OR log.module LIKE ? ESCAPE '\\')"
-        )
-        values += [pattern] * 3
+        like = connection.sql.like
+        conditions.append(f"({' OR '.join(f'log.{name} {like} ? ESCAPE {_ESCAPE}' for name in _TEXTS)})")
+        values += [_pattern(query.text)] * len(_TEXTS)
     return Filter(
         nodes=node_ids(connection, query.node, query.zone),
         conditions=tuple(conditions),
@@ -369,7 +378,12 @@ def filter_of(connection: sqlite3.Connection, query: LogQuery) -> Filter:
     )
 
 
-def _fold(text: str | None) -> str | None:
+def _pattern(text: str) -> str:
+    """What LIKE takes for that text anywhere."""
+    return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+def fold(text: str | None) -> str | None:
     """The text without regard to case, and with each accented letter in its one-character form."""
     return None if text is None else normalize("NFC", normalize("NFC", text).casefold())
 

@@ -6,27 +6,23 @@ or with the first one after it; where neither is left, and in the other streams,
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from typing import Final
 
 from tabard.brokers.wire.streams import LOGS
+from tabard.consumers.store.reading import Reading, Sql
 from tabard.consumers.store.results import QUARANTINE
 
-_DATABASES: Final = ("main", "state")
 _SAID_BEFORE: Final = (
-    "(SELECT log.time FROM main.log AS log WHERE log.epoch_id = held.epoch_id AND log.seq {} held.first"
-    " ORDER BY log.seq {} LIMIT 1)"
-)
-_LOG_TIME: Final = (
-    f"coalesce({_SAID_BEFORE.format('<', 'DESC')}, {_SAID_BEFORE.format('>', 'ASC')}, held.arrived)"
+    "(SELECT log.time FROM {2}.log AS log WHERE log.epoch_id = held.epoch_id AND log.seq {0} held.first"
+    " ORDER BY log.seq {1} LIMIT 1)"
 )
 
 
-def counts(connection: sqlite3.Connection) -> Counter[tuple[str, str]]:
+def counts(connection: Reading) -> Counter[tuple[str, str]]:
     """How many batches of each zone and node there are; of nodes without any there is no entry."""
     found: Counter[tuple[str, str]] = Counter()
-    for database in _DATABASES:
+    for database in connection.sql.parts:
         for zone, name, count in connection.execute(
             f"SELECT node.zone, node.name, count(*) FROM {database}.quarantine AS held"  # noqa: S608
             f" JOIN {database}.node AS node ON node.id = held.node_id GROUP BY held.node_id"
@@ -35,12 +31,13 @@ def counts(connection: sqlite3.Connection) -> Counter[tuple[str, str]]:
     return found
 
 
-def select(database: str, stream: int) -> str:
+def select(sql: Sql, database: str, stream: int) -> str:
     """The start of a query for one stream's batches, as the columns of a gap."""
-    time = _LOG_TIME if stream == LOGS else "held.arrived"
+    before, after = (_SAID_BEFORE.format(*side, database) for side in (("<", "DESC"), (">", "ASC")))
+    time = f"coalesce({before}, {after}, held.arrived)" if stream == LOGS else "held.arrived"
     return (
-        "SELECT held.id AS id, node.name, node.zone, held.stream, hex(epoch.uid), held.first,"  # noqa: S608
+        f"SELECT held.id AS id, node.name, node.zone, held.stream, {sql.epoch}, held.first,"  # noqa: S608
         f" held.first + held.count - 1, held.count, 0, '{QUARANTINE}', held.reason, '', {time} AS time, held.arrived"
-        f" FROM {database}.quarantine AS held CROSS JOIN {database}.node AS node ON node.id = held.node_id"
+        f" FROM {database}.quarantine AS held {sql.join} {database}.node AS node ON node.id = held.node_id"
         f" LEFT JOIN {database}.epoch AS epoch ON epoch.id = held.epoch_id"
     )

@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from tabard.consumers.store import counts, deployments, fleet, pages, quarantine, samples
 from tabard.consumers.store.deployments import Configuration, Deployment
+from tabard.consumers.store.reading import Pool
 from tabard.consumers.store.readonly import Connections
 from tabard.consumers.store.results import (
     FACET_FIELDS,
@@ -64,7 +65,9 @@ class Reader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """`path` is the store's directory; it is opened at the first question."""
-        self._connections = Connections(path)
+        connections = Connections(path)
+        self._connections: Pool = connections
+        self._store = connections.store
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +108,7 @@ class Reader:
         query are ignored; at most `query.limit` records are returned.
         """
         with self._connections.use() as connection:
-            return pages.tail(connection, query, after_id, budget)
+            return pages.tail(connection, query, after_id, budget, pages.last_id(connection))
 
     def last_id(self) -> int:
         """The id of the record stored last, 0 when there is none: where a tail begins."""
@@ -243,4 +246,4 @@ class Reader:
     def stats(self) -> Stats:
         """The store in numbers."""
         with self._connections.use() as connection:
-            return fleet.stats(connection, self._connections.store)
+            return fleet.stats(connection, self._store)

@@ -12,6 +12,8 @@ from typing import Final
 
 from tabard.consumers.store import layout
 from tabard.consumers.store.layout import FILES, RECORDS, STATE
+from tabard.consumers.store.pages import fold
+from tabard.consumers.store.reading import SQLITE
 from tabard.errors import StoreError
 
 BUSY_SECONDS: Final = 2.0
@@ -21,16 +23,22 @@ KEPT: Final = 8
 Identity = tuple[tuple[int, int], ...]
 
 
+class SqliteReading(sqlite3.Connection):
+    """A reader's connection; see `reading.Reading`."""
+
+    sql: Final = SQLITE
+
+
 class Connections:
     """A pool for one store. The records file is ``main`` of each connection, the state file is attached as ``state``."""
 
     def __init__(self, store: str | os.PathLike[str]) -> None:
         self.store = Path(os.path.abspath(store))
         self._guard = threading.Lock()
-        self._idle: list[tuple[sqlite3.Connection, Identity]] = []
+        self._idle: list[tuple[SqliteReading, Identity]] = []
 
     @contextlib.contextmanager
-    def use(self) -> Iterator[sqlite3.Connection]:
+    def use(self) -> Iterator[SqliteReading]:
         """A connection for one question, within one view of the data.
 
         Raises:
@@ -64,7 +72,7 @@ class Connections:
         for connection, _ in idle:
             connection.close()
 
-    def _taken(self, identity: Identity) -> sqlite3.Connection | None:
+    def _taken(self, identity: Identity) -> SqliteReading | None:
         stale = []
         found = None
         with self._guard:
@@ -78,7 +86,7 @@ class Connections:
             connection.close()
         return found
 
-    def _give_back(self, connection: sqlite3.Connection, identity: Identity) -> None:
+    def _give_back(self, connection: SqliteReading, identity: Identity) -> None:
         with self._guard:
             if len(self._idle) < KEPT:
                 self._idle.append((connection, identity))
@@ -104,12 +112,19 @@ class Connections:
             found.append((state.st_dev, state.st_ino))
         return tuple(found)
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> SqliteReading:
         layout.check_library()
         records, state = (kind.path(self.store) for kind in (RECORDS, STATE))
         connection = sqlite3.connect(
-            _uri(records), uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            _uri(records),
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=SqliteReading,
         )
+        # LIKE takes A for a and leaves Ä apart from ä. Folding by Python is slower: only such a text pays for it.
+        connection.create_function("tabard_fold", 1, fold, deterministic=True)
         try:
             connection.execute("ATTACH ? AS state", (_uri(state),))
             connection.execute("PRAGMA query_only = ON")

@@ -6,13 +6,13 @@ What a node sampled is outside data: whatever does not have the documented form 
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tabard.brokers.wire.codec import unpack
 from tabard.consumers.store.fleet import node_id
+from tabard.consumers.store.reading import Reading
 from tabard.consumers.store.results import Process, ProcessTable
 from tabard.errors import WireError
 from tabard.records import MAX_BODY, TIME_MAX
@@ -34,7 +34,7 @@ _BETWEEN: Final = "SELECT time, data FROM sample WHERE node_id = ? AND kind = 'h
 
 
 def host_series(
-    connection: sqlite3.Connection, name: str, since: int, until: int, points: int, zone: str | None
+    connection: Reading, name: str, since: int, until: int, points: int, zone: str | None
 ) -> Series:
     """Series of the host samples, as `Reader.host_series` says."""
     row_id = node_id(connection, name, zone)
@@ -60,7 +60,7 @@ def host_series(
     }
 
 
-def processes(connection: sqlite3.Connection, name: str, at: int | None, zone: str | None) -> ProcessTable:
+def processes(connection: Reading, name: str, at: int | None, zone: str | None) -> ProcessTable:
     """The processes of a node, as `Reader.processes` says."""
     row_id = node_id(connection, name, zone)
     found = connection.execute(_NEWEST_FIRST, (row_id, TIME_MAX if at is None else at, SCANS_BACK))
@@ -121,7 +121,7 @@ def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def _host_samples(
-    connection: sqlite3.Connection, row_id: int, since: int, until: int, most: int
+    connection: Reading, row_id: int, since: int, until: int, most: int
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """All samples between two times when they are few, else about `most`, each found by a look into the index."""
     found = connection.execute(_BETWEEN, (row_id, since, until, most + 1)).fetchall()

@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 
 from tabard.brokers.delivery.ports import EpochWork
 from tabard.clock import Clock
+from tabard.consumers.store import pages, samples
 from tabard.consumers.store.layout import FILES, ROW_TABLES
 from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.postgresql.read import PostgresReader
 from tabard.consumers.store.postgresql.server import schema_of
 from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
+from tests.contract.reading import ReadingContract
+from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
 from tests.contract.storage import StorageContract
 from tests.postgresql import Postgres
@@ -79,6 +83,16 @@ class PostgresEngine:
         finally:
             connection.close()
 
+    def reader(self, store: PostgresStore) -> PostgresReader:
+        """What reads that database."""
+        return PostgresReader(self._server.url(self._made[store]))
+
+    def in_small_steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By windows that hold next to nothing."""
+        monkeypatch.setattr(pages, "FIRST_WINDOW", 3)
+        monkeypatch.setattr(pages, "LAST_WINDOW", 5)
+        monkeypatch.setattr(samples, "READ_PER_POINT", 2)
+
     def forbid(self, store: PostgresStore, message: str) -> None:
         """Make the database refuse every log record with that message."""
         self._server.execute(
@@ -87,7 +101,7 @@ class PostgresEngine:
         )
 
 
-class TestPostgres(StorageContract, RetentionContract):
+class TestPostgres(ReadingContract, StorageContract, RetentionContract):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls, postgres: Postgres) -> Iterator[PostgresEngine]:
@@ -101,3 +115,17 @@ class TestPostgres(StorageContract, RetentionContract):
     def test_any_history_matches_a_model(self, engine: PostgresEngine, data: st.DataObject) -> None:
         """The contract's property."""
         self.any_history_matches_a_model(engine, data)
+
+    @settings(max_examples=25)
+    @given(data=st.data())
+    def test_any_way_of_paging_meets_every_row_once(
+        self, engine: PostgresEngine, data: st.DataObject
+    ) -> None:
+        """The contract's property."""
+        self.any_way_of_paging_meets_every_row_once(engine, data)
+
+    @settings(max_examples=25)
+    @given(samples=HOSTILE)
+    def test_no_sample_breaks_a_page(self, shared: Sampled, samples: list[Any]) -> None:
+        """The contract's property."""
+        self.no_sample_breaks_a_page(shared, samples)

@@ -84,8 +84,9 @@ def existing(connection: extensions.connection, table: str) -> list[Partition]:
         )
         names = [name for (name,) in cursor.fetchall()]
     found = []
+    bare = table.rpartition(".")[2]
     for name in names:
-        written = name.removeprefix(f"{table}_")
+        written = name.removeprefix(f"{bare}_")
         day = datetime.strptime(written, "%Y%m%d").replace(tzinfo=UTC)
-        found.append(Partition(table, int(day.timestamp()) // 86_400))
+        found.append(Partition(bare, int(day.timestamp()) // 86_400))
     return sorted(found)

@@ -19,6 +19,7 @@ from tabard.consumers.store.columns import groups_of
 from tabard.consumers.store.layout import ROW_TABLES
 from tabard.consumers.store.models import LOG_HEAD
 from tabard.consumers.store.postgresql import packing
+from tabard.consumers.store.postgresql.marks import MARK
 from tabard.consumers.store.postgresql.packing import (
     Field,
     Packed,
@@ -151,6 +152,8 @@ class PostgresWriter:
     def insert(self, stream: int, made: Sequence[Made]) -> None:
         """One COPY for neighbours with the same columns."""
         packed = [part for each in made for part in each.parts]
+        if packed and stream == LOGS:
+            self._cursor.execute(MARK)
         for columns, run in groupby(packed, key=lambda part: part.columns):
             self._copy(ROW_TABLES[stream], columns, [part.data for part in run])
 

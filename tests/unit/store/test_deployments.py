@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -51,7 +52,7 @@ def test_whatever_the_order_of_arrival_the_present_is_right(said, rng) -> None:
     unique = list({moment: (moment, version, digest * 8) for moment, version, digest in said}.values())
     shuffled = rng.sample(unique, len(unique))
     with SqliteStore.memory() as store:
-        connection = store.connection(RECORDS)
+        connection: Any = store.connection(RECORDS)
         connection.execute("INSERT INTO node (id, zone, name, first_seen) VALUES (1, 'hq', 'web1', 1)")
         while shuffled:
             size = rng.randint(1, 3)
@@ -101,7 +102,7 @@ def test_history_outlives_the_log_and_ends_by_its_own_age(seeder: Seeder, reader
 def test_nothing_is_searched_and_no_row_of_the_log_is_read(seeder: Seeder) -> None:
     """The answers come from the two small tables, by their indexes."""
     seeder.logs([start()])
-    connection = seeder.store.connection(RECORDS)
+    connection: Any = seeder.store.connection(RECORDS)
     texts: list[str] = []
     connection.set_trace_callback(texts.append)
     deployments.current(connection, "shop", "TESTING", None)

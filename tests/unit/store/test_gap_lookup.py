@@ -10,6 +10,7 @@ import pytest
 from tabard.brokers.delivery.ports import Gap
 from tabard.consumers.store import fleet, pages, schema
 from tabard.consumers.store.layout import RECORDS, STATE
+from tabard.consumers.store.readonly import SqliteReading
 from tabard.consumers.store.results import LogQuery
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.contract.chain import MAIL, NOON, WEB, Chain, logs
@@ -20,7 +21,7 @@ FEW = 40
 
 
 @pytest.fixture
-def connection() -> sqlite3.Connection:
+def connection() -> SqliteReading:
     """Both files, as a reader sees them: thousands of gaps of one node, one of the other."""
     with SqliteStore.memory() as store:
         web, mail = Chain(WEB), Chain(MAIL)
@@ -29,7 +30,7 @@ def connection() -> sqlite3.Connection:
         store.commit([mail.lose(3)], NOON - 1)
         store.commit([many], NOON)
         records = store.connection(RECORDS).serialize()
-    connection = sqlite3.connect(":memory:")
+    connection = sqlite3.connect(":memory:", factory=SqliteReading)
     connection.execute("ATTACH ':memory:' AS state")
     connection.deserialize(records)
     connection.deserialize(schema.template(STATE), name="state")
@@ -47,7 +48,7 @@ def connection() -> sqlite3.Connection:
     ids=["listing", "narrow listing", "node page", "log page"],
 )
 def test_gaps_of_one_node_do_not_cost_those_of_another(
-    connection: sqlite3.Connection, ask: Callable[[sqlite3.Connection], object]
+    connection: SqliteReading, ask: Callable[[SqliteReading], object]
 ) -> None:
     """Whatever asks for one node reads its gaps only."""
     steps = 0
@@ -62,7 +63,7 @@ def test_gaps_of_one_node_do_not_cost_those_of_another(
     assert steps < FEW
 
 
-def test_a_listing_by_node_is_what_it_was(connection: sqlite3.Connection) -> None:
+def test_a_listing_by_node_is_what_it_was(connection: SqliteReading) -> None:
     """Newest first over streams and files; an unknown stream or node has none."""
     assert [gap.node for gap in fleet.gaps(connection, "mail1", None, None, None, None, 20)] == ["mail1"]
     assert len(fleet.gaps(connection, None, None, "logs", None, None, 10_000)) == CHATTY + 1

@@ -167,7 +167,9 @@ def rows(name: str, *items: sa.schema.SchemaItem) -> None:
     """
     head = (number("node_id"), number("epoch_id"), number("seq"), number("arrived"))
     if op.get_bind().dialect.name == "sqlite":
-        table(name, key("id", given=False), *head, *items, sa.UniqueConstraint("epoch_id", "seq"))
+        columns = [item for item in items if isinstance(item, sa.Column)]
+        place, checks = sa.UniqueConstraint("epoch_id", "seq"), items[len(columns) :]
+        table(name, key("id", given=False), *head, *columns, place, *checks)
         return
     op.create_table(
         name,
@@ -176,12 +178,7 @@ def rows(name: str, *items: sa.schema.SchemaItem) -> None:
         *items,
         postgresql_partition_by="RANGE (arrived)",
     )
-    # Readers take a row once all transactions up to its own have ended; what follows the store goes by this column.
-    op.execute(
-        f"ALTER TABLE {name} ADD COLUMN xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint"
-    )
     op.create_index(f"{name}_by_id", name, ["id"])
-    op.create_index(f"{name}_by_xid", name, ["xid"], postgresql_using="brin")
 
 
 def table(name: str, *items: sa.schema.SchemaItem, rowid: bool = True) -> None:

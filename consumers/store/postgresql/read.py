@@ -1,0 +1,203 @@
+"""What herald and the command line ask of a store on PostgreSQL: the questions of `Reader`, over other connections.
+
+A tail goes on from an id, and two recorders commit in another order than they draw their ids: whoever went on from
+the highest id seen would miss rows. So it goes no further than `marks.settled` says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import psycopg2
+from psycopg2 import extensions
+
+from tabard.brokers.wire.streams import STREAM_NAMES
+from tabard.consumers.store import pages
+from tabard.consumers.store.layout import FILES, ROW_TABLES
+from tabard.consumers.store.postgresql import marks, partitions
+from tabard.consumers.store.postgresql.server import check_version, connect, schema_of
+from tabard.consumers.store.read import BUDGET, Reader
+from tabard.consumers.store.reading import POSTGRESQL, Answer, Sql
+from tabard.consumers.store.results import LogQuery, LogRow, Stats, StreamStats
+from tabard.errors import StoreError
+
+KEPT: Final = 8
+"""Idle connections that are kept for the next question."""
+_ONE_VIEW: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_EACH_ITS_OWN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
+"""Each statement sees what was committed when it began."""
+_SPEAKS: Final = re.compile(r"\?")
+
+
+class PostgresReading:
+    """A reader's connection; see `reading.Reading`."""
+
+    sql: Sql = POSTGRESQL
+
+    def __init__(self, connection: extensions.connection) -> None:
+        self.connection = connection
+
+    def execute(self, text: str, values: Sequence[Any] = (), /) -> Answer:
+        """Ask, each question with a cursor of its own."""
+        cursor: Any = self.connection.cursor()
+        cursor.execute(_spoken(text), tuple(values))
+        return cursor  # type: ignore[no-any-return]
+
+
+@functools.lru_cache(maxsize=512)
+def _spoken(text: str) -> str:
+    """The text with the driver's kind of parameters."""
+    return _SPEAKS.sub("%s", text.replace("%", "%%"))
+
+
+class Connections:
+    """A pool for one store; see `reading.Pool`."""
+
+    def __init__(self, url: str, password: str = "") -> None:
+        self._url = url
+        self._password = password
+        self._guard = threading.Lock()
+        self._idle: list[PostgresReading] = []
+
+    @contextlib.contextmanager
+    def use(self, begin: str = _ONE_VIEW) -> Iterator[PostgresReading]:
+        """A connection for one question, within one view of the data unless `begin` says otherwise.
+
+        Raises:
+            StoreError: the server cannot be reached, refuses, or the store is of another schema version.
+        """
+        with self._guard:
+            reading = self._idle.pop() if self._idle else None
+        fresh = reading is None
+        try:
+            if reading is not None:
+                try:
+                    reading.execute(begin)
+                except psycopg2.Error:  # the server was restarted meanwhile
+                    _close(reading)
+                    reading, fresh = None, True
+            if reading is None:
+                reading = self._open()
+                reading.execute(begin)
+            yield reading
+            reading.execute("COMMIT")
+        except psycopg2.Error as error:
+            _close(reading)
+            raise StoreError(
+                "the store cannot be read",
+                found=" ".join(str(error).split()) or type(error).__name__,
+                where="store.url",
+                hint="Is the server there?" if fresh else "Try again",
+            ) from error
+        except BaseException:
+            _close(reading)
+            raise
+        with self._guard:
+            if len(self._idle) < KEPT:
+                self._idle.append(reading)
+                return
+        _close(reading)
+
+    def close(self) -> None:
+        """Close what is idle; a connection in use is closed by the next `close`."""
+        with self._guard:
+            idle, self._idle = self._idle, []
+        for reading in idle:
+            _close(reading)
+
+    def _open(self) -> PostgresReading:
+        path = ",".join(schema_of(kind) for kind in FILES)
+        connection = connect(self._url, self._password, path, "tabard reader")
+        try:
+            for kind in FILES:
+                with connection.cursor() as cursor:
+                    cursor.execute(f"SET search_path TO {schema_of(kind)}")
+                check_version(connection, schema_of(kind))
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET search_path TO {path}")
+        except BaseException:
+            connection.close()
+            raise
+        return PostgresReading(connection)
+
+
+class PostgresReader(Reader):
+    """Read-only access to a store on PostgreSQL. Safe to share between threads."""
+
+    def __init__(self, url: str, password: str = "") -> None:
+        """The server is asked at the first question."""
+        self._server = Connections(url, password)
+        self._connections = self._server
+
+    def tail(self, query: LogQuery, after_id: int, budget: float = BUDGET) -> tuple[list[LogRow], int]:
+        """Records stored after `after_id` that fit the filters, in the order of their ids."""
+        with self._server.use(_EACH_ITS_OWN) as connection:
+            return pages.tail(connection, query, after_id, budget, marks.settled(connection))
+
+    def last_id(self) -> int:
+        """Where a tail begins that wants nothing of what is there."""
+        with self._server.use(_EACH_ITS_OWN) as connection:
+            return marks.settled(connection)
+
+    def stats(self) -> Stats:
+        """The store in numbers; the rows are the server's own estimate."""
+        with self._server.use() as connection:
+            return _stats(connection)
+
+
+def _stats(connection: PostgresReading) -> Stats:
+    streams = {}
+    taken = 0
+    for kind, schema in zip(FILES, connection.sql.parts, strict=True):
+        (size,) = connection.execute(
+            "SELECT coalesce(sum(pg_total_relation_size(pg_class.oid)), 0)::bigint FROM pg_class"
+            " JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = ? AND relkind = 'r'",
+            (schema,),
+        ).fetchone()
+        taken += int(size)
+        for stream in sorted(kind.streams):
+            streams[STREAM_NAMES[stream]] = _stream_stats(connection, schema, ROW_TABLES[stream])
+
+    def count(table: str, *schemas: str) -> int:
+        return sum(
+            int(connection.execute(f"SELECT count(*) FROM {schema}.{table}").fetchone()[0])  # noqa: S608
+            for schema in schemas
+        )
+
+    parts = connection.sql.parts
+    return Stats(
+        streams=streams,
+        nodes=count("node", connection.sql.records),
+        gaps=count("gap", *parts),
+        quarantined=count("quarantine", *parts),
+        bytes=taken,
+        free=0,
+    )
+
+
+def _stream_stats(connection: PostgresReading, schema: str, table: str) -> StreamStats:
+    rows, oldest, newest = 0, None, None
+    for part in partitions.existing(connection.connection, f"{schema}.{table}"):
+        name = f"{schema}.{part.name}"
+        (estimate,) = connection.execute(
+            "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(?)", (name,)
+        ).fetchone()
+        first, last = connection.execute(f"SELECT min(arrived), max(arrived) FROM {name}").fetchone()  # noqa: S608
+        if estimate < 0 or estimate < 100_000:  # never analysed, or cheap to count
+            (estimate,) = connection.execute(f"SELECT count(*) FROM {name}").fetchone()  # noqa: S608
+        rows += int(estimate)
+        if first is not None:
+            oldest = first if oldest is None else min(oldest, first)
+            newest = last if newest is None else max(newest, last)
+    return StreamStats(rows, oldest, newest)
+
+
+def _close(reading: PostgresReading | None) -> None:
+    if reading is not None:
+        with contextlib.suppress(psycopg2.Error):
+            reading.connection.close()

@@ -1,0 +1,78 @@
+"""What a reader's question needs of an engine: a connection, and the few words that engines spell differently.
+
+The questions themselves are one text for all: parameters are ``?``, tables of the control stream's part are named by
+`Sql.state`, and those of the other part by `Sql.records` where both are asked in one breath.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, NamedTuple, Protocol
+
+
+class Sql(NamedTuple):
+    """How an engine says it."""
+
+    records: str
+    """In front of the tables of logs and samples."""
+    state: str
+    """In front of those of the control stream."""
+    join: str
+    """A join that keeps the order of its tables: the page is read from the index of the first one."""
+    epoch: str
+    """The name of an epoch in hexadecimal digits."""
+    like: str
+    """LIKE without regard to the case of ASCII letters."""
+    fold: str
+    """A column without regard to case, accents in one form; {} is its name."""
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """Both, in the order of `layout.FILES`."""
+        return (self.records, self.state)
+
+
+SQLITE: Final = Sql("main", "state", "CROSS JOIN", "hex(epoch.uid)", "LIKE", "tabard_fold({})")
+POSTGRESQL: Final = Sql(
+    "tabard_records",
+    "tabard_state",
+    "JOIN",
+    "encode(epoch.uid, 'hex')",
+    "ILIKE",
+    "lower(normalize({}, NFC))",
+)
+
+
+class Answer(Protocol):
+    """The rows of an answer."""
+
+    def fetchone(self) -> Any:
+        """The next row, None after the last."""
+
+    def fetchall(self) -> list[Any]:
+        """All that are left."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """One after another."""
+
+
+class Reading(Protocol):
+    """A connection within one view of the data."""
+
+    @property
+    def sql(self) -> Sql:
+        """How its engine says it."""
+
+    def execute(self, text: str, values: Sequence[Any] = (), /) -> Answer:
+        """Ask."""
+
+
+class Pool(Protocol):
+    """Connections for any number of threads."""
+
+    def use(self) -> AbstractContextManager[Reading]:
+        """One for one question, within one view of the data. Raises StoreError."""
+
+    def close(self) -> None:
+        """Close what is idle."""
