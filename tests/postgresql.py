@@ -40,7 +40,7 @@ class Postgres:
     """A server. Raises CalledProcessError when it does not start."""
 
     def __init__(self, programs: Path) -> None:
-        self._programs = programs
+        self.programs = programs
         # A path that is short enough for a socket, and that another user may enter.
         self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
         self._data = self.directory / "data"
@@ -112,7 +112,7 @@ class Postgres:
     def _run(self, program: str, *arguments: str, check: bool = True) -> None:
         user = self._user
         subprocess.run(
-            [str(self._programs / program), "-D", str(self._data), *arguments],
+            [str(self.programs / program), "-D", str(self._data), *arguments],
             check=check,
             cwd="/",
             stdin=subprocess.DEVNULL,
