@@ -17,7 +17,8 @@ AHEAD: Final = 2
 """Days for which partitions are made before they begin."""
 _LOCK: Final = 0x7461_6261_7264
 """The advisory lock under which partitions are made: "tabard"."""
-_LAST_DAY: Final = 2**63 // DAY - 1
+_END: Final = 2**63 - 1
+"""The last time there is."""
 
 
 class Partition(NamedTuple):
@@ -35,7 +36,7 @@ class Partition(NamedTuple):
 
 def day_of(arrived: int) -> int:
     """The day of a time in nanoseconds, UTC."""
-    return min(max(arrived // DAY, 0), _LAST_DAY)
+    return max(arrived // DAY, 0)
 
 
 def ensure(connection: extensions.connection, table: str, day: int) -> None:
@@ -61,6 +62,7 @@ def ensure(connection: extensions.connection, table: str, day: int) -> None:
 def _make(cursor: extensions.cursor, wanted: Partition) -> None:
     table, name = wanted.table, wanted.name
     low, high = wanted.day * DAY, (wanted.day + 1) * DAY
+    end = str(high) if high <= _END else "MAXVALUE"
     cursor.execute(
         f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES INCLUDING STORAGE)"
     )
@@ -68,9 +70,9 @@ def _make(cursor: extensions.cursor, wanted: Partition) -> None:
     cursor.execute(f"CREATE UNIQUE INDEX {name}_place ON {name} (epoch_id, seq)")
     # With it, attaching need not read the rows.
     cursor.execute(
-        f"ALTER TABLE {name} ADD CONSTRAINT {name}_day CHECK (arrived >= {low} AND arrived < {high})"
+        f"ALTER TABLE {name} ADD CONSTRAINT {name}_day CHECK (arrived BETWEEN {low} AND {min(high - 1, _END)})"
     )
-    cursor.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high})")
+    cursor.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({end})")
     cursor.execute(f"ALTER TABLE {name} DROP CONSTRAINT {name}_day")
 
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any, Final
 
 import psycopg2
-from psycopg2 import extensions
+from psycopg2 import errors, extensions
 from psycopg2.extras import execute_values
 
 from tabard.brokers.delivery.ports import Entry
@@ -168,4 +168,13 @@ class PostgresWriter:
     def _copy(self, table: str, columns: Sequence[str], parts: Sequence[bytes]) -> None:
         data = io.BytesIO(b"".join((packing.SIGNATURE, *parts, packing.TRAILER)))
         names = ", ".join(f'"{name}"' for name in columns)
-        self._cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN (FORMAT binary)", data, size=1 << 20)
+        try:
+            self._cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN (FORMAT binary)", data, size=1 << 20)
+        except errors.CheckViolation as error:
+            if (
+                error.diag.constraint_name is None
+            ):  # no constraint of the table: the row's day was dropped meanwhile
+                raise psycopg2.OperationalError(
+                    f"a partition of {table} is not there any more: {error}"
+                ) from error
+            raise

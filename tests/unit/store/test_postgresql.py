@@ -69,13 +69,13 @@ def armed() -> Iterator[Callable[[str], None]]:
     failpoints.arm("")
 
 
-def settle(store: PostgresStore, work: EpochWork) -> None:
+def settle(store: PostgresStore, work: EpochWork, arrived: int = NOON) -> None:
     """What a sink does after a failure: read the cursor, and commit what is not there."""
     found = store.load(work.key, work.stream, [work.cursor.epoch]).get(work.cursor.epoch)
     if found is not None and found.ranges == work.cursor.ranges:
         work.cursor.version = found.version
     else:
-        store.commit([work], NOON)
+        store.commit([work], arrived)
 
 
 # --- the server goes away ------------------------------------------------------------------------
@@ -249,6 +249,21 @@ def test_rows_are_stored_whatever_the_recorders_clock_says(place: Place, arrived
     """There is a partition for every day, made when it is needed."""
     place.store.commit([Chain().work([log(time=5)])], arrived)
     assert place.seqs() == [1]
+
+
+def test_a_day_that_another_recorder_has_dropped_is_made_again(place: Place) -> None:
+    """Rows that find no partition are not the rows' fault: nothing goes into quarantine."""
+    first, second = Chain(name="a"), Chain(name="b")
+    place.store.commit([first.work(logs(1))], NOON - 9 * DAY)
+    with PostgresStore.open(place.url) as other:
+        run(PostgresUpkeep(other, NEVER._replace(logs_age=86_400.0), Wall()), 0.0)
+    assert place.seqs() == []
+    work = second.work(logs(2))
+    with pytest.raises(StoreUnavailable, match="partition"):
+        place.store.commit([work], NOON - 9 * DAY)
+    settle(place.store, work, NOON - 9 * DAY)
+    assert place.seqs() == [1, 2]
+    assert place.ask("SELECT count(*) FROM tabard_records.quarantine") == [(0,)]
 
 
 def test_two_recorders_make_the_same_day(postgres: Postgres) -> None:
