@@ -15,7 +15,7 @@ from tabard.config.ini import Free, read_ini
 from tabard.config.options import LEVEL
 from tabard.errors import SettingsError
 from tabard.home import Home
-from tabard.masking import secret_name
+from tabard.masking import secret_name, visible
 from tabard.settings.document import Document, read_document
 from tabard.settings.findings import Finding
 from tabard.settings.layers import Layers, nearest
@@ -71,6 +71,8 @@ class Sources(NamedTuple):
     env: Mapping[str, str]
     args: Mapping[str, object]
     validate: Callable[[Values], None] | None
+    before: tuple[str, ...] = ()
+    """The files that said something the last time."""
 
     def load(self) -> Read:
         """All layers together. Raises SettingsError for the first thing that is wrong, saying how many more are."""
@@ -111,6 +113,10 @@ class Sources(NamedTuple):
         layers.apply_arguments(self.args)
         layers.require()
         files = tuple(document.file for document in (toml, ini) if document.content)
+        gone = [file for file in self.before if file not in files]
+        if gone:
+            hint = "Start the process again if it is to go on without"
+            findings.append(Finding(SettingsError("is gone, or empty now", file=gone[0], hint=hint)))
         if self.need_file and not files:
             findings.append(Finding(self._nothing_there(stage)))
         findings += layers.findings
@@ -193,7 +199,7 @@ def _judge(validate: Callable[[Values], None], found: Read) -> None:
     except SettingsError:
         raise
     except ValueError as error:
-        raise SettingsError(f"the values do not go together: {error}") from None
+        raise SettingsError(f"the values do not go together: {visible(str(error))}") from None
 
 
 def locate(directory: str | os.PathLike[str] | None, env: Mapping[str, str]) -> Path:
