@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -14,6 +13,7 @@ from typing import Final, NamedTuple
 from tabard import exits
 from tabard.errors import AlreadyRunning, TabardError, UsageError
 from tabard.home import Home
+from tabard.ops.early import EARLY
 from tabard.ops.rolelines import RoleLine
 from tabard.ops.up.born import follow_parent
 from tabard.settings import Settings, load
@@ -123,12 +123,13 @@ ROLES: Final[Mapping[str, Callable[[RoleLine], int]]] = {
 
 def _serve(name: str, line: RoleLine, run: Callable[[Start], int]) -> int:
     """Run a role in this process until it ends; the exit code. Raises TabardError when it cannot run."""
-    # Until the role's own loop has them, SIGTERM and Ctrl-C end the process in order too, with what is open closed and
-    # with 0, and SIGHUP does not end it.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: sys.exit(exits.DONE))
-    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
-    ready = follow_parent()
+    EARLY.listen()
+    tell_parent = follow_parent()
+
+    def ready() -> None:
+        EARLY.hand_on()
+        tell_parent()
+
     if line.idle is not None and not line.once:
         raise UsageError("--idle belongs to --once", hint="Add --once, or leave --idle out")
 
