@@ -1,7 +1,6 @@
 """Batches that the store could not take, as rows of the log: they are kept, and nobody can read what they say.
 
-Their event times are not known. A batch of the stream of logs stands just after the record before it in its epoch,
-or with the first one after it; where neither is left, and in the other streams, at its arrival.
+Their event times are not known: a batch stands where a gap would.
 """
 
 from __future__ import annotations
@@ -10,17 +9,9 @@ import sqlite3
 from collections import Counter
 from typing import Final
 
-from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store.results import QUARANTINE
 
 _DATABASES: Final = ("main", "state")
-_SAID_BEFORE: Final = (
-    "(SELECT log.time FROM main.log AS log WHERE log.epoch_id = held.epoch_id AND log.seq {} held.first"
-    " ORDER BY log.seq {} LIMIT 1)"
-)
-_LOG_TIME: Final = (
-    f"coalesce({_SAID_BEFORE.format('<', 'DESC')}, {_SAID_BEFORE.format('>', 'ASC')}, held.arrived)"
-)
 
 
 def counts(connection: sqlite3.Connection) -> Counter[tuple[str, str]]:
@@ -35,12 +26,11 @@ def counts(connection: sqlite3.Connection) -> Counter[tuple[str, str]]:
     return found
 
 
-def select(database: str, stream: int) -> str:
-    """The start of a query for one stream's batches, as the columns of a gap."""
-    time = _LOG_TIME if stream == LOGS else "held.arrived"
+def select(database: str) -> str:
+    """The start of a query for batches in one of the two files, as the columns of a gap."""
     return (
-        "SELECT held.id AS id, node.name, node.zone, held.stream, hex(epoch.uid), held.first,"  # noqa: S608
-        f" held.first + held.count - 1, held.count, 0, '{QUARANTINE}', held.reason, '', {time} AS time, held.arrived"
+        "SELECT held.id, node.name, node.zone, held.stream, hex(epoch.uid), held.first,"  # noqa: S608
+        f" held.first + held.count - 1, held.count, 0, '{QUARANTINE}', held.reason, '', held.time, held.arrived"
         f" FROM {database}.quarantine AS held CROSS JOIN {database}.node AS node ON node.id = held.node_id"
         f" LEFT JOIN {database}.epoch AS epoch ON epoch.id = held.epoch_id"
     )

@@ -59,7 +59,9 @@ class Statements:
     add_gap: (
         str  # node_id, stream, epoch_id, first, last, count, at_least, kind, reason, detail, time, arrived
     )
-    add_quarantine: str  # node_id, stream, epoch_id, first, count, reason, header, signature, body, arrived
+    add_quarantine: (
+        str  # node_id, stream, epoch_id, first, count, reason, header, signature, body, time, arrived
+    )
     add_usage: str  # stream, rows, bytes: added to what there is
     add_rows: dict[int, str]  # per stream: the columns of its table but the id
     time_before: dict[int, str]  # per stream: epoch_id, seq
