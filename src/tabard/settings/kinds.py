@@ -305,7 +305,7 @@ def quoted(text: str) -> str:
 
 
 def brief(raw: object) -> str:
-    """A found value as an error shows it: as written, cut when it is long."""
+    """A found value as an error shows it: as written, without passwords inside, cut when it is long."""
     if isinstance(raw, dict):
         return "a table"
     if isinstance(raw, bool):
@@ -318,4 +318,9 @@ def brief(raw: object) -> str:
 
 
 def _cut(text: str) -> str:
+    from tabard.masking import (
+        visible,
+    )  # only on the way to an error; what is cut first cannot be recognised any more
+
+    text = visible(text)
     return text if len(text) <= 80 else text[:77] + "..."
