@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from tabard.agents.intake.bridge.binding import RXQ_OVFL, Place
+from tabard.agents.intake.bridge.binding import RXQ_OVFL, Place, spoken
 from tabard.agents.intake.bridge.gather import Gatherer
 from tabard.agents.intake.bridge.messages import Messages
 from tabard.agents.intake.bridge.ports import Report, Surroundings
@@ -76,7 +76,7 @@ class DatagramIntake:
         sock = self._socket = self._bind()
         self._place.remember()
         name = sock.getsockname()
-        self._address = name if isinstance(name, str) else f"udp {name[0]}:{name[1]}"
+        self._address = name if isinstance(name, str) else f"udp {spoken(name)}"
         self._around.batcher.on_blocked.append(self._pause)
         self._around.batcher.on_ready.append(self._resume)
         if not self._around.batcher.blocked:
