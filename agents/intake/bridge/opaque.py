@@ -6,10 +6,13 @@ hand over are read as the plain value they stand for, by code of this module alo
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, Final
 
 _MOST: Final = 100
 """Characters kept of a module's or a name's."""
+_MOST_LOOKED_AT: Final = 16
+"""Arguments of a call, and values in each, among which a function that executes is looked for."""
 _TEXT_ENCODINGS: Final = frozenset({"latin1", "latin-1", "iso-8859-1"})
 _LISTS: Final = frozenset(
     f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("set", "frozenset", "list")
@@ -25,7 +28,7 @@ _RECONSTRUCTORS: Final = frozenset(
 _EXECUTING: Final = {
     "os": "system popen startfile exec spawn fork posix_spawn remove unlink rename replace rmdir removedirs kill "
     "chmod chown putenv open write mkfifo link symlink truncate",
-    "subprocess": "Popen call run check_call check_output getoutput getstatusoutput",
+    "subprocess": "Popen call run check_call check_output getoutput getstatusoutput fork_exec",
     "builtins": "eval exec execfile compile open file __import__ input apply breakpoint globals locals delattr setattr",
     "sys": "exit setprofile settrace modules path",
     "importlib": "import_module __import__ reload",
@@ -42,7 +45,7 @@ _EXECUTING: Final = {
     "pdb": "run runeval Pdb",
     "bdb": "Bdb",
     "trace": "Trace",
-    "pydoc": "pipepager locate",
+    "pydoc": "pipepager pipe_pager locate",
     "webbrowser": "open",
     "ctypes": "CDLL PyDLL cdll pydll windll",
     "marshal": "loads load",
@@ -54,6 +57,17 @@ _EXECUTING: Final = {
     "multiprocessing": "Process Pool",
     "pip": "main",
     "numpy.testing._private.utils": "runstring",
+    "distutils.spawn": "spawn",
+    "uuid": "_get_command_stdout",
+    "imaplib": "IMAP4_stream",
+    "linecache": "getline getlines",
+    "logging.config": "listen",
+    "lib2to3.pgen2.pgen": "ParserGenerator",
+    "ensurepip": "_run_pip bootstrap",
+    "doctest": "debug_script",
+    "test.support.script_helper": "assert_python_ok run_python_until_end",
+    "urllib.request": "urlopen urlretrieve",
+    "sqlite3": "connect",
     "torch": "load",
 }
 """Functions by which pickles have attacked readers that call what they are told. A name that begins so counts."""
@@ -77,12 +91,16 @@ _PREFIXED: Final = frozenset({"os"})
 
 
 class Opaque:
-    """Something that was named. Its text is all there is of it; setting its state or items does nothing."""
+    """Something that was named. Its text is all there is of it; setting its state or items does nothing.
 
-    __slots__ = ("name",)
+    ``executing``: it is one of the functions that attacks by pickle are made of.
+    """
 
-    def __init__(self, name: str) -> None:
+    __slots__ = ("executing", "name")
+
+    def __init__(self, name: str, *, executing: bool = False) -> None:
         self.name = name
+        self.executing = executing
 
     def __str__(self) -> str:
         return f"<{self.name}>"
@@ -94,13 +112,15 @@ def named(module: Any, name: Any) -> Opaque:
     """What a pickle calls ``module.name``."""
     if not isinstance(module, str) or not isinstance(name, str):
         raise TypeError("a name that is no text")
-    return Opaque(f"{module[:_MOST]}.{name[:_MOST]}")
+    said = f"{module[:_MOST]}.{name[:_MOST]}"
+    return Opaque(said, executing=executes(said))
 
 
 def executes(name: str) -> bool:
     """Whether ``module.name`` is a function that attacks by pickle are made of."""
     module, _, function = name.rpartition(".")
-    for part in (module, module.partition(".")[0]):
+    # "urllib.request.os.system" is reached by a name with dots, as protocol 4 allows.
+    for part in (module, module.partition(".")[0], module.rpartition(".")[2]):
         family = _ALIASES.get(part, part)
         functions = _EXECUTING.get(family)
         if functions is None:
@@ -109,6 +129,25 @@ def executes(name: str) -> bool:
         if function in words or (family in _PREFIXED and function.startswith(tuple(words))):
             return True
     return False
+
+
+def weapon(function: Any, arguments: Any) -> Opaque | None:
+    """What a call would execute: ``function`` itself, or one that is handed to it; None for a harmless call."""
+    if not isinstance(function, Opaque):
+        return None
+    if function.executing:
+        return function
+    return None if function.name in _LISTS else _armed(arguments, depth=2)
+
+
+def _armed(value: Any, depth: int) -> Opaque | None:
+    if isinstance(value, Opaque):
+        return value if value.executing else None
+    if not depth or not isinstance(value, (tuple, list, dict)):
+        return None
+    inner = value.values() if isinstance(value, dict) else value
+    found = (_armed(each, depth - 1) for each in islice(inner, _MOST_LOOKED_AT))
+    return next(filter(None, found), None)
 
 
 def called(function: Any, arguments: Any) -> Any:

@@ -96,6 +96,41 @@ def test_a_gadget_that_executes_is_refused(name: str) -> None:
     assert {module for module in set(sys.modules) - before if not module.startswith("encodings.")} == set()
 
 
+BUILT = b"cbuiltins\nobject\n)\x81}X\x0c\0\0\0__setstate__cos\nsystem\nsbX\2\0\0\0idb."
+HANDED_ON = [
+    b"cfunctools\npartial\n(cos\nsystem\nX\2\0\0\0idtR.",
+    b"cbuiltins\nmap\n(cos\nsystem\n](X\2\0\0\0idetR.",
+    b"cbuiltins\ngetattr\n(csubprocess\nPopen\nX\1\0\0\0xtR.",
+    b"\x80\x04\x8c\x06urllib\x8c\x11request.os.system\x93\x8c\2id\x85R.",
+    b"(X\2\0\0\0idios\nsystem\n.",
+    BUILT,
+]
+
+
+@pytest.mark.parametrize("data", HANDED_ON, ids=["partial", "map", "getattr", "dots", "instance", "setstate"])
+def test_a_gadget_that_is_handed_to_something_harmless_is_refused(data: bytes) -> None:
+    """As an argument, in a list of arguments, by a name with dots, in the state of an object."""
+    with pytest.raises(Hostile):
+        load(data)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_function_that_a_record_only_mentions_is_text(protocol: int) -> None:
+    """Applications log functions too: nothing is called by it, and nothing is lost."""
+    said = {"msg": "m", "callback": os.remove, "opener": open, "known": {open}, "way": [os.kill]}
+    found, kinds = load(pickle.dumps(said, protocol))
+    assert [str(found[key]) for key in ("callback", "opener", "known", "way")] == [
+        f"<{os.remove.__module__}.remove>", "<io.open>", "[<io.open>]", f"[<{os.kill.__module__}.kill>]",
+    ]  # fmt: skip
+    assert kinds == 3
+
+
+def test_looking_for_gadgets_takes_no_longer_than_the_bytes_allow() -> None:
+    """Ten thousand calls with five thousand arguments each, of which a few are looked at."""
+    named = b"}(" + b"N" * 5_000 + b"tq\0" + b"0cshop\nOrder\nq\x010"
+    assert load(named + b"h\1h\0R0" * 10_000 + b".") == ({}, 1)
+
+
 @pytest.mark.parametrize("name", [*NAMED, *EXECUTING])
 def test_a_name_alone_makes_nothing(name: str) -> None:
     """What is named becomes text at most, with every opcode that would fill it."""
@@ -236,7 +271,7 @@ def test_no_module_of_the_reader_has_a_way_to_make_objects() -> None:
         source = Path(str(module.__file__)).read_text(encoding="utf-8")
         imported = {line.split()[1] for line in source.splitlines() if line.startswith(("import ", "from "))}
         assert imported <= {
-            "__future__", "re", "struct", "collections.abc", "typing", "tabard.errors",
+            "__future__", "re", "struct", "collections.abc", "itertools", "typing", "tabard.errors",
             "tabard.agents.intake.bridge.opaque", "tabard.agents.intake.bridge.opcodes",
             "tabard.agents.intake.bridge.reading",
         }  # fmt: skip
