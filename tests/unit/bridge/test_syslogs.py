@@ -119,6 +119,18 @@ def test_a_message_cut_off_is_kept_and_counted(tmp_path: Path) -> None:
     assert json.loads(whole["attributes"]) == {"facility": "user"}
 
 
+def test_a_long_counted_message_is_cut_off_and_says_so(tmp_path: Path) -> None:
+    """Beyond a megabyte its beginning is kept; its neighbours are whole."""
+    long = b"<14>app: " + b"x" * 2_000_000
+    with tcp(tmp_path) as intake:
+        apart(lambda: say(intake, b"10 <14>app: a" + b"%d %b" % (len(long), long) + b"10 <14>app: b"))
+        one, cut, two = intake.wait_for(3)
+        assert intake.counted("cut off") == 1
+    assert (one["message"], two["message"]) == ("a", "b")
+    assert cut["message"].startswith("xxx")
+    assert json.loads(cut["attributes"])["intake"] == "cut off"
+
+
 def test_a_broken_count_ends_the_connection_and_loses_nothing(tmp_path: Path) -> None:
     """What stands where a count should be is kept as text; a fault shows it."""
     with tcp(tmp_path) as intake:
