@@ -84,9 +84,9 @@ def _address(text: str) -> str:
 
 
 def _language(text: str) -> str:
-    if not re.fullmatch("[A-Za-z]{2,3}", text):
+    if not re.fullmatch("[A-Za-z]{2,3}(?:[_-][A-Za-z0-9]{2,4})?", text, re.ASCII):
         raise TabardError("not a language")
-    return text.lower()
+    return text.lower().replace("-", "_")
 
 
 def _level(text: str) -> str:
@@ -142,6 +142,6 @@ SENDER: Final = Text(
     empty=True,
     name="mail address",
 )
-LANGUAGE: Final = Text("a language such as en or DE", check=_language, limit=3, name="language")
+LANGUAGE: Final = Text("a language such as en, DE or de_CH", check=_language, limit=8, name="language")
 MAIL_HOST: Final = Text("a host name or IP address", check=_host, empty=True, name="host")
 LEVEL: Final = Text("one of " + ", ".join(SEVERITIES), check=_level, empty=True, name="level")

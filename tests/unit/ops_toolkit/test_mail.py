@@ -146,9 +146,9 @@ def test_without_a_server_it_says_which_setting(tabard) -> None:
 
 def test_a_disk_that_refuses_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """Beside what went well, and in the exit code."""
-    assert tell(Report(sent=1, waiting=2, trouble="No space left on device (/home/x/mail)")) == exits.PARTLY
+    assert tell(Report(sent=1, waiting=2, trouble="No space left on device (/srv/tabard/mail)")) == exits.PARTLY
     out, err = capsys.readouterr()
     assert out == "1 sent, 0 given up, 2 waiting\n"
     assert (
-        err == "tabard: the queue cannot be worked off as it should: No space left on device (/home/x/mail)\n"
+        err == "tabard: the queue cannot be worked off as it should: No space left on device (/srv/tabard/mail)\n"
     )
