@@ -25,6 +25,14 @@ _RECONSTRUCTORS: Final = frozenset(
     {"copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__", "copy_reg.__newobj__"}
 )
 
+_BASES: Final[dict[str, type | tuple[type, ...]]] = {
+    "str": str, "unicode": str, "int": int, "long": int, "float": float, "bytes": bytes,
+    "tuple": tuple, "list": list, "dict": dict,
+}  # fmt: skip
+"""The plain types that an application's own may be made of: a SafeString, a named tuple."""
+_MOST_DAYS: Final = 999_999_999
+_LONGEST_OFFSET: Final = len("+00:00")
+
 _EXECUTING: Final = {
     "os": "system popen startfile exec spawn fork posix_spawn remove unlink rename replace rmdir removedirs kill "
     "chmod chown putenv open write mkfifo link symlink truncate",
@@ -156,6 +164,8 @@ def called(function: Any, arguments: Any) -> Any:
     if not isinstance(arguments, tuple):
         return Opaque(name)
     first = arguments[0] if arguments else None
+    if name in _RECONSTRUCTORS and len(arguments) == 3 and _is_of(arguments[1], arguments[2]):
+        return arguments[2]
     if name in _RECONSTRUCTORS or (name.endswith("._reconstruct") and isinstance(first, Opaque)):
         return Opaque(first.name) if isinstance(first, Opaque) else Opaque(name)
     if name == "_codecs.encode" and isinstance(first, str) and arguments[1:2] and _latin(arguments[1]):
@@ -168,9 +178,16 @@ def called(function: Any, arguments: Any) -> Any:
         return {}
     if name == "decimal.Decimal" and isinstance(first, str):
         return first[:_MOST]
-    if name in {"datetime.datetime", "datetime.date"}:
-        return _moment(first) or Opaque(name)
-    return Opaque(name)
+    time = _time(name, arguments) if name.startswith("datetime.") else None
+    return Opaque(name) if time is None else time
+
+
+def _is_of(base: Any, value: Any) -> bool:
+    """Whether ``base`` names the plain type of ``value``, which an object of a class made of it is then."""
+    if not isinstance(base, Opaque):
+        return False
+    module, _, name = base.name.rpartition(".")
+    return module in {"builtins", "__builtin__"} and name in _BASES and isinstance(value, _BASES[name])
 
 
 def _latin(encoding: Any) -> bool:
@@ -183,13 +200,45 @@ def _bytes(first: Any) -> bytes:
     return first if isinstance(first, bytes) else b""
 
 
+def _time(name: str, arguments: tuple[Any, ...]) -> str | float | None:
+    """A time of the datetime module: its text, a duration in seconds, a zone as it stands behind a time."""
+    first, second = (*arguments, None, None)[:2]
+    if name == "datetime.timedelta":
+        return _seconds(arguments)
+    if name == "datetime.timezone":
+        return _offset(first)
+    moment = _moment(first)
+    if moment is None or second is None:
+        return moment
+    if isinstance(second, str) and len(second) <= _LONGEST_OFFSET:
+        return moment + second
+    return f"{moment} {second}" if isinstance(second, Opaque) else None
+
+
+def _seconds(parts: tuple[Any, ...]) -> float | None:
+    """Days, seconds and microseconds."""
+    if len(parts) != 3 or not all(isinstance(part, int) and abs(part) <= _MOST_DAYS for part in parts):
+        return None
+    days, seconds, micros = parts
+    return float(days * 86_400 + seconds + micros / 1_000_000)
+
+
+def _offset(seconds: Any) -> str | None:
+    if not isinstance(seconds, float) or abs(seconds) >= 86_400:
+        return None
+    minutes = round(abs(seconds) / 60)
+    return f"{'-' if seconds < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
+
+
 def _moment(packed: Any) -> str | None:
-    """The text of a datetime's or a date's packed form: year (two bytes), month, day, hour and so on."""
+    """The text of the packed form of a datetime, a date or a time: year (two bytes), month, day, hour and so on."""
     if isinstance(packed, str):  # Python 2 writes bytes as text
         packed = packed.encode("latin-1", "replace")
-    if not isinstance(packed, bytes) or len(packed) not in {4, 10}:
+    if not isinstance(packed, bytes) or len(packed) not in {4, 6, 10}:
         return None
     date = f"{packed[0] << 8 | packed[1]:04}-{packed[2] & 0x7F:02}-{packed[3]:02}"
     if len(packed) == 4:
         return date
-    return f"{date}T{packed[4]:02}:{packed[5]:02}:{packed[6]:02}.{int.from_bytes(packed[7:], 'big'):06}"
+    hour, minute, second, *micros = packed[-6:]
+    clock = f"{hour & 0x7F:02}:{minute:02}:{second:02}.{int.from_bytes(micros, 'big'):06}"
+    return clock if len(packed) == 6 else f"{date}T{clock}"

@@ -13,7 +13,7 @@ import sys
 import tracemalloc
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -181,6 +181,46 @@ def plain(value: Any, depth: int = 0) -> bool:
         return True
     inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value
     return all(plain(each, depth + 1) for each in inner)
+
+
+class Safe(str):
+    """As web frameworks mark texts."""
+
+    __slots__ = ()
+
+
+class Pair(NamedTuple):
+    """Of two numbers."""
+
+    one: int
+    two: int
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_times_keep_their_zone(protocol: int) -> None:
+    """An offset stands behind the time, a zone that is an object is named; durations are seconds."""
+    import datetime as dt
+    import zoneinfo
+
+    at = dt.datetime(2026, 1, 2, 3, 4, 5, 6)
+    east = dt.timezone(dt.timedelta(hours=5, minutes=30), "X")
+    things = [
+        at.replace(tzinfo=dt.UTC), at.replace(tzinfo=east), at.replace(tzinfo=dt.timezone(-dt.timedelta(hours=5))),
+        at.replace(tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")), dt.time(1, 2, 3), dt.timedelta(minutes=-1.5),
+        dt.timedelta(0),
+    ]  # fmt: skip
+    found, _ = load(pickle.dumps(things, protocol))
+    text = "2026-01-02T03:04:05.000006"
+    assert found[:3] == [f"{text}+00:00", f"{text}+05:30", f"{text}-05:00"]
+    assert found[3].startswith(f"{text} <")
+    assert found[4:] == ["01:02:03.000000", -90.0, 0.0]
+
+
+@pytest.mark.parametrize("protocol", range(2))
+def test_what_is_made_of_a_plain_value_is_that_value(protocol: int) -> None:
+    """A text of a web framework, a named tuple, as the standard library's handler sends them (protocol 1)."""
+    found, _ = load(pickle.dumps({"safe": Safe("x"), "pair": Pair(1, 2)}, protocol))
+    assert found == {"safe": "x", "pair": (1, 2)}
 
 
 @pytest.mark.parametrize(
