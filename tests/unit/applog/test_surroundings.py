@@ -56,6 +56,23 @@ def test_a_home_that_cannot_be_made_disturbs_nobody(home: Home, handlers: Any) -
     assert handler.state()["connected"] is False
 
 
+@pytest.mark.parametrize("given", [{}, {"file": "never"}, {"spool_bytes": 0}])
+def test_a_home_made_by_an_application_is_for_its_user_alone(
+    home: Home, handlers: Any, given: dict[str, Any]
+) -> None:
+    """As one that an agent makes: settings with secrets will be in it."""
+    before = os.umask(0o022)
+    try:
+        handler = handlers(**given)
+        speaking(handler).info("a")
+        handler.close()
+    finally:
+        os.umask(before)
+    made = {path.name: oct(path.stat().st_mode & 0o777) for path in (home.path, *home.path.iterdir())}
+    assert len(made) > 1
+    assert set(made.values()) == {"0o700"}
+
+
 def test_a_full_disk_disturbs_nobody(home: Home) -> None:
     """No file may grow beyond 8 KiB: what fits is whole, what does not waits in memory, nothing is raised."""
     done = run(
