@@ -66,7 +66,7 @@ def broker(line: RoleLine) -> int:
         from tabard.brokers.topology import brokers
         from tabard.settings.roles import RoleSettings
 
-        held = RoleSettings("broker", how.load)
+        held = RoleSettings("broker", how.load, f"broker.{chosen}")
         settings = held.current
         run(
             how.home,
@@ -139,11 +139,18 @@ def _serve(name: str, line: RoleLine, run: Callable[[Start], int]) -> int:
     settings = fresh()
     line.home.ensure()
     from tabard.applog import setup_role_logging  # a command that only shows help needs none of it
+    from tabard.settings.roles import announce_role
 
     handler = setup_role_logging(name, settings, line.home)
     idle = IDLE if line.idle is None else line.idle
+
+    def begun() -> None:
+        # Not before it is sure that it runs: cron asks again every minute.
+        announce_role(name, settings)
+        ready()
+
     try:
-        return run(Start(line.home, fresh, idle if line.once else None, ready))
+        return run(Start(line.home, fresh, idle if line.once else None, begun))
     except AlreadyRunning:
         # Cron asks again every minute; that the role runs is what it wants.
         if not line.cron:

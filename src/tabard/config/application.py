@@ -11,8 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tabard.config import announce
-from tabard.config.effective import Effective, effective, key_of
 from tabard.config.hangup import Hangup
 from tabard.config.options import LANGUAGE, LEVEL, check_service, schema_of
 from tabard.config.single import forget, must_be_the_first, only_here, remember
@@ -20,6 +18,8 @@ from tabard.config.sources import Read, Sources, locate
 from tabard.config.view import View
 from tabard.errors import AlreadyRunning, HomeError, SettingsError, TabardError, UsageError
 from tabard.home import Home, default_home
+from tabard.settings import announce
+from tabard.settings.effective import Effective, effective, key_of
 from tabard.settings.reload import Reload, Reloader
 from tabard.settings.schema import Setting as Option
 from tabard.settings.stages import Stage

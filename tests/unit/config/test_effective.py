@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tabard.config import Option, Text
-from tabard.config.effective import KEY_FILE, LONGEST_VALUE, MOST_TEXT, bounded, effective, key_of, tag
+from tabard.settings.effective import KEY_FILE, LONGEST_VALUE, MOST_TEXT, bounded, effective, key_of, tag
 from tabard.errors import SettingsError
 from tabard.home import Home
 from tabard.settings.schema import Schema

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tabard.config.effective import Effective, bounded
 from tabard.errors import AlreadyRunning
+from tabard.settings.effective import Effective, bounded
 
 LOGGER: Final = "tabard.config"
 ATTRIBUTE: Final = "configuration"
