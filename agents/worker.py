@@ -173,9 +173,7 @@ class Agent:
 
     def take(self, settings: Settings) -> None:
         """Take over what may change while running."""
-        tails = _tails(settings)
-        if tails != _tails(self.settings):
-            self._tailer.take(tails, backlog=settings.bytes("intake.tail_backlog"))
+        self._tailer.take(_tails(settings), backlog=settings.bytes("intake.tail_backlog"))
         self.settings = settings
         self._note("agent.reloaded", {"pid": os.getpid()})
 

@@ -284,6 +284,20 @@ class Away:
             else:
                 self._over(parked.mark)
 
+    def restyle(self) -> None:
+        """Read what follows as the trail's style says by now."""
+        for file in self.files:
+            self._trail.restyle(file, self._trail.away_key(file))
+
+    def leave(self) -> None:
+        """Nothing is followed here any more: hand on what is held back, close all, note how far they were read."""
+        self.restyle()
+        marks = [file.mark() for file in self.files] + [parked.mark for parked in self._parked]
+        for mark in marks:
+            self._trail.around.known.leave(self._trail.away_name(mark), mark)
+            self._trail.around.known.remember(mark)
+        self.close()
+
     def close(self) -> None:
         """Let go of every file. Lines that are held back are read again after a restart."""
         for file in self.files:
