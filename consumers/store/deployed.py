@@ -15,12 +15,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from tabard.records import LOG_INDEX, TIME_MAX, clean_text
+from tabard.records import LOG_INDEX, clean_text
 
 LOGGER: Final = "tabard.config"
 ATTRIBUTE: Final = "configuration"
 HISTORY: Final = 200
 """Stretches kept of one service on one stage and node."""
+EARLIEST: Final = 946_684_800 * 10**9
+"""The year 2000: an earlier event time is that of a host whose clock was not set yet."""
+AHEAD: Final = 86_400 * 10**9
+"""How much later than its arrival a start may say it was; more is said by a clock that is wrong."""
 MOST_IN_A_BATCH: Final = 64
 """Different configurations taken from one batch; what a node says beyond it stays in the log."""
 _NAME: Final = 128
@@ -60,9 +64,19 @@ _SHORTEN: Final = (
     "UPDATE deployment SET last = since, starts = max(1, starts - 1)"
     " WHERE changes() = 1 AND service = ?1 AND stage = ?2 AND node_id = ?3 AND since <= ?4 AND last > ?4"
 )
+# ?1 service, ?2 stage, ?3 node, ?4 how many are kept, ?5 how many of the newest are never passed over. Two instances with
+# options of their own, each started every minute, make a stretch with every start: what version came when must not be
+# forgotten for that, so those with which no version began go first.
 _FORGET: Final = (
-    "DELETE FROM deployment WHERE id IN (SELECT id FROM deployment"
-    " WHERE service = ? AND stage = ? AND node_id = ? ORDER BY since DESC, id DESC LIMIT -1 OFFSET ?)"
+    "DELETE FROM deployment WHERE id IN (SELECT id FROM"
+    " (SELECT id, held, row_number() OVER (ORDER BY worth, age DESC) AS turn FROM"
+    " (SELECT id, age, held, CASE WHEN age <= ?5 THEN 2"
+    " WHEN package = package_before AND version = version_before THEN 0 ELSE 1 END AS worth FROM"
+    " (SELECT id, package, version, count(*) OVER () AS held, row_number() OVER (ORDER BY since DESC, id DESC) AS age,"
+    " lag(package) OVER (ORDER BY since, id) AS package_before, lag(version) OVER (ORDER BY since, id) AS version_before"
+    " FROM deployment WHERE service = ?1 AND stage = ?2 AND node_id = ?3 AND"
+    " (SELECT count(*) FROM deployment WHERE service = ?1 AND stage = ?2 AND node_id = ?3) > ?4)))"
+    " WHERE turn <= held - ?4)"
 )
 
 Step = tuple[str, tuple[Any, ...]]
@@ -99,7 +113,7 @@ def steps(loggers: Iterable[Any], records: Sequence[Any], node_id: int, arrived:
             yield from _note(said, place, said.last, 1, arrived)
         else:
             yield from _note(said, place, said.first, 1, arrived)
-        yield _FORGET, (*place, HISTORY)
+        yield _FORGET, (*place, HISTORY, HISTORY // 2)
 
 
 def _note(said: Said, place: tuple[str, str, int], time: int, starts: int, arrived: int) -> Iterator[Step]:
@@ -143,7 +157,10 @@ def read(record: Any, arrived: int) -> Said | None:
         entries = _entries(said)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
-    time = record[_TIME] if isinstance(record[_TIME], int) and 0 < record[_TIME] <= TIME_MAX else arrived
+    # By a clock that is ahead this start would be the newest for as long, by one that was never set older than all.
+    time = record[_TIME]
+    if not isinstance(time, int) or not 0 < time <= arrived + AHEAD or time < EARLIEST < arrived:
+        time = arrived
     return Said(
         _text(said["service"]),
         _text(said.get("stage")),

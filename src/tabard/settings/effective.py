@@ -126,13 +126,19 @@ def key_of(home: Home) -> bytes | None:
     return key
 
 
+def _cut(text: str) -> str:
+    """The beginning of a long value, and what tells it from others that begin so."""
+    mark = f"… #{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return text[: LONGEST_VALUE - len(mark)] + mark
+
+
 def bounded(found: Effective) -> dict[str, Any]:
     """What a record carries of it: each value cut to `LONGEST_VALUE`, all together to `MOST_TEXT` characters."""
     values: dict[str, str] = {}
     secrets: dict[str, str] = {}
     room = MOST_TEXT
     for name, text in found.values.items():
-        kept = text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+        kept = text if len(text) <= LONGEST_VALUE else _cut(text)
         # In JSON a character may take up to six.
         cost = len(json.dumps([name, kept])) + (len(name) + _TAG + 8 if name in found.secrets else 0)
         if cost > room:
