@@ -273,6 +273,26 @@ def test_a_socket_that_was_removed_comes_back(
     assert path.read_text() == "another's"
 
 
+def test_a_sender_to_a_unix_socket_is_told_when_nobody_reads_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a stop has read all there was, the kernel takes no datagram that nobody would read."""
+    path = str(tmp_path / "log")
+    intake = rig(tmp_path, syslog_datagram=path)
+    with intake, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.connect(path)
+        for text in (b"<14>app: n 0", b"", b"<14>app: n 1"):
+            sock.send(text)
+
+        def late() -> None:
+            with pytest.raises(BrokenPipeError):
+                sock.send(b"<14>app: late")
+
+        monkeypatch.setattr(intake.intake, "_tell", late)
+        intake.intake.close()
+    assert messages(intake.records()) == ["n 0", "n 1"]
+
+
 @pytest.mark.parametrize("name", ["tcp", "udp"])
 def test_a_clean_stop_takes_what_was_sent(tmp_path: Path, name: str) -> None:
     """Without a turn of the loop between the sending and the end."""
