@@ -135,11 +135,20 @@ class JobFile:
 
 
 def jobs(home: Home) -> list[JobFile]:
-    """Every job that the home knows of, by name."""
+    """Every job that the home knows of, by name. Raises HomeError when nobody may look."""
+    folder = home.path / "cron"
     try:
-        names = os.listdir(home.path / "cron")
-    except OSError:
+        names = os.listdir(folder)
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise HomeError(
+            "the jobs of this home cannot be listed",
+            expected="a directory this user can read",
+            found=error.strerror or str(error),
+            where=str(folder),
+            hint="Run this as the user whose home it is, or choose another --home",
+        ) from error
     stems = sorted(name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING))
     return [JobFile(home, stem) for stem in stems if NAME.fullmatch(stem)]
 
