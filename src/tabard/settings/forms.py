@@ -41,6 +41,10 @@ def _host_port(text: str) -> str:
     return text
 
 
+def _stage_port(text: str) -> str:
+    return text if text == stages.OF_STAGE else _host_port(text)
+
+
 def _path(text: str) -> str:
     if not text.startswith(("/", "~/")):
         raise TabardError("not an absolute path")
@@ -115,6 +119,9 @@ PEER_ENDPOINT: Final = Text(
 )
 HOST: Final = Text("a host name or IP address", check=_host, name="host")
 HOST_PORT: Final = Text('"HOST:PORT", an IPv6 host in brackets', check=_host_port, empty=True, name="address")
+STAGE_PORT: Final = Text(
+    '"HOST:PORT", an IPv6 host in brackets, or "stage"', check=_stage_port, empty=True, name="address"
+)
 SOCKET_PATH: Final = Text(
     "an absolute path of at most 107 bytes", check=_socket_path, empty=True, limit=107, name="path"
 )

@@ -50,7 +50,7 @@ SETTINGS: Final = (
     Setting("intake.socket", Flag(), True, "Listen on `run/intake.sock`."),
     Setting("intake.shared", forms.PATH, "", 'Directory through which applications of other users may log: those who may pass through it by its group and mode; "" for none.'),
     Setting("intake.tcp", forms.HOST_PORT, "", 'Listen on this address too; "" for not at all. Use a loopback address.'),
-    Setting("intake.socket_handler", forms.HOST_PORT, "", "Take the records of Python's `logging.handlers.SocketHandler` at this address; \"\" for not at all. Use a loopback address."),
+    Setting("intake.socket_handler", forms.STAGE_PORT, "", "Take the records of Python's `logging.handlers.SocketHandler` at this address; \"\" for not at all. Use a loopback address; `\"stage\"` is that with the port of the stage."),
     Setting("intake.syslog_tcp", forms.HOST_PORT, "", 'Take syslog over TCP at this address; "" for not at all. Use a loopback address.'),
     Setting("intake.syslog_udp", forms.HOST_PORT, "", 'Take syslog over UDP at this address; "" for not at all. Use a loopback address.'),
     Setting("intake.syslog_datagram", forms.SOCKET_PATH, "", 'Take syslog at this path, a unix datagram socket as `/dev/log`; "" for not at all.'),
