@@ -143,7 +143,8 @@ def told(step: Step) -> str:
     """One step in one line."""
     given = f"error {step.error}" if step.input is None else f"input {_cut(step.input)!r}"
     by = " (default)" if step.by == "default" else ""
-    return f"{step.number}. {step.state}: {given} -> {step.to or 'nowhere'}{by}, {step.seconds:.3g} s"
+    to = step.to or ("the end" if step.by == "final" else "nowhere")
+    return f"{step.number}. {step.state}: {given} -> {to}{by}, {step.seconds:.3g} s"
 
 
 def _cut(text: str) -> str:

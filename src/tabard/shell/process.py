@@ -58,7 +58,7 @@ def run(
 
     The group is then sent SIGTERM, and SIGKILL ``grace`` seconds later, and so are its descendants in sessions of
     their own. Output goes to ``take_out`` and ``take_err`` as it comes. An exception out of them, or Ctrl-C, ends all
-    of these too. Raises OSError when there is no such command.
+    of these in the same way. Raises OSError when there is no such command.
 
     With ``inherit`` the command reads the standard input of this process. ``started`` is told the process id as soon as
     there is one, and how to send a signal to the group; ``left`` what it left running, before the pipes are closed.
@@ -103,6 +103,8 @@ class _Running:
         self._finished = False
         self._unknown = False
         """Whether somebody else has taken its exit code."""
+        self._deaf = False
+        """Whether what it still says is read for its sake only: whoever took it has raised."""
         self._family: set[Member] = set()
         """Who was alive of all it started, when that was last asked."""
         self._pidfd = -1
@@ -146,7 +148,8 @@ class _Running:
             except BlockingIOError:
                 return
             if chunk:
-                take(chunk)
+                if not self._deaf:
+                    take(chunk)
                 return
             self.held.remove(opened)
             self._selector.unregister(pipe)
@@ -176,7 +179,11 @@ class _Running:
     def close(self) -> None:
         """End what still runs, and give everything back."""
         if not self._finished:
-            self._kill()
+            self._deaf = True
+            try:
+                self._ask(time.monotonic() + self._grace)
+            finally:  # also when whoever waits has had enough
+                self._kill()
         if self._finished:
             self._process.wait()
         self._selector.close()

@@ -297,7 +297,7 @@ def test_the_trace_is_records() -> None:
         ("WARNING", "TheMachine: step 1. START: input 'X' -> ERROR (default)"),
         ("ERROR", "TheMachine: enters the error state ERROR"),
         ("INFO", "TheMachine: step 2. ERROR: input 'ERROR_STATE_OK' -> FINAL"),
-        ("INFO", "TheMachine: step 3. FINAL: input 'FIN_STATE_OK' -> nowhere"),
+        ("INFO", "TheMachine: step 3. FINAL: input 'FIN_STATE_OK' -> the end"),
         ("WARNING", "TheMachine: ends in FINAL after 3 steps"),
     ]
     facts = vars(records[1])

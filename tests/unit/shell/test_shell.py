@@ -224,6 +224,22 @@ def test_a_broken_caller_leaves_nothing_behind(tmp_path: Path) -> None:
     assert _gone(int((tmp_path / "pid").read_text()))
 
 
+def test_a_broken_caller_lets_the_command_tidy_up(tmp_path: Path) -> None:
+    """SIGTERM to an application is an exception in the middle of its commands: they are asked to end, as at a time-out."""
+    said: list[str] = []
+
+    def take(record: logging.LogRecord) -> None:
+        said.append(record.getMessage())
+        if record.getMessage() in {"begun", "tidy"}:
+            raise SystemExit(143)
+
+    script = f"trap 'echo tidy; seq 1 100000; echo tidied > {tmp_path}/tidied; exit 7' TERM; echo begun; while :; do sleep 0.01; done"
+    with heard("broken", take) as log, pytest.raises(SystemExit):
+        shell(script, script=True, log=log, grace=ENDED)
+    assert (tmp_path / "tidied").exists()
+    assert said[-1] == "begun", "who has raised is not told more"
+
+
 def test_standard_input_is_fed_and_otherwise_empty() -> None:
     """A command that would ask a question finds nothing to read, and does not wait for a terminal."""
     assert shell(["cat"]).out == ""
