@@ -93,8 +93,8 @@ class _Book:
 
     def make(self) -> None:
         """Make the folder of jobs. Raises HomeError."""
-        if not self._order.home.path.exists():
-            self._order.home.ensure()
+        if not self._file.home.path.exists():
+            self._file.home.ensure()
         self._file.make_folder()
 
     def begin(self) -> Opinion:

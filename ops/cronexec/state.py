@@ -79,7 +79,8 @@ class JobFile:
         if NAME.fullmatch(name) is None:
             raise UsageError("not a name for a job", expected=NAME_FORM, found=repr(name))
         self.name: Final = name
-        self.folder: Final = home.path / "cron"
+        self.home: Final = keeping(home)
+        self.folder: Final = self.home.path / "cron"
         self.path: Final = self.folder / f"{name}{_ENDING}"
         self.lock: Final = self.folder / f"{name}.lock"
 
@@ -134,9 +135,24 @@ class JobFile:
             os.close(descriptor)
 
 
+def keeping(home: Home) -> Home:
+    """The home that keeps what is known of jobs: this one, or that of the user where this one is shared by another.
+
+    In a shared directory (``intake.shared``) a user may log, and nothing else.
+    """
+    try:
+        owner = os.stat(home.path).st_uid
+    except OSError:
+        return home
+    mode = os.W_OK | os.X_OK
+    if owner == os.geteuid() or os.access(home.path, mode) or not os.access(home.spool, mode):
+        return home
+    return Home("~/.tabard")
+
+
 def jobs(home: Home) -> list[JobFile]:
     """Every job that the home knows of, by name. Raises HomeError when nobody may look."""
-    folder = home.path / "cron"
+    folder = keeping(home).path / "cron"
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
