@@ -44,7 +44,6 @@ _EXECUTING: Final = {
     "pty": "spawn fork",
     "shutil": "rmtree move copy copyfile copytree",
     "code": "interact InteractiveInterpreter InteractiveConsole",
-    "commands": "getoutput getstatusoutput",
     "platform": "popen",
     "popen2": "popen2 popen3 popen4",
     "timeit": "timeit repeat Timer",
@@ -87,10 +86,14 @@ _ALIASES: Final = {
     "_pickle": "pickle",
     "cPickle": "pickle",
     "_posixsubprocess": "subprocess",
+    "commands": "subprocess",  # as Python 3 calls it in protocols below 3
     "_operator": "operator",
     "_ctypes": "ctypes",
     "_socket": "socket",
     "imp": "importlib",
+    "urllib2": "urllib.request",
+    "urllib": "urllib.request",
+    "multiprocessing.context": "multiprocessing",
     "_io": "builtins",
     "io": "builtins",
 }

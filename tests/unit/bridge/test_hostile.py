@@ -50,7 +50,7 @@ EXECUTING = [
     "os.system", "posix.system", "nt.system", "os.popen", "os.execve", "os.spawnlp", "os.fork", "os.remove",
     "os.rename", "subprocess.Popen", "subprocess.call", "subprocess.check_output", "subprocess.getoutput",
     "builtins.eval", "builtins.exec", "builtins.compile", "builtins.open", "builtins.__import__",
-    "__builtin__.eval", "__builtin__.execfile", "__builtin__.file", "__builtin__.apply", "commands.getoutput",
+    "__builtin__.eval", "__builtin__.execfile", "__builtin__.file", "__builtin__.apply", "commands.getoutput", "commands.Popen",
     "importlib.import_module", "runpy.run_path", "runpy._run_code", "pty.spawn", "shutil.rmtree",
     "code.interact", "timeit.timeit", "cProfile.run", "pdb.run", "bdb.Bdb", "pydoc.pipepager", "ctypes.CDLL",
     "marshal.loads", "pickle.loads", "_pickle.loads", "types.CodeType", "types.FunctionType",
