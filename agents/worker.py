@@ -173,6 +173,7 @@ class Agent:
 
     def take(self, settings: Settings) -> None:
         """Take over what may change while running."""
+        self._tailer.take(_tails(settings), backlog=settings.bytes("intake.tail_backlog"))
         self.settings = settings
         self._note("agent.reloaded", {"pid": os.getpid()})
 
@@ -183,6 +184,8 @@ class Agent:
         self._bridge.close()
         self._tailer.close()
         self._batcher.flush()
+        if left := self._batcher.waiting:
+            _log.error("%d records that were read cannot be journaled: %s", left, self._batcher.blocked)
         self._syncer.close()
         self._note("agent.stopped", {})
         try:

@@ -6,13 +6,14 @@ itself (``tabard.ops.cli``), which says what is wrong with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tabard.errors import TabardError
 from tabard.home import Home, default_home
+from tabard.ops.early import ROLES
+from tabard.ops.plain import split_option
 
-ROLES: Final = frozenset({"agent", "broker", "recorder", "herald"})
 _WITH_VALUE: Final = frozenset({"--home", "--idle", "--stage", "--set"})
 _FLAGS: Final = frozenset({"--cron", "--once"})
 _NAMED: Final = frozenset({"broker"})
@@ -45,7 +46,7 @@ def read(arguments: Sequence[str], env: Mapping[str, str]) -> RoleLine | None:
     overrides: list[str] = []
     following = iter(arguments)
     for argument in following:
-        option, value = _option(argument, following)
+        option, value = split_option(argument, following, _WITH_VALUE)
         if argument in _FLAGS and words:
             flags.add(argument)
         elif option in _WITH_VALUE and value is not None and (words or option == "--home"):
@@ -83,11 +84,3 @@ def _seconds(text: str) -> float:
     from tabard.units import parse_duration  # the guard of an ordinary line does not need it
 
     return parse_duration(text)
-
-
-def _option(argument: str, following: Iterator[str]) -> tuple[str, str | None]:
-    """An option and its value, which may be the next word."""
-    option, equals, value = argument.partition("=")
-    if option not in _WITH_VALUE:
-        return option, None
-    return option, value if equals else next(following, None)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -14,6 +13,7 @@ from typing import Final, NamedTuple
 from tabard import exits
 from tabard.errors import AlreadyRunning, TabardError, UsageError
 from tabard.home import Home
+from tabard.ops.early import EARLY
 from tabard.ops.rolelines import RoleLine
 from tabard.ops.up.born import follow_parent
 from tabard.settings import Settings, load
@@ -66,7 +66,7 @@ def broker(line: RoleLine) -> int:
         from tabard.brokers.topology import brokers
         from tabard.settings.roles import RoleSettings
 
-        held = RoleSettings("broker", how.load)
+        held = RoleSettings("broker", how.load, f"broker.{chosen}")
         settings = held.current
         run(
             how.home,
@@ -123,12 +123,13 @@ ROLES: Final[Mapping[str, Callable[[RoleLine], int]]] = {
 
 def _serve(name: str, line: RoleLine, run: Callable[[Start], int]) -> int:
     """Run a role in this process until it ends; the exit code. Raises TabardError when it cannot run."""
-    # Until the role's own loop has them, SIGTERM and Ctrl-C end the process in order too, with what is open closed and
-    # with 0, and SIGHUP does not end it.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: sys.exit(exits.DONE))
-    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
-    ready = follow_parent()
+    EARLY.listen()
+    tell_parent = follow_parent()
+
+    def ready() -> None:
+        EARLY.hand_on()
+        tell_parent()
+
     if line.idle is not None and not line.once:
         raise UsageError("--idle belongs to --once", hint="Add --once, or leave --idle out")
 
@@ -138,11 +139,18 @@ def _serve(name: str, line: RoleLine, run: Callable[[Start], int]) -> int:
     settings = fresh()
     line.home.ensure()
     from tabard.applog import setup_role_logging  # a command that only shows help needs none of it
+    from tabard.settings.roles import announce_role
 
     handler = setup_role_logging(name, settings, line.home)
     idle = IDLE if line.idle is None else line.idle
+
+    def begun() -> None:
+        # Not before it is sure that it runs: cron asks again every minute.
+        announce_role(name, settings)
+        ready()
+
     try:
-        return run(Start(line.home, fresh, idle if line.once else None, ready))
+        return run(Start(line.home, fresh, idle if line.once else None, begun))
     except AlreadyRunning:
         # Cron asks again every minute; that the role runs is what it wants.
         if not line.cron:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from flask import Blueprint, abort
@@ -15,7 +14,8 @@ from tabard.web.charts import Points, host_charts, time_labels
 from tabard.web.facts import facts_of, faults_of
 from tabard.web.heartbeat import Cell, cell_width, heartbeat_strip
 from tabard.web.missing import missing
-from tabard.web.recorder import Silence, silence
+from tabard.web.recorder import silence
+from tabard.web.silence import as_known, known_at
 from tabard.web.site import page, page_args, site
 from tabard.web.zones import SECOND, DisplayZone
 
@@ -59,7 +59,7 @@ def index() -> tuple[str, int]:
     now = site().clock.wall()
     reader = site().reader
     hush = silence()
-    rows = [_as_known(row, hush) for row in reader.nodes(_known_at(hush, now))]
+    rows = [as_known(row, hush) for row in reader.nodes(known_at(hush, now))]
     rank = {state: number for number, state in enumerate(STATES)}
     ordered = sorted(rows, key=lambda row: (rank.get(row.state, 0), row.zone, row.name))
     counts = {state: sum(row.state == state for row in rows) for state in STATES}
@@ -81,11 +81,11 @@ def show(name: str) -> tuple[str, int]:
     args, display = page_args("zone", "range", "sort", "find")
     reader, now = site().reader, site().clock.wall()
     hush = silence()
-    node = reader.node(name, _known_at(hush, now), args.raw.get("zone"))
+    node = reader.node(name, known_at(hush, now), args.raw.get("zone"))
     if node is None:
         place = f" in the zone {args.raw['zone']!r}" if "zone" in args.raw else ""
         abort(404, description=f"No node called {name!r}{place} has handed anything on.")
-    node = _as_known(node, hush)
+    node = as_known(node, hush)
     span = args.read("range", lambda text: one_of(text, {key: key for key in RANGES}), "1h")
     order = args.read("sort", lambda text: one_of(text, {key: key for key in ORDERS}), "cpu")
     find = args.raw.get("find", "")
@@ -118,18 +118,6 @@ def show(name: str) -> tuple[str, int]:
         gaps=missing(reader, GAPS_SHOWN, name, node.zone),
         link_zone=node.zone if "zone" in args.raw else None,
     )
-
-
-def _known_at(hush: Silence | None, now: int) -> int:
-    """The moment as of which states are known: while the recorder is silent, that of its last word."""
-    return now if hush is None or hush.since is None else hush.since
-
-
-def _as_known(node: NodeRow, hush: Silence | None) -> NodeRow:
-    """A node that was heard in time until the recorder fell silent may be well or not."""
-    if hush is None or node.state not in {"up", "late"}:
-        return node
-    return replace(node, state="unknown")
 
 
 def matching(processes: Sequence[Process], find: str) -> list[Process]:

@@ -34,6 +34,8 @@ MOST_NAMES: Final = 10_000
 """Entries of a directory that are looked at."""
 _UNMADE_SECONDS: Final = 3_600.0
 """Age of a file that was never begun, after which it is removed."""
+_SETTLE_SECONDS: Final = 0.05
+"""Time until a file is looked at again of which something was not journaled yet."""
 _SHOWN: Final = 16
 
 _log = logging.getLogger(__name__)
@@ -220,7 +222,10 @@ class SpillReader:
 
     def _read(self) -> None:
         file = self._file
-        if file is None or file.ended or self._batcher.blocked:
+        if file is None or self._batcher.blocked:
+            return
+        if file.ended:
+            self._finish(file)
             return
         try:
             data = os.read(file.descriptor, READ_BYTES)
@@ -279,6 +284,11 @@ class SpillReader:
     def _finish(self, file: _File) -> None:
         """Remove the file or put it aside, once all that was in it is journaled."""
         if file.open_groups or file is not self._file:
+            return
+        if file.source is not None and not file.source.settled:
+            # Some of it came over the socket and is not journaled: this file is all that survives the agent.
+            self._batcher.flush()
+            self._loop.call_at(self._loop.now() + _SETTLE_SECONDS, self._read)
             return
         self._file = None
         state = os.fstat(file.descriptor)

@@ -11,8 +11,8 @@ from tabard.errors import WireError
 
 MAX_BYTES: Final = 4 << 20
 """Bytes of all marks together; beyond them the sources not heard of for longest are forgotten."""
-LASTING: Final = "file:"
-"""How the marks of tailed files begin; at most a few hundred are followed at a time."""
+LASTING: Final = ("file:", "journal:", "journal-file:")
+"""How the marks of tailed files and of systemd's journals begin; at most a few hundred are read at a time."""
 _READ_LIMIT: Final = 8 << 20
 
 

@@ -72,6 +72,8 @@ class Commit:
         self._arrived = arrived
         self.stored: Counter[int] = Counter()
         """Rows written, by stream."""
+        self._refused: list[tuple[_Unit, str]] = []
+        """Batches to be quarantined, and why. It is done behind the rows: their places are among those."""
 
     def run(self, work: Sequence[EpochWork]) -> int:
         """One durable transaction; returns how many rows it wrote.
@@ -105,10 +107,13 @@ class Commit:
         ]
         rows = 0
         self.stored.clear()
+        self._refused.clear()
         for stream in sorted({item.stream for item in work}):
             rows += self._store_stream(
                 stream, [unit for unit in units if unit.work.stream == stream], careful=careful
             )
+        for unit, reason in self._refused:
+            self._quarantine(unit, reason)
         for item, node_id in zip(work, nodes, strict=True):
             for gap in item.gaps:
                 self._add_gap(item, node_id, gap)
@@ -183,7 +188,7 @@ class Commit:
             if reason is None:
                 stored.append(unit)
             else:
-                self._quarantine(unit, reason)
+                self._refused.append((unit, reason))
         if careful:
             stored = self._bisect(stream, stored)
         else:
@@ -227,7 +232,7 @@ class Commit:
                 self._insert(stream, units)
         except self._writer.refusals as error:
             if len(units) == 1:
-                self._quarantine(units[0], f"refused by the database: {error}")
+                self._refused.append((units[0], f"refused by the database: {error}"))
                 return []
             middle = len(units) // 2
             return self._bisect(stream, units[:middle]) + self._bisect(stream, units[middle:])
@@ -262,6 +267,7 @@ class Commit:
                 batch.head,
                 batch.signature,
                 batch.body,
+                self._time_of(header.stream, unit.epoch_id, header.first),
                 self._arrived,
             ),
         )

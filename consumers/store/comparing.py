@@ -38,9 +38,12 @@ class Change(NamedTuple):
     before: Deployment | None
     """What it replaced; None: it was the first of that service there."""
     what: str
-    """``first``, ``version``, ``configuration``, or ``version and configuration``."""
+    """``first``, ``version``, ``configuration``, or ``version and configuration``.
+
+    In place of ``version`` stands ``rollback`` where an older version began again in a stage that had it before.
+    """
     promoted_from: str
-    """The stage in which this version of the service was seen before; "" when in none."""
+    """The stage this version came from when it began in another, or began there anew; "" when from none."""
 
 
 def differences(
@@ -117,26 +120,47 @@ def changes(stretches: Sequence[Deployment]) -> list[Change]:
     """What began to run, newest first; ``stretches`` are all of the services in question, newest first."""
     found: list[Change] = []
     before: dict[tuple[str, ...], Deployment] = {}
-    seen: dict[tuple[str, str, str], dict[str, int]] = {}
+    seen: dict[_Version, dict[str, int]] = {}
     for this in reversed(stretches):
         last = before.get(this.place)
-        before[this.place] = this
-        stages = seen.setdefault((this.service, this.package, this.version), {})
+        stages = seen.setdefault(_version(this), {})
+        # Versions follow one another as they were first seen anywhere: `seen` is in that order.
+        back = last is not None and this.stage in stages and _earlier(this, last, seen)
         others = {stage: since for stage, since in stages.items() if stage != this.stage}
-        # Promoted: it came from the stage where the version had arrived last before; not where it was already.
-        new_here = this.version and this.stage not in stages
-        origin = max(others, key=lambda stage: others[stage]) if new_here and others else ""
+        # Promoted: it came from the stage where the version had arrived last before; not where it runs already.
+        anew = last is not None and _version(last) != _version(this) and not back
+        if this.stage in stages:
+            anew = anew and not any(_runs(each, this) for each in before.values())
+        else:
+            anew = True
+        origin = max(others, key=lambda stage: others[stage]) if this.version and anew and others else ""
         stages.setdefault(this.stage, this.since)
-        found.append(Change(this, last, _what(this, last), origin))
+        before[this.place] = this
+        found.append(Change(this, last, _what(this, last, "rollback" if back else "version"), origin))
     found.reverse()
     return found
 
 
-def _what(this: Deployment, before: Deployment | None) -> str:
+_Version = tuple[str, str, str]
+
+
+def _version(found: Deployment) -> _Version:
+    return (found.service, found.package, found.version)
+
+
+def _runs(found: Deployment, this: Deployment) -> bool:
+    """Whether that place of the stage has the version of ``this``."""
+    return found.stage == this.stage and _version(found) == _version(this)
+
+
+def _earlier(this: Deployment, before: Deployment, seen: Iterable[_Version]) -> bool:
+    one, other = _version(this), _version(before)
+    return one != other and next(each for each in seen if each in (one, other)) == one
+
+
+def _what(this: Deployment, before: Deployment | None, other_version: str) -> str:
     if before is None:
         return "first"
-    version = (this.package, this.version) != (before.package, before.version)
     configuration = (this.digest, this.rule) != (before.digest, before.rule)
-    return " and ".join(
-        word for word, holds in (("version", version), ("configuration", configuration)) if holds
-    )
+    words = ((other_version, _version(this) != _version(before)), ("configuration", configuration))
+    return " and ".join(word for word, holds in words if holds)

@@ -72,7 +72,7 @@ class Database:
         self._identity = (0, 0)
         self._wal_identity = (0, 0)
         self._image = image
-        self.wal = WriteAheadLog(self._second)
+        self.wal = WriteAheadLog(None if path is None else _beside(path, "-wal"), self._second)
         self._connection: sqlite3.Connection | None = self._open()
 
     @property
@@ -214,6 +214,7 @@ class Database:
         if self.path is not None:
             self._identity = _identity(self.path) or (0, 0)
             self._wal_identity = _identity(_beside(self.path, "-wal")) or (0, 0)
+            self.wal.begin(connection)
         return connection
 
     def _second(self) -> sqlite3.Connection | None:
@@ -244,8 +245,7 @@ class Database:
             "journal_mode = WAL",
             f"synchronous = {self._synchronous}",
             f"cache_size = -{CACHE_KIB}",
-            "wal_autocheckpoint = 0",  # see `wal`
-            "journal_size_limit = 67108864",
+            "wal_autocheckpoint = 0",  # see `wal`, also for journal_size_limit
             "temp_store = MEMORY",
             # Some distributions build SQLite so that it overwrites what it deletes: twice the work of retention.
             "secure_delete = OFF",

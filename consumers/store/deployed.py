@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tabard.records import LOG_INDEX, TIME_MAX, clean_text
+from tabard.records import LOG_INDEX, clean_text
 
 if TYPE_CHECKING:
     from tabard.consumers.store.writing import Writer
@@ -24,6 +24,10 @@ LOGGER: Final = "tabard.config"
 ATTRIBUTE: Final = "configuration"
 HISTORY: Final = 200
 """Stretches kept of one service on one stage and node."""
+EARLIEST: Final = 946_684_800 * 10**9
+"""The year 2000: an earlier event time is that of a host whose clock was not set yet."""
+AHEAD: Final = 86_400 * 10**9
+"""How much later than its arrival a start may say it was; more is said by a clock that is wrong."""
 MOST_IN_A_BATCH: Final = 64
 """Different configurations taken from one batch; what a node says beyond it stays in the log."""
 _NAME: Final = 128
@@ -67,7 +71,25 @@ def note(writer: Writer, records: Sequence[Any], node_id: int, arrived: int) -> 
             stretch.add(writer, said.last, 1)
         else:
             stretch.add(writer, said.first, 1)
-        writer.run(texts.forget_stretches, (said.service, said.stage, node_id, HISTORY))
+        _forget(writer, (said.service, said.stage, node_id))
+
+
+def _forget(writer: Writer, place: tuple[str, str, int]) -> None:
+    """Keep `HISTORY` stretches of a place.
+
+    Two instances with options of their own, each started every minute, make a stretch with every start: what version
+    came when must not be forgotten for that, so of all but the newest half those with which no version began go first.
+    """
+    held = writer.one(writer.deployments.count_stretches, place)
+    if held is None or held[0] <= HISTORY:
+        return
+    rows = writer.all(writer.deployments.stretches, place)
+    forms = [None, *(tuple(row[1:]) for row in rows)]
+    old = range(len(rows) - HISTORY // 2)
+    passed = [number for number in old if forms[number + 1] == forms[number]]
+    begun = [number for number in old if forms[number + 1] != forms[number]]
+    for number in [*passed, *begun][: len(rows) - HISTORY]:
+        writer.run(writer.deployments.forget_stretch, (rows[number][0],))
 
 
 class _Stretch(NamedTuple):
@@ -130,7 +152,10 @@ def read(record: Any, arrived: int) -> Said | None:
         entries = _entries(said)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
-    time = record[_TIME] if isinstance(record[_TIME], int) and 0 < record[_TIME] <= TIME_MAX else arrived
+    # By a clock that is ahead this start would be the newest for as long, by one that was never set older than all.
+    time = record[_TIME]
+    if not isinstance(time, int) or not 0 < time <= arrived + AHEAD or time < EARLIEST < arrived:
+        time = arrived
     return Said(
         _text(said["service"]),
         _text(said.get("stage")),

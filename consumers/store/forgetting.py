@@ -2,8 +2,10 @@
 
 A node that cron starts opens an epoch each minute, so cursors must not stay for ever. But an epoch that were
 forgotten altogether would be asked for, and stored once more, when its node comes back from an old snapshot. So
-of each one that goes, its name and its end stay, some thirty bytes; when anybody asks for it, `asking.load` makes a
-cursor of them on which all of it is passed: a copy of a record that was deleted long ago counts as late.
+of each one that goes, its name and its end stay, some seventy bytes; when anybody asks for it, `asking.load` makes a
+cursor of them on which all of it is passed: a copy of a record that was deleted long ago counts as late. Names do not
+stay for ever either: of more than `NAMES` those go that were made first. What is then stored once more, for a node
+that came back from a snapshot still older, is not stored twice: nothing of the first time is left.
 
 An epoch goes when all of this holds:
 
@@ -25,10 +27,16 @@ from tabard.consumers.store.sqlite import SqliteStore
 
 LOOKED_AT: Final = 500
 """Epochs looked at in one step."""
+NAMES: Final = 500_000
+"""Most epochs of one file whose names are kept, some 35 MB."""
 EVERY: Final = 3600.0
 """Seconds between two looks at all of them."""
 
 _EPOCHS: Final = "SELECT id, node_id, stream, uid, previous, ended, finished, created FROM epoch WHERE id > ? ORDER BY id LIMIT ?"
+_TOO_MANY: Final = (
+    "DELETE FROM past_epoch WHERE id IN (SELECT id FROM past_epoch"
+    " WHERE id <= (SELECT max(id) FROM past_epoch) - ? ORDER BY id LIMIT ?)"
+)
 _ORDERED: Final = "SELECT count(*) <= 1 FROM epoch WHERE node_id = ? AND stream = ? AND finished = 0"
 _KNOWN: Final = "SELECT 1 FROM epoch WHERE node_id = ? AND stream = ? AND uid = ?"
 
@@ -64,6 +72,7 @@ class Forgetting:
                 [(node_id, stream, uid, ended) for _, node_id, stream, uid, _, ended, _, _ in gone],
             )
             connection.executemany("DELETE FROM epoch WHERE id = ?", [row[:1] for row in gone])
+            connection.execute(_TOO_MANY, (NAMES, 2 * LOOKED_AT))
         if gone:
             self._store.forget_numbers(self._kind)
         self._after = epochs[-1][0] if len(epochs) == LOOKED_AT else 0

@@ -85,15 +85,16 @@ def _add_delivery_tables(metadata: MetaData) -> None:
         _int("created"),
         UniqueConstraint("node_id", "stream", "uid"),
     )
-    # All that is left of an epoch of which nothing else is: enough to know it again.
+    # All that is left of an epoch of which nothing else is: enough to know it again. The ids are in the order of going.
     _table(
         "past_epoch",
         metadata,
-        Column("node_id", Int64, primary_key=True),
-        Column("stream", Int16, primary_key=True),
-        Column("uid", LargeBinary, primary_key=True),
+        _id(),
+        _int("node_id"),
+        Column("stream", Int16, nullable=False),
+        _blob("uid"),
         _int("ended"),
-        with_rowid=False,
+        UniqueConstraint("node_id", "stream", "uid"),
     )
     _table(
         "batch",
@@ -143,9 +144,12 @@ def _add_delivery_tables(metadata: MetaData) -> None:
         _blob("header"),
         _blob("signature"),
         _blob("body"),
+        _int("time"),
         _int("arrived"),
         Index("quarantine_by_age", "stream", "arrived"),
         Index("quarantine_by_place", "epoch_id", "first"),
+        Index("quarantine_by_time", "stream", "time"),
+        Index("quarantine_by_node", "node_id", "stream", "time"),
     )
     _table(
         "usage",

@@ -184,7 +184,7 @@ def quarantined(
         for number in kind.streams:
             if stream is None or STREAM_NAMES[number] == stream:
                 rows = connection.execute(
-                    f"{quarantine.select(connection.sql, database, number)} WHERE held.stream = ?{lane}"
+                    f"{quarantine.select(connection.sql, database)} WHERE held.stream = ?{lane}"
                     " ORDER BY held.arrived DESC, held.id DESC LIMIT ?",
                     (number, *nodes, limit),
                 )
@@ -286,12 +286,13 @@ class Walk:
 
     def _quarantined(self, low: Key, high: Key, limit: int) -> list[GapRow]:
         """Up to `limit` batches in quarantine between two places, both exclusive."""
-        inside, values = _bounds("time", f"id + {QUARANTINE_BASE}", low, high)
+        inside, values = _bounds("held.time", f"held.id + {QUARANTINE_BASE}", low, high)
         lane, nodes = _in_quarantine(self._only.nodes)
+        sql = self._connection.sql
         found = self._connection.execute(
-            f"SELECT * FROM ({quarantine.select(self._connection.sql, self._connection.sql.records, LOGS)} WHERE held.stream = ?{lane}) AS found WHERE {inside}"  # noqa: S608
-            f" ORDER BY time {self._order}, id {self._order} LIMIT ?",
-            (LOGS, *nodes, *values, limit),
+            f"{quarantine.select(sql, sql.records)} WHERE held.stream = ? AND {inside}{lane}"
+            f" ORDER BY held.time {self._order}, held.id {self._order} LIMIT ?",
+            (LOGS, *values, *nodes, limit),
         )
         return [gap_row(row) for row in found]
 

@@ -50,6 +50,8 @@ def create(store: str | os.PathLike[str]) -> None:
             if is_blank(connection):
                 _prepare(connection)
                 migrate(connection, kind, str(path))
+                # Steps that made a table anew have left the pages of the old one.
+                connection.execute("PRAGMA incremental_vacuum").fetchall()
             check_version(connection, str(path))
 
 

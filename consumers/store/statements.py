@@ -36,7 +36,6 @@ _CURSOR: Final = ("version", "ranges", "previous", "previous_last", "opened", "e
 # Written out, because numbers would become parameters.
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 _NONE: Final[ColumnElement[int]] = literal_column("0")
-_ALL: Final[ColumnElement[int]] = literal_column(str(2**63 - 1))
 # The statement that adds to a row which is there already has no common form.
 _INSERTS: Final[dict[str, Callable[[Table], postgresql.Insert | sqlite.Insert]]] = {
     "postgresql": postgresql.insert,
@@ -64,7 +63,9 @@ class Statements:
     add_gap: (
         str  # node_id, stream, epoch_id, first, last, count, at_least, kind, reason, detail, time, arrived
     )
-    add_quarantine: str  # node_id, stream, epoch_id, first, count, reason, header, signature, body, arrived
+    add_quarantine: (
+        str  # node_id, stream, epoch_id, first, count, reason, header, signature, body, time, arrived
+    )
     add_usage: str  # stream, rows, bytes: added to what there is
     add_rows: dict[int, str]  # per stream: the columns of its table but the id
     time_before: dict[int, str]  # per stream: epoch_id, seq
@@ -91,7 +92,9 @@ class DeploymentStatements:
     # node_id, service, stage, package, version, configuration_id, since, last, starts, arrived
     add_stretch: str
     cut_stretch: str  # id: its last start goes to the stretch that follows
-    forget_stretches: str  # service, stage, node_id, how many stay
+    count_stretches: str  # service, stage, node_id: how many there are
+    stretches: str  # service, stage, node_id: of each id, package, version, the oldest first
+    forget_stretch: str  # id
 
 
 @functools.cache
@@ -156,13 +159,13 @@ def deployment_statements(dialect: Dialect) -> DeploymentStatements:
             .values(last=stretch.c.since, starts=later(_ONE, stretch.c.starts - _ONE))
             .where(stretch.c.id == bindparam("i"))
         ),
-        forget_stretches=text(
-            delete(stretch).where(
-                stretch.c.id.in_(
-                    select(stretch.c.id).where(*place).order_by(*newest).limit(_ALL).offset(bindparam("o"))
-                )
-            )
+        count_stretches=text(select(func.count()).select_from(stretch).where(*place)),
+        stretches=text(
+            select(stretch.c.id, stretch.c.package, stretch.c.version)
+            .where(*place)
+            .order_by(stretch.c.since, stretch.c.id)
         ),
+        forget_stretch=text(delete(stretch).where(stretch.c.id == bindparam("i"))),
     )
 
 

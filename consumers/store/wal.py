@@ -1,16 +1,20 @@
 """The write-ahead log of one file: moved into the file beside the commits, never within one.
 
 A short one is moved by the writer between two commits, in a few milliseconds. A long one is moved by a thread with a
-connection of its own, while commits go on; what they add meanwhile is short, and the writer moves that. Then the log
-begins anew. Only a reader that stays within one view of the data for long keeps it growing.
+connection of its own, while commits go on; what they add meanwhile is shorter, and when it is short the writer moves
+that. Then the log begins anew. Only a reader that stays within one view of the data for long keeps it growing. The
+file of a log that was long is cut in small steps, one each time it begins anew: a file system needs a tenth of a
+second to free some hundred megabytes, and the commit that begins anew would wait for it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 SHORT: Final = 4 * 2**20
@@ -21,6 +25,10 @@ MOST: Final = 256 * 2**20
 """Length at which the writer moves all of it, when the thread cannot keep up and no reader is in the way."""
 LONG: Final = 64 * 2**20
 """Length from which on it is a fault that a reader keeps it."""
+KEPT: Final = 64 * 2**20
+"""Bytes that the file may keep when its log begins anew."""
+CUT: Final = 16 * 2**20
+"""Most bytes that are cut off it at one time."""
 CHANGE_BYTES: Final = 1024
 """What a changed row adds, index pages included; an estimate."""
 _PAGE: Final = 4096
@@ -29,8 +37,9 @@ _PAGE: Final = 4096
 class WriteAheadLog:
     """Decides when, by whom and how much; used by the writer's thread."""
 
-    def __init__(self, second: Callable[[], sqlite3.Connection | None]) -> None:
-        """`second` opens another connection to the same file; None when it is not the same any more."""
+    def __init__(self, path: Path | None, second: Callable[[], sqlite3.Connection | None]) -> None:
+        """`path` is the log's own, None in memory; `second` opens another connection to the same file, None when it is another one."""
+        self._path = path
         self._second = second
         self._helper: sqlite3.Connection | None = None
         self._thread: threading.Thread | None = None
@@ -39,7 +48,11 @@ class WriteAheadLog:
         self._length = 0
         self._left = 0
         self._follows = False
-        """The thread has moved all it saw: the writer moves the rest."""
+        """The thread has moved all it saw: the rest is what came meanwhile."""
+        self._behind = 0
+        """What was to be moved when it was last begun to."""
+        self._kept = 0
+        """To how many bytes SQLite cuts the file when the log begins anew."""
 
     @property
     def fault(self) -> str | None:
@@ -50,6 +63,11 @@ class WriteAheadLog:
                 "end queries and transactions that have been open for long"
             )
         return None
+
+    def begin(self, connection: sqlite3.Connection) -> None:
+        """The file was opened: what is in its log, as after a kill, has yet to be moved."""
+        self._left = self._size()
+        self._bound(connection)
 
     def wrote(self, size: int) -> None:
         """Texts and blobs of `size` bytes were written."""
@@ -84,8 +102,9 @@ class WriteAheadLog:
             with contextlib.suppress(sqlite3.Error):
                 self._helper.close()
             self._helper = None
-        self._changes = self._bodies = self._length = self._left = 0
+        self._changes = self._bodies = self._length = self._left = self._behind = 0
         self._follows = False
+        self._kept = 0
 
     def _grown(self, connection: sqlite3.Connection) -> int:
         return (connection.total_changes - self._changes) * CHANGE_BYTES + self._bodies
@@ -97,8 +116,12 @@ class WriteAheadLog:
         if self._left:
             short = behind <= SHORT
         else:
-            short = behind <= (DUE if self._follows else SHORT) or self._length + grown > MOST
+            # What is left halves from turn to turn while the thread keeps up: only otherwise is there a need to stop.
+            loses = self._follows and self._length + grown > MOST and behind > self._behind // 2
+            short = behind <= (DUE if self._follows else SHORT) or loses
         self._follows = False
+        self._behind = behind
+        self._bound(connection)
         if not short and self._helper is None:
             self._helper = self._second()
         if short or self._helper is None:
@@ -112,6 +135,19 @@ class WriteAheadLog:
     def _end(self) -> None:
         self._thread = None
         self._follows = not self._left
+
+    def _bound(self, connection: sqlite3.Connection) -> None:
+        """Say how far the file may be cut when the log begins anew."""
+        kept = max(KEPT, self._size() - CUT)
+        if kept != self._kept:
+            connection.execute(f"PRAGMA journal_size_limit = {kept}").fetchall()
+            self._kept = kept
+
+    def _size(self) -> int:
+        if self._path is not None:
+            with contextlib.suppress(OSError):
+                return os.stat(self._path).st_size
+        return 0
 
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
         try:

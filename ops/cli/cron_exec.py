@@ -1,4 +1,4 @@
-"""``tabard cron exec``: one run of a job. It starts every minute on every host, so it imports little."""
+"""``tabard cron exec``: one run of a job. A plain line is read without click, by `tabard.ops.cronexec.line`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from tabard.errors import TabardError, UsageError
 from tabard.home import Home
 from tabard.ops.cli.base import Command, command
 from tabard.ops.cli.durations import Duration
-from tabard.ops.cronexec.expression import parse
-from tabard.ops.cronexec.missed import Every, Plan
-from tabard.units import parse_duration
-
-_SHORTEST = 1.0
+from tabard.ops.cronexec import plans
+from tabard.ops.cronexec.missed import Plan
+from tabard.ops.cronexec.order import Order
 
 
 class _Exec(Command):
@@ -45,12 +43,7 @@ class _Plan(click.ParamType[Plan | None]):
         if not isinstance(value, str):
             return value  # type: ignore[no-any-return]
         try:
-            if not self._interval:
-                return parse(value)
-            seconds = parse_duration(value)
-            if seconds < _SHORTEST:
-                raise UsageError("not an interval", expected="1s or more", found=value)
-            return Every(seconds, f"every {value.strip()}")
+            return plans.every(value) if self._interval else plans.schedule(value)
         except TabardError as error:
             self.fail(str(error), param, ctx)
 
@@ -142,7 +135,7 @@ def cron_exec(
         raise UsageError("--schedule and --every exclude each other", hint="Leave one of them out")
     if timeout is not None and timeout <= 0:
         raise UsageError("not a time-out", expected="more than 0s", found=f"{timeout:g}s")
-    from tabard.ops.cronexec.job import Order, perform
+    from tabard.ops.cronexec.job import perform
 
     plan = schedule or every
     return perform(Order(name, argv, home, plan, timeout, grace, lock, lines, printed))

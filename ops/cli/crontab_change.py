@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from tabard import exits
-from tabard.errors import UsageError
+from tabard.errors import HomeError, UsageError
 from tabard.home import Home
 from tabard.ops.cli.base import command
 from tabard.ops.cli.durations import Duration
@@ -77,8 +77,12 @@ def crontab_install(home: Home, dry_run: bool, **options: Any) -> int:
 
     They stand between two markers with the path of the home, and are written anew each time; every other line stays as
     it is, byte for byte. The difference is printed, nothing when there is none. Other homes have blocks of their own.
+    The directory of --log-dir is made.
     """
-    return _apply(_installer(home, **options), dry_run=dry_run)
+    install = _installer(home, **options)
+    if not dry_run and options["log_dir"]:
+        _make_folder(_absolute(options["log_dir"]))
+    return _apply(install, dry_run=dry_run)
 
 
 @command(
@@ -116,11 +120,32 @@ def _installer(
         host=socket.gethostname(),
         stage=stage or os.environ.get("DEV_STAGE", ""),
         jitter=int(jitter),
-        folder=os.path.abspath(os.path.expanduser(log_dir)) if log_dir else "",
+        folder=_absolute(log_dir) if log_dir else "",
     )
     made = lines(_described(load(home, stage), home), roles, how)
     variables = {} if mailto is None else {"MAILTO": mailto}
     return lambda text: block.install(text, str(home.path), made, variables, table.user())
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def _make_folder(path: str) -> None:
+    """Make the directory of logs: where the shell cannot write to it, it does not start the role. Raises HomeError."""
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        found = "one that it may not write to" if not os.access(path, os.W_OK | os.X_OK) else ""
+    except OSError as error:
+        found = error.strerror or str(error)
+    if found:
+        raise HomeError(
+            "no log can be written there",
+            expected="a directory this user may write to",
+            found=found,
+            where=f"--log-dir {path}",
+            hint="Name another, or leave --log-dir out and let cron mail what is printed",
+        )
 
 
 def _described(settings: Settings, home: Home) -> Described:

@@ -114,7 +114,17 @@ def _run(do: Callable[[], object], place: str, what: str) -> object:
         return do()
     except TabardError:
         raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        last = next((f"{frame.filename}, line {frame.lineno}" for frame in reversed(frames) if "importlib" not in frame.filename), place)  # fmt: skip
-        raise TabardError(f"{place} {what}", found=f"{type(error).__name__}: {error}", where=last) from error
+    except (Exception, SystemExit) as error:  # a script without a guard ends itself: that is no picture
+        raise TabardError(
+            f"{place} {what}", found=f"{type(error).__name__}: {error}", where=_where(error)
+        ) from error
+
+
+def _where(error: BaseException) -> str | None:
+    """The line of their code that raised it; None when it did not come so far."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if "importlib" not in frame.filename and frame.filename != __file__:
+            return f"{frame.filename}, line {frame.lineno}"
+    return None

@@ -26,7 +26,7 @@ def mail_flush(home: Home, stage: str | None, everything: bool) -> int:
     """Hand over what waits.
 
     Prints nothing when there is nothing to say, so that cron has nothing to mail. Ends with 3 when the server
-    cannot be used or mails were given up.
+    or the disk cannot be used, or mails were given up.
     """
     report = Mailer.of(load(home, stage), background=False).flush(force=everything)
     return tell(report)
@@ -41,6 +41,8 @@ def tell(report: Report) -> int:
             f"tabard: the mail server cannot be used, {report.waiting} waiting: {report.away}",
             file=sys.stderr,
         )
+    if report.trouble:
+        print(f"tabard: the queue cannot be worked off as it should: {report.trouble}", file=sys.stderr)
     if report.given_up:
         print("tabard: `tabard mail queue --failed` says why mails were given up", file=sys.stderr)
-    return exits.PARTLY if report.away or report.given_up else exits.DONE
+    return exits.PARTLY if report.away or report.trouble or report.given_up else exits.DONE

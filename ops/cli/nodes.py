@@ -6,7 +6,10 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
+import click
+
 from tabard import exits
+from tabard.errors import HomeError
 from tabard.home import Home
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
@@ -14,6 +17,7 @@ from tabard.ops.output import Row, emit
 
 if TYPE_CHECKING:
     from tabard.consumers.store.results import NodeRow
+    from tabard.web.silence import Silence
 
 KEYS: Final = ("node", "zone", "state", "heard", "interval", "clock", "version", "lag", "gaps", "facts")
 """Of a node in JSON."""
@@ -33,18 +37,45 @@ def nodes(home: Home, output: str) -> int:
     """List the nodes, when they were heard, and how far behind they are.
 
     Reads the store of this home. A node is up, late after two intervals without a beacon, silent after three, never
-    when none was heard. Behind is what the node has and the store has not, by its last beacon.
+    when none was heard. While the recorder says nothing, states are those of its last word, and a node that was heard
+    until then is unknown. Behind is what the node has and the store has not, by its last beacon.
     """
     from tabard.ops.stores import open_reader
+    from tabard.web.silence import as_known, known_at, overdue, silence_of
 
     now = time.time_ns()
     with open_reader(home) as reader:
-        found = reader.nodes(now)
+        newest = reader.newest_beacon()
+        age = overdue(newest, now)
+        silence = None if age == 0 else silence_of(newest, age, _recorder(home))
+        found = [as_known(node, silence) for node in reader.nodes(known_at(silence, now))]
+    if output == "table" and silence is not None:
+        click.echo(f"tabard: {_words(silence, now)}", err=True)
     if output == "table":
         emit(_table(found, now), COLUMNS, output)
     else:
         emit(_objects(found), KEYS, output)
     return exits.DONE
+
+
+def _recorder(home: Home) -> str | None:
+    """The state of the recorder of this home; None when there is none, or nobody may ask."""
+    from tabard.ops.seen import roles
+
+    try:
+        return next((role.state for role in roles(home) if role.role == "recorder"), None)
+    except HomeError:
+        return None
+
+
+def _words(silence: Silence, now: int) -> str:
+    from tabard.web.zones import SECOND, age
+
+    how = {"stopped": "does not run", "silent": "does not answer"}.get(silence.state or "", "says nothing")
+    if silence.since is None:
+        return f"the recorder {how}: nothing is known of the nodes"
+    ago = age((now - silence.since) / SECOND)
+    return f"the recorder {how}: nothing is known of the nodes but what it stored until {ago} ago"
 
 
 def _table(found: Iterable[NodeRow], now: int) -> Iterator[Row]:

@@ -69,9 +69,10 @@ def versions(
 ) -> int:
     """Show which version of which service runs where, and what changed when.
 
-    Reads the store of this home, where services that use tabard.Config appear with each start. What runs is what
-    started last; whether it still does is not known here. With --history every change is a row: promoted names the stage
-    in which that version was seen before.
+    Reads the store of this home, where services that use tabard.Config appear with each start, and so do Tabard's own roles
+    (tabard-agent and others). What runs is what started last; whether it still does is not known here. With --history every
+    change is a row: promoted names the stage in which that version was seen before, rollback says that an older one
+    began again.
     """
     from tabard.consumers.store.comparing import changes
     from tabard.ops.stores import open_reader

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final, NamedTuple, TypeVar
 
 from tabard import locks
 from tabard.clock import boot_id
 from tabard.errors import AlreadyRunning, HomeError
-from tabard.home import Home
 from tabard.ops.cronexec.command import Command, Finished, Signals
-from tabard.ops.cronexec.missed import Moment, Plan, Seen, Verdict, judge
+from tabard.ops.cronexec.missed import Moment, Seen, Verdict, judge
+from tabard.ops.cronexec.order import Order
 from tabard.ops.cronexec.state import Damaged, JobFile, Known, began
 from tabard.ops.cronexec.voice import Voice
 
@@ -22,22 +22,6 @@ OVERLAP: Final = 75
 BROKEN: Final = 125
 """Exit code when the lock that was asked for cannot be had, for another reason than that it is held."""
 _T = TypeVar("_T")
-
-
-class Order(NamedTuple):
-    """What is asked for."""
-
-    name: str
-    argv: Sequence[str]
-    home: Home
-    plan: Plan | None = None
-    timeout: float | None = None
-    grace: float = 10.0
-    lock: bool | None = None
-    """None: as well as it can be had."""
-    lines: int = 1_000
-    printed: str = "failure"
-    """``failure``, ``always`` or ``never``: when what the command wrote is printed."""
 
 
 class Opinion(NamedTuple):
@@ -109,8 +93,8 @@ class _Book:
 
     def make(self) -> None:
         """Make the folder of jobs. Raises HomeError."""
-        if not self._order.home.path.exists():
-            self._order.home.ensure()
+        if not self._file.home.path.exists():
+            self._file.home.ensure()
         self._file.make_folder()
 
     def begin(self) -> Opinion:

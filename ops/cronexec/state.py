@@ -79,7 +79,8 @@ class JobFile:
         if NAME.fullmatch(name) is None:
             raise UsageError("not a name for a job", expected=NAME_FORM, found=repr(name))
         self.name: Final = name
-        self.folder: Final = home.path / "cron"
+        self.home: Final = keeping(home)
+        self.folder: Final = self.home.path / "cron"
         self.path: Final = self.folder / f"{name}{_ENDING}"
         self.lock: Final = self.folder / f"{name}.lock"
 
@@ -134,12 +135,36 @@ class JobFile:
             os.close(descriptor)
 
 
-def jobs(home: Home) -> list[JobFile]:
-    """Every job that the home knows of, by name."""
+def keeping(home: Home) -> Home:
+    """The home that keeps what is known of jobs: this one, or that of the user where this one is shared by another.
+
+    In a shared directory (``intake.shared``) a user may log, and nothing else.
+    """
     try:
-        names = os.listdir(home.path / "cron")
+        owner = os.stat(home.path).st_uid
     except OSError:
+        return home
+    mode = os.W_OK | os.X_OK
+    if owner == os.geteuid() or os.access(home.path, mode) or not os.access(home.spool, mode):
+        return home
+    return Home("~/.tabard")
+
+
+def jobs(home: Home) -> list[JobFile]:
+    """Every job that the home knows of, by name. Raises HomeError when nobody may look."""
+    folder = keeping(home).path / "cron"
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise HomeError(
+            "the jobs of this home cannot be listed",
+            expected="a directory this user can read",
+            found=error.strerror or str(error),
+            where=str(folder),
+            hint="Run this as the user whose home it is, or choose another --home",
+        ) from error
     stems = sorted(name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING))
     return [JobFile(home, stem) for stem in stems if NAME.fullmatch(stem)]
 

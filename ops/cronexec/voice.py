@@ -17,7 +17,7 @@ from tabard.home import Home
 from tabard.masking import command_line
 from tabard.ops.cronexec.command import Finished, Speech
 from tabard.ops.cronexec.missed import Verdict
-from tabard.shell.records import Speaker
+from tabard.ops.cronexec.said import Said
 
 LAST: Final = 100
 """Lines recorded of the end of an output that is longer than what is recorded of it."""
@@ -39,7 +39,7 @@ class Voice(Speech):
         self._handler: LogHandler | None = None
         self.open()
         last = min(LAST, lines)
-        self.lines = Speaker(self._log, name, self._extra("output"), lines - last, (), last)
+        self.lines = Said(self._log, name, self._extra("output"), lines - last, (), last)
 
     def open(self) -> None:
         """Begin to speak, also in a child process."""

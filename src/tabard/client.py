@@ -210,9 +210,9 @@ class IntakeClient:
         """
         if self._rest:  # nothing else sends it when nothing follows it
             self._send_rest()
-        if self._hear(timeout):
-            while (answer := self._next_answer()) is not None:
-                self._answer(*answer)
+        self._hear(timeout)
+        while (answer := self._next_answer()) is not None:  # one may have come along with the welcome
+            self._answer(*answer)
 
     def forget(self) -> None:
         """Close the connection, and leave what was posted to the caller."""

@@ -1,4 +1,4 @@
-"""BLAKE2 without OpenSSL.
+"""BLAKE2 and SHA-256 without OpenSSL.
 
 ``hashlib`` loads OpenSSL whatever is asked of it: 5 MB of resident memory in every agent, on every host. Its BLAKE2
 (RFC 7693) is CPython's own, in a module of its own, and that is what this is; where an interpreter has no such
@@ -14,7 +14,15 @@ try:
 except ImportError:  # another interpreter than CPython
     from hashlib import blake2b, blake2s
 
-__all__ = ["DIGEST_BYTES", "blake2b", "blake2s", "digest"]
+try:
+    from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]  # no stub knows it
+except ImportError:
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]  # until Python 3.11
+    except ImportError:
+        from hashlib import sha256
+
+__all__ = ["DIGEST_BYTES", "blake2b", "blake2s", "digest", "sha256"]
 
 DIGEST_BYTES: Final = 32
 

@@ -31,8 +31,11 @@ _SOCKET_NAME_LIMIT: Final = 40
 
 
 def default_home(env: Mapping[str, str]) -> str:
-    """The home when no option names one: ``TABARD_HOME``, else ``~/.tabard``."""
-    return env.get(ENVIRONMENT) or os.path.expanduser("~/.tabard")
+    """The home when no option names one: ``TABARD_HOME``, else ``~/.tabard``.
+
+    For a user without a home that is below the root, where only root may make it: not a folder ``~`` somewhere.
+    """
+    return env.get(ENVIRONMENT) or os.path.expanduser("~/.tabard").removeprefix("~")
 
 
 class Home:

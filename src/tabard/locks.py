@@ -50,17 +50,19 @@ def hold(path: str | os.PathLike[str], who: str | None = None, hint: str = OTHER
 
     ``who`` runs already when it is held by another: the file's name unless given; ``hint`` says what to do then.
 
-    A child made by ``fork`` without ``exec`` shares the lock. On a read-only mount an existing file is
+    A child made by ``fork`` without ``exec`` shares the lock, and has it on when its parent has ended. On a read-only mount an existing file is
     locked without writing the process id. Raises AlreadyRunning when another process holds it, HomeError
-    when the file cannot be opened.
+    when the file cannot be opened, or its file system has no locks.
     """
     descriptor = _taken(path, who, hint)
+    mine = os.getpid()
     try:
-        _write_owner(descriptor, b"%d\n" % os.getpid())
+        _write_owner(descriptor, b"%d\n" % mine)
         try:
             yield
         finally:
-            _write_owner(descriptor, b"")
+            if os.getpid() == mine:  # a child that is done leaves it to its parent
+                _write_owner(descriptor, b"")
     finally:
         os.close(descriptor)
 
@@ -121,6 +123,14 @@ def _lock(descriptor: int, path: str | os.PathLike[str], who: str | None, hint: 
             # held() in another process takes the lock for an instant: ask again before believing it.
             if attempt + 1 < _TRIES:
                 time.sleep(_PAUSE)
+        except OSError as error:
+            raise HomeError(
+                "no lock can be had there",
+                expected="a file system with flock",
+                found=error.strerror or str(error),
+                where=os.fspath(path),
+                hint="Use a local disk",
+            ) from error
     pid = _owner(descriptor)
     role = who or os.path.basename(os.fspath(path)).removesuffix(".lock")
     by = f" as process {pid}" if pid else ""
@@ -144,7 +154,37 @@ def _opened(path: str | os.PathLike[str]) -> int:
 
 def _owner(descriptor: int) -> int:
     digits = os.pread(descriptor, 20, 0).strip()
-    return int(digits) if digits.isascii() and digits.isdigit() else 0
+    pid = int(digits) if digits.isascii() and digits.isdigit() else 0
+    try:
+        if pid:
+            os.kill(pid, 0)
+        return pid
+    except ProcessLookupError:
+        return _heir(descriptor)
+    except (OSError, OverflowError):  # somebody else's process
+        return pid
+
+
+def _heir(descriptor: int) -> int:
+    """A process that has the file open when the one that locked it has ended: a child of it. 0 when none is seen."""
+    try:
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        for process in filter(str.isdigit, os.listdir("/proc")):
+            if int(process) != os.getpid() and name in _open_files(process):
+                return int(process)
+    except OSError:
+        pass  # no /proc here
+    return 0
+
+
+def _open_files(process: str) -> set[str]:
+    found = set()
+    try:
+        for number in os.listdir(f"/proc/{process}/fd"):
+            found.add(os.readlink(f"/proc/{process}/fd/{number}"))
+    except OSError:
+        pass  # it has ended, or is none of ours
+    return found
 
 
 def _write_owner(descriptor: int, text: bytes) -> None:

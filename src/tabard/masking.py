@@ -18,23 +18,48 @@ LONGEST: Final = 1_024
 _HIDDEN: Final = "__hidden_secret__"
 
 _WORD: Final = (
-    r"(?:pass(?:word|wort|wd|phrase|code)|kennwort|secret|token|credential|(?:api|access|private|auth|encryption)[-_.]?key"
-    r"|(?<![a-z])(?:pass|pwd|pw|auth|bearer)(?![a-z]))"
+    r"(?:pass(?:word|wort|wd|phrase|code)|kennwort|geheim|secret|token|credential"
+    r"|(?:api|access|account|auth|encryption|hmac|licen[cs]e|master|private|session|shared|signing)[-_.]?key"
+    r"|(?<![a-z])(?:pass|pwd|pw|auth|bearer|creds|pin)(?![a-z]))"
 )
 _NAME: Final = re.compile(_WORD, re.IGNORECASE)
-_HARMLESS: Final = re.compile(r"(?:file|path|dir|prompt|stdin|ttl|type|length)$", re.IGNORECASE)
+_HARMLESS: Final = re.compile(
+    r"(?:file|path|dir|prompt|stdin|ttl|type|length"
+    r"|[-_.](?:url|uri|host|port|method|mode|enabled|required|timeout|lifetime|expiry|interval|count|max|min|size|policy"
+    r"|provider|issuer|algorithm))$",
+    re.IGNORECASE,
+)
+"""How names end that are about a secret and are none."""
 _OPTION: Final = re.compile(r"(-{1,2}[\w.-]+|[\w.-]+)=(.+)", re.DOTALL)
 _WITHIN: Final = re.compile(
-    rf"([\w.-]*{_WORD}[\w.-]*)(\s*[=:]\s*|\s+)(\"[^\"]*\"|'[^']*'|[^\s;&,\"']+)", re.IGNORECASE
+    rf"({_WORD}[\w.-]{{0,64}}[\"']?)(\s*[=:]\s*|\s+)"
+    r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\[[^\]]*\]|\{[^}]*\}|(?:[^\s;&,\"']|[;&,\"'](?![\w.-]+=|[\s\"',;}\])]|$))+)",
+    re.IGNORECASE,
 )
+"""The end of a name, a sign, and a value: quoted, a list, or all up to the next ``name=``, blank or end.
+
+The beginning of the name is looked up afterwards: sought for here, it would cost the square of a long word.
+"""
+_NAME_BEFORE: Final = re.compile(r"[\w.-]*\Z")
 _HEADER: Final = re.compile(
     r"((?:proxy-)?authorization|cookie|x-[\w-]*(?:key|token))\s*:\s*.+", re.IGNORECASE | re.DOTALL
 )
-_URL: Final = re.compile(r"(\w[\w+.-]{0,31}://[^\s/:@]*:)[^\s/@]+@")
+_HEADER_WITHIN: Final = re.compile(
+    r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[:=]\s*)[^\r\n\"']+", re.IGNORECASE
+)
+# A password may hold what it should not, / and @ too: it ends at the last @ before the next URL. Digits and a / are a port.
+_URL: Final = re.compile(r"(\w[\w+.-]{0,31}://[^\s/:@]*:)(?!\d{1,5}/)(?:(?!\w://)\S)+@")
+_URL_TOKEN: Final = re.compile(r"(\w[\w+.-]{0,31}://)(?=[^\s/:@]*\d)[^\s/:@]{20,}@")
+_HOOK: Final = re.compile(
+    r"(hooks\.slack\.com/services/|discord(?:app)?\.com/api/webhooks/|webhook\.office\.com/)[^\s\"',]+"
+)
+_PRIVATE_KEY: Final = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY.*?(?:-----END[A-Z -]*|\Z)", re.DOTALL)
 _SHAPE: Final = re.compile(
     r"\b(?:gh[pousr]_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|sk-[\w-]{20,}"
     r"|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
 )
+_LONGEST_NAME: Final = 128
+_SEPARATED: Final = re.compile(r"[\s=:]")
 _CREDENTIAL_OPTIONS: Final = frozenset({"-u", "--user", "--proxy-user", "-U"})
 """Options whose next argument may be ``user:password`` (curl and its kin)."""
 _PASSWORD_OPTIONS: Final = {
@@ -53,7 +78,8 @@ _ATTACHED_ONLY: Final = dict.fromkeys(
 """Those that take it attached; alone the option makes them ask."""
 _TAKERS: Final = _PASSWORD_OPTIONS | _ATTACHED_ONLY
 _HINT: Final = re.compile(
-    r"pass|kennwort|pwd|pw|secret|token|credential|key|auth|bearer|cookie|://|\0-u|\0--user|\0-U|\0--proxy-user"
+    r"pass|kennwort|geheim|pwd|pw|pin|creds|secret|token|credential|key|auth|bearer|cookie|://|hook"
+    r"|\0-u|\0--user|\0-U|\0--proxy-user"
     r"|gh[pousr]_|glpat-|xox|AKIA|sk-|eyJ",
     re.IGNORECASE,
 )
@@ -106,19 +132,25 @@ def _masked_part(part: str, before: str, program: str) -> str:
 
 def _masked_text(text: str) -> str:
     """Mask inside of one argument: connection strings, URLs, scripts given to a shell."""
+    text = _PRIVATE_KEY.sub(_HIDDEN, text)
     text = _URL.sub(rf"\1{_HIDDEN}@", text)
+    text = _URL_TOKEN.sub(rf"\1{_HIDDEN}@", text)
+    text = _HOOK.sub(rf"\1{_HIDDEN}", text)
     text = _SHAPE.sub(_HIDDEN, text)
-    if " " in text or "=" in text:
+    if _SEPARATED.search(text):
+        text = _HEADER_WITHIN.sub(rf"\1\2{_HIDDEN}", text)
         text = _WITHIN.sub(_hide, text)
     return text
 
 
 def _hide(match: re.Match[str]) -> str:
-    name, between = match[1], match[2]
+    end, between = match[1], match[2]
+    before = _NAME_BEFORE.search(match.string[max(0, match.start() - _LONGEST_NAME) : match.start()])
+    name = (before[0] if before else "") + end.rstrip("\"'")
     # Prose ("token expired") has neither a sign of assignment nor the dashes of an option.
     if not secret_name(name) or (between.isspace() and not name.startswith("-")):
         return match[0]
-    return f"{name}{between}{_HIDDEN}"
+    return f"{end}{between}{_HIDDEN}"
 
 
 def visible(text: str) -> str:

@@ -176,3 +176,28 @@ class DeploymentContract(Contract):
         history = reader.deployment_history()
         assert len(history) == deployed.HISTORY
         assert (history[0].version, history[-1].version) == (str(deployed.HISTORY + 29), "30")
+
+    @pytest.mark.parametrize("wrong", [NOW + 1_000 * HOUR, 5 * SECOND])
+    def test_a_clock_that_was_wrong_once_says_nothing_for_ever(
+        self, noted: Noted, reader: StoreReader, wrong: int
+    ) -> None:
+        """Ahead, or not set at all: such a start is dated by its arrival, and the next one follows it."""
+        noted.logs([start(NOW - HOUR, version="1.0")])
+        noted.logs([start(wrong, version="1.1", digest="bb" * 16)])
+        assert [(each.version, each.since) for each in reader.deployments()] == [("1.1", NOW)]
+        noted.logs([start(NOW, version="1.2", digest="cc" * 16)])
+        assert [each.version for each in reader.deployments()] == ["1.2"]
+        assert [each.version for each in reader.deployment_history()] == ["1.2", "1.1", "1.0"]
+
+    def test_what_version_came_when_outlives_thousands_of_starts(
+        self, noted: Noted, reader: StoreReader
+    ) -> None:
+        """Two instances that cron starts in turn, with options of their own: bounded, and no version is forgotten."""
+        noted.logs([start(NOW - 9 * HOUR, version="1.0"), start(NOW - 8 * HOUR, version="1.1")])
+        for number in range(2 * deployed.HISTORY):
+            digest = ("aa", "bb")[number % 2] * 16
+            noted.logs([start(NOW - 7 * HOUR + number * SECOND, version="1.1", digest=digest)])
+        history = reader.deployment_history()
+        assert len(history) <= deployed.HISTORY
+        began = {each.version: each.since for each in history}
+        assert began == {"1.0": NOW - 9 * HOUR, "1.1": NOW - 8 * HOUR}

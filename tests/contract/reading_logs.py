@@ -102,6 +102,15 @@ class LogContract(Contract):
         assert home.reader.last_id() == 0
         assert home.reader.tail(LogQuery(), 0) == ([], 0)
 
+    def test_the_oldest_record_is_so_by_event_time(self, home: Home) -> None:
+        """Whatever came first, and whoever said it; a gap is no record."""
+        assert home.reader.oldest() is None
+        home.put(log("late", time=NOON + 9))
+        home.put(log("early", time=NOON - 7), key=MAIL, arrived=NOON + SECOND)
+        doubt = Gap(bytes(16), 5, None, 1, True, "doubt", "long ago")
+        home.store.commit([home.chains[WEB].work([], gaps=[doubt])], 1)
+        assert home.reader.oldest() == NOON - 7
+
     def test_a_row_says_everything(self, home: Home) -> None:
         """All fields of the record, its node, its place, its arrival and its origin."""
         fields = {

@@ -104,6 +104,14 @@ class NodeContract(Contract):
         assert reader.heartbeats("web1", NOON + 1, NOON + 2 * MINUTE) == []
         assert reader.heartbeats("nobody", NOON, NOON + MINUTE) == []
 
+    def test_the_newest_beacon_is_that_of_any_node(self, store: SinkStore, reader: StoreReader) -> None:
+        """With that node's own interval; records are no beacons."""
+        store.commit([Chain(MAIL).work(logs(1))], NOON)
+        assert reader.newest_beacon() is None
+        store.presence([beat(heard=NOON + 9 * SECOND, wall=1, interval=2.5)])
+        store.presence([beat(MAIL, heard=NOON + 3 * SECOND, wall=NOON + 3600 * SECOND)])
+        assert reader.newest_beacon() == (NOON + 9 * SECOND, 2_500_000_000)
+
     def test_totals_of_the_store(self, store: SinkStore, reader: StoreReader) -> None:
         """Rows per stream with the arrival of the first and last, nodes, gaps, quarantine, size."""
         store.commit([Chain().work(logs(3)), Chain(MAIL).work(logs(2))], NOON)

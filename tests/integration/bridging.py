@@ -82,8 +82,8 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def journaled(home: Path) -> list[dict[str, Any]]:
-    """The log records in the journal of an agent that has ended, in order, but for the agent's own."""
+def journaled(home: Path, *, own: bool = False) -> list[dict[str, Any]]:
+    """The log records in the journal of an agent that has ended, in order; without the agent's ``own``, or only those."""
     journal = open_journal(str(home / "journal/logs"))
     found = []
     for span in journal.spans():
@@ -92,7 +92,7 @@ def journaled(home: Path) -> list[dict[str, Any]]:
                 for _, _, origin, records in msgpack.unpackb(batch.body):
                     for record in records:
                         each = dict(zip(LOG_FIELDS, record, strict=True)) | {"origin": origin}
-                        if each["package"] != "tabard":
+                        if (each["package"] == "tabard") is own:
                             found.append(each)
     journal.close()
     return found

@@ -116,11 +116,11 @@ class Plant:
         new.write_bytes(content)
         os.replace(new, self.folder(stage) / "in" / name)
 
-    def start(self, stage: str, *words: str) -> subprocess.Popen[str]:
+    def start(self, stage: str, *words: str, **env: str) -> subprocess.Popen[str]:
         """Start it, and do not wait."""
         return subprocess.Popen(
             [*self.command, *words],
-            env=environment(self.home, **self.env(stage)),
+            env=environment(self.home, **{**self.env(stage), **env}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

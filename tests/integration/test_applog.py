@@ -158,6 +158,29 @@ def test_an_application_that_is_killed_loses_at_most_what_was_in_memory(rig: Rig
     assert len(found) >= 2000
 
 
+def test_what_a_frozen_agent_has_not_answered_survives_the_application(rig: Rig) -> None:
+    """The agent is not given up, and what it was sent is in the spool nevertheless; each record is stored once."""
+    rig.start_agent()
+    assert rig.agent is not None
+    application = rig.start(
+        TWO_LINES + "for n in range(500): log.info('a %d', n)\n"
+        "assert handler.wait(30)\nprint('there', flush=True)\ninput()\n"
+        "for n in range(500, 1000): log.info('a %d', n)\n"
+        "print(handler.wait(30), handler.state()['connected'], flush=True)\ninput()\n"
+    )
+    assert application.stdin is not None
+    assert application.stdout is not None
+    assert application.stdout.readline() == "there\n"
+    rig.agent.send_signal(signal.SIGSTOP)
+    application.stdin.write("\n")
+    application.stdin.flush()
+    assert application.stdout.readline() == "True True\n"
+    application.kill()
+    application.wait()
+    rig.agent.send_signal(signal.SIGCONT)
+    assert numbers(rig.journaled()) == {"a": list(range(1000))}
+
+
 def test_threads_keep_their_order(rig: Rig) -> None:
     """Eight threads at once: each one's records are in its own order, each once."""
     rig.start_agent()

@@ -16,6 +16,7 @@ from typing import Self
 import pytest
 
 from tests.integration.bridging import (
+    NODE,
     PATIENCE,
     agent,
     free_address,
@@ -25,6 +26,7 @@ from tests.integration.bridging import (
     said,
     wait_until,
 )
+from tests.integration.upping import Started
 from tests.unit.bridge.exporting import Application
 
 PER_REQUEST = 20
@@ -33,8 +35,10 @@ PER_REQUEST = 20
 class Exporter:
     """Sends numbered records in requests, each again and again until it is answered, as exporters do."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, dated: bool, per_request: int = PER_REQUEST) -> None:
         self._address = address
+        self._dated = dated
+        self._per_request = per_request
         self._stop = threading.Event()
         self.answered = 0
         """Requests that were answered with 200."""
@@ -64,7 +68,8 @@ class Exporter:
                 continue
             try:
                 headers = {"Content-Type": "application/json"}
-                connection.request("POST", "/v1/logs", numbered(number * PER_REQUEST), headers)
+                said = numbered(number * self._per_request, self._per_request, dated=self._dated)
+                connection.request("POST", "/v1/logs", said, headers)
                 answer = connection.getresponse()
                 answer.read()
             except (OSError, http.client.HTTPException):
@@ -79,18 +84,20 @@ class Exporter:
             connection.close()
 
 
-def numbered(first: int) -> bytes:
-    records = [{"body": {"stringValue": f"n {number}"}} for number in range(first, first + PER_REQUEST)]
+def numbered(first: int, count: int = PER_REQUEST, *, dated: bool = False) -> bytes:
+    time = {"timeUnixNano": str(1_700_000_000_000_000_000 + first)} if dated else {}
+    records = [{"body": {"stringValue": f"n {number}"}, **time} for number in range(first, first + count)]
     return json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
 
 
 @pytest.mark.chaos
-def test_what_was_answered_is_stored_over_kills_and_doubled_only_where_an_answer_was_lost(
-    tmp_path: Path,
+@pytest.mark.parametrize("dated", [True, False])
+def test_what_was_answered_is_stored_over_kills_and_doubled_only_where_nobody_can_know(
+    tmp_path: Path, dated: bool
 ) -> None:
-    """Killed four times under load, then ended in order."""
+    """Killed four times under load, then ended in order. Records that say their time are never doubled."""
     home, address = tmp_path / "home", free_address()
-    with Exporter(address) as exporter:
+    with Exporter(address, dated=dated) as exporter:
         for _ in range(4):
             started = agent(home, otlp=address)
             wait_until(lambda: said(home)["bridge"][0]["records"] > 1_000, "nothing is taken")
@@ -104,9 +111,29 @@ def test_what_was_answered_is_stored_over_kills_and_doubled_only_where_an_answer
     answered = set(range(exporter.answered * PER_REQUEST))
     assert answered <= set(found), "what was answered is not stored"
     doubled = {number // PER_REQUEST for number, count in found.items() if count > 1}
-    assert doubled <= exporter.doubtful
+    assert doubled <= (set() if dated else exporter.doubtful)
     assert len(exporter.doubtful) <= 6
     assert max(found.values()) <= 2
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("at", [3, 4, 5, 6])
+def test_a_request_whose_answer_a_kill_took_is_stored_once(tmp_path: Path, at: int) -> None:
+    """Killed in the middle of a request of four batches, or behind its last: the exporter sends all of it again."""
+    home, address = tmp_path / "home", free_address()
+    point = f"intake.after_append=kill@{at}"
+    with (
+        Exporter(address, dated=True, per_request=1_000) as exporter,
+        Started(home, "agent", *NODE, "--set", f"intake.otlp={address}", TABARD_FAILPOINTS=point) as killed,
+    ):
+        assert killed.process.wait(PATIENCE) == -signal.SIGKILL
+        with agent(home, otlp=address) as started:
+            wait_until(lambda: exporter.answered > 2, "nothing is answered")
+            started.signal(signal.SIGTERM)
+            assert started.rest() == 0
+    found = [int(each["message"][2:]) for each in journaled(home) if each["message"].startswith("n ")]
+    assert found == list(range(len(found)))
+    assert len(found) >= 3_000
 
 
 def test_the_official_exporter_gets_everything_through_a_restart(tmp_path: Path) -> None:

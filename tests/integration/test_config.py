@@ -292,3 +292,26 @@ def test_the_record_says_the_same_by_way_of_python_s_own_network_handler(tmp_pat
     assert found is not None
     assert found[:4] == ("shop", "TESTING", "", "4.2.1")
     assert '"global.logging": "DEBUG"' in found.entries
+
+
+def test_a_start_that_is_refused_is_recorded_all_the_same(tmp_path: Path) -> None:
+    """Cron's mail is read by nobody: why a service does not start is in the log, the second start as information."""
+    code = """
+        import logging, tabard.config as c
+        options = [c.Option("a.b", c.Integer(1, 9), 1, "B.")]
+        c.Config("shop", options, stage="TESTING", lock=True)
+    """
+    log = tmp_path / "home" / "log" / "shop.log"
+    file = tmp_path / "shop.toml"
+    file.write_text("[a]\nb = 10\n")
+    with App(tmp_path, code) as app:
+        assert app.end()[0] != 0
+    file.unlink()
+    assert f"CRITICAL tabard.config: shop cannot start: {file}, line 2: a.b: wrong value" in log.read_text()
+    with App(tmp_path, LOCKED) as first:
+        assert first.line() == "runs"
+        with App(tmp_path, code) as second:
+            assert second.end()[0] != 0
+    said = "INFO tabard.config: shop is not started a second time: "
+    assert said in log.read_text()
+    assert f"already running as process {first.process.pid}" in log.read_text()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tabard import exits
+from tabard._version import VERSION
 from tabard.home import Home
 from tabard.locks import held
 from tests.integration.brokering import wait_until
@@ -105,8 +106,9 @@ def test_a_service_goes_through_four_stages_side_by_side(estate: Estate) -> None
     locks = {path.name for stage in STAGES for path in (estate.folder / stage).rglob("applications/*.lock")}
     assert locks == {f"shop{suffix}.lock" for suffix in SUFFIXES.values()}
 
-    wait_until(lambda: len(estate.ask("versions", "--history")) == 6, "six starts in the store")
-    versions = {row["stage"]: row for row in estate.ask("versions")}
+    shop = ("--service", "shop")
+    wait_until(lambda: len(estate.ask("versions", "--history", *shop)) == 6, "six starts in the store")
+    versions = {row["stage"]: row for row in estate.ask("versions", *shop)}
     assert {stage: (row["node"], row["version"], row["package"]) for stage, row in versions.items()} == {
         "TESTING": ("testing", "1.1", "shop.web"),
         "DEVELOPMENT": ("development", "1.0", "shop.web"),
@@ -116,14 +118,14 @@ def test_a_service_goes_through_four_stages_side_by_side(estate: Estate) -> None
     assert {stage: row["digest"] for stage, row in versions.items()} == {
         stage: each[4] for stage, each in said.items()
     }
-    newest = estate.ask("versions", "--history", "-n", "1")[0]
+    newest = estate.ask("versions", "--history", "-n", "1", *shop)[0]
     assert (newest["stage"], newest["change"], newest["promoted_from"]) == (
         "INTEGRATION",
         "version",
         "TESTING",
     )
 
-    differing = {row["name"]: row for row in estate.ask("config", "diff", "TESTING", "PRODUCTION")}
+    differing = {row["name"]: row for row in estate.ask("config", "diff", "TESTING", "PRODUCTION", *shop)}
     assert {
         name: (row["left"], row["right"]) for name, row in differing.items() if name != "db.password"
     } == {
@@ -135,6 +137,15 @@ def test_a_service_goes_through_four_stages_side_by_side(estate: Estate) -> None
     shown = json.dumps(estate.ask("config", "show")) + json.dumps(estate.ask("logs"))
     assert "secret of" not in shown
     assert shown.count("********") >= len(STAGES)
+
+    roles = {"shop", "tabard-agent", "tabard-broker.b1", "tabard-recorder"}
+    wait_until(
+        lambda: {row["service"] for row in estate.ask("versions", "--node", "production")} == roles, "roles"
+    )
+    agents = {row["stage"]: row for row in estate.ask("versions", "--service", "tabard-agent")}
+    assert {stage: (row["node"], row["package"], row["version"]) for stage, row in agents.items()} == {
+        stage: (stage.lower(), "tabard", VERSION) for stage in STAGES
+    }
 
 
 def test_an_unknown_stage_is_refused_by_the_agent_and_by_the_application(tmp_path: Path) -> None:

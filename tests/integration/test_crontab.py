@@ -224,9 +224,20 @@ def test_what_no_line_may_say_is_refused(tmp_path: Path, words: tuple[str, ...],
     assert said in done.stderr
 
 
+def test_a_directory_of_logs_that_cannot_be_is_refused(table: Table) -> None:
+    """A shell that cannot write there starts no role."""
+    (table.folder / "file").write_text("")
+    wrong = ("--log-dir", str(table.folder / "file" / "logs"))
+    assert table.tabard("install", "--dry-run", *wrong).returncode == 0
+    done = table.tabard("install", *wrong)
+    assert (done.returncode, "--log-dir" in done.stderr) == (1, True)
+    assert table.read() is None
+
+
 def test_an_installed_line_starts_the_role(table: Table) -> None:
-    """A shell runs it as cron would, and the role holds its lock."""
-    assert table.tabard("install", "--role", "agent", "--log-dir", str(table.folder)).returncode == 0
+    """A shell runs it as cron would, and the role holds its lock; the directory of its log is there."""
+    logs = table.folder / "a log" / "100%"
+    assert table.tabard("install", "--role", "agent", "--log-dir", str(logs)).returncode == 0
     (line,) = [line for line in (table.read() or b"").decode().splitlines() if line.startswith("*")]
     command = line.split(None, 5)[5].replace("\\%", "%")
     home = Home(table.folder / "home")
@@ -244,4 +255,4 @@ def test_an_installed_line_starts_the_role(table: Table) -> None:
         pid = int(json.loads(status.read_text())["pid"]) if status.exists() else agent.pid
         os.kill(pid, 15)
         agent.wait(60)
-    assert (table.folder / "cron-agent.log").read_bytes() == b""
+    assert (logs / "cron-agent.log").read_bytes() == b""

@@ -224,6 +224,31 @@ def test_it_goes_on_and_takes_new_values(plant: Plant) -> None:
     assert [row["change"] for row in history] == ["configuration", "first"]
 
 
+def test_asked_to_end_in_the_middle_of_a_command_it_ends_in_order(plant: Plant, tmp_path: Path) -> None:
+    """The command is asked to end too, the trace says where it was, and the next run does the file again."""
+    fake = tmp_path / "gzip"
+    fake.write_text(
+        f"#!/bin/sh\ntrap 'echo tidied > {tmp_path}/tidied; exit 9' TERM\necho begun\nwhile :; do sleep 0.05; done\n"
+    )
+    fake.chmod(0o755)
+    plant.deliver("DEVELOPMENT", "g.csv.gz", "ann")
+    process = plant.start("DEVELOPMENT", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    try:
+        plant.logs_once(lambda rows: "begun" in messages(of_run(rows, "in DEVELOPMENT")))
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (128 + signal.SIGTERM, "", "")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    assert (tmp_path / "tidied").exists()
+    ended = "Import: is ended in UNPACK by SystemExit: 143"
+    plant.logs_once(lambda rows: ended in messages(rows))
+    assert plant.run("DEVELOPMENT")[0] == exits.DONE
+    assert (plant.folder("DEVELOPMENT") / "done/g.csv.gz").exists()
+
+
 def test_a_value_that_is_wrong_is_said_with_its_place(plant: Plant, tmp_path: Path) -> None:
     """Before anything is done."""
     (tmp_path / "orders.toml").write_text('[import]\nfolder = "/srv/acme"\npause = "soon"\n')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
 import time
 
@@ -21,6 +22,7 @@ from tabard.agents.intake.tail.specs import TailSpec, default_specs
 from tabard.agents.intake.tail.tailer import Tailer
 from tabard.errors import JournalError
 from tabard.records import LOG_INDEX
+from tests.integration.bridging import agent, journaled, said, wait_until
 from tests.unit.intake.fakes import FakeClock, FakeLoop, ListJournal
 
 MESSAGE = LOG_INDEX["message"]
@@ -49,6 +51,13 @@ class Host:
             self.loop, self.batcher, self.clock, self.specs, marks=dict(self.journal.marks), **self.options
         )
         self.tailer.start()
+
+    def take(self, *specs):
+        """The running agent is given other files to follow."""
+        self.specs = [
+            TailSpec(str(self.directory / spec), "plain") if isinstance(spec, str) else spec for spec in specs
+        ]
+        self.tailer.take(self.specs, backlog=self.options.get("backlog", 262_144))
 
     def crash(self):
         """The agent is killed: what was not journaled is gone from its memory."""
@@ -90,6 +99,132 @@ def make(tmp_path):
     yield host
     for found in hosts:
         found.crash()
+
+
+# --- other settings while it runs ----------------------------------------------------------------------
+
+
+def offset_of(home, path):
+    """How far a real agent has read a file."""
+    return next((row["offset"] for row in said(home)["sources"] if row["path"] == str(path)), None)
+
+
+def test_a_running_agent_takes_other_files_on_sighup(tmp_path):
+    """With no restart, nothing doubled; and says what needs one."""
+    home, settings = tmp_path / "home", tmp_path / "home" / "tabard.toml"
+    home.mkdir(mode=0o700)
+    table = f'[[intake.tail]]\npath = "{tmp_path}/%s.log"\nformat = "plain"\n'
+    settings.write_text(table % "a")
+    for name in "ab":
+        (tmp_path / f"{name}.log").write_text(f"{name} 1\n")
+    with agent(home) as started:
+        wait_until(lambda: said(home)["accepted"] >= 1, "the first is not read")
+        settings.write_text(
+            table % "b" + '[intake]\notlp = "127.0.0.1:1"\n' + table.replace("plain", "auto") % "a"
+        )
+        started.signal(signal.SIGHUP)
+        wait_until(lambda: offset_of(home, tmp_path / "b.log") == 4, "the second is not read")
+        with (tmp_path / "a.log").open("a") as file:
+            file.write("a 2\n")
+        wait_until(lambda: offset_of(home, tmp_path / "a.log") == 8, "the first is not read on")
+        started.signal(signal.SIGTERM)
+        assert started.rest() == 0
+    assert ("WARNING", "settings read again: intake.tail changed; intake.otlp needs a restart") in [
+        (each["level"], each["message"]) for each in journaled(home, own=True)
+    ]
+    assert sorted(each["message"] for each in journaled(home)) == ["a 1", "a 2", "b 1"]
+
+
+def test_a_file_that_is_asked_for_later_is_followed(make):
+    """From its beginning, like one that came while others were followed; what was followed goes on."""
+    host = make("a.log")
+    host.write("a.log", "a 1\n")
+    host.write("b.log", "b 1\n")
+    host.settle(5)
+    host.take("a.log", "b.log")
+    host.write("a.log", "a 2\n")
+    host.settle(5)
+    assert host.messages() == ["a 1", "b 1", "a 2"]
+    assert host.source("b.log")["state"] == "reading"
+
+
+def test_the_first_files_that_are_asked_for_are_read_from_near_their_end(make):
+    """As at a first start: the journal knows no file yet."""
+    host = make(backlog=20)
+    host.write("a.log", "".join(f"line {number:03}\n" for number in range(50)))
+    host.take("a.log")
+    host.settle(5)
+    assert host.messages() == ["line 048", "line 049"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_file_that_is_not_asked_for_any_more_is_let_go_of_and_read_on_when_it_is(make, tmp_path, restarted):
+    """Wherever rotation has put it meanwhile. What was held back for more lines is a record at once."""
+    host = make(TailSpec(str(tmp_path / "app.log"), multiline="^n"), "other.log")
+    host.write("app.log", "n 1\nn 2\n")
+    host.settle(2)
+    host.write("app.log", "n 3\n")
+    host.settle(0.3)
+    host.take("other.log")
+    assert [row["path"] for row in host.tailer.sources()] == [str(tmp_path / "other.log")]
+    host.write("app.log", "n 4\n")
+    host.settle(20)
+    assert host.messages() == ["n 1", "n 2", "n 3"]
+    (tmp_path / "app.log").rename(tmp_path / "app.log.1")
+    host.write("app.log", "n 5\n")
+    if restarted:
+        host.restart()
+    host.take("app.log", "other.log")
+    host.settle()
+    assert host.messages() == ["n 1", "n 2", "n 3", "n 4", "n 5"]
+
+
+def test_a_rotated_file_is_read_on_after_its_path_was_not_asked_for_for_a_while(make, tmp_path):
+    """Its mark is known by more than the path; and a pattern may be asked for in place of it."""
+    host = make("app.log")
+    host.write("app.log", "one\n")
+    host.settle(5)
+    late = open(tmp_path / "app.log", "a")  # noqa: SIM115 -- a daemon that has not yet opened the new one
+    (tmp_path / "app.log").rename(tmp_path / "app.log.1")
+    host.write("app.log", "two\n")
+    host.settle(5)
+    host.take()
+    with late:
+        late.write("late\n")
+    host.take("app.*")
+    host.settle()
+    assert sorted(host.messages()) == ["late", "one", "two"]
+
+
+def test_lines_are_read_otherwise_from_where_records_end(make, tmp_path):
+    """The pattern of a record's first line is another one; what had been begun by the old one is a record."""
+    host = make("app.log")
+    host.write("app.log", "one\n  two\n")
+    host.settle(2)
+    host.take(TailSpec(str(tmp_path / "app.log"), multiline="^[a-z]", service="shop"))
+    host.write("app.log", "three\n  four\nfive")
+    host.settle(0.3)
+    host.take(TailSpec(str(tmp_path / "app.log"), multiline="^[a-z]", service="till"))
+    host.write("app.log", " six\n")
+    host.settle(20)
+    assert host.messages() == ["one", "  two", "three\n  four", "five six"]
+    services = [record[LOG_INDEX["service"]] for record in host.journal.records()]
+    assert services == ["app", "app", "shop", "till"]
+
+
+def test_what_is_asked_for_while_nothing_can_be_stored_is_read_afterwards(make):
+    """And nothing before."""
+    host = make("a.log")
+    host.write("a.log", "a 1\n")
+    host.journal.error = JournalError("full")
+    host.settle(5)
+    host.write("b.log", "b 1\n")
+    host.take("a.log", "b.log")
+    host.settle(5)
+    assert host.messages() == []
+    host.journal.error = None
+    host.settle()
+    assert host.messages() == ["a 1", "b 1"]
 
 
 def test_lines_get_the_system_of_the_node(make):

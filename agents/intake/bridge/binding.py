@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from typing import Final
+from typing import Any, Final
 
 from tabard.agents.intake.listeners import unusable
 from tabard.errors import IntakeError
@@ -47,6 +47,12 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return state.st_dev, state.st_ino
+
+
+def spoken(name: tuple[Any, ...]) -> str:
+    """The address of a socket as a setting would say it: an IPv6 host in brackets."""
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def listen_public(path: str, setting: str) -> socket.socket:

@@ -7,6 +7,7 @@ A sender to a unix socket waits instead.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from tabard.agents.intake.bridge.binding import RXQ_OVFL, Place
+from tabard.agents.intake.bridge.binding import RXQ_OVFL, Place, spoken
 from tabard.agents.intake.bridge.gather import Gatherer
 from tabard.agents.intake.bridge.messages import Messages
 from tabard.agents.intake.bridge.ports import Report, Surroundings
@@ -65,6 +66,7 @@ class DatagramIntake:
         self._told = 0
         self._heard_of = 0
         self._reading = False
+        self._ended = False
         self._look: Handle | None = None
         self._buffer = bytearray(LARGEST)
         self._view = memoryview(self._buffer)
@@ -76,7 +78,7 @@ class DatagramIntake:
         sock = self._socket = self._bind()
         self._place.remember()
         name = sock.getsockname()
-        self._address = name if isinstance(name, str) else f"udp {name[0]}:{name[1]}"
+        self._address = name if isinstance(name, str) else f"udp {spoken(name)}"
         self._around.batcher.on_blocked.append(self._pause)
         self._around.batcher.on_ready.append(self._resume)
         if not self._around.batcher.blocked:
@@ -87,6 +89,11 @@ class DatagramIntake:
         """Read what the kernel holds, within `DRAIN_SECONDS`, then let go of the address."""
         if self._socket is None:
             return
+        if self._socket.family == socket.AF_UNIX and not self._around.batcher.blocked:
+            # From now on senders are told that nobody listens: what the kernel took before is all there is.
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RD)
+                self._ended = True
         until = time.monotonic() + DRAIN_SECONDS
         while not self._around.batcher.blocked and time.monotonic() < until and self._take():
             pass
@@ -136,6 +143,9 @@ class DatagramIntake:
                 gatherer.flush()
                 return False
             except OSError:  # a refusal that the kernel has from elsewhere: nothing to read
+                gatherer.flush()
+                return False
+            if self._ended and not size and not ancillary:  # an empty datagram would name its sender
                 gatherer.flush()
                 return False
             origin = self._heard(ancillary, address)

@@ -2,7 +2,7 @@
 
 What a client does is seen in its first bytes: digits, a blank and ``<`` are a count; else messages end with a
 line feed. From the first NUL on that a client ends a message with, as Python's handler does, line feeds belong
-to its messages.
+to its messages, until one of them is followed by another message's priority.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from tabard.errors import WireError
 LONGEST: Final = 65_536
 """Bytes of a message that ends with a character; a longer one comes in pieces."""
 LONGEST_COUNTED: Final = 1_048_576
-"""Bytes of a message that is counted."""
+"""Bytes that are kept of a message that is counted. One that has as many is only the beginning of itself."""
+MOST_COUNTED: Final = 67_108_864
+"""Bytes of such a message: a greater number is no count."""
 _COUNT: Final = re.compile(rb"([1-9]\d{0,8}) ")
 _COUNTED: Final = re.compile(rb"[1-9]\d{0,8} <")
 _ENDS_WITH_NUL: Final = re.compile(rb"\0(?:<|\Z)")
+_NEXT_LINE: Final = re.compile(rb"\n<\d{1,3}>")
 _MAY_BE_COUNTED: Final = re.compile(rb"[1-9]\d{0,8}(?: )?\Z")
 
 
@@ -30,6 +33,7 @@ class Framer:
         self._end = b""
         self._counted: bool | None = None
         self._need = 0
+        self._skip = 0
         self._broken: WireError | None = None
         self.pieces = 0
         """Messages that were too long and came in pieces."""
@@ -41,7 +45,12 @@ class Framer:
 
     def split(self, data: bytes) -> list[bytes]:
         """The messages that ``data`` completes; `check` says whether more can follow."""
-        if self._rest:
+        if self._skip:
+            skipped = min(self._skip, len(data))
+            self._skip -= skipped
+            data = data[skipped:]
+        known = len(self._rest)
+        if known:
             if (
                 self._end == b"\n"
                 and b"\n" not in data
@@ -60,7 +69,7 @@ class Framer:
                 self._rest += data
                 return []
             self._counted = _COUNTED.match(data) is not None
-        return self._by_count(data) if self._counted else self._by_end(data)
+        return self._by_count(data) if self._counted else self._by_end(data, known)
 
     def last(self) -> bytes:
         """What is held when the client says nothing more: a message without its end."""
@@ -90,19 +99,21 @@ class Framer:
                 )
                 break
             length = int(match[1])
-            if length > LONGEST_COUNTED:
+            if length > MOST_COUNTED:
                 self._broken = WireError(
                     "a syslog message too long",
-                    expected=f"at most {LONGEST_COUNTED} bytes",
+                    expected=f"at most {MOST_COUNTED} bytes",
                     found=str(length),
                 )
                 break
             start = match.end()
-            if start + length > size:
-                self._need = start - at + length
+            kept = min(length, LONGEST_COUNTED)
+            if start + kept > size:
+                self._need = start - at + kept
                 break
-            found.append(data[start : start + length])
-            at = start + length
+            found.append(data[start : start + kept])
+            at = min(start + length, size)
+            self._skip = start + length - at
         if at < size:
             self._rest += data[at:]
         return found
@@ -112,9 +123,18 @@ class Framer:
         if self._broken is not None:
             raise self._broken
 
-    def _by_end(self, data: bytes) -> list[bytes]:
-        if self._end != b"\0":
-            self._end = b"\0" if _ENDS_WITH_NUL.search(data) else b"\n"
+    def _ending(self, data: bytes, known: int) -> bytes:
+        """What ends a message in ``data``, of which the first ``known`` bytes have been looked at before."""
+        if self._end == b"\0":
+            end = data.find(b"\0")
+            line = _NEXT_LINE.search(data, max(known - 5, 0), len(data) if end < 0 else end)
+            return b"\0" if line is None else b"\n"
+        # Somebody who relays the messages of others may say a NUL within a line.
+        nul = _ENDS_WITH_NUL.search(data) is not None and _NEXT_LINE.search(data) is None
+        return b"\0" if nul else b"\n"
+
+    def _by_end(self, data: bytes, known: int) -> list[bytes]:
+        self._end = self._ending(data, known)
         found = data.split(self._end)
         rest = found.pop()
         if len(data) > LONGEST:

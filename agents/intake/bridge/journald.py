@@ -58,6 +58,8 @@ class JournalIntake:
         )
         self._since = since
         self._pause = RETRY_FIRST
+        self._again = 0
+        """How often journalctl failed at the same entry."""
         self._started_at = 0.0
         self._timer: Handle | None = None
         self._keeper: Handle | None = None
@@ -130,6 +132,9 @@ class JournalIntake:
             self._pause = RETRY_FIRST
         if code == 0 or not self._reader.complaint:
             self._troubles.note(f"journalctl ended with {code}")
+        if self._reader.failed and self._again >= 1 and self._reader.place.pass_over():
+            self._pause = RETRY_FIRST / 10
+        self._again = self._again + 1 if self._reader.failed else 0
         self._timer = loop.call_at(loop.now() + self._pause, self._start)
         self._pause = min(self._pause * 2, RETRY_MOST)
 

@@ -193,7 +193,7 @@ class FilesIntake:
 
     def _ended(self, code: int) -> None:
         reader = self._reader
-        if reader is not None and code and reader.gave_up and not self._again(reader):
+        if reader is not None and code and self._goes_on(reader) and not self._again(reader):
             return
         if code and self._file is not None:
             self._counters["unreadable"] += 1
@@ -201,8 +201,13 @@ class FilesIntake:
         self._done(complete=not code)
         self._next()
 
+    @staticmethod
+    def _goes_on(reader: JournalReader) -> bool:
+        """Whether to try once more: by time, if the cursor was none, or behind what is damaged."""
+        return reader.gave_up or reader.moved or (reader.failed and reader.place.pass_over())
+
     def _again(self, reader: JournalReader) -> bool:
-        """The cursor was none: by time. Whether that failed as well."""
+        """Start once more. Whether that failed."""
         try:
             reader.start()
         except OSError:
@@ -214,6 +219,8 @@ class FilesIntake:
         assert self._file is not None
         assert self._reader is not None
         file, reader = self._file, self._reader
+        if complete:
+            reader.end()
         self._read += reader.records
         self._marks[file.source] = [reader.place.cursor, file.changed if complete else 0]
         if reader.place.cursor:

@@ -12,6 +12,10 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 _MOST_SEQUENCES: Final = 64
+_MOST_AT_ONCE: Final = 1_000_000
+"""Entries that may be missing though no time has passed; beyond them at most one a microsecond."""
+_MOST_PASSED: Final = 366 * 86_400 * 1_000_000
+"""Microseconds of a damaged journal that are passed over: one at first, twice as many at each further try."""
 
 
 class Step(Enum):
@@ -58,19 +62,21 @@ class Cursor(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """Entries that are not in the journal any more, and that may not have been read."""
+    """Entries that are not in the journal any more, or damaged, and that may not have been read."""
 
     number: int | None
     """How many; None when nobody can tell."""
     after: int | None
     before: int | None
-    """Between which two (microseconds since 1970 UTC)."""
+    """Between which two (microseconds since 1970 UTC); ``before`` is None at the end of what can be read."""
+    damaged: bool = False
+    """Whether they are there, and journalctl cannot read them."""
 
     def and_then(self, other: Loss) -> Loss:
         """Both together."""
         known = self.number is not None and other.number is not None
         number = (self.number or 0) + (other.number or 0) if known else None
-        return Loss(number, self.after, other.before)
+        return Loss(number, self.after, other.before, self.damaged or other.damaged)
 
     @property
     def message(self) -> str:
@@ -78,7 +84,8 @@ class Loss(NamedTuple):
         many = "entries" if self.number is None else f"{self.number} entries"
         return (
             f"{many} of the systemd journal may be missing before this: it was read up to {when(self.after)},"
-            f" and what followed is not there any more; it goes on at {when(self.before)}"
+            f" and what followed {'is damaged' if self.damaged else 'is not there any more'};"
+            f" {'nothing' if self.before is None else 'it'} goes on{'' if self.before is None else f' at {when(self.before)}'}"
         )
 
     @property
@@ -98,6 +105,8 @@ class Place:
         self._since = since
         self._proving = False
         self._lost = False
+        self._passed = 0
+        """Microseconds behind the last entry that are not asked for, since journalctl fails there."""
         self._numbers: dict[str, int] = {}
         if cursor:
             self._remember(Cursor.parse(cursor))
@@ -108,6 +117,8 @@ class Place:
         if self._proving:
             return [f"--cursor={self.cursor}"]
         since = Cursor.parse(self.cursor).at if self._lost else self._since
+        if self._passed:
+            since = (since or 0) + self._passed
         return [] if since is None else [f"--since=@{since // 1_000_000}.{since % 1_000_000:06}"]
 
     @property
@@ -118,6 +129,27 @@ class Place:
     def give_up(self) -> None:
         """The cursor is of no use to journalctl: go on by time."""
         self._lost = bool(self.cursor)
+
+    @property
+    def passing(self) -> bool:
+        """Whether something damaged is being passed over."""
+        return self._passed > 0
+
+    def pass_over(self) -> bool:
+        """Go on further behind what journalctl cannot read than at the last try; False when there is no sense in it."""
+        since = Cursor.parse(self.cursor).at if self.cursor else self._since
+        if since is None or self._passed >= _MOST_PASSED:
+            return False
+        self._lost = bool(self.cursor)
+        self._passed = self._passed * 2 or 1
+        return True
+
+    def end(self) -> None:
+        """Nothing came behind what is damaged: `loss` says so."""
+        self.loss = Loss(
+            None, Cursor.parse(self.cursor).at if self.cursor else self._since, None, damaged=True
+        )
+        self._passed = 0
 
     def take(self, text: str, *, whole: Callable[[], bool] = lambda: True) -> Step:
         """The next entry that journalctl says. ``whole``: whether entries can be missing only because they are gone.
@@ -136,11 +168,15 @@ class Place:
                 self._lost = True
                 return Step.LOST
             self._lost = False
-            number = self._missing(found) if found.sequence == last.sequence else None
-            self.loss = Loss(number, last.at, found.at)
+            number = self._missing(found) if found.sequence == last.sequence and not self.passing else None
+            self.loss = Loss(number, last.at, found.at, self.passing)
+        elif self.passing:  # there was none before it
+            self.loss = Loss(None, self._since, found.at, damaged=True)
         elif (missing := self._missing(found)) and whole():
-            self.loss = Loss(missing, Cursor.parse(self.cursor).at, found.at)
+            last = Cursor.parse(self.cursor)
+            self.loss = Loss(missing if _plausible(missing, last, found) else None, last.at, found.at)
         self.cursor = text
+        self._passed = 0
         self._remember(found)
         return Step.NEW
 
@@ -156,6 +192,11 @@ class Place:
         self._numbers[found.sequence] = number
         if len(self._numbers) > _MOST_SEQUENCES:
             del self._numbers[next(iter(self._numbers))]
+
+
+def _plausible(number: int, last: Cursor, found: Cursor) -> bool:
+    """Whether so many entries can have been made in between; a damaged one may have any number."""
+    return last.at is None or found.at is None or number <= max(found.at - last.at, 0) + _MOST_AT_ONCE
 
 
 def when(microseconds: int | None) -> str:

@@ -70,6 +70,11 @@ class JournalReader:
         """...by how many seconds it was older than the clock then."""
         self.complaint = ""
         """What journalctl said last."""
+        self.failed = False
+        """Whether the last journalctl read what is known, or was to pass over something, and then failed at the next."""
+        self.moved = False
+        """Whether it read something new before it failed."""
+        self._known = self._new = False
         self.gave_up = False
         """Whether the last journalctl ended because the cursor means nothing to it: the next goes on by time."""
 
@@ -85,6 +90,7 @@ class JournalReader:
         self.stop()
         self._parser = ExportReader()
         self.complaint = ""
+        self._known = self._new = self.moved = self.failed = False
         child = self._child = Child(
             self._around.loop,
             ("journalctl", *COMMAND, *self._where, *self.place.arguments()),
@@ -116,7 +122,12 @@ class JournalReader:
         self.gave_up = bool(code) and "cursor" in self.complaint and not self.place.lost
         if self.gave_up:
             self.place.give_up()
+        self._judge(failed=code > 0)  # one that was killed says nothing about the next entry
         self._ended(code)
+
+    def _judge(self, *, failed: bool) -> None:
+        self.moved = failed and self._new
+        self.failed = failed and not self._new and (self._known or self.place.passing)
 
     def _complains(self, line: str) -> None:
         self.complaint = line
@@ -138,6 +149,7 @@ class JournalReader:
             self.stop()
             self._counters["unreadable"] += 1
             self._troubles.note(str(error))
+            self._judge(failed=True)
             self._ended(1)
             return
         self._hand_on(taken)
@@ -162,8 +174,10 @@ class JournalReader:
             )
         before = self.place.cursor
         step = self.place.take(cursor, whole=self._whole)
+        self._known = self._known or step is Step.KNOWN
         if step is not Step.NEW:
             return step
+        self._new = True
         clock = self._around.clock
         now = clock.wall()
         if self.place.loss is not None:
@@ -192,8 +206,20 @@ class JournalReader:
         loss, self._unsaid = self._unsaid, None
         assert loss is not None
         self._say_at = self._around.loop.now() + SAY_SECONDS
-        self._troubles.note("entries of the systemd journal were vacuumed before they were read")
+        self._troubles.note(
+            "entries of the systemd journal are damaged and were passed over"
+            if loss.damaged
+            else "entries of the systemd journal were vacuumed before they were read"
+        )
         return note(now, 13, "WARNING", loss.message, loss.attributes)
+
+    def end(self) -> None:
+        """All was read. Tell of what is damaged with nothing behind it."""
+        if self.place.passing:
+            self.place.end()
+            assert self.place.loss is not None
+            self._lose(self.place.loss)
+        self.say()
 
     def say(self) -> None:
         """Tell of losses that no entry came after."""

@@ -6,10 +6,13 @@ hand over are read as the plain value they stand for, by code of this module alo
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, Final
 
 _MOST: Final = 100
 """Characters kept of a module's or a name's."""
+_MOST_LOOKED_AT: Final = 16
+"""Arguments of a call, and values in each, among which a function that executes is looked for."""
 _TEXT_ENCODINGS: Final = frozenset({"latin1", "latin-1", "iso-8859-1"})
 _LISTS: Final = frozenset(
     f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("set", "frozenset", "list")
@@ -22,10 +25,18 @@ _RECONSTRUCTORS: Final = frozenset(
     {"copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__", "copy_reg.__newobj__"}
 )
 
+_BASES: Final[dict[str, type | tuple[type, ...]]] = {
+    "str": str, "unicode": str, "int": int, "long": int, "float": float, "bytes": bytes,
+    "tuple": tuple, "list": list, "dict": dict,
+}  # fmt: skip
+"""The plain types that an application's own may be made of: a SafeString, a named tuple."""
+_MOST_DAYS: Final = 999_999_999
+_LONGEST_OFFSET: Final = len("+00:00")
+
 _EXECUTING: Final = {
     "os": "system popen startfile exec spawn fork posix_spawn remove unlink rename replace rmdir removedirs kill "
     "chmod chown putenv open write mkfifo link symlink truncate",
-    "subprocess": "Popen call run check_call check_output getoutput getstatusoutput",
+    "subprocess": "Popen call run check_call check_output getoutput getstatusoutput fork_exec",
     "builtins": "eval exec execfile compile open file __import__ input apply breakpoint globals locals delattr setattr",
     "sys": "exit setprofile settrace modules path",
     "importlib": "import_module __import__ reload",
@@ -33,7 +44,6 @@ _EXECUTING: Final = {
     "pty": "spawn fork",
     "shutil": "rmtree move copy copyfile copytree",
     "code": "interact InteractiveInterpreter InteractiveConsole",
-    "commands": "getoutput getstatusoutput",
     "platform": "popen",
     "popen2": "popen2 popen3 popen4",
     "timeit": "timeit repeat Timer",
@@ -42,7 +52,7 @@ _EXECUTING: Final = {
     "pdb": "run runeval Pdb",
     "bdb": "Bdb",
     "trace": "Trace",
-    "pydoc": "pipepager locate",
+    "pydoc": "pipepager pipe_pager locate",
     "webbrowser": "open",
     "ctypes": "CDLL PyDLL cdll pydll windll",
     "marshal": "loads load",
@@ -54,6 +64,17 @@ _EXECUTING: Final = {
     "multiprocessing": "Process Pool",
     "pip": "main",
     "numpy.testing._private.utils": "runstring",
+    "distutils.spawn": "spawn",
+    "uuid": "_get_command_stdout",
+    "imaplib": "IMAP4_stream",
+    "linecache": "getline getlines",
+    "logging.config": "listen",
+    "lib2to3.pgen2.pgen": "ParserGenerator",
+    "ensurepip": "_run_pip bootstrap",
+    "doctest": "debug_script",
+    "test.support.script_helper": "assert_python_ok run_python_until_end",
+    "urllib.request": "urlopen urlretrieve",
+    "sqlite3": "connect",
     "torch": "load",
 }
 """Functions by which pickles have attacked readers that call what they are told. A name that begins so counts."""
@@ -65,10 +86,14 @@ _ALIASES: Final = {
     "_pickle": "pickle",
     "cPickle": "pickle",
     "_posixsubprocess": "subprocess",
+    "commands": "subprocess",  # as Python 3 calls it in protocols below 3
     "_operator": "operator",
     "_ctypes": "ctypes",
     "_socket": "socket",
     "imp": "importlib",
+    "urllib2": "urllib.request",
+    "urllib": "urllib.request",
+    "multiprocessing.context": "multiprocessing",
     "_io": "builtins",
     "io": "builtins",
 }
@@ -77,12 +102,16 @@ _PREFIXED: Final = frozenset({"os"})
 
 
 class Opaque:
-    """Something that was named. Its text is all there is of it; setting its state or items does nothing."""
+    """Something that was named. Its text is all there is of it; setting its state or items does nothing.
 
-    __slots__ = ("name",)
+    ``executing``: it is one of the functions that attacks by pickle are made of.
+    """
 
-    def __init__(self, name: str) -> None:
+    __slots__ = ("executing", "name")
+
+    def __init__(self, name: str, *, executing: bool = False) -> None:
         self.name = name
+        self.executing = executing
 
     def __str__(self) -> str:
         return f"<{self.name}>"
@@ -94,13 +123,15 @@ def named(module: Any, name: Any) -> Opaque:
     """What a pickle calls ``module.name``."""
     if not isinstance(module, str) or not isinstance(name, str):
         raise TypeError("a name that is no text")
-    return Opaque(f"{module[:_MOST]}.{name[:_MOST]}")
+    said = f"{module[:_MOST]}.{name[:_MOST]}"
+    return Opaque(said, executing=executes(said))
 
 
 def executes(name: str) -> bool:
     """Whether ``module.name`` is a function that attacks by pickle are made of."""
     module, _, function = name.rpartition(".")
-    for part in (module, module.partition(".")[0]):
+    # "urllib.request.os.system" is reached by a name with dots, as protocol 4 allows.
+    for part in (module, module.partition(".")[0], module.rpartition(".")[2]):
         family = _ALIASES.get(part, part)
         functions = _EXECUTING.get(family)
         if functions is None:
@@ -111,12 +142,33 @@ def executes(name: str) -> bool:
     return False
 
 
+def weapon(function: Any, arguments: Any) -> Opaque | None:
+    """What a call would execute: ``function`` itself, or one that is handed to it; None for a harmless call."""
+    if not isinstance(function, Opaque):
+        return None
+    if function.executing:
+        return function
+    return None if function.name in _LISTS else _armed(arguments, depth=2)
+
+
+def _armed(value: Any, depth: int) -> Opaque | None:
+    if isinstance(value, Opaque):
+        return value if value.executing else None
+    if not depth or not isinstance(value, (tuple, list, dict)):
+        return None
+    inner = value.values() if isinstance(value, dict) else value
+    found = (_armed(each, depth - 1) for each in islice(inner, _MOST_LOOKED_AT))
+    return next(filter(None, found), None)
+
+
 def called(function: Any, arguments: Any) -> Any:
     """What calling the opaque ``function`` stands for: a plain value where that is known, else opaque."""
     name = function.name if isinstance(function, Opaque) else type(function).__name__
     if not isinstance(arguments, tuple):
         return Opaque(name)
     first = arguments[0] if arguments else None
+    if name in _RECONSTRUCTORS and len(arguments) == 3 and _is_of(arguments[1], arguments[2]):
+        return arguments[2]
     if name in _RECONSTRUCTORS or (name.endswith("._reconstruct") and isinstance(first, Opaque)):
         return Opaque(first.name) if isinstance(first, Opaque) else Opaque(name)
     if name == "_codecs.encode" and isinstance(first, str) and arguments[1:2] and _latin(arguments[1]):
@@ -129,9 +181,16 @@ def called(function: Any, arguments: Any) -> Any:
         return {}
     if name == "decimal.Decimal" and isinstance(first, str):
         return first[:_MOST]
-    if name in {"datetime.datetime", "datetime.date"}:
-        return _moment(first) or Opaque(name)
-    return Opaque(name)
+    time = _time(name, arguments) if name.startswith("datetime.") else None
+    return Opaque(name) if time is None else time
+
+
+def _is_of(base: Any, value: Any) -> bool:
+    """Whether ``base`` names the plain type of ``value``, which an object of a class made of it is then."""
+    if not isinstance(base, Opaque):
+        return False
+    module, _, name = base.name.rpartition(".")
+    return module in {"builtins", "__builtin__"} and name in _BASES and isinstance(value, _BASES[name])
 
 
 def _latin(encoding: Any) -> bool:
@@ -144,13 +203,45 @@ def _bytes(first: Any) -> bytes:
     return first if isinstance(first, bytes) else b""
 
 
+def _time(name: str, arguments: tuple[Any, ...]) -> str | float | None:
+    """A time of the datetime module: its text, a duration in seconds, a zone as it stands behind a time."""
+    first, second = (*arguments, None, None)[:2]
+    if name == "datetime.timedelta":
+        return _seconds(arguments)
+    if name == "datetime.timezone":
+        return _offset(first)
+    moment = _moment(first)
+    if moment is None or second is None:
+        return moment
+    if isinstance(second, str) and len(second) <= _LONGEST_OFFSET:
+        return moment + second
+    return f"{moment} {second}" if isinstance(second, Opaque) else None
+
+
+def _seconds(parts: tuple[Any, ...]) -> float | None:
+    """Days, seconds and microseconds."""
+    if len(parts) != 3 or not all(isinstance(part, int) and abs(part) <= _MOST_DAYS for part in parts):
+        return None
+    days, seconds, micros = parts
+    return float(days * 86_400 + seconds + micros / 1_000_000)
+
+
+def _offset(seconds: Any) -> str | None:
+    if not isinstance(seconds, float) or abs(seconds) >= 86_400:
+        return None
+    minutes = round(abs(seconds) / 60)
+    return f"{'-' if seconds < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
+
+
 def _moment(packed: Any) -> str | None:
-    """The text of a datetime's or a date's packed form: year (two bytes), month, day, hour and so on."""
+    """The text of the packed form of a datetime, a date or a time: year (two bytes), month, day, hour and so on."""
     if isinstance(packed, str):  # Python 2 writes bytes as text
         packed = packed.encode("latin-1", "replace")
-    if not isinstance(packed, bytes) or len(packed) not in {4, 10}:
+    if not isinstance(packed, bytes) or len(packed) not in {4, 6, 10}:
         return None
     date = f"{packed[0] << 8 | packed[1]:04}-{packed[2] & 0x7F:02}-{packed[3]:02}"
     if len(packed) == 4:
         return date
-    return f"{date}T{packed[4]:02}:{packed[5]:02}:{packed[6]:02}.{int.from_bytes(packed[7:], 'big'):06}"
+    hour, minute, second, *micros = packed[-6:]
+    clock = f"{hour & 0x7F:02}:{minute:02}:{second:02}.{int.from_bytes(micros, 'big'):06}"
+    return clock if len(packed) == 6 else f"{date}T{clock}"

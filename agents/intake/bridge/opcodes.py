@@ -238,8 +238,10 @@ def _new_object_ex(reading: Reading, data: bytes, at: int) -> int:
 
 
 def _instance(reading: Reading, data: bytes, at: int) -> int:
-    reading.cut()
-    return _global(reading, data, at)
+    arguments = tuple(reading.cut())
+    at = _global(reading, data, at)
+    reading.call(reading.stack.pop(), arguments)
+    return at
 
 
 def _object(reading: Reading, _data: bytes, at: int) -> int:
@@ -249,9 +251,8 @@ def _object(reading: Reading, _data: bytes, at: int) -> int:
 
 
 def _build(reading: Reading, _data: bytes, at: int) -> int:
-    reading.stack.pop()  # the state of something that does not exist
-    if not reading.stack:
-        raise IndexError
+    state = reading.stack.pop()  # of something that does not exist
+    reading.check(reading.stack[-1], state)
     return at
 
 

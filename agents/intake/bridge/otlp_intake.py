@@ -27,7 +27,7 @@ from tabard.agents.intake.bridge.otlp_http import (
     Request,
 )
 from tabard.agents.intake.bridge.otlp_record import Mapper, Scope
-from tabard.agents.intake.bridge.otlp_resent import Resends
+from tabard.agents.intake.bridge.otlp_resent import Resends, mark_of
 from tabard.agents.intake.bridge.ports import Report, Surroundings
 from tabard.agents.intake.bridge.troubles import Troubles
 from tabard.agents.intake.grouping import encode_groups
@@ -60,6 +60,10 @@ class _Work:
         """Records that cannot be read."""
         self.beyond = 0
         """Records beyond `MOST_RECORDS`."""
+        self.stored = 0
+        """Its first records that an earlier agent has journaled already."""
+        self.dated = True
+        """Whether each record says its time: then nobody makes the same request twice."""
 
     @property
     def refused(self) -> int:
@@ -78,7 +82,7 @@ class OtlpIntake:
         self._address = ""
         self._clients: dict[Client, None] = {}
         self._work: dict[Client, _Work] = {}
-        self._resends: Resends[Client] = Resends()
+        self._resends: Resends[Client] = Resends(around.marks, around.clock.wall(), around.loop.now())
         self._counters: Counter[str] = Counter()
         self._troubles = Troubles("otlp", around.loop)
         self._records = 0
@@ -172,9 +176,12 @@ class OtlpIntake:
         rejected = self._resends.known(digest, self._loop.now())
         if rejected is not None:
             self._counters["resent"] += 1
+            if not client.there():
+                self._resends.unheard(digest, rejected, self._loop.now())
             self._succeed(client, request.kind, rejected)
             return
         work = _Work(client, request, digest, iter(()))
+        work.stored = self._resends.begun(digest, self._loop.now())
         work.groups = encode_groups(self._decoded(work, request), self._around.defaults)
         self._work[client] = work
         self._step(work)
@@ -184,12 +191,16 @@ class OtlpIntake:
         now = self._around.clock.wall()
         last: Scope | None = None
         mapper: Mapper | None = None
+        passed = 0
         for taken, (scope, said) in enumerate(requested(request.body)):
             if said is None:
                 work.rejected += 1
             elif taken >= MOST_RECORDS:
                 work.beyond += 1
+            elif passed < work.stored:
+                passed += 1
             else:
+                work.dated = work.dated and bool(said.time or said.observed)
                 if mapper is None or scope is not last:
                     last, mapper = scope, Mapper(scope)
                 yield mapper.record(said, now)
@@ -231,10 +242,18 @@ class OtlpIntake:
             return
         self._resends.begin(work.digest, work.client)
         batcher, last = self._around.batcher, len(work.decoded) - 1
+        place, wall, taken = (
+            self._resends.place() if work.dated else "",
+            self._around.clock.wall(),
+            work.stored,
+        )
         for position, group in enumerate(work.decoded):
             self._counters["repaired"] += group.repaired
             done = partial(self._kept, work) if position == last else None
-            batcher.add("", None, work.client.origin, group.records, group.total, done)
+            taken += group.total
+            rejected = work.refused if position == last else None
+            mark = mark_of(work.digest, taken, rejected, wall) if place else None
+            batcher.add(place, mark, work.client.origin, group.records, group.total, done)
 
     def _kept(self, work: _Work) -> None:
         """All of its records are journaled."""

@@ -13,6 +13,7 @@ from tabard.errors import WireError
 
 DEPTH: Final = 32
 """Values within values."""
+_URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
 def requested(data: bytes) -> Iterator[tuple[Scope, Said | None]]:
@@ -70,7 +71,7 @@ def _value(value: Any, depth: int) -> Any:
         if name in {"stringValue", "string_value"}:
             return _text(said)
         if name in {"boolValue", "bool_value"}:
-            return bool(said)
+            return _truth(said)
         if name in {"intValue", "int_value"}:
             return _number(said)
         if name in {"doubleValue", "double_value"}:
@@ -122,9 +123,17 @@ def _number(value: Any) -> int:
             value = int(value)
         except ValueError:
             raise _malformed("a number", repr(value)) from None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+        value = int(value)  # 1e3 is a whole number in JSON
     if isinstance(value, bool) or not isinstance(value, int):
         raise _malformed("a number", repr(value)[:64])
     return value
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _malformed("true or false", repr(value)[:64])
 
 
 def _double(value: Any) -> float:
@@ -137,8 +146,11 @@ def _double(value: Any) -> float:
 
 
 def _bytes(value: Any) -> bytes:
+    text = (
+        _text(value).rstrip("=").translate(_URL_SAFE)
+    )  # either alphabet, padded or not, is JSON of protobuf
     try:
-        return base64.b64decode(_text(value), validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError as error:
         raise _malformed("base64", repr(value)[:64]) from error
 

@@ -18,7 +18,9 @@ from tabard.errors import WireError
 from tabard.settings import Settings
 
 MOST_BYTES: Final = 4_194_304
-"""Bytes of one pickled record: a longer one is no record, but bytes that are no length."""
+"""Bytes of one pickled record: a longer one is passed over."""
+MOST_SKIPPED: Final = 67_108_864
+"""Bytes of a record that is passed over: a greater number is no length, but something else that is sent here."""
 _LENGTH: Final = struct.Struct(">I")
 _LARGE: Final = 65_536
 """Bytes of a record above which layouts are not tried."""
@@ -35,6 +37,7 @@ class RecordReader:
         self._layouts = ClientLayouts(known)
         self._rest = bytearray()
         self._need = _LENGTH.size
+        self._skip = 0
 
     @property
     def held(self) -> int:
@@ -42,7 +45,11 @@ class RecordReader:
         return len(self._rest)
 
     def feed(self, data: bytes) -> None:
-        """Take bytes. Raises WireError for a length that cannot be one, and for a hostile record."""
+        """Take bytes. Raises WireError for a length that cannot be one."""
+        if self._skip:
+            skipped = min(self._skip, len(data))
+            self._skip -= skipped
+            data = data[skipped:]
         if self._rest:
             self._rest += data
             if len(self._rest) < self._need:
@@ -52,14 +59,12 @@ class RecordReader:
         at, size = 0, len(data)
         while size - at >= 4:
             (length,) = _LENGTH.unpack_from(data, at)
-            if not 0 < length <= MOST_BYTES:
-                raise WireError(
-                    "no length of a pickled record",
-                    expected=f"1 to {MOST_BYTES} bytes",
-                    found=str(length),
-                    hint="Is it a logging.handlers.SocketHandler that sends here?",
-                )
             start, end = at + 4, at + 4 + length
+            if not 0 < length <= MOST_BYTES:
+                self._pass_over(length)
+                self._skip = max(end - size, 0)
+                at = min(end, size)
+                continue
             if end > size:
                 self._need = 4 + length
                 break
@@ -72,9 +77,23 @@ class RecordReader:
 
     def finish(self) -> None:
         """A record that was cut off in the middle is counted: half a pickle says nothing."""
-        if self._rest:
+        if self._rest or self._skip:
             self._counters["cut off"] += 1
             self._rest.clear()
+
+    def _pass_over(self, length: int) -> None:
+        """Say that a record is too long to be taken. Raises WireError when no record is that long."""
+        if not 0 < length <= MOST_SKIPPED:
+            raise WireError(
+                "no length of a pickled record",
+                expected=f"1 to {MOST_BYTES} bytes",
+                found=str(length),
+                hint="Is it a logging.handlers.SocketHandler that sends here?",
+            )
+        self._counters["too long"] += 1
+        self._troubles.note(
+            f"a record was dropped: {length} bytes, and at most {MOST_BYTES} are taken", self._gatherer.origin
+        )
 
     def _take(self, data: bytes, start: int, end: int) -> None:
         record = self._layouts.read(data, start, end) if end - start <= _LARGE else None
@@ -86,11 +105,8 @@ class RecordReader:
     def _interpret(self, data: bytes) -> None:
         try:
             said, opaque = attributes_of(data)
-        except Hostile:
-            self._counters["hostile"] += 1
-            raise
         except Unreadable as error:
-            self._counters["unreadable"] += 1
+            self._counters["hostile" if isinstance(error, Hostile) else "unreadable"] += 1
             self._troubles.note(f"a record was dropped: {error}", self._gatherer.origin)
             return
         if opaque:

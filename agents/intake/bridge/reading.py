@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tabard.agents.intake.bridge.opaque import Opaque, called, executes, named
+from tabard.agents.intake.bridge.opaque import Opaque, called, named, weapon
 from tabard.errors import WireError
 
 LONGEST_NUMBER: Final = 64
@@ -21,7 +21,7 @@ class Unreadable(WireError):
 
 
 class Hostile(Unreadable):
-    """Raised when a pickle names a function that executes something. Nothing was looked up or called."""
+    """Raised when a pickle would have a function called that executes something. Nothing was looked up or called."""
 
 
 class Reading:
@@ -45,7 +45,13 @@ class Reading:
         return found
 
     def call(self, function: Any, arguments: Any) -> None:
-        """Push what the call stands for, see `called`. Raises Unreadable when calls copy too many bytes."""
+        """Push what the call stands for, see `called`.
+
+        Raises:
+            Hostile: it would execute something.
+            Unreadable: calls copy too many bytes.
+        """
+        self.check(function, arguments)
         found = called(function, arguments)
         if isinstance(found, bytes):
             self.copied += len(found)
@@ -54,6 +60,16 @@ class Reading:
         if isinstance(function, Opaque) and not isinstance(found, Opaque):
             self._plain.add(function.name)
         self.stack.append(found)
+
+    @staticmethod
+    def check(function: Any, arguments: Any) -> None:
+        """Raise Hostile when ``function``, called with or filled from ``arguments``, would execute something."""
+        if (found := weapon(function, arguments)) is not None:
+            raise Hostile(
+                "a pickle that has a function called",
+                expected="plain values",
+                found=_printable(found.name),
+            )
 
     @property
     def opaque(self) -> int:
@@ -66,14 +82,8 @@ class Reading:
         self.stack.append(Opaque(name))
 
     def name(self, module: Any, name: Any) -> None:
-        """Push what stands for an object of that name. Raises Hostile for one that executes."""
+        """Push what stands for an object of that name."""
         found = named(module, name)
-        if executes(found.name):
-            raise Hostile(
-                "a pickle that names a function to be called",
-                expected="plain values",
-                found=_printable(found.name),
-            )
         self.named.add(found.name)
         self.stack.append(found)
 

@@ -1,24 +1,28 @@
 """Intakes over connections: many clients, each with a reader of its own, none of them answered.
 
 The protocols here have no acknowledgement. What the kernel holds for the agent when it is killed is lost; a
-clean stop reads that first. While the journal takes nothing no client is read, so that all of them wait.
+clean stop tells the senders that it ends, and reads that first. While the journal takes nothing no client is
+read, so that all of them wait.
 """
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 from tabard.agents.intake.acceptor import Acceptor
-from tabard.agents.intake.bridge.binding import Place
+from tabard.agents.intake.bridge.binding import Place, spoken
 from tabard.agents.intake.bridge.gather import Gatherer
 from tabard.agents.intake.bridge.ports import Report, Surroundings
 from tabard.agents.intake.bridge.troubles import Troubles
+from tabard.agents.intake.bridge.turns import MOST_READS, Turns
 from tabard.agents.intake.listeners import identify
 from tabard.agents.intake.ports import Handle
 from tabard.errors import IntakeError, WireError
@@ -34,6 +38,8 @@ DRAIN_SECONDS: Final = 2.0
 QUIET_SECONDS: Final = 0.1
 """How long nobody may have said anything for the stop to believe that all was read."""
 _SWEEP_SECONDS: Final = 15.0
+_MOST_ASKED: Final = 256
+"""Clients that are asked whether they have something unread when another one comes: the last ones."""
 
 
 class Reader(Protocol):
@@ -98,6 +104,7 @@ class StreamIntake:
         self._acceptor: Acceptor | None = None
         self._address = ""
         self._clients: dict[Client, None] = {}
+        self._turns: Turns[Client] = Turns(surroundings.loop, self._take, self._watch)
         self._sweep: Handle | None = None
         self._desk = Desk(Gatherer(surroundings), Counter(), Troubles(name, surroundings.loop))
 
@@ -111,16 +118,18 @@ class StreamIntake:
         self._sweep = self._loop.call_at(self._loop.now() + _SWEEP_SECONDS, self._sweep_clients)
 
     def close(self) -> None:
-        """Read what clients have sent already, within `DRAIN_SECONDS`, then hang up on them."""
+        """Tell clients that it ends, read what they have sent already within `DRAIN_SECONDS`, then hang up on them."""
         if self._acceptor is None:
             return
         if not self._around.batcher.blocked:
-            self._acceptor.accept()
+            self._accept_all(self._acceptor)
         self._acceptor.close()
         self._acceptor = None
         self._place.remove()
         if self._sweep is not None:
             self._sweep.cancel()
+        self._turns.clear()
+        self._say_goodbye()
         self._drain(time.monotonic() + DRAIN_SECONDS)
         for client in list(self._clients):
             self._end(client)
@@ -130,16 +139,39 @@ class StreamIntake:
         ):
             callbacks.remove(own)
 
+    def _accept_all(self, acceptor: Acceptor) -> None:
+        """Take in everybody who waits to be: they may have sent something and be gone."""
+        before = -1
+        while (now := self._desk.counters["connections"] + self._desk.counters["turned away"]) != before:
+            before = now
+            acceptor.accept()
+
+    def _say_goodbye(self) -> None:
+        """End this side of each connection. A sender that looks, as rsyslog does, keeps from now on what it has."""
+        for client in self._clients:
+            with contextlib.suppress(OSError):
+                client.sock.shutdown(socket.SHUT_WR)
+
     def _drain(self, until: float) -> None:
-        """Read all clients until they are quiet: what a sender's kernel still holds arrives once there is room here."""
+        """Read all clients until they are quiet: what a sender's kernel still holds arrives once there is room here.
+
+        The older ones first, see `Turns`.
+        """
         while self._clients and not self._around.batcher.blocked and (left := until - time.monotonic()) > 0:
-            if sum(self._take(client) for client in list(self._clients)):
+            if sum(self._read_out(client, until) for client in list(self._clients)):
                 continue
             waiting = select.poll()
             for client in self._clients:
                 waiting.register(client.sock, select.POLLIN)
             if not waiting.poll(min(QUIET_SECONDS, left) * 1000):
                 return
+
+    def _read_out(self, client: Client, until: float) -> int:
+        """Read a client until nothing is left, but not for ever; how often there was something."""
+        for count in range(MOST_READS):
+            if self._around.batcher.blocked or time.monotonic() > until or not self._take(client):
+                return count
+        return MOST_READS
 
     def report(self) -> Report:
         """How it is doing."""
@@ -165,14 +197,14 @@ class StreamIntake:
         listener = self._listen()
         self._place.remember()
         name = listener.getsockname()
-        self._address = name if isinstance(name, str) else f"tcp {name[0]}:{name[1]}"
+        self._address = name if isinstance(name, str) else f"tcp {spoken(name)}"
         self._acceptor = Acceptor(self._loop, listener, self._admit, self._name)
 
     def _restore(self) -> None:
         """Listen anew when the socket file was removed: nobody could connect."""
         if self._acceptor is None or not self._place.gone:
             return
-        self._acceptor.accept()  # who connected before it was removed
+        self._accept_all(self._acceptor)  # who connected before it was removed
         self._acceptor.close()
         try:
             self._open_listener()
@@ -199,10 +231,32 @@ class StreamIntake:
         origin = identify(sock, self._around.users).origin
         reader = self._read(self._desk)
         client = Client(sock, origin, reader, self._loop.now())
+        before = [] if self._around.batcher.blocked else self._unread(origin)
         self._clients[client] = None
         self._desk.counters["connections"] += 1
-        if not self._around.batcher.blocked:
+        if self._around.batcher.blocked:
+            return
+        if before or self._turns:
+            for earlier in before:
+                self._unwatch(earlier)
+            self._turns.add([*before, client])
+        else:
             self._watch(client)
+
+    def _unread(self, origin: str) -> list[Client]:
+        """The clients from the same place that said something which was not read yet, the oldest first."""
+        asked = {
+            client.sock.fileno(): client
+            for client in islice(reversed(self._clients), _MOST_ASKED)
+            if client.origin == origin
+        }
+        if not asked:
+            return []
+        waiting = select.poll()
+        for number in asked:
+            waiting.register(number, select.POLLIN)
+        unread = {asked[number] for number, _ in waiting.poll(0)}
+        return [client for client in reversed(asked.values()) if client in unread]
 
     def _watch(self, client: Client) -> None:
         if not client.reading:
@@ -260,17 +314,18 @@ class StreamIntake:
         if self._clients.pop(client, self) is self:
             return
         self._unwatch(client)
+        self._turns.forget(client)
         client.sock.close()
 
     # --- bounds ---
 
     def _pause(self) -> None:
+        self._turns.clear()
         for client in self._clients:
             self._unwatch(client)
 
     def _resume(self) -> None:
-        for client in self._clients:
-            self._watch(client)
+        self._turns.add(self._clients)
 
     def _limit_memory(self) -> None:
         while sum(client.reader.held for client in self._clients) > MOST_HELD:
@@ -285,7 +340,7 @@ class StreamIntake:
         if self._around.batcher.blocked:
             return
         for client in list(self._clients):
-            if client.reader.held and now - client.touched > STALLED_SECONDS:
+            if client.reading and client.reader.held and now - client.touched > STALLED_SECONDS:
                 self._stalled(client)
 
     def _stalled(self, client: Client) -> None:

@@ -25,7 +25,8 @@ FACILITIES: Final = (
 )  # fmt: skip
 
 _HOST: Final = r"(?P<host>[\w.:-]{0,254}[\w.-])"
-_TAG: Final = r"(?P<tag>[\w./@+-]{1,64})(?:\[(?P<pid>[^]\s]{1,64})\])?:(?: |$)"
+_TAG: Final = r"(?P<tag>[\w./@+()-]{1,64})(?:\[(?P<pid>[^]\s]{1,64})\])?:(?: |$)"
+"""Also "(sd-pam)" and "run-parts(/etc/cron.daily)"."""
 _ELEMENT: Final = r'\[(?:[^\]"]++|"(?:[^"\\]++|\\.)*+")*+\]'
 _NEW: Final = re.compile(
     r"<(?P<pri>\d{1,3})>1 (?:-|(?P<minute>\d{4}-\d\d-\d\dT\d\d:\d\d):(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?"
@@ -34,20 +35,23 @@ _NEW: Final = re.compile(
     re.ASCII | re.DOTALL,
 )
 _OLD: Final = re.compile(
-    rf"<(?P<pri>\d{{1,3}})>(?:(?P<time>{MONTH} [ \d]\d \d\d:\d\d:\d\d)(?:\.\d{{1,9}})? (?:{_HOST} )?(?:{_TAG})?)?",
+    rf"<(?P<pri>\d{{1,3}})>(?:(?P<time>{MONTH} [ \d]?\d \d\d:\d\d:\d\d)(?:\.\d{{1,9}})? (?:{_HOST} )?(?:{_TAG})?)?",
     re.ASCII,
 )
 _FORWARDED: Final = re.compile(
-    r"<(?P<pri>\d{1,3})>(?P<minute>\d{4}-\d\d-\d\dT\d\d:\d\d):(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?"
-    rf"(?P<zone>Z|[+-]\d\d:\d\d) (?:{_HOST} )(?:{_TAG})?",
+    r"<(?P<pri>\d{1,3})>(?P<time>(?P<minute>\d{4}-\d\d-\d\dT\d\d:\d\d):(?P<second>\d\d)"
+    rf"(?:\.(?P<fraction>\d{{1,9}}))?(?P<zone>Z|[+-]\d\d:\d\d)) (?:{_HOST} )(?:{_TAG})?",
     re.ASCII,
 )
 """What rsyslog sends unless it is told otherwise: the old form with a new time."""
-_DATE: Final = re.compile(rf"{MONTH} (?P<day>[ \d]\d) {CLOCK}", re.ASCII)
+_DATE: Final = re.compile(rf"{MONTH} (?P<day>[ \d]?\d) {CLOCK}", re.ASCII)
 _ISO: Final = re.compile(ANY_ISO, re.ASCII)
-_BARE_TAG: Final = re.compile(_TAG, re.ASCII)
+_BARE_TAG: Final = re.compile(_TAG.replace("()", ""), re.ASCII)
+"""Without a date before it, "open(2): failed" is a text."""
 _PARAMETER: Final = re.compile(r'([^\s="\]]{1,32})="((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPED: Final = re.compile(r'\\(["\\\]])')
+_SAID_TIME: Final = "time"
+"""The attribute for a time that cannot be, as the 30th of February: the record's own is that of arrival."""
 _BOM: Final = "\ufeff"
 _MOST_CACHED: Final = 4_096
 _SECOND: Final = 1_000_000_000
@@ -98,8 +102,6 @@ class SyslogParser:
     def _new(self, match: re.Match[str]) -> Record | None:
         priority, minute, second, fraction, zone, host, app, pid, msgid, structured, text = match.groups()
         time = self._exact(minute, second, fraction, zone) if minute else self._wall()
-        if time is None:
-            return None
         if text is None:
             text = ""
         elif text[:1] == _BOM:
@@ -107,10 +109,10 @@ class SyslogParser:
         process = _number(pid)
         attributes: str | None
         named_host = None if host == "-" else host
-        if structured is None and msgid == "-" and (process is not None or pid == "-"):
+        if structured is None and msgid == "-" and (process is not None or pid == "-") and time is not None:
             attributes = self._head(priority, named_host)
         else:
-            more: dict[str, Any] = {}
+            more: dict[str, Any] = {} if time is not None else {_SAID_TIME: match[0].split(" ", 2)[1]}
             if msgid != "-":
                 more["msgid"] = msgid
             if process is None and pid != "-":
@@ -121,15 +123,14 @@ class SyslogParser:
         return self._record(priority, time, None if app == "-" else app, process, text, attributes)
 
     def _tagged(self, match: re.Match[str], text: str, time: int | None) -> Record | None:
-        if time is None:
-            return None
         priority, host, tag, pid = match.group("pri", "host", "tag", "pid")
         end = match.end()
         if tag is None and host is not None:
             # What stands there may be the host or the first word: it stays in the message as well.
             end = match.start("host")
             host = None
-        return self._with_tag(priority, time, host, tag, pid, text[end:])
+        impossible = match["time"] if time is None else None
+        return self._with_tag(priority, time, host, tag, pid, text[end:], impossible)
 
     def _untimed(self, match: re.Match[str], text: str) -> Record | None:
         found = _BARE_TAG.match(text, match.end())
@@ -140,18 +141,26 @@ class SyslogParser:
         )
 
     def _with_tag(
-        self, priority: str, time: int, host: str | None, tag: str | None, pid: str | None, text: str
+        self,
+        priority: str,
+        time: int | None,
+        host: str | None,
+        tag: str | None,
+        pid: str | None,
+        text: str,
+        impossible: str | None = None,
     ) -> Record | None:
         process = None if pid is None else _number(pid)
-        attributes = self._head(priority, host)
+        more = {} if impossible is None else {_SAID_TIME: impossible}
         if pid is not None and process is None:
-            attributes = to_json(self._facts(priority, host) | {"procid": pid})
+            more["procid"] = pid
+        attributes = to_json(self._facts(priority, host) | more) if more else self._head(priority, host)
         return self._record(priority, time, tag, process, text, attributes)
 
     def _record(
         self,
         priority: str,
-        time: int,
+        time: int | None,
         service: str | None,
         process: int | None,
         text: str,
@@ -162,7 +171,7 @@ class SyslogParser:
             return None
         level, severity = SYSLOG_LEVELS[number & 7]
         values: list[Any] = [*_EMPTY]
-        values[_TIME] = time
+        values[_TIME] = self._wall() if time is None else time
         values[_SEVERITY] = severity
         values[_LEVEL] = level
         values[_SERVICE] = service
@@ -241,9 +250,9 @@ def _date(date: str, now: int) -> int | None:
     return compose((infer_year(month, day, now), month, day, *clock))
 
 
-def structured_data(text: str) -> dict[str, dict[str, str]]:
-    """Elements and their parameters; of a parameter that is said twice the last, of many the first 256."""
-    found: dict[str, dict[str, str]] = {}
+def structured_data(text: str) -> dict[str, dict[str, str | list[str]]]:
+    """Elements and their parameters, of many the first 256. One that is said several times is a list."""
+    found: dict[str, dict[str, str | list[str]]] = {}
     left = _MOST_PARAMETERS
     for element in re.finditer(_ELEMENT, text, re.DOTALL):
         name, _, rest = element[0][1:-1].partition(" ")
@@ -252,5 +261,12 @@ def structured_data(text: str) -> dict[str, dict[str, str]]:
             left -= 1
             if left < 0:
                 return found
-            values[parameter[1]] = _ESCAPED.sub(r"\1", parameter[2])
+            value = _ESCAPED.sub(r"\1", parameter[2])
+            before = values.get(parameter[1])
+            if before is None:
+                values[parameter[1]] = value
+            elif isinstance(before, list):
+                before.append(value)
+            else:
+                values[parameter[1]] = [before, value]
     return found

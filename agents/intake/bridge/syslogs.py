@@ -7,7 +7,7 @@ from functools import partial
 
 from tabard.agents.intake.bridge.binding import bind_datagram, bind_udp, listen_public
 from tabard.agents.intake.bridge.datagrams import DatagramIntake
-from tabard.agents.intake.bridge.framing import Framer
+from tabard.agents.intake.bridge.framing import LONGEST_COUNTED, Framer
 from tabard.agents.intake.bridge.messages import ENDS, Messages
 from tabard.agents.intake.bridge.ports import Intake, Surroundings
 from tabard.agents.intake.bridge.streams import Desk, StreamIntake
@@ -33,7 +33,11 @@ class SyslogReader:
         """Take bytes. Raises WireError when a message's length is none."""
         pieces = self._framer.pieces
         for raw in self._framer.split(data):
-            self._messages.take(raw)
+            if len(raw) == LONGEST_COUNTED:
+                self._counters["cut off"] += 1
+                self._messages.take(raw, "cut off")
+            else:
+                self._messages.take(raw)
         if self._framer.pieces > pieces:
             self._counters["pieces"] += self._framer.pieces - pieces
         self._framer.check()

@@ -31,7 +31,7 @@ def load(data: bytes) -> tuple[Any, int]:
     """The value of one pickle, and how many kinds of objects in it were named and not made.
 
     Raises:
-        Hostile: it names a function that executes something.
+        Hostile: it would have a function called that executes something.
         Unreadable: it is no pickle, is cut off, goes on behind its end, or exceeds a bound.
     """
     reading = Reading()

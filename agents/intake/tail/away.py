@@ -96,8 +96,8 @@ class Away:
         if found is None:
             if mark.before:  # else it was journaled when nobody noted which files were over
                 self._gone[mark] = f"{_GONE_AWAY} {mark.offset} is gone; {_UNKNOWN}"
-        elif found.size > mark.offset:
-            self._read_on(found, mark.offset, now)
+        elif found.size > mark.offset or self._trail.around.room():
+            self._read_on(found, mark.offset, now)  # also with nothing new: a daemon may still write to it
         else:
             self._parked.append(Parked(mark, now + PARTING_SECONDS, found.size))
 
@@ -153,7 +153,7 @@ class Away:
             for sibling, _ in found
             if sibling.number
             and not sibling.size
-            and (sibling.modified >= last.modified or sibling.inode in self._empty)
+            and (max(sibling.modified, sibling.changed) >= last.modified or sibling.inode in self._empty)
             and self._trail.around.followed(sibling.identity) is None
         }
         filled = [sibling for sibling, met in found if met is Met.NEW and sibling.inode in self._empty]
@@ -283,6 +283,20 @@ class Away:
                 )
             else:
                 self._over(parked.mark)
+
+    def restyle(self) -> None:
+        """Read what follows as the trail's style says by now."""
+        for file in self.files:
+            self._trail.restyle(file, self._trail.away_key(file))
+
+    def leave(self) -> None:
+        """Nothing is followed here any more: hand on what is held back, close all, note how far they were read."""
+        self.restyle()
+        marks = [file.mark() for file in self.files] + [parked.mark for parked in self._parked]
+        for mark in marks:
+            self._trail.around.known.leave(self._trail.away_name(mark), mark)
+            self._trail.around.known.remember(mark)
+        self.close()
 
     def close(self) -> None:
         """Let go of every file. Lines that are held back are read again after a restart."""

@@ -167,6 +167,13 @@ class TailedFile:
             found += self._assembler.flush()
         return found
 
+    def restyle(self, style: Style) -> list[Assembled]:
+        """Read what follows as ``style`` says; what was held back for more lines."""
+        held = list(self._assembler.flush())
+        self._style = style
+        self._assembler = Assembler(style)
+        return held
+
     def check(self) -> None:
         """See that it still holds what was read of it.
 

@@ -147,9 +147,10 @@ class KnownMarks:
         self._by_key[PREFIX + path] = mark
 
     def rotated(self, path: str) -> list[Mark]:
-        """The marks, at the start, of files that had been moved away from ``path``."""
+        """The marks of files that had been moved away from ``path`` when it was followed last; known only once."""
         key = PREFIX + path
-        return [mark for other, mark in self._by_key.items() if _rotated_from(other) == key]
+        found = [other for other in self._by_key if _rotated_from(other) == key]
+        return [self._by_key.pop(other) for other in found]
 
 
 def _rotated_from(key: str) -> str | None:

@@ -94,11 +94,16 @@ def find_copy(found: Iterable[Sibling], mark: Mark, taken: Callable[[Sibling], b
     an old one few bytes do not tell whether it is a copy or another file.
     """
     copies = [sibling for sibling in found if sibling.inode != mark.inode and _fits(sibling, mark)]
-    fresh = [
+    made = [
         sibling
         for sibling in copies
-        if mark.length and sibling.number and sibling.modified >= mark.modified and not taken(sibling)
+        if mark.length
+        and sibling.number
+        and max(sibling.modified, sibling.changed) >= mark.modified
+        and not taken(sibling)
     ]
+    # A tool may have given it another time: that counts where no time tells.
+    fresh = [sibling for sibling in made if sibling.modified >= mark.modified] or made
     if fresh:
         return min(fresh, key=lambda sibling: sibling.modified)
     return max(copies, key=lambda sibling: sibling.modified, default=None) if mark.telling else None

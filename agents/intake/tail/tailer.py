@@ -57,7 +57,7 @@ class Tailer:
         self._clock = clock
         self._specs = specs
         self.known: Final = KnownMarks(marks or {})
-        self.backlog: Final = backlog
+        self.backlog = backlog
         self._defaults = defaults
         self.starting = True
         self._exclude = tuple(os.path.join(os.path.realpath(path), "") for path in exclude)
@@ -73,6 +73,26 @@ class Tailer:
         self._batcher.on_blocked.append(self._pause)
         self._batcher.on_ready.append(self._tick)
         self._tick()
+
+    def take(self, specs: Sequence[TailSpec], *, backlog: int) -> None:
+        """Follow these from now on, as if the agent had been started with them.
+
+        A file that none of them matches is let go of at once, and read on from there when one does again. A file
+        whose lines are to be read otherwise goes on with what is not a record yet.
+        """
+        self._specs, self.backlog = specs, backlog
+        for path, watch in list(self._watches.items()):
+            spec = next((spec for spec in specs if spec.matches(path)), None)
+            if spec is not None:
+                watch.restyle(spec.style(path), binary=spec.binary)
+            else:
+                watch.leave()
+                del self._watches[path]
+        if not self._watches and self.known.none:
+            self.starting = True
+        self._scan_due = self._loop.now()
+        if not self._batcher.blocked:
+            self._tick()
 
     def close(self) -> None:
         """Stop and let go of every file. The marks in the journal say where to go on."""

@@ -83,9 +83,9 @@ class Trail:
 
     def __init__(self, path: str, style: Style, around: Surroundings, *, binary: bool = False) -> None:
         self.path: Final = path
-        self.style: Final = style
+        self.style = style
         self.around: Final = around
-        self.binary: Final = binary
+        self.binary = binary
         self.shown: Final = os.fsencode(path).decode("utf-8", "backslashreplace")
         """The path as text that can be stored."""
         self.key: Final = PREFIX + self.shown
@@ -97,8 +97,12 @@ class Trail:
 
     def away_key(self, file: TailedFile | Mark) -> str:
         """Under which the journal has the mark of a file that was moved away from the path."""
+        return PREFIX + self.away_name(file)
+
+    def away_name(self, file: TailedFile | Mark) -> str:
+        """The same as the marks name it in memory."""
         inode = file.inode if isinstance(file, Mark) else file.identity[1]
-        return f"{self.key}{ROTATED}{inode}"
+        return f"{self.shown}{ROTATED}{inode}"
 
     def obstacle(self, state: os.stat_result) -> tuple[str, str] | None:
         """Why what is at the path is not opened, as state and reason; None when it may be."""
@@ -126,6 +130,10 @@ class Trail:
         """Hand on what is held back of a file."""
         rest = file.settle(now, self.around.wall(), last=True)
         self.around.deliver(key, self._origin, file, rest)
+
+    def restyle(self, file: TailedFile, key: str) -> None:
+        """Hand on what is held back of a file, and read what follows as `style` says by now."""
+        self.around.deliver(key, self._origin, file, file.restyle(self.style))
 
     def close(self, file: TailedFile) -> None:
         """Let go of a file, and remember how far it was read."""

@@ -38,12 +38,12 @@ def unseen_since(mark: Mark, found: Iterable[tuple[Sibling, Met]]) -> Unseen:
 
     They do when the log was rotated more than once between two looks, or emptied and rotated. The time of
     the last change says so; where a clock was set back, or a tool gave a file another time, its place
-    beside the marked file says it, or among those that were read if that one is gone.
+    beside the marked file says it, or among those that were read if that one is gone. Of a marked file that was empty
+    the place says nothing: it may have been filled and emptied again before it was rotated.
     """
     numbered = [(sibling, met) for sibling, met in found if sibling.number]
-    read = [sibling for sibling, met in numbered if met is Met.LAST] or [
-        sibling for sibling, met in numbered if met is Met.READ
-    ]
+    last = [sibling for sibling, met in numbered if met is Met.LAST and mark.length]
+    read = last or [sibling for sibling, met in numbered if met is Met.READ]
     newer, doubtful = [], []
     for sibling, met in numbered:
         if met is not Met.NEW:
@@ -53,7 +53,7 @@ def unseen_since(mark: Mark, found: Iterable[tuple[Sibling, Met]]) -> Unseen:
             continue
         order = {rotated_later(sibling.number, other.number) for other in read}
         since = sibling.changed >= mark.modified
-        if False in order:
+        if False in order and (last or True not in order):
             continue
         if True in order and since:
             newer.append(sibling)

@@ -293,15 +293,25 @@ class Watch:
         self._say(READING)
         return True
 
-    def leave(self) -> None:
-        """Nothing is followed here any more: close what is open, and note how far it was read."""
+    def restyle(self, style: Style, *, binary: bool) -> None:
+        """Read what follows as ``style`` says, and whatever it looks like if it is ``binary``."""
+        if (style, binary) == (self._trail.style, self._trail.binary):
+            return
+        self._trail.style, self._trail.binary = style, binary
         if self._current is not None:
+            self._trail.restyle(self._current, self._trail.key)
+        self._away.restyle()
+
+    def leave(self) -> None:
+        """Nothing is followed here any more: hand on what is held back, close what is open, note how far it was read."""
+        if self._current is not None:
+            self._trail.restyle(self._current, self._trail.key)
             self._around.known.leave(self.shown, self._current.mark())
             self._trail.close(self._current)
             self._current = None
         elif self._search.last is not None:
             self._around.known.leave(self.shown, self._search.last)
-        self._away.close()
+        self._away.leave()
 
     def close(self) -> None:
         """Let go of every file. Lines that are held back are read again after a restart."""

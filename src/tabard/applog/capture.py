@@ -104,11 +104,11 @@ def capture(record: logging.LogRecord) -> Entry:
         _busy.now = False
 
 
-def cut(text: str) -> str:
-    """At most `TEXT_LIMIT` characters of ``text``, and how many are missing."""
-    if len(text) <= TEXT_LIMIT:
+def cut(text: str, most: int = TEXT_LIMIT) -> str:
+    """At most ``most`` characters of ``text``, and how many are missing."""
+    if len(text) <= most:
         return text
-    return f"{text[:TEXT_LIMIT]}... ({len(text) - TEXT_LIMIT} more characters)"
+    return f"{text[:most]}... ({len(text) - most} more characters)"
 
 
 def mismatched(message: object, args: object) -> str:

@@ -4,13 +4,15 @@ Order is everything here. Frames are numbered from 1 under a source id that no o
 posted and not accepted goes back in front of what was not posted; what the spool holds comes before what is in
 memory; and nothing newer is posted before it. So the agent, which takes a number once and never a smaller one
 after it, stores each frame once, whichever way it came.
+
+What an agent that is there leaves unanswered for a moment goes to the spool as well, and the talk goes on: should
+this process be killed, the agent finds it there.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import takewhile
 from typing import Final
 
 from tabard.applog.record import Packed
@@ -26,8 +28,10 @@ PATIENCE: Final = 5.0
 """Seconds without a word about frames that were posted, after which an agent counts as absent."""
 GRACE: Final = 0.5
 """Seconds an agent has to greet, before what waits for it is put aside."""
+SILENCE: Final = 1.0
+"""Seconds without a word about frames that were posted, after which they are in the spool as well."""
 MOST_HELD: Final = 4_194_304
-"""Bytes of frames that wait in memory: for an agent that is slow, and where no spool can be written."""
+"""Bytes of frames in memory: posted to an agent that is slow, and where no spool can be written."""
 _POSTS: Final = 32
 """Frames posted at a step."""
 
@@ -35,14 +39,12 @@ _POSTS: Final = 32
 class Frame:
     """A numbered frame in memory."""
 
-    __slots__ = ("data", "number", "records", "told")
+    __slots__ = ("data", "number", "records")
 
     def __init__(self, number: int, packed: Packed) -> None:
         self.number = number
         self.records = packed.records
         self.data = frame(RECORDS, number, packed.payload)
-        self.told = False
-        """Whether a person could read it in the local file."""
 
 
 class Delivery:
@@ -55,8 +57,12 @@ class Delivery:
         self._number = 0
         self._waiting: deque[Frame] = deque()
         self._held = 0
+        """Bytes of what waits and of what is posted."""
         self._posted: deque[Frame] = deque()
         """Those of memory; what was posted out of the spool is still there."""
+        self._last_posted = 0
+        self._told = 0
+        """Number of the last frame that a person could read in the local file."""
         self._replay: Iterator[tuple[int, bytes]] | None = None
         self._greeting = False
         self._pause = FIRST_RETRY
@@ -94,6 +100,11 @@ class Delivery:
         """Whether everything is with an agent or in the spool."""
         return not self._waiting and not self._posted
 
+    @property
+    def full(self) -> bool:
+        """Whether an agent that is there has to take something before more is taken here."""
+        return self._held > MOST_HELD and (self.connected or self._greeting)
+
     def step(self, now: float, wait: float = 0.0) -> None:
         """Do what can be done now, waiting at most ``wait`` seconds for the agent's next word."""
         try:
@@ -106,7 +117,25 @@ class Delivery:
         except (IntakeError, OSError):
             self._gone(now)
         if not self.connected and not (self._greeting and now - self._heard < GRACE):
-            self._put_aside()
+            self.put_aside()
+
+    def secure(self) -> None:
+        """Keep what is in memory in the spool as well as it goes, and go on posting from there."""
+        if not self.connected:
+            return
+        if self._to_spool(self._posted):
+            self._to_spool(self._waiting)
+        if self._replay is None and self._spool.last > self._last_posted:
+            self._replay = self._spool.frames(self._last_posted)
+
+    def put_aside(self) -> None:
+        """Let people read what is in memory, and move it to the spool, in order; drop the oldest of the rest."""
+        self._tell_people()
+        self._to_spool(self._waiting)
+        while self._held > MOST_HELD:
+            made = self._waiting.popleft()
+            self._held -= len(made.data)
+            self.lost += made.records
 
     def rest(self) -> None:
         """Let go of a connection that nothing needs: an agent has room for so many, and most processes are quiet."""
@@ -117,7 +146,7 @@ class Delivery:
     def finish(self) -> None:
         """Leave what is not delivered to the spool, and end."""
         self._gone(0.0)
-        self._put_aside()
+        self.put_aside()
         if self._spool.open and self._client.accepted >= self._spool.last:
             self._spool.remove()
         self._spool.close()
@@ -136,6 +165,7 @@ class Delivery:
     def _listen(self, now: float, wait: float) -> None:
         if self._client.greeted(wait):
             self._greeting, self.connected, self._heard = False, True, now
+            self._last_posted = self._client.accepted
             self._replay = self._spool.frames(self._client.accepted) if self._spool.open else None
         elif now - self._heard > PATIENCE:
             raise IntakeError("the agent does not answer", expected="a welcome")
@@ -150,8 +180,10 @@ class Delivery:
             self._heard = now
             self._pause = FIRST_RETRY
         self._settle()
-        if self._held > MOST_HELD or now - self._heard > PATIENCE:
+        if now - self._heard > PATIENCE:
             raise IntakeError("the agent does not keep up", expected="answers", found="silence")
+        if now - self._heard > SILENCE:
+            self.secure()
 
     def _post(self) -> int:
         """Post what there is room for, the spool's frames first; how many."""
@@ -162,11 +194,12 @@ class Delivery:
                 if found is None:
                     self._replay = None
                     continue
+                self._last_posted = found[0]
                 self._client.post(*found)
             else:
                 made = self._waiting.popleft()
-                self._held -= len(made.data)
                 self._posted.append(made)
+                self._last_posted = made.number
                 self._client.post(made.number, made.data)
             posted += 1
         return posted
@@ -175,11 +208,12 @@ class Delivery:
         """Forget what the agent has, and what it refused; the file, when it has all of it."""
         refused = {number for number, _ in self._client.refused}
         if refused:
-            self.lost += sum(made.records for made in self._posted if made.number in refused)
-            self._posted = deque(made for made in self._posted if made.number not in refused)
+            for made in [made for made in self._posted if made.number in refused]:
+                self._posted.remove(made)
+                self._held -= len(made.data)
+                self.lost += made.records
             self._client.refused.clear()
-        while self._posted and self._posted[0].number <= self._client.accepted:
-            self._posted.popleft()
+        self._forget_accepted()
         if (
             self._spool.open
             and self._replay is None
@@ -187,29 +221,34 @@ class Delivery:
         ):
             self._spool.remove()
 
+    def _forget_accepted(self) -> None:
+        while self._posted and self._posted[0].number <= self._client.accepted:
+            self._held -= len(self._posted.popleft().data)
+
     def _gone(self, now: float) -> None:
         """No agent: what was posted and not accepted is in front again."""
         self._client.forget()
         self._greeting = self.connected = False
         self._replay = None
-        while self._posted and self._posted[0].number <= self._client.accepted:
-            self._posted.popleft()
-        while self._posted:
-            made = self._posted.pop()
-            self._held += len(made.data)
-            self._waiting.appendleft(made)
+        self._forget_accepted()
+        self._waiting.extendleft(reversed(self._posted))
+        self._posted.clear()
         self.next_try = now + self._pause
         self._pause = min(2 * self._pause, LONGEST_RETRY)
 
-    def _put_aside(self) -> None:
-        """Move what is in memory to the spool, in order, and let people read it; drop the oldest of the rest."""
-        untold = list(takewhile(lambda made: not made.told, reversed(self._waiting)))
-        for made in reversed(untold):
-            made.told = True
-            self._tell(made.data[HEAD.size :])
-        while self._waiting and self._spool.append(self._waiting[0].number, self._waiting[0].data):
-            self._held -= len(self._waiting.popleft().data)
-        while self._held > MOST_HELD:
-            made = self._waiting.popleft()
-            self._held -= len(made.data)
-            self.lost += made.records
+    def _to_spool(self, frames: deque[Frame]) -> bool:
+        """Move frames to the spool; whether it has all of them."""
+        while frames and self._spool.append(frames[0].number, frames[0].data):
+            self._held -= len(frames.popleft().data)
+        return not frames
+
+    def _tell_people(self) -> None:
+        """Write what no agent took to the local file, each record once. What is posted is in front of the rest."""
+        after = max(self._told, self._client.accepted)
+        if self._spool.last > after:  # from when an agent was there, and silent
+            for _, data in self._spool.frames(after):
+                self._tell(data[HEAD.size :])
+        for made in self._waiting if self._told < self._number else ():
+            if made.number > after:
+                self._tell(made.data[HEAD.size :])
+        self._told = self._number

@@ -20,7 +20,7 @@ class Forking(Protocol):
     def after_fork(self) -> None:
         """In the child, before anything else runs there."""
 
-    def close(self) -> None:
+    def end(self) -> None:
         """The process ends."""
 
 
@@ -58,4 +58,4 @@ def _close_at_end(handler: Forking) -> None:
 def _close(reference: weakref.ref[Forking]) -> None:
     handler = reference()
     if handler is not None:
-        handler.close()
+        handler.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from typing import Any, Final
 
 from tabard.applog import forks
@@ -88,12 +89,14 @@ class LogHandler(logging.Handler):
     def _begin(self, plan: Plan, level: int | str) -> None:
         super().__init__(level)
         self._plan = plan
-        self._closed = False
+        self._last = False
+        """Whether nothing runs any more after `close`, which a child of `multiprocessing` knows."""
+        self._reopening = threading.Lock()  # nobody waits for it: a signal handler may log within
         self._start()
         forks.follow(self)
 
-    def _start(self) -> None:
-        self._shipper = Shipper(self._plan)
+    def _start(self, *, late: bool = False) -> None:
+        self._shipper = Shipper(self._plan, late=late)
         self._queue = self._shipper.queue
 
     # --- what the logging module calls -----------------------------------------------------
@@ -116,8 +119,8 @@ class LogHandler(logging.Handler):
             queue = self._queue
             if len(queue) < MOST_QUEUED:
                 queue.append(capture(record))
-                if shipper.asleep:
-                    shipper.wake()
+                if shipper.asleep and not shipper.wake():
+                    self._reopen(shipper)
             else:
                 shipper.lose()
         except Exception:  # not even a dying interpreter may disturb the application that wanted to speak
@@ -128,7 +131,6 @@ class LogHandler(logging.Handler):
 
     def close(self) -> None:
         """Hand over what is left, waiting for the agent as long as agreed; leave the rest to the spool."""
-        self._closed = True
         self._shipper.close()
         super().close()
 
@@ -142,13 +144,40 @@ class LogHandler(logging.Handler):
         """How it goes: ``connected``, ``spooling``, ``queued`` (records), ``lost`` (records)."""
         return self._shipper.state()
 
-    # --- what a fork calls -----------------------------------------------------------------
+    # --- what a fork, and the end of a child, call -----------------------------------------
 
     def after_fork(self) -> None:
         """In the child: a queue, a thread and a source of its own. What the parent logged is the parent's."""
-        if not self._closed:
-            self._shipper.abandon()
+        closed = self._shipper.closed
+        self._shipper.abandon()
+        self._reopening = threading.Lock()
+        if not closed:
             self._start()
+
+    def end(self) -> None:
+        """Close for good: what is still logged goes to the spool at once."""
+        self._last = True
+        self.close()
+
+    def _reopen(self, ended: Shipper) -> None:
+        """Go on after `close`, for this record that came all the same.
+
+        Whoever configures logging anew (dictConfig, so every Django) closes all handlers there are, also those that
+        stay where they are. And when the interpreter ends, exit handlers and destructors speak after the last one.
+        """
+        if not self._reopening.acquire(blocking=False):
+            return  # who has it takes this record along
+        try:
+            if self._shipper is ended:
+                late = self._last or not threading.main_thread().is_alive()
+                self._start(late=late)
+                if not late:
+                    logging._addHandlerRef(self)  # type: ignore[attr-defined]  # noqa: SLF001 -- to be closed again
+            while ended.queue:
+                self._queue.append(ended.queue.popleft())
+            self._shipper.wake()
+        finally:
+            self._reopening.release()
 
 
 class RoleHandler(LogHandler):

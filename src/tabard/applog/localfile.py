@@ -77,7 +77,9 @@ class LocalFile:
         try:
             self._descriptor = os.open(self._path, flags, 0o600)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            room = os.path.dirname(self._path)
+            for directory in (os.path.dirname(room), room):  # the home too is for its user alone
+                os.makedirs(directory, mode=0o700, exist_ok=True)
             self._descriptor = os.open(self._path, flags, 0o600)
         return self._descriptor
 

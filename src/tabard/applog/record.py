@@ -115,13 +115,17 @@ def pack(rows: Sequence[Row]) -> list[Packed]:
         payload = msgpack.packb(rows)
     if len(payload) <= MAX_PAYLOAD and len(rows) <= MAX_RECORDS:
         return [Packed(payload, len(rows))]
+    if len(rows) == 1:
+        return [Packed(msgpack.packb([_fitting(rows[0])]), 1)]
     half = len(rows) // 2
-    return [*pack(rows[:half]), *pack(rows[half:])] if half else []
+    return [*pack(rows[:half]), *pack(rows[half:])]
 
 
 _THREAD: Final = 7
 _EXCEPTION, _STACK, _ATTRIBUTES = (LOG_INDEX[name] for name in ("exception", "stack", "attributes"))
 assert _THREAD < MORE
+_MOST_TEXT: Final = 8_000
+"""Characters of each text of a record that is too large otherwise; one has up to four bytes, the attributes fewer."""
 
 
 def _with_more(row: Row, more: object, task: Sequence[object]) -> Row:
@@ -133,7 +137,7 @@ def _with_more(row: Row, more: object, task: Sequence[object]) -> Row:
             values[LOG_INDEX[name]] = value
     if task and task[0]:
         attributes = json.loads(values[_ATTRIBUTES] or "{}")
-        attributes.setdefault("task", str(task[0]))
+        attributes.setdefault("task", cut(str(task[0]), _MOST_TEXT))
         values[_ATTRIBUTES] = json.dumps(attributes)
     return tuple(values)
 
@@ -143,6 +147,14 @@ def _storable(row: Row) -> Row:
         return normalise_log([value if isinstance(value, (str, int)) else _plain(value) for value in row])
     except Exception:
         return normalise_log([0] * LOG_FIELDS.index("message") + ["a record that could not be made storable"])
+
+
+def _fitting(row: Row) -> Row:
+    """A row too large for a frame, with all its texts cut so that they fit one together."""
+    return tuple(
+        cut(value, _MOST_TEXT) if isinstance(value, str) and position != _ATTRIBUTES else value
+        for position, value in enumerate(_storable(row))
+    )
 
 
 def _plain(value: object) -> object:

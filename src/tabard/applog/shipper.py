@@ -64,10 +64,15 @@ class Plan(NamedTuple):
 class Shipper:
     """A queue and the one thread that empties it, started by the first record. Belongs to one process."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, late: bool = False) -> None:
         self._plan = plan
+        self._late = late
+        """Whether the interpreter ends: there is no thread, and who wakes it does the work."""
         self._pid = os.getpid()
         self._lock = threading.RLock()  # not held by anything slow, and a signal handler may log within
+        self._starting = (
+            threading.Lock()
+        )  # asked for without waiting: such a handler may come while one starts
         self._bell = (
             threading.Lock()
         )  # released to wake the thread: unlike an Event, safe in a signal handler
@@ -75,6 +80,7 @@ class Shipper:
         self._thread: threading.Thread | None = None
         self._ident: int | None = None
         self._ended = False
+        self._done = False
         self._lost = 0
         # The rest but the queue belongs to the thread. It imports nothing: in a child forked meanwhile, a module
         # that was half imported stays so for ever.
@@ -88,21 +94,29 @@ class Shipper:
 
     # --- for the application's threads -----------------------------------------------------
 
-    def wake(self) -> None:
-        """Let the thread look into the queue; start it when there is none."""
-        self.asleep = False
-        if self._thread is None and not self._ended:
-            with self._lock:
-                if self._thread is None:
-                    thread = threading.Thread(target=self._run, name="tabard-log", daemon=True)
-                    self._thread = thread
-                    try:
-                        thread.start()
-                    except RuntimeError:  # no more threads, or the interpreter ends: `close` does it then
-                        self._thread, self.asleep = None, True
-                        return
+    def wake(self) -> bool:
+        """Let the thread look into the queue; start it when there is none. False when it looks no more."""
+        if self._done:
+            return False
+        self.asleep = self._late
+        if self._thread is None and not self._ended and self._starting.acquire(blocking=False):
+            try:
+                if self._late:
+                    self._leave()
+                elif self._thread is None:
+                    self._start()
+            finally:
+                self._starting.release()
         with contextlib.suppress(RuntimeError):  # it rings already
             self._bell.release()
+        return True
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run_apart, name="tabard-log", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # no more threads, or the interpreter ends: `close` does it then
+            self._thread, self.asleep = None, True
 
     def lose(self) -> None:
         """Count a record that cannot be kept; the agent is told how many there were."""
@@ -123,16 +137,20 @@ class Shipper:
         if self.closed:
             return
         self._ended = self.closed = True
+        started = self._starting.acquire(timeout=_SLACK)  # not in the middle of it, unless below us
         thread = self._thread
         if thread is not None and thread.is_alive():
             self.wake()
-            thread.join(self._plan.exit_wait + _SLACK)
-        elif self.queue and thread is None:
+            thread.join(min(self._plan.exit_wait + _SLACK, threading.TIMEOUT_MAX))
+        else:
             self._run()
+        if started:
+            self._starting.release()
 
     def abandon(self) -> None:
         """In a forked child: let go of what belongs to the parent."""
-        self.closed = self._ended = True
+        self.closed = self._ended = self._done = self.asleep = True
+        self.queue.clear()
         self._delivery.abandon()
         if self._file is not None:
             self._file.close()
@@ -149,11 +167,14 @@ class Shipper:
 
     # --- the thread ------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        if self._thread is threading.current_thread():
-            self._ident = threading.get_ident()
+    def _run_apart(self) -> None:
+        self._ident = threading.get_ident()
+        if threading.get_native_id() != self._pid:  # green threads run in the application's own
             # A signal that the application blocks to wait for it must not be delivered here.
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _FAULTS)
+        self._run()
+
+    def _run(self) -> None:
         delivery = self._delivery
         while not self._ended:
             try:
@@ -169,15 +190,18 @@ class Shipper:
             mark.set()
         if self._file is not None:
             self._file.close()
+        self._done = self.asleep = True
 
     def _turn(self, delivery: Delivery) -> None:
         """Take what is queued and let the agent have its turn; then wait for what comes first."""
         self._confess(delivery)
         self._take(delivery, _BATCHES)
+        if delivery.full and len(self.queue) > MOST_QUEUED // 2:  # rather the disk than a loss
+            delivery.secure()
         now = time.monotonic()
         delivery.step(now)
         self._answer_marks(delivery)
-        if self.queue:
+        if self.queue and not delivery.full:
             return
         if delivery.under_way:
             delivery.step(time.monotonic(), LINGER)
@@ -208,15 +232,18 @@ class Shipper:
             return False
 
     def _take(self, delivery: Delivery, batches: int) -> None:
-        """Make frames of what is queued."""
+        """Make frames of what is queued, unless the agent has to take some first."""
         for _ in range(batches):
-            if not self.queue:
+            if not self.queue or delivery.full:
                 return
-            entries = self._fetch()
-            own = self._ident
-            if own in threads_of(entries):  # what this thread logs itself would never end
-                entries = [entry for entry in entries if own not in threads_of([entry])]
-            self._keep(delivery, entries)
+            self._take_one(delivery)
+
+    def _take_one(self, delivery: Delivery) -> None:
+        entries = self._fetch()
+        own = self._ident
+        if own in threads_of(entries):  # what this thread logs itself would never end
+            entries = [entry for entry in entries if own not in threads_of([entry])]
+        self._keep(delivery, entries)
 
     def _fetch(self) -> list[Entry]:
         queue = self.queue
@@ -261,16 +288,28 @@ class Shipper:
         """The end: everything to the agent in the agreed time, the rest to the spool."""
         deadline = time.monotonic() + self._plan.exit_wait
         self._confess(delivery)
-        self._take(delivery, MOST_QUEUED)
         if self._plan.exit_wait:
             delivery.next_try = 0.0
-        while not delivery.delivered and (now := time.monotonic()) < deadline:
-            delivery.step(now, min(LINGER, deadline - now))
-            if not delivery.under_way:
-                break  # nobody is there
+        while (now := time.monotonic()) < deadline:
             self._take(delivery, _BATCHES)
-        self._take(delivery, MOST_QUEUED)
+            if delivery.delivered:
+                break
+            delivery.step(now, min(LINGER, deadline - now))
+            if not (delivery.under_way or delivery.delivered):
+                break  # nobody is there
+        self._take_all(delivery)
         delivery.finish()
+
+    def _take_all(self, delivery: Delivery) -> None:
+        for _ in range(MOST_QUEUED):
+            if not self.queue:
+                return
+            self._take_one(delivery)
+
+    def _leave(self) -> None:
+        """Put into the spool what is queued, without asking anybody."""
+        self._take_all(self._delivery)
+        self._delivery.put_aside()
 
     def _tell(self, payload: bytes) -> None:
         if self._file is not None and self._plan.file == "absent":

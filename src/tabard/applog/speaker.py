@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import sys
 from types import FrameType
+from typing import Final
 
 from tabard.applog.capture import cut
 from tabard.applog.record import Speaker
+
+_MOST_REQUIRED: Final = 200
+"""Distributions looked at for what a started one requires."""
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SEPARATORS: Final = re.compile(r"[-_.]+")
 
 
 def speaker(
@@ -40,12 +48,11 @@ def package_of(package: str | None, version: str | None) -> tuple[str | None, st
     """The distribution that this application is, and its version; None for what nobody says, and for ""."""
     if package == "":
         return None, version or None
-    if package is None and version is None:
+    if package is None:
         package = _running()
-        return (package, _version(package)) if package else (None, None)
-    if package is not None and version is None:
-        version = _version(package)
-    return package, version
+        if package is None and version is None:
+            return _not_installed()
+    return package, _version(package) if package and version is None else version
 
 
 def _id(given: str | None, *variables: str) -> str | None:
@@ -55,36 +62,82 @@ def _id(given: str | None, *variables: str) -> str | None:
 
 
 def _program() -> str:
-    """The name of what runs: ``shop`` for ``/srv/bin/shop``, ``shop.py`` and ``python -m shop.main``."""
+    """The name of what runs: ``shop`` for ``/srv/bin/shop``, ``shop.py``, ``shop.pyz`` and ``python -m shop.main``."""
     name = _main_module()
     if name:
         return name.partition(".")[0]
     path = sys.argv[0] if sys.argv else ""
-    return "python" if path in ("", "-", "-c") else os.path.basename(path).removesuffix(".py")
+    if path in ("", "-", "-c"):
+        return "python"
+    path = os.path.abspath(path).removesuffix(f"{os.sep}__main__.py")  # else "." and what runs of a directory
+    name, ending = os.path.splitext(os.path.basename(path))
+    return name if ending in (".py", ".pyw", ".pyz") else name + ending
 
 
 def _main_module() -> str:
-    """What ``python -m`` was given."""
+    """What ``python -m`` was given; "" for scripts, archives and directories."""
     spec = vars(sys.modules["__main__"]).get("__spec__") if "__main__" in sys.modules else None
-    return str(spec.name) if spec is not None else ""
+    name = str(spec.name) if spec is not None else ""
+    return "" if name == "__main__" else name
 
 
 def _running() -> str | None:
-    """The distribution of the main module, of the installed script, or of whoever set logging up."""
-    script = os.path.basename(sys.argv[0]) if sys.argv else ""
-    try:
-        from importlib import metadata  # megabytes that Tabard's own roles do without
+    """The distribution of the installed script or main module, or of whoever set logging up.
 
-        for entry in metadata.entry_points(group="console_scripts", name=script):
-            if entry.dist is not None and entry.module.partition(".")[0] in sys.modules:
-                return entry.dist.name
-        for module in filter(None, (_main_module(), _caller())):
-            found = _distribution(module.partition(".")[0])
-            if found:
-                return found
+    Who set it up is the application when what was started does not need it: a server like gunicorn runs any.
+    """
+    try:
+        started, caller = _started(), _distribution(_top(_caller()))
+        return caller if caller and not (started and _needs(started, caller)) else started
     except Exception:  # metadata that somebody damaged is no reason not to log
         return None
-    return None
+
+
+def _started() -> str | None:
+    script = os.path.basename(sys.argv[0]) if sys.argv else ""
+    from importlib import metadata  # megabytes that Tabard's own roles do without
+
+    for entry in metadata.entry_points(group="console_scripts", name=script):
+        if entry.dist is not None and _top(entry.module) in sys.modules:
+            return entry.dist.name
+    return _distribution(_top(_main_module()))
+
+
+def _needs(package: str, other: str) -> bool:
+    """Whether a distribution is the other one, or requires it, be it by way of what it requires."""
+    from importlib import metadata
+
+    wanted = _normal(other)
+    known: set[str] = set()
+    ahead = [package]
+    while ahead and len(known) < _MOST_REQUIRED:
+        name = _normal(ahead.pop(0))
+        if name == wanted:
+            return True
+        if name not in known:
+            known.add(name)
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                required = [text for text in metadata.requires(name) or () if "extra ==" not in text]
+                ahead += [found.group() for found in map(_NAME.match, required) if found]
+    return False
+
+
+def _normal(package: str) -> str:
+    return _SEPARATORS.sub("-", package).lower()
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _not_installed() -> tuple[str | None, str | None]:
+    """Package and version that the module which runs or sets logging up says of itself, as from a checkout."""
+    for name in (_top(_main_module()), _top(_caller()), "__main__"):
+        module = sys.modules.get(name) if name else None
+        version = vars(module).get("__version__") if module is not None else None
+        if isinstance(version, str) and version:
+            return cut(_program() if name == "__main__" else name), cut(version)
+    return None, None
 
 
 def _caller() -> str:

@@ -88,8 +88,8 @@ class Spool:
 
     def _make(self) -> None:
         """Make the file under another name until it is locked: the agent must not take it for an old one."""
-        with contextlib.suppress(FileExistsError):
-            self._directory.mkdir(mode=0o700, parents=True)
+        for directory in (self._directory.parent, self._directory):  # the home too is for its user alone
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._measure()
         unmade = self._path.removesuffix(SPILL) + UNMADE
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW

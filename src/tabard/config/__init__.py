@@ -1,7 +1,7 @@
 """The configuration of applications: `Config`, the kinds of options, and what is recorded of both.
 
-`options` says what can be declared, `sources` where values come from and `ini` how the old files are read;
-`effective` masks and digests what holds, `announce` records it.
+`options` says what can be declared, `sources` where values come from and `ini` how the old files are read. What holds is
+masked, digested and recorded as the settings of Tabard's own roles are.
 """
 
 from tabard.config.application import Config

@@ -9,23 +9,26 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from tabard.config import announce
-from tabard.config.effective import Effective, effective, key_of
 from tabard.config.hangup import Hangup
 from tabard.config.options import LANGUAGE, LEVEL, check_service, schema_of
 from tabard.config.single import forget, must_be_the_first, only_here, remember
-from tabard.config.sources import Sources, locate
+from tabard.config.sources import Read, Sources, locate
 from tabard.config.view import View
-from tabard.errors import UsageError
+from tabard.errors import AlreadyRunning, HomeError, SettingsError, TabardError, UsageError
 from tabard.home import Home, default_home
+from tabard.settings import announce
+from tabard.settings.effective import Effective, effective, key_of
 from tabard.settings.reload import Reload, Reloader
 from tabard.settings.schema import Setting as Option
 from tabard.settings.stages import Stage
 from tabard.settings.values import Values
 
 Heard = Callable[[Reload], object]
+_NOTHING_NEW: Final = Reload()
+_OF_SETUP: Final = frozenset({"level", "warnings", "uncaught"})
+"""Arguments of `setup_logging` that no handler has."""
 
 
 class Config(View):
@@ -80,37 +83,33 @@ class Config(View):
         must_be_the_first(service)
         env = os.environ if env is None else env
         self.home = Home(home or default_home(env))
-        self._sources = Sources(
-            service,
-            schema_of(service, options),
-            self.home,
-            locate(directory, env),
-            None if file is None else Path(os.path.abspath(os.path.expanduser(file))),
-            need_file or file is not None,
-            stage,
-            env,
-            dict(arguments or {}),
-            validate,
-        )
-        self._reloader = Reloader(self._sources.load)
-        # What the stage is does not change while the application runs.
-        self._sources = self._sources._replace(stage=self.stage.name)
-        self._key = key_of(self.home)
+        schema = schema_of(service, options)
         self.package, self.version = _who(package, version)
         self._open = contextlib.ExitStack()
         self._hangup: Hangup | None = None
         self._reloading = threading.RLock()
-        self._logs = logging is not False
-        self.effective: Effective = effective(self._values, self._key)
-        """What holds, masked, with its digest."""
-        with contextlib.ExitStack() as undo:
-            if lock is not False:
-                undo.enter_context(only_here(None if lock is True else lock, self.home, self.name))
-            remember(self)
-            undo.callback(forget, self)
-            if self._logs:
-                self._set_up_logging({} if isinstance(logging, bool) else logging)
-            self._open.push(undo.pop_all())
+        self._logging = None if logging is False else {} if isinstance(logging, bool) else dict(logging)
+        try:
+            self._sources = Sources(
+                service,
+                schema,
+                self.home,
+                locate(directory, env),
+                None if file is None else Path(os.path.abspath(os.path.expanduser(file))),
+                need_file or file is not None,
+                stage,
+                env,
+                dict(arguments or {}),
+                validate,
+            )
+            self._reloader = Reloader(self._read)
+            self._key = key_of(self.home)
+            self.effective: Effective = effective(self._values, self._key)
+            """What holds, masked, with its digest."""
+            self._begin(lock)
+        except (SettingsError, AlreadyRunning, HomeError) as error:
+            self._tell_refusal(error)
+            raise
         self._announce(announce.START)
 
     # --- who and where ----------------------------------------------------------------------------------
@@ -162,10 +161,10 @@ class Config(View):
             if outcome.error is not None:
                 announce.refused(self.service, outcome.error)
             else:
-                if self._logs and LEVEL in outcome.changed:
+                if self._logging is not None and LEVEL in outcome.changed:
                     _set_level(self.str(LEVEL))
                 self.effective = effective(self._values, self._key)
-                self._announce(announce.RELOAD, outcome.changed)
+                self._announce(announce.RELOAD, outcome)
         if heard is not None and (outcome.error or outcome.changed or outcome.restart):
             _tell(heard, outcome)
         return outcome
@@ -195,7 +194,46 @@ class Config(View):
 
     # --- within ---------------------------------------------------------------------------------------
 
-    def _announce(self, reason: builtins.str, changed: tuple[builtins.str, ...] = ()) -> None:
+    def _read(self) -> Read:
+        """All layers; from the first time on in the stage of then, and from the files of the time before."""
+        found = self._sources.load()
+        self._sources = self._sources._replace(stage=found.stage.name, before=found.files)
+        return found
+
+    def _begin(self, lock: bool | builtins.str | os.PathLike[builtins.str]) -> None:
+        with contextlib.ExitStack() as undo:
+            if lock is not False:
+                undo.enter_context(only_here(None if lock is True else lock, self.home, self.name))
+            remember(self)
+            undo.callback(forget, self)
+            if self._logging is not None:
+                from tabard.applog import setup_logging  # an application may do its logging itself
+
+                setup_logging(**{**self._speaker(), "level": self.str(LEVEL), **self._logging})
+            self._open.push(undo.pop_all())
+
+    def _tell_refusal(self, error: TabardError) -> None:
+        """Record why it does not start; the logging of the process is not touched for it."""
+        if self._logging is None or (isinstance(error, AlreadyRunning) and not self._speaks_of_starts()):
+            return
+        from tabard.applog import LogHandler
+
+        given = {name: value for name, value in self._logging.items() if name not in _OF_SETUP}
+        with contextlib.suppress(TabardError, OSError, TypeError):  # the error itself is what counts
+            announce.cannot_start(self.service, error, LogHandler(**{**self._speaker(), **given}))
+
+    def _speaks_of_starts(self) -> bool:
+        return self.str(LEVEL) in {"DEBUG", "INFO"}
+
+    def _speaker(self) -> dict[builtins.str, Any]:
+        return {
+            "service": self.service,
+            "package": self.package,
+            "version": self.version,
+            "home": self.home.path,
+        }
+
+    def _announce(self, reason: builtins.str, outcome: Reload = _NOTHING_NEW) -> None:
         announce.announce(
             self.effective,
             service=self.service,
@@ -203,20 +241,9 @@ class Config(View):
             version=self.version,
             stage=self.stage.name,
             reason=reason,
-            changed=changed,
+            changed=outcome.changed,
+            restart=outcome.restart,
         )
-
-    def _set_up_logging(self, given: Mapping[builtins.str, Any]) -> None:
-        from tabard.applog import setup_logging  # an application may do its logging itself
-
-        said: dict[builtins.str, Any] = {
-            "service": self.service,
-            "level": self.str(LEVEL),
-            "package": self.package,
-            "version": self.version,
-            "home": self.home.path,
-        }
-        setup_logging(**{**said, **given})
 
 
 def _who(package: builtins.str | None, version: builtins.str | None) -> tuple[builtins.str | None, ...]:

@@ -6,6 +6,7 @@ logging, of a lock. What is to be done is done by a thread that waits for it.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -19,6 +20,7 @@ from tabard.errors import UsageError
 
 _CLOSE: Final = False
 _HANGUP: Final = True
+_log: Final = logging.getLogger("tabard.config")
 
 
 class Hangup:
@@ -78,7 +80,11 @@ class Hangup:
             while not queue.empty():
                 if queue.get() is _CLOSE:
                     return
-            self._act()
+            try:
+                self._act()
+            except Exception:
+                # The thread is the only one that listens: without it every later signal would be in vain.
+                _log.exception("what a SIGHUP asks for failed")
 
 
 def _follow_forks(hangup: Hangup) -> None:

@@ -47,7 +47,8 @@ def read_ini(path: str | os.PathLike[str]) -> Document:
     for section in parser.sections():
         name = section.strip().lower()
         if name in content:
-            raise _wrong(file, lines.get((name,)), f"the section [{section}] stands twice, in other letters")
+            again = text.split("\n").index(f"[{section}]") + 1 if f"[{section}]" in text.split("\n") else None
+            raise _wrong(file, again, f"the section [{section}] stands twice, in other letters")
         for key in parser[section]:
             if ("default", key) in lines:
                 lines.setdefault((name, key), lines["default", key])

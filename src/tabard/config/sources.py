@@ -7,6 +7,7 @@ Defaults, then ``SERVICE.toml``, then what belongs to the chosen stage (its tabl
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -15,7 +16,7 @@ from tabard.config.ini import Free, read_ini
 from tabard.config.options import LEVEL
 from tabard.errors import SettingsError
 from tabard.home import Home
-from tabard.masking import secret_name
+from tabard.masking import secret_name, visible
 from tabard.settings.document import Document, read_document
 from tabard.settings.findings import Finding
 from tabard.settings.layers import Layers, nearest
@@ -29,6 +30,8 @@ DIRECTORY_VARIABLE: Final = "BASIC_CONFIGFILE_DIR"
 """Names the directory of configuration files, as it did for the forerunner."""
 _INI: Final = (".cfg", ".ini")
 _FREE: Final = Free()
+_COMMENT: Final = re.compile(r"\s[;#]")
+_OWN_LINE: Final = "A comment stands on a line of its own"
 
 
 class Read(Values):
@@ -71,6 +74,8 @@ class Sources(NamedTuple):
     env: Mapping[str, str]
     args: Mapping[str, object]
     validate: Callable[[Values], None] | None
+    before: tuple[str, ...] = ()
+    """The files that said something the last time."""
 
     def load(self) -> Read:
         """All layers together. Raises SettingsError for the first thing that is wrong, saying how many more are."""
@@ -111,8 +116,13 @@ class Sources(NamedTuple):
         layers.apply_arguments(self.args)
         layers.require()
         files = tuple(document.file for document in (toml, ini) if document.content)
+        gone = [file for file in self.before if file not in files]
+        if gone:
+            hint = "Start the process again if it is to go on without"
+            findings.append(Finding(SettingsError("is gone, or empty now", file=gone[0], hint=hint)))
         if self.need_file and not files:
             findings.append(Finding(self._nothing_there(stage)))
+        _explain_comments(layers.findings, ini)
         findings += layers.findings
         return Read(schema, layers.values, {}, stage, layers.stages, files, warnings)
 
@@ -177,6 +187,11 @@ def _opened(schema: Schema, ini: Document) -> tuple[Schema, tuple[str, ...]]:
             extras.append(
                 Setting(name, _FREE, "", "Not declared: text of the INI file.", True, secret_name(name))
             )
+            if isinstance(keys[key], str) and _COMMENT.search(keys[key]):
+                line = ini.line((section, key))
+                warnings.append(
+                    f"{ini.file}, line {line}: {name}: holds what looks like a comment. {_OWN_LINE}"
+                )
             siblings = [other.partition(".")[2] for other in known if other.startswith(f"{section}.")]
             meant = nearest(key, siblings)
             if meant:
@@ -187,13 +202,23 @@ def _opened(schema: Schema, ini: Document) -> tuple[Schema, tuple[str, ...]]:
     return schema._replace(settings=(*schema.settings, *extras), sections=sections), tuple(warnings)
 
 
+def _explain_comments(findings: list[Finding], ini: Document) -> None:
+    """Say of a wrong value of the old file what Python 2 would have taken for a comment behind it."""
+    for finding in findings:
+        error = finding.error
+        section, _, key = (error.key or "").partition(".")
+        value = ini.content.get(section, {}).get(key) if error.file == ini.file else None
+        if isinstance(value, str) and error.hint is None and _COMMENT.search(value):
+            error.hint = _OWN_LINE
+
+
 def _judge(validate: Callable[[Values], None], found: Read) -> None:
     try:
         validate(found)
     except SettingsError:
         raise
     except ValueError as error:
-        raise SettingsError(f"the values do not go together: {error}") from None
+        raise SettingsError(f"the values do not go together: {visible(str(error))}") from None
 
 
 def locate(directory: str | os.PathLike[str] | None, env: Mapping[str, str]) -> Path:

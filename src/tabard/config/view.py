@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterator
 from typing import Any
 
 from tabard.config.sources import Read
@@ -11,7 +12,7 @@ from tabard.settings.values import Origin, Shown
 
 
 class View:
-    """Values by name, always those that hold now."""
+    """Values by name, always those that hold now; ``in`` asks whether there is one, iterating gives the names."""
 
     _reloader: Reloader[Read]
 
@@ -21,6 +22,12 @@ class View:
 
     def __getitem__(self, name: builtins.str) -> Any:
         return self._values[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values.values
+
+    def __iter__(self) -> Iterator[builtins.str]:
+        return iter(self._values.values)
 
     def str(self, name: builtins.str) -> builtins.str:
         """The value of a text option."""

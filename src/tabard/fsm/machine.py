@@ -38,6 +38,9 @@ class Machine:
             raise UsageError("not the name of a machine", expected=expected, found=repr(name)[:NAME_LIMIT])
         self.name: Final = name
         self.states: Final = tuple(states)
+        for state in self.states:
+            if not isinstance(state, State):
+                raise UsageError("not a state", expected="a State", found=repr(state)[:NAME_LIMIT], where=f"machine {name}")  # fmt: skip
         wrong = findings(self.states)
         if wrong:
             raise DefinitionError(name, wrong)
@@ -80,7 +83,7 @@ class Machine:
         Raises TransitionError on an input that leads nowhere, StepLimitError after ``limit`` steps, HandlerError
         when a handler raises and its state has no ``on_error``. Each of them carries the trace.
         """
-        if limit < 1:
+        if not isinstance(limit, int) or limit < 1:
             raise UsageError("not a limit of steps", expected="1 or more", found=repr(limit))
         run = Run(self.name, self.states, self.inputs, limit, notify, log or logging.getLogger("tabard.fsm"))
         return run.go(self.initial, {} if context is None else context)

@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tabard.fsm.errors import HandlerError, StepLimitError, TransitionError
-from tabard.fsm.notice import Notify, notice, told
-from tabard.fsm.state import State
+from tabard.fsm.notice import ByMail, Notify, notice, told
+from tabard.fsm.state import INPUT_LIMIT, State
 from tabard.fsm.trace import Step, Trace
 
 LIMIT: Final = 1_000
 """Steps a run may take unless the call says otherwise."""
 _SHOWN: Final = 200
+_WAY: Final = 10
+"""States of a circle that an error names."""
 
 
 class Run:
@@ -35,12 +37,11 @@ class Run:
         self._notify = notify
         self._log = log
         self._trace = Trace(machine, secrets.token_hex(4), "")
-        self._mails = [state.name for state in states if state.mail]
+        self._mails = [state for state in states if state.mail]
 
     def go(self, initial: State, context: Any) -> Trace:
         """Walk until a final state was visited."""
-        if self._mails and self._notify is None:
-            self._say(logging.WARNING, "nobody will be written to from %s: run was given no notify", ", ".join(self._mails))  # fmt: skip
+        self._warn_of_silence()
         state: State | None = initial
         self._say(logging.INFO, "starts in %s", initial.name)
         while state is not None:
@@ -51,15 +52,30 @@ class Run:
         self._say(level, "ends in %s after %d steps, %.3g s", self._trace.at, len(self._trace.steps), self._trace.seconds)  # fmt: skip
         return self._trace
 
+    def _warn_of_silence(self) -> None:
+        """Say now which error states would write to nobody, and not when one of them is entered."""
+        why, silent = "run was given no notify", self._mails
+        if self._notify is not None:
+            why = "they name no addresses, and neither do the stage and mail.to"
+            nobody = isinstance(self._notify, ByMail) and self._notify.nobody
+            silent = [state for state in self._mails if nobody and state.mail is True]
+        if silent:
+            names = ", ".join(state.name for state in silent)
+            self._say(logging.WARNING, "nobody will be written to from %s: %s", names, why)
+
     def _enter(self, state: State) -> None:
         self._trace.at = state.name
         if len(self._trace.steps) >= self._limit:
-            self._fail("%s", f"stopped before {state.name}: {self._limit} steps are taken")
+            way = _circle(self._trace.states, state.name)
+            self._fail(
+                "stopped before %s: %d steps are taken, the last of them %s", state.name, self._limit, way
+            )
             raise StepLimitError(
                 "too many steps",
                 self._trace,
                 expected=f"a final state within {self._limit} steps",
-                hint="Look at the trace for a circle, or give run another limit",
+                found=way,
+                hint=f"Where it may go round that often, say so: run(..., limit={10 * self._limit})",
             )
         if not state.error:
             return
@@ -79,9 +95,14 @@ class Run:
         began, start = time.time_ns(), time.monotonic()
         try:
             given: object = state.handler(state, context)
-        except Exception as error:
+        except BaseException as error:
             seconds = time.monotonic() - start
             what = " ".join(f"{type(error).__name__}: {error}".split())[:_SHOWN]
+            if not isinstance(error, Exception):  # the application is being ended, and says where it was
+                self._note(state, None, "nothing", None, began, seconds, what)
+                self._trace.failed = True
+                self._say(logging.WARNING, "is ended in %s by %s", state.name, what)
+                raise
             self._log.exception("%s: the handler of %s raised", self._trace.machine, state.name, extra=self._extra())  # fmt: skip
             next_state = state.on_error
             self._note(state, None, "error" if next_state else "nothing", next_state, began, seconds, what)
@@ -90,7 +111,8 @@ class Run:
                 raise HandlerError(f"the handler raised {what}", self._trace) from error
             return next_state
         seconds = time.monotonic() - start
-        text = given if isinstance(given, str) else repr(given)[:_SHOWN]
+        # A word of an enum is that word.
+        text = str.__str__(given) if isinstance(given, str) else repr(given)[:_SHOWN]
         if state.final:
             self._note(state, text, "final", None, began, seconds)
             return None
@@ -125,7 +147,13 @@ class Run:
         number = len(self._trace.steps) + 1
         step = Step(number, state.name, given, by, to, began, seconds, error)
         self._trace.steps.append(step)
-        facts = {"state": state.name, "input": given, "to": to, "by": by, "seconds": round(seconds, 6)}
+        facts = {
+            "state": state.name,
+            "input": given and given[:INPUT_LIMIT],
+            "to": to,
+            "by": by,
+            "seconds": round(seconds, 6),
+        }
         level = logging.INFO if by in {"input", "final"} else logging.WARNING
         self._say(level, "step %s", told(step), **facts)
 
@@ -142,3 +170,10 @@ class Run:
             "machine_run": self._trace.run,
             "step": len(self._trace.steps),
         }
+
+
+def _circle(states: Sequence[str], entered: str) -> str:
+    """The way back to where a run was before, as far as it can be shown in a line."""
+    since = next((at for at in reversed(range(len(states))) if states[at] == entered), 0)
+    way = [*states[since:], entered]
+    return " -> ".join(way if len(way) <= _WAY else ["...", *way[-_WAY:]])

@@ -35,15 +35,15 @@ class State:
         on_error: State | None = None,
     ) -> None:
         self.name: Final = _text(name, "name of a state", NAME_LIMIT)
+        _handler(handler, name)
         self.handler: Final = handler
         self.initial: Final = initial
         self.final: Final = final
         self.error: Final = error
-        if isinstance(mail, str):
-            raise UsageError(
-                "not a list of addresses", expected="a list or True", found=repr(mail), where=name
-            )
-        self.mail: Final[tuple[str, ...] | bool] = mail if isinstance(mail, bool) else tuple(mail)
+        self.mail: Final[tuple[str, ...] | bool] = mail if isinstance(mail, bool) else _addresses(mail, name)
+        for way, target in (("default", default), ("on_error", on_error)):
+            if target is not None:
+                _state(target, f"{name}, {way}")
         self.default: Final = default
         self.on_error: Final = on_error
         self._inputs: dict[str, State] = {}
@@ -51,6 +51,7 @@ class State:
     def __setitem__(self, given: str, target: State) -> None:
         """Let the input ``given`` lead to ``target``. Raises UsageError when it leads somewhere already."""
         _text(given, "input", INPUT_LIMIT, where=self.name)
+        _state(target, f"{self.name}, input {given!r}")
         if given in self._inputs:
             raise UsageError(
                 f"the input {given!r} leads to {self._inputs[given].name} already",
@@ -83,3 +84,29 @@ def _text(text: str, what: str, limit: int, where: str | None = None) -> str:
             where=where,
         )
     return text
+
+
+def _state(target: object, where: str) -> None:
+    if not isinstance(target, State):
+        raise UsageError("not a state", expected="a State", found=repr(target)[:NAME_LIMIT], where=where)
+
+
+def _addresses(given: Sequence[str], where: str) -> tuple[str, ...]:
+    """Addresses, looked at now and not when the state is entered, in the night it is needed."""
+    if isinstance(given, str):
+        raise UsageError("not a list of addresses", expected="a list or True", found=repr(given), where=where)
+    if not given:
+        return ()
+    from tabard.mail.addresses import address  # few machines write mail
+    from tabard.mail.errors import MailError
+
+    try:
+        return tuple(str(address(one)) for one in given)
+    except MailError as error:
+        raise UsageError(error.what, expected=error.expected, found=error.found, where=where) from error
+
+
+def _handler(given: object, where: str) -> None:
+    if not callable(given):
+        expected = "a function of the state and the context"
+        raise UsageError("not a handler", expected=expected, found=repr(given)[:NAME_LIMIT], where=where)

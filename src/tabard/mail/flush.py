@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -35,6 +36,8 @@ class Report:
     """Mails still in the queue."""
     away: str = ""
     """Why the server cannot be used, if so."""
+    trouble: str = ""
+    """Why the queue itself cannot be worked off as it should, if so: a full disk, or one that takes nothing."""
 
 
 class Flusher:
@@ -49,6 +52,8 @@ class Flusher:
         self._clock = clock
         self._random = random
         self._log = log
+        self._unwritten: dict[str, Entry] = {}
+        """How mails should stand in the queue whose state could not be written. Without recipients: all have it."""
 
     def flush(self, *, force: bool = False, stop: Callable[[], bool] = lambda: False) -> Report:
         """Hand over what is due, or with ``force`` everything. Ends early, between two mails, when ``stop`` says so."""
@@ -60,9 +65,13 @@ class Flusher:
             return Report(waiting=self._queue.count(), away=away.get("reason", ""))
         self._queue.tidy(now / 1e9)
         due = []
-        for entry in self._queue.entries():
+        entries = list(map(self._as_known, self._queue.entries()))
+        for name in self._unwritten.keys() - {entry.id for entry in entries}:
+            del self._unwritten[name]  # somebody else has finished it
+        for entry in entries:
             if self._retry.too_old(entry.queued, now):
-                self._expire(entry, report)
+                with self._safely(entry.id, report):
+                    self._expire(entry, report)
             elif force or self._retry.due(entry.next_try, now):
                 due.append(entry.id)
         if due:
@@ -75,7 +84,7 @@ class Flusher:
         away = self._queue.away()
         if away and self._queue.count():
             return int(away["next_try"])
-        return min((entry.next_try for entry in self._queue.entries()), default=None)
+        return min((entry.next_try for entry in map(self._as_known, self._queue.entries())), default=None)
 
     def _work_off(
         self,
@@ -94,10 +103,14 @@ class Flusher:
             for name in due:
                 if stop():
                     return
-                with self._queue.claim(name) as claimed:
+                with self._safely(name, report), self._queue.claim(name) as claimed:
                     if claimed is None:
                         continue
-                    entry, raw = claimed
+                    entry, raw = self._as_known(claimed[0]), claimed[1]
+                    if not entry.recipients:
+                        self._finish(entry)
+                        continue
+                    self._queue.check_writable()
                     if not force and not self._retry.due(entry.next_try, self._clock.wall()):
                         continue  # another process has just tried it
                     if session is None:
@@ -116,6 +129,13 @@ class Flusher:
                         if lost >= LOST_IN_A_ROW:
                             raise ServerAway(str(error)) from error
                         continue
+                    except Exception as error:
+                        # Whatever is wrong with this one, the others behind it are to go.
+                        session.close()
+                        session = None
+                        self._log.exception("mail %s cannot be handed over", entry.id, extra=_facts(entry))
+                        self._later(entry, f"it cannot be handed over: {type(error).__name__}: {error}")
+                        continue
                     lost = 0
                     handed += 1
                     if session.broken or handed % PER_SESSION == 0:
@@ -131,25 +151,61 @@ class Flusher:
 
     def _settle(self, entry: Entry, outcome: Outcome, report: Report) -> None:
         """Keep what became of a mail: whoever has it is crossed off before anything else is tried."""
+        later = dict(outcome.later)
         if outcome.accepted:
             self._log.info(
                 "mail %s handed over for %s", entry.id, ", ".join(outcome.accepted), extra=_facts(entry)
             )
         if outcome.refused:
-            self._give_up(entry, outcome.refused)
-            report.given_up += 1
-        if outcome.later:
-            entry = entry._replace(recipients=tuple(outcome.later))
-            self._later(entry, "; ".join(f"{name}: {why}" for name, why in outcome.later.items()))
+            if outcome.accepted:
+                self._keep(entry._replace(recipients=(*outcome.later, *outcome.refused)))
+            try:
+                self._give_up(entry, outcome.refused)
+                report.given_up += 1
+            except OSError as error:  # nowhere to list them: they are refused again when there is
+                why = f"cannot be listed as given up: {error.strerror}"
+                later |= {name: f"{said}; {why}" for name, said in outcome.refused.items()}
+                report.trouble = report.trouble or why
+        if later:
+            entry = entry._replace(recipients=tuple(later))
+            self._later(entry, "; ".join(f"{name}: {why}" for name, why in later.items()))
             return
-        self._queue.done(entry.id)
         report.sent += bool(outcome.accepted)
+        self._finish(entry)
+
+    def _finish(self, entry: Entry) -> None:
+        """Forget a mail that nobody waits for any more."""
+        self._unwritten[entry.id] = entry._replace(recipients=())
+        self._queue.done(entry.id)
+        del self._unwritten[entry.id]
+
+    def _keep(self, entry: Entry) -> None:
+        """Write how a mail stands, and remember what of it could not be. Raises OSError when nothing could."""
+        self._unwritten[entry.id] = entry
+        if self._queue.later(entry):
+            del self._unwritten[entry.id]
+
+    def _as_known(self, entry: Entry) -> Entry:
+        """How a mail stands: as the disk says, unless that could not be written and is the same mail still."""
+        known = self._unwritten.get(entry.id)
+        return known if known is not None and known.queued == entry.queued else entry
+
+    @contextlib.contextmanager
+    def _safely(self, name: str, report: Report) -> Iterator[None]:
+        """A disk that refuses what belongs to one mail does not hold up the others."""
+        try:
+            yield
+        except OSError as error:
+            report.trouble = report.trouble or f"{error.strerror or error} ({self._queue.folder})"
+            self._log.exception(
+                "mail %s: the queue cannot keep what became of it", name, extra={"mail": name}
+            )
 
     def _later(self, entry: Entry, reason: str) -> None:
         tries = entry.tries + 1
         pause = self._retry.pause(tries, self._random)
         next_try = self._clock.wall() + round(pause * 1e9)
-        self._queue.later(entry._replace(tries=tries, next_try=next_try, reason=reason[:500]))
+        self._keep(entry._replace(tries=tries, next_try=next_try, reason=reason[:500]))
         self._log.warning(
             "mail %s waits %.0f s after try %d: %s", entry.id, pause, tries, reason, extra=_facts(entry)
         )
@@ -165,11 +221,14 @@ class Flusher:
         with self._queue.claim(entry.id) as claimed:
             if claimed is None:
                 return
-            entry = claimed[0]
+            entry = self._as_known(claimed[0])
+            if not entry.recipients:
+                self._finish(entry)
+                return
             last = entry.reason or self._queue.away().get("reason", "it was never tried")
             why = f"not handed over within {self._retry.age:.0f} s: {last}"
             self._give_up(entry, dict.fromkeys(entry.recipients, why))
-            self._queue.done(entry.id)
+            self._finish(entry)
             report.given_up += 1
 
     def _note_away(self, away: dict[str, object], reason: str) -> None:

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from tabard.clock import Clock, SystemClock
-from tabard.mail.compose import Attachment, compose
+from tabard.mail.addresses import address
+from tabard.mail.compose import Attachment, addresses, compose
 from tabard.mail.errors import MailError
 from tabard.mail.flush import Flusher, Report
 from tabard.mail.queue import Limits, Queue
@@ -36,7 +37,8 @@ class Mailer:
     and ends with ``close``, which the end of a ``with`` block and of the interpreter call too. What is not handed over
     by then stays in the queue, for the next Mailer of this folder or ``tabard mail flush``.
 
-    Safe to use in several threads, and after a fork.
+    Safe to use in several threads, and after a fork. Raises MailError for a sender or recipient that is no address,
+    SettingsError for a server that would be told a password in the clear.
     """
 
     def __init__(
@@ -53,15 +55,17 @@ class Mailer:
         clock: Clock | None = None,
         log: logging.Logger | None = None,
     ) -> None:
+        address(sender)  # now, and not with the first mail in the night
+        self.to: Final = tuple(str(one) for one in addresses(to, "to"))
+        """Who gets the mails that name nobody."""
         self.queue: Final = Queue(folder, limits)
         self._clock = clock or SystemClock()
         log = log or logging.getLogger("tabard.mail")
-        self._flusher = Flusher(
-            self.queue, server.checked(), retry or Retry(), self._clock, Random(), log
-        )  # fmt: skip
+        self._retry = retry or Retry()
+        self._random = Random()
+        self._flusher = Flusher(self.queue, server.checked(), self._retry, self._clock, self._random, log)
         self._log = log
         self._sender = sender
-        self._to = tuple(to)
         self._mail_limit = mail_limit
         self._background = background
         self._reset()
@@ -121,7 +125,7 @@ class Mailer:
         Raises MailError when it cannot be composed or queued (QueueFull when the queue has no room): nothing was
         kept then.
         """
-        recipients = to or (() if cc or bcc else self._to)
+        recipients = to or (() if cc or bcc else self.to)
         if not recipients and not cc and not bcc:
             raise MailError(
                 "nobody to write to",
@@ -170,6 +174,8 @@ class Mailer:
         self._closed = False
         self._asked = False
         self._until = float("inf")
+        self._troubles = 0
+        """Passes in a row that the disk did not let come to their end."""
 
     def _wake_thread(self) -> None:
         if self._pid != os.getpid():
@@ -179,8 +185,17 @@ class Mailer:
             if self._thread is None or not self._thread.is_alive():
                 self._closed = False
                 self._until = float("inf")
-                self._thread = threading.Thread(target=self._run, name="tabard-mail", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="tabard-mail", daemon=True)
+                try:
+                    thread.start()
+                except (
+                    RuntimeError
+                ) as error:  # the interpreter is ending, or the system has no room for another
+                    self._log.warning(
+                        "mails wait in the queue for somebody else to hand them over: %s", error
+                    )
+                    return
+                self._thread = thread
                 atexit.register(self.close)
             self._changed.notify_all()
 
@@ -193,13 +208,17 @@ class Mailer:
                     return
                 self._asked = False
             try:
-                self._flusher.flush(stop=lambda: time.monotonic() > self._until)
+                report = self._flusher.flush(stop=lambda: time.monotonic() > self._until)
+                self._troubles = self._troubles + 1 if report.trouble else 0
             except Exception:
                 # A full disk or a mistake here must not end the thread: what is queued waits for it.
                 self._log.exception("the queue of mails cannot be worked off now")
+                self._troubles += 1
 
     def _pause(self) -> float:
         """Seconds until there is something to do."""
+        if self._troubles:
+            return min(self._retry.pause(self._troubles, self._random), _IDLE)
         try:
             next_try = self._flusher.next_try()
         except OSError:

@@ -8,7 +8,9 @@ file, which ends with the process. ``mail/failed`` holds in the same form what w
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -21,6 +23,7 @@ from tabard.mail.errors import MailError, QueueFull
 
 _ID: Final = re.compile(r"[0-9]{20}-[0-9a-f]{12}", re.ASCII)
 _REASON: Final = 500
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 ORPHAN: Final = 3_600.0
 """Seconds after which a file is removed that a crash left without its other half."""
 
@@ -108,14 +111,35 @@ class Queue:
             except BlockingIOError:
                 yield None
                 return
-            entry = _entry(files.read_json(self._waiting / f"{name}.json"), name)
-            gone = os.fstat(descriptor).st_nlink == 0 or not (self._waiting / f"{name}.eml").exists()
-            yield None if gone or entry is None else (entry, file.read())
+            try:
+                entry = _entry(files.read_json(self._waiting / f"{name}.json"), name)
+                gone = os.fstat(descriptor).st_nlink == 0 or not (self._waiting / f"{name}.eml").exists()
+                yield None if gone or entry is None else (entry, file.read())
+            finally:
+                # Said, since closing is not enough: a child forked meanwhile would hold it as long as it lives.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
 
-    def later(self, entry: Entry) -> None:
-        """Keep what was tried. Only for a mail that is claimed."""
-        files.write_json(self._waiting / f"{entry.id}.json", entry._asdict())
+    def check_writable(self) -> None:
+        """Raise OSError where what becomes of a mail could not be kept: one handed over there is so again and again."""
+        if not os.access(self._waiting, os.W_OK | os.X_OK):
+            raise OSError(errno.EROFS, "cannot be written", str(self._waiting))
+
+    def later(self, entry: Entry) -> bool:
+        """Keep what was tried. Only for a mail that is claimed.
+
+        False when the disk is full and it was, at least, kept who is still to get it. Raises OSError when not even that
+        can be.
+        """
+        path = self._waiting / f"{entry.id}.json"
+        try:
+            files.write_json(path, entry._asdict())
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            _overwrite(path, entry)
+            return False
         files.sync(self._waiting)
+        return True
 
     def done(self, name: str) -> None:
         """Forget a mail that everybody has. Only for a mail that is claimed."""
@@ -256,6 +280,20 @@ def _entry(content: dict[str, Any] | None, name: str) -> Entry | None:
         return None
     facts = {key: content[key] for key in _KINDS}
     return Entry(id=name, **{**facts, "recipients": tuple(recipients)})
+
+
+def _overwrite(path: Path, entry: Entry) -> None:
+    """Put ``entry`` where its state is, into the room that this has: less of it, where it has become longer."""
+    size = path.stat().st_size
+    for kept in (entry, entry._replace(reason=""), entry._replace(reason="", next_try=0, tries=0)):
+        data = json.dumps(kept._asdict(), ensure_ascii=False).encode()
+        if len(data) <= size:
+            with open(path, "r+b") as file:
+                file.write(data.ljust(size))
+                file.flush()
+                os.fsync(file.fileno())
+            return
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _ids(folder: Path) -> list[str]:

@@ -97,7 +97,8 @@ def _kinds() -> str:
 
 
 def _table(table: Table, path: str, level: int) -> str:
-    text = f"{'#' * level} [[{path}]]\n\n{table.help}\n\n{_rows(table.rows)}"
+    notes = " *Reload.*" if table.reload else ""
+    text = f"{'#' * level} [[{path}]]\n\n{table.help}{notes}\n\n{_rows(table.rows)}"
     for inner in table.inner:
         text += "\n" + _table(inner, f"{path}.{inner.name}", level + 1)
     return text

@@ -68,7 +68,10 @@ def decoded(file: str, data: bytes) -> str:
     except UnicodeDecodeError as error:
         bad_line = data.count(b"\n", 0, error.start) + 1
         found = f"byte 0x{data[error.start]:02x}"
-        raise SettingsError("not text", file=file, line=bad_line, expected="UTF-8", found=found) from error
+        hint = "Convert it, as by iconv -f LATIN1 -t UTF-8"
+        raise SettingsError(
+            "not text", file=file, line=bad_line, expected="UTF-8", found=found, hint=hint
+        ) from error
 
 
 def parse_document(file: str, data: bytes) -> Document:

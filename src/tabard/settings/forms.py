@@ -41,6 +41,10 @@ def _host_port(text: str) -> str:
     return text
 
 
+def _stage_port(text: str) -> str:
+    return text if text == stages.OF_STAGE else _host_port(text)
+
+
 def _path(text: str) -> str:
     if not text.startswith(("/", "~/")):
         raise TabardError("not an absolute path")
@@ -84,9 +88,9 @@ def _address(text: str) -> str:
 
 
 def _language(text: str) -> str:
-    if not re.fullmatch("[A-Za-z]{2,3}", text):
+    if not re.fullmatch("[A-Za-z]{2,3}(?:[_-][A-Za-z0-9]{2,4})?", text, re.ASCII):
         raise TabardError("not a language")
-    return text.lower()
+    return text.lower().replace("-", "_")
 
 
 def _level(text: str) -> str:
@@ -115,6 +119,9 @@ PEER_ENDPOINT: Final = Text(
 )
 HOST: Final = Text("a host name or IP address", check=_host, name="host")
 HOST_PORT: Final = Text('"HOST:PORT", an IPv6 host in brackets', check=_host_port, empty=True, name="address")
+STAGE_PORT: Final = Text(
+    '"HOST:PORT", an IPv6 host in brackets, or "stage"', check=_stage_port, empty=True, name="address"
+)
 SOCKET_PATH: Final = Text(
     "an absolute path of at most 107 bytes", check=_socket_path, empty=True, limit=107, name="path"
 )
@@ -142,6 +149,6 @@ SENDER: Final = Text(
     empty=True,
     name="mail address",
 )
-LANGUAGE: Final = Text("a language such as en or DE", check=_language, limit=3, name="language")
+LANGUAGE: Final = Text("a language such as en, DE or de_CH", check=_language, limit=8, name="language")
 MAIL_HOST: Final = Text("a host name or IP address", check=_host, empty=True, name="host")
 LEVEL: Final = Text("one of " + ", ".join(SEVERITIES), check=_level, empty=True, name="level")

@@ -6,6 +6,7 @@ A kind reads two things: what TOML decoded (``read``) and text from the environm
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -265,7 +266,10 @@ class Size(Kind):
 
 
 class Words(Kind):
-    """A list of 1 to 64 different texts of one kind, or of none; comma-separated outside the settings file."""
+    """A list of 1 to 64 different texts of one kind, or of none; comma-separated outside the settings file.
+
+    There an item that holds a comma, or begins or ends with a quote or blank, stands in double quotes, twice for one.
+    """
 
     name = "list of"
 
@@ -286,15 +290,32 @@ class Words(Kind):
 
     def read_text(self, text: str) -> tuple[str, ...]:
         """The value of text from outside the file."""
-        return self.read([item.strip() for item in text.split(",")] if text.strip() or self._least else [])
+        return self.read(self._items(text) if text.strip() or self._least else [])
 
     def show(self, value: Sequence[str]) -> str:
         """As a person would write it."""
-        return ",".join(value)
+        return ",".join(map(_listed, value)) if value != ("",) else '""'
+
+    def _items(self, text: str) -> list[str]:
+        items = []
+        for match in _ITEM.finditer(text):
+            quote, plain = match[1], match[2]
+            items.append(plain.strip() if quote is None else quote.replace('""', '"'))
+        return items
 
     def toml(self, value: Sequence[str]) -> str:
         """As it stands in the file."""
         return "[" + ", ".join(quoted(item) for item in value) + "]"
+
+
+_ITEM: Final = re.compile(r'(?:(?<=,)|\A)(?:\s*"((?:[^"]|"")*)"\s*(?=,|\Z)|([^,]*)(?=,|\Z))')
+"""One item of a list: in quotes, or all up to the next comma."""
+
+
+def _listed(item: str) -> str:
+    if item and "," not in item and item == item.strip() and not item.startswith('"'):
+        return item
+    return '"' + item.replace('"', '""') + '"'
 
 
 def quoted(text: str) -> str:
@@ -305,7 +326,7 @@ def quoted(text: str) -> str:
 
 
 def brief(raw: object) -> str:
-    """A found value as an error shows it: as written, cut when it is long."""
+    """A found value as an error shows it: as written, without passwords inside, cut when it is long."""
     if isinstance(raw, dict):
         return "a table"
     if isinstance(raw, bool):
@@ -318,4 +339,9 @@ def brief(raw: object) -> str:
 
 
 def _cut(text: str) -> str:
+    from tabard.masking import (
+        visible,
+    )  # only on the way to an error; what is cut first cannot be recognised any more
+
+    text = visible(text)
     return text if len(text) <= 80 else text[:77] + "..."

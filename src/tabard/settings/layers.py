@@ -19,6 +19,8 @@ from tabard.settings.values import Origin, Rows
 
 CHOICE: Final = "node.stage"
 """The setting that chooses the stage."""
+STAGE_PORT: Final = "intake.socket_handler"
+"""The setting that can be the port of the stage."""
 
 
 class Layers:
@@ -164,6 +166,19 @@ class Layers:
             if row.follows and self.values[row.name][1].source == "default":
                 self.values[row.name] = self.values[row.follows]
 
+    def take_stage_port(self, chosen: str) -> None:
+        """Let `STAGE_PORT` be the loopback address with the port of the chosen stage, where it says "stage"."""
+        value, origin = self.values.get(STAGE_PORT, ("", None))
+        if value != stages.OF_STAGE or origin is None:
+            return
+        stage = self.stages.get(chosen, stages.NONE)
+        if stage.port:
+            self.values[STAGE_PORT] = (f"127.0.0.1:{stage.port}", origin)
+            return
+        where = f"the stage {stage.name} has no port" if stage.name else "no stage is chosen"
+        hint = f"Give it one in [stage.{stage.name}]" if stage.name else "Choose one, or write an address"
+        self.fail(origin.place, STAGE_PORT, origin.line, where, hint=hint)
+
     def require(self) -> None:
         """Note what has no default and was given by no layer."""
         for row in self.schema.settings:
@@ -194,10 +209,6 @@ class Layers:
             return read(raw)
         except TabardError as error:
             found = "something else" if row.secret else error.found
-            if found is not None and not row.secret:
-                from tabard.masking import visible  # only on the way to an error
-
-                found = visible(found)
             self.fail(file, key, line, error.what, error.expected, found)
             return None
 

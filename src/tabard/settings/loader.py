@@ -106,6 +106,7 @@ class _Given(NamedTuple):
         layers.apply_environment(self.env, but=(STAGE,))
         layers.apply_arguments({name: value for name, value in self.args.items() if name != STAGE})
         layers.follow()
+        layers.take_stage_port(chosen[0])
         return layers
 
     def settings(self, layers: Layers) -> Settings:

@@ -38,9 +38,10 @@ class Reloader(Generic[_V]):
             newer = self._load()
         except SettingsError as error:
             return Reload(error=error)
-        schema = newer.schema
-        reloadable = {setting.name for setting in schema.settings if setting.reload}
-        reloadable.update(table.name for table in schema.tables if table.reload)
+        # Both know what may change: the old INI files bring keys of their own, which come and go with the file.
+        schemas = (self.current.schema, newer.schema)
+        reloadable = {row.name for schema in schemas for row in schema.settings if row.reload}
+        reloadable.update(table.name for schema in schemas for table in schema.tables if table.reload)
         differing = self.current.changed(newer)
         restart = tuple(name for name in differing if name not in reloadable)
         self.current = newer.keeping(self.current, restart)

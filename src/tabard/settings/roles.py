@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Final
 
+from tabard._version import VERSION
+from tabard.errors import SettingsError
+from tabard.settings import announce
+from tabard.settings.effective import effective, key_of
 from tabard.settings.reload import Reload, Reloader
 from tabard.settings.values import Settings
 
@@ -26,9 +30,14 @@ READERS: Final = (
     ("herald.*", frozenset({"herald"})),
     ("ports.*", frozenset({"herald"})),
     ("up.*", _FORWARDING),
+    ("mail.*", frozenset({"application"})),
+    ("templates.*", frozenset({"application"})),
 )
 """Names of settings and who goes by them, the first that fits; what fits none concerns every role."""
 
+_NOTHING_NEW: Final = Reload()
+_PLACE: Final = frozenset({"node.name", "node.stage"})
+"""Where a role runs, which is told beside its configuration: with it in there no two nodes would run with the same."""
 _log = logging.getLogger(__name__)
 
 
@@ -50,10 +59,14 @@ def outcome(reload: Reload) -> str:
 
 
 class RoleSettings:
-    """What one role goes by. Raises SettingsError when the settings are broken at its start."""
+    """What one role goes by. Raises SettingsError when the settings are broken at its start.
 
-    def __init__(self, role: str, load: Callable[[], Settings]) -> None:
+    ``name`` is that of the role's process where it is another, as ``broker.b1``.
+    """
+
+    def __init__(self, role: str, load: Callable[[], Settings], name: str = "") -> None:
         self._role = role
+        self._name = name or role
         self._reloader = Reloader(load)
 
     @property
@@ -74,7 +87,36 @@ class RoleSettings:
         if own.changed:
             set_level(self.current)
             take(self.current)
-        _log.info("settings read again: %s", outcome(own))
+        # What is in the file and does not hold concerns whoever changed it.
+        _log.log(logging.WARNING if own.restart else logging.INFO, "settings read again: %s", outcome(own))
+        if own.changed:
+            announce_role(self._name, self.current, announce.RELOAD, own)
+
+
+def announce_role(
+    name: str, settings: Settings, reason: str = announce.START, reload: Reload = _NOTHING_NEW
+) -> None:
+    """Record what the role's process ``name`` runs with from now on, as applications do: as service ``tabard-NAME``."""
+    role = name.partition(".")[0]
+    try:
+        found = effective(
+            settings,
+            key_of(settings.home),
+            lambda setting: setting not in _PLACE and bool(concerns(role, [setting])),
+        )
+    except SettingsError as error:  # of a key that nobody else should read: no reason not to run
+        _log.error("what %s runs with is not recorded: %s", name, error)
+        return
+    announce.announce(
+        found,
+        service=f"tabard-{name}",
+        package="tabard",
+        version=VERSION,
+        stage=settings.stage.name,
+        reason=reason,
+        changed=reload.changed,
+        restart=reload.restart,
+    )
 
 
 def set_level(settings: Settings) -> None:

@@ -13,6 +13,8 @@ MASK: Final = "********"
 """Stands for a secret wherever values are shown."""
 _SHORTEST_TOKEN: Final = 20
 """Characters from which on a text could be a token that is known by its shape."""
+_SIGNS: Final = ("@", "=", ":", " ")
+"""What stands between a name and a secret, or behind one in a URL."""
 
 
 class Setting(NamedTuple):
@@ -42,10 +44,10 @@ class Setting(NamedTuple):
 
     def show(self, value: Any) -> str:
         """``value`` as a person may see it: masked when it is a secret, and so are passwords in a URL."""
-        if self.secret:
-            return MASK if value else ""
         text = self.kind.show(value)
-        if "@" not in text and "=" not in text and len(text) < _SHORTEST_TOKEN:
+        if self.secret:
+            return MASK if text else ""
+        if len(text) < _SHORTEST_TOKEN and not any(sign in text for sign in _SIGNS):
             return text
         from tabard.masking import visible  # the values of most homes need no look at all
 

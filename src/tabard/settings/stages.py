@@ -48,6 +48,8 @@ DEFAULTS: Final[Mapping[str, Stage]] = MappingProxyType(
     }
 )
 """The stages that are there without being described."""
+OF_STAGE: Final = "stage"
+"""In place of an address: the loopback address with the port of the stage."""
 NONE: Final = Stage("", "", 0, "INFO", ())
 """What holds where no stage was chosen."""
 
@@ -79,7 +81,12 @@ ROWS: Final = (
         "",
         "Ends the names of files that belong to the stage. Of a stage of your own `.` and its name, unless given.",
     ),
-    Setting("port", Integer(0, 65_535), 0, "Port at which records of network handlers are taken in; 0 for none."),
+    Setting(
+        "port",
+        Integer(0, 65_535),
+        0,
+        'Port at which records of network handlers are taken in where `intake.socket_handler = "stage"`; 0 for none.',
+    ),
     Setting("level", Level(), "INFO", "Lowest level that applications of the stage record, unless they say otherwise."),
     Setting("mail", _ADDRESSES, [], "Who is told by mail about what goes wrong in the stage."),
 )  # fmt: skip

@@ -50,7 +50,7 @@ SETTINGS: Final = (
     Setting("intake.socket", Flag(), True, "Listen on `run/intake.sock`."),
     Setting("intake.shared", forms.PATH, "", 'Directory through which applications of other users may log: those who may pass through it by its group and mode; "" for none.'),
     Setting("intake.tcp", forms.HOST_PORT, "", 'Listen on this address too; "" for not at all. Use a loopback address.'),
-    Setting("intake.socket_handler", forms.HOST_PORT, "", "Take the records of Python's `logging.handlers.SocketHandler` at this address; \"\" for not at all. Use a loopback address."),
+    Setting("intake.socket_handler", forms.STAGE_PORT, "", "Take the records of Python's `logging.handlers.SocketHandler` at this address; \"\" for not at all. Use a loopback address; `\"stage\"` is that with the port of the stage."),
     Setting("intake.syslog_tcp", forms.HOST_PORT, "", 'Take syslog over TCP at this address; "" for not at all. Use a loopback address.'),
     Setting("intake.syslog_udp", forms.HOST_PORT, "", 'Take syslog over UDP at this address; "" for not at all. Use a loopback address.'),
     Setting("intake.syslog_datagram", forms.SOCKET_PATH, "", 'Take syslog at this path, a unix datagram socket as `/dev/log`; "" for not at all.'),
@@ -60,8 +60,8 @@ SETTINGS: Final = (
     Setting("intake.journal_backlog", Duration("0s", "365d"), "1d", "How much is read of a systemd journal at the first start of all."),
     Setting("intake.journal_files", Words(forms.PATTERN, empty=True), [], "Files of a systemd journal, archived ones for example, or patterns of them: each is read once."),
     Setting("intake.otlp", forms.HOST_PORT, "", 'Take logs by OTLP/HTTP at this address, usually "127.0.0.1:4318"; "" for not at all. Use a loopback address.'),
-    Setting("intake.tail_defaults", Flag(), True, "Tail the log files this host is known to have."),
-    Setting("intake.tail_backlog", Size("0B", "1GiB"), "256KiB", "How much is read of a file that is there at the first start of all."),
+    Setting("intake.tail_defaults", Flag(), True, "Tail the log files this host is known to have.", reload=True),
+    Setting("intake.tail_backlog", Size("0B", "1GiB"), "256KiB", "How much is read of a file that is there at the first start of all.", reload=True),
     Setting("journal.fsync", Duration("0s", "10s"), "100ms", "Longest time a record may be lost by a power cut; a fast disk is synced more often, since only what is synced is published."),
     Setting("journal.segment", Size("64KiB", "1GiB"), "8MiB", "Size at which a new segment file begins."),
     Setting("journal.logs_bytes", Size("1MiB", "1TiB"), "1GiB", "Most disk space for log records."),
@@ -131,6 +131,7 @@ TAIL: Final = Table(
         Setting("binary", Flag(), False, "Read its files as lines also when they look like binary ones."),
     ),
     "Files whose lines become log records.",
+    reload=True,
 )  # fmt: skip
 
 LINK: Final = Table(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
 import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from tabard.errors import UsageError
 from tabard.masking import command_line
+from tabard.shell.checks import Word, check_bounds, check_call, environment_of, input_of, text_of, words_of
 from tabard.shell.process import Ending, run
 from tabard.shell.records import Lines, Speaker
 from tabard.shell.result import NOT_ALLOWED, NOT_FOUND, CommandError, Kept, Result, ending
@@ -23,10 +22,7 @@ KEEP: Final = 1_048_576
 """Bytes kept of each output."""
 LINES: Final = 1_000
 """Lines recorded of both outputs together."""
-SHELL: Final = "/bin/sh"
 _NAMED: Final = 200
-
-Word = str | os.PathLike[str]
 
 
 def shell(
@@ -59,8 +55,12 @@ def shell(
     A command that fails, or cannot be started, gives a Result that says so, or with ``check=True`` a CommandError.
     Raises UsageError for a call that makes no sense.
     """
-    words = _words(argv, script=script)
-    _check(words, timeout, grace, encoding)
+    words = words_of(argv, script=script)
+    check_call(words, timeout, grace, encoding)
+    check_bounds(keep, lines, hide)
+    environment = environment_of(env)
+    given = input_of(stdin, encoding)
+    folder = None if cwd is None else text_of(cwd, "cwd")
     speaker = _speaker(words, name, log, lines, hide)
     out, err = Kept(keep), Kept(keep)
     said = {stream: Lines(speaker, stream, encoding) for stream in ("stdout", "stderr")}
@@ -79,9 +79,9 @@ def shell(
     try:
         end = run(
             words,
-            stdin=stdin.encode(encoding) if isinstance(stdin, str) else stdin,
-            env=_environment(env),
-            cwd=None if cwd is None else os.fspath(cwd),
+            stdin=given,
+            env=environment,
+            cwd=folder,
             timeout=timeout,
             grace=grace,
             take_out=take_out,
@@ -112,51 +112,6 @@ def shell(
     if check and not result.ok:
         raise CommandError(_named(words, name, speaker), result)
     return result
-
-
-def _words(argv: Sequence[Word] | str, *, script: bool) -> list[str]:
-    if script:
-        if not isinstance(argv, str):
-            raise UsageError(
-                "not a script", expected="one string with script=True", found=type(argv).__name__
-            )
-        return [SHELL, "-c", argv]
-    if isinstance(argv, str):
-        raise UsageError(
-            "a string is not split into words",
-            expected='a list such as ["ls", "-l", folder]',
-            found=repr(argv[:_NAMED]),
-            hint="Give the words one by one; script=True hands a string to /bin/sh",
-        )
-    return [os.fspath(word) for word in argv]
-
-
-def _check(words: list[str], timeout: float | None, grace: float, encoding: str) -> None:
-    if not words or not words[0]:
-        raise UsageError("no command", expected="at least its name", found=repr(words))
-    for number, word in enumerate(words):
-        if not isinstance(word, str) or "\0" in word:
-            raise UsageError(
-                "not an argument", expected="text without NUL", found=repr(word)[:_NAMED], where=f"argv[{number}]"
-            )  # fmt: skip
-    if (timeout is not None and timeout <= 0) or grace < 0:
-        raise UsageError("not a time-out", expected="more than 0 seconds, or None", found=repr(timeout))
-    try:
-        codecs.lookup(encoding)
-    except LookupError as error:
-        raise UsageError("not an encoding", expected="one that Python knows", found=repr(encoding)) from error
-
-
-def _environment(changes: Mapping[str, str | None] | None) -> dict[str, str] | None:
-    if changes is None:
-        return None
-    environment = dict(os.environ)
-    for name, value in changes.items():
-        if value is None:
-            environment.pop(name, None)
-        else:
-            environment[name] = value
-    return environment
 
 
 def _where(error: OSError, words: list[str], cwd: Word | None) -> str:

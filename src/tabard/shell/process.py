@@ -11,13 +11,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Final, NamedTuple
 
+from tabard.shell.family import Member, members, tell
+
 LINGER: Final = 0.5
 """Seconds that output is read on after the command has ended, while something it left running holds the pipe."""
 UNKNOWN: Final = 255
 """Code of a command whose code was taken by somebody else in this process; Popen would say 0."""
 _CHUNK: Final = 65_536
 _LOOK: Final = 0.05
-"""Seconds between two looks at the process where the kernel cannot announce its end."""
+"""Seconds between two looks at a process where the kernel cannot announce its end."""
+_LONGEST: Final = 3_600.0
+"""Most seconds of one wait: an endless time-out is more than the kernel takes."""
+_ROUNDS: Final = 20
+"""Looks at who is still alive after a SIGKILL: some may just have started another."""
 
 Take = Callable[[bytes], None]
 Signal = Callable[[int], None]
@@ -50,8 +56,9 @@ def run(
 ) -> Ending:
     """Run ``argv`` in a process group of its own until it ends, or until ``timeout`` seconds have passed.
 
-    The group is then sent SIGTERM, and SIGKILL ``grace`` seconds later. Output goes to ``take_out`` and ``take_err``
-    as it comes. An exception out of them, or Ctrl-C, ends the group too. Raises OSError when there is no such command.
+    The group is then sent SIGTERM, and SIGKILL ``grace`` seconds later, and so are its descendants in sessions of
+    their own. Output goes to ``take_out`` and ``take_err`` as it comes. An exception out of them, or Ctrl-C, ends all
+    of these in the same way. Raises OSError when there is no such command.
 
     With ``inherit`` the command reads the standard input of this process. ``started`` is told the process id as soon as
     there is one, and how to send a signal to the group; ``left`` what it left running, before the pipes are closed.
@@ -96,6 +103,10 @@ class _Running:
         self._finished = False
         self._unknown = False
         """Whether somebody else has taken its exit code."""
+        self._deaf = False
+        """Whether what it still says is read for its sake only: whoever took it has raised."""
+        self._family: set[Member] = set()
+        """Who was alive of all it started, when that was last asked."""
         self._pidfd = -1
         with contextlib.suppress(
             OSError, AttributeError
@@ -137,7 +148,8 @@ class _Running:
             except BlockingIOError:
                 return
             if chunk:
-                take(chunk)
+                if not self._deaf:
+                    take(chunk)
                 return
             self.held.remove(opened)
             self._selector.unregister(pipe)
@@ -149,9 +161,7 @@ class _Running:
         end = None if timeout is None else time.monotonic() + timeout
         timed_out = not self._turn(end, until_read=False)
         if timed_out:
-            self.signal(signal.SIGTERM)
-            self.signal(signal.SIGCONT)  # one that was stopped could not heed it
-            self._turn(time.monotonic() + self._grace, until_read=True)
+            self._ask(time.monotonic() + self._grace)
             self._kill()
         held = not self._turn(time.monotonic() + LINGER, until_read=True)
         code = self._process.wait() if self._finished else -signal.SIGKILL
@@ -169,7 +179,11 @@ class _Running:
     def close(self) -> None:
         """End what still runs, and give everything back."""
         if not self._finished:
-            self._kill()
+            self._deaf = True
+            try:
+                self._ask(time.monotonic() + self._grace)
+            finally:  # also when whoever waits has had enough
+                self._kill()
         if self._finished:
             self._process.wait()
         self._selector.close()
@@ -185,6 +199,8 @@ class _Running:
             wait = None if end is None else end - time.monotonic()
             if wait is not None and wait <= 0:
                 return False
+            if wait is not None:
+                wait = min(wait, _LONGEST)
             if self._pidfd < 0:
                 wait = _LOOK if wait is None else min(wait, _LOOK)
                 self._note_end()
@@ -201,7 +217,33 @@ class _Running:
         if self._finished and self._pidfd >= 0:
             self._selector.unregister(self._pidfd)  # it would be ready for ever
 
+    def _ask(self, end: float) -> None:
+        """Ask all of them to end, and give them until ``end`` to do so."""
+        self._look()
+        self._tell_all(signal.SIGTERM)
+        self._tell_all(signal.SIGCONT)  # one that was stopped could not heed it
+        self._turn(end, until_read=True)
+        # What has redirected its output may still be at its work when the command itself is gone.
+        while (wait := end - time.monotonic()) > 0 and self._look():
+            time.sleep(min(wait, _LOOK))
+
     def _kill(self) -> None:
-        """End the group now. One that has become another user's cannot be ended, and is left behind."""
-        self.signal(signal.SIGKILL)
+        """End all of them now. Who has become another user's cannot be ended, and is left behind."""
+        self._look()
+        self._tell_all(signal.SIGKILL)
         self._turn(time.monotonic() + max(self._grace, LINGER), until_read=False)
+        for _ in range(_ROUNDS):
+            if not self._look():
+                return
+            self._tell_all(signal.SIGKILL)
+            time.sleep(_LOOK)
+
+    def _look(self) -> bool:
+        """Find out who is alive, and whether anybody is."""
+        if self._process.returncode is None:
+            self._family = members(None if self._unknown else self._process.pid, self._family)
+        return bool(self._family)
+
+    def _tell_all(self, number: int) -> None:
+        self.signal(number)
+        tell(self._family, number, told=self._process.pid)

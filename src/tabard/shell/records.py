@@ -44,6 +44,14 @@ class Speaker:
             text = text.replace(secret, MASK)
         return text
 
+    def spare(self, lines: int) -> int:
+        """How many of the next ``lines`` need not be said, the first of them, since they would not be recorded."""
+        if self._left > 0:
+            return 0
+        spare = max(lines - self._room, 0)
+        self.unsaid += spare
+        return spare
+
     def line(self, stream: str, text: str) -> None:
         """Record one line of output."""
         if self._left <= 0 and not self._room:
@@ -106,7 +114,11 @@ class Lines:
     def add(self, chunk: bytes) -> None:
         """Take in what was read, and record the lines that are complete."""
         *complete, rest = self._decoder.decode(chunk).split("\n")
-        for text in complete:
+        spare = self._speaker.spare(len(complete))
+        if spare:  # a command that writes millions of lines is not held up by those that nobody will see
+            self._rest.clear()
+            self._length = 0
+        for text in complete[spare:]:
             self._keep(text)
             self._flush()
         self._keep(rest)

@@ -1,8 +1,9 @@
 """Which files are templates, and which of them is meant: ``USE/NAME/PART[.LANGUAGE][@STAGE].j2``.
 
 The language of a template is decided once, for all its parts, so that no mail has a German subject and an English
-text: the language asked for, else the default one, else the parts that belong to no language. Within it, the file of
-the stage goes before the one of all stages, and of two equals the one in the first folder.
+text: the language asked for, else the default one, else the parts that belong to no language; before a region's
+language is given up for the next, that of no region. Within it, the file of the stage goes before the one of all
+stages, and of two equals the one in the first folder.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ USES: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "log": (("text",), ()),
 }
 """The parts of a template of each use: those it must have, and others. A shell template has one of both."""
-_FILE: Final = re.compile(r"([a-z]+)(?:\.([a-z]{2,3}))?(?:@([a-z0-9][a-z0-9._-]*?))?\.j2", re.ASCII)
-_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}", re.ASCII)
+_FILE: Final = re.compile(
+    r"([a-z]+)(?:\.([a-z]{2,3}(?:_[a-z0-9]{2,4})?))?(?:@([a-z0-9][a-z0-9._-]*?))?\.j2", re.ASCII
+)
+_LANGUAGE: Final = re.compile(r"([A-Za-z]{2,3}(?:[_-][A-Za-z0-9]{2,4})?)(?:\.[\w-]+)?(?:@\w+)?", re.ASCII)
 
 
 class File(NamedTuple):
@@ -72,9 +75,9 @@ class Catalogue:
                 "not the name of a template", template=f"{use}/{name}"[:200], expected=NAME_FORM
             )
         files = list(self._files_of(use, name))
-        for language in (*languages, ""):
+        for language in _tried(languages):
             parts = _parts(files, language, stage)
-            if _whole(use, parts) and (not language or any(file.language for file in parts.values())):
+            if _whole(use, parts) and (not language or any(file.language == language for file in parts.values())):
                 return Found(use, name, language, parts)
         raise self._missing(use, name, files, stage)
 
@@ -137,12 +140,21 @@ class Catalogue:
 
 
 def language_of(text: str) -> str:
-    """A language as file names have it; DE and de are the same. Raises TemplateError when it is none."""
-    if _LANGUAGE.fullmatch(text) is None:
-        raise TemplateError(
-            "not a language", template="language", expected="two letters such as de or EN", found=repr(text)
-        )
-    return text.lower()
+    """A language as file names have it. Raises TemplateError when it is none.
+
+    DE and de are the same, and so are de-CH, de_CH and de_CH.UTF-8.
+    """
+    match = _LANGUAGE.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        expected = "two letters such as de or EN, with a region or without, such as de_CH"
+        raise TemplateError("not a language", template="language", expected=expected, found=repr(text)[:200])
+    return match[1].lower().replace("-", "_")
+
+
+def _tried(languages: Sequence[str]) -> list[str]:
+    """The languages in the order they are looked for: each with its region, then without; in the end none at all."""
+    each = (tried for language in languages for tried in (language, language.partition("_")[0]))
+    return list(dict.fromkeys((*each, "")))
 
 
 def _part(use: str, name: str) -> re.Match[str] | None:
@@ -153,13 +165,17 @@ def _part(use: str, name: str) -> re.Match[str] | None:
 
 
 def _parts(files: Sequence[File], language: str, stage: str) -> dict[str, File]:
-    """The best file for each part; files come in the order of their folders."""
+    """The best file for each part; files come in the order of their folders.
+
+    A region needs to have only the parts that it says differently.
+    """
     parts: dict[str, File] = {}
-    ranks: dict[str, tuple[bool, bool]] = {}
+    ranks: dict[str, tuple[int, bool]] = {}
+    order = ["", language.partition("_")[0], language]
     for file in files:
-        if file.language not in {language, ""} or file.stage not in {stage, ""}:
+        if file.language not in order or file.stage not in {stage, ""}:
             continue
-        rank = (file.language == language, file.stage == stage)
+        rank = (order.index(file.language), file.stage == stage)
         if file.part not in parts or rank > ranks[file.part]:
             parts[file.part], ranks[file.part] = file, rank
     return parts

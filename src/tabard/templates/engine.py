@@ -5,22 +5,27 @@ The only module that imports Jinja, and imported only to render.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import jinja2
 from jinja2 import meta
-from jinja2.nodes import Template
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.nodes import AssignBlock, FilterBlock, Template
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tabard.templates.errors import TemplateError
-from tabard.templates.words import BadValue, Marks, Option, Unquoted
+from tabard.templates.words import BadValue, Marks, Option, Unquoted, marked
 
 LIMIT: Final = 1_048_576
 """Characters that one part may have when it is rendered."""
 _UNDEFINED: Final = re.compile(r"'([^']+)' is undefined")
+_NOT_ROUND: Final = "in a command a filter stands with its value, {{ value|filter }}, and not round a block"
+_HARMLESS: Final = frozenset({"default", "d", "trim", "safe", "string"})
+"""Filters that leave the marks in a text as they are."""
 _MARKS: Final = "marks of this rendering"
 """Where the marks are in the context; a template cannot name it, since it is not one word."""
 
@@ -36,11 +41,14 @@ class Engine:
             loader=jinja2.FileSystemLoader(folders),
             undefined=jinja2.StrictUndefined,
             autoescape=escape,
-            finalize=_marking if words else _tidying(tidy),
+            finalize=_marking if words else _tidying(tidy, keep_markup=escape),
             trim_blocks=True,
             lstrip_blocks=True,
         )
         if words:
+            self._environment.code_generator_class = _WordsGenerator
+            for name in self._environment.filters.keys() - _HARMLESS:
+                self._environment.filters[name] = _of_values(name, self._environment.filters[name])
             self._environment.filters["unquoted"] = Unquoted
             self._environment.filters["option"] = Option
 
@@ -153,12 +161,45 @@ def _marking(context: Context, value: Any) -> Any:
     return marks.mark(value)
 
 
-def _tidying(tidy: Callable[[str], str] | None) -> Callable[[Any], Any]:
-    """What is done with each value that is written: None is a mistake, text is made harmless."""
+def _of_values(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that refuses what a macro or a block gives, which has marks in the place of values."""
+
+    @functools.wraps(function)  # also what Jinja has noted on it
+    def checked(*args: Any, **more: Any) -> Any:
+        if any(marked(value) for value in args):
+            raise BadValue(
+                f"expected a value before |{name}, found what a macro or a block gives: {_NOT_ROUND}"
+            )
+        return function(*args, **more)
+
+    return checked
+
+
+class _WordsGenerator(CodeGenerator):
+    """Refuses what would work on the marks that stand for values, and not on the values: it would change neither rightly."""
+
+    def visit_FilterBlock(self, node: FilterBlock, frame: Frame) -> None:  # noqa: N802, ARG002 -- Jinja calls it so
+        """``{% filter %}``."""
+        self.fail(_NOT_ROUND, node.lineno)
+
+    def visit_AssignBlock(self, node: AssignBlock, frame: Frame) -> None:  # noqa: N802 -- the name is Jinja's
+        """``{% set %}`` with a filter."""
+        if node.filter is not None:
+            self.fail(_NOT_ROUND, node.lineno)
+        super().visit_AssignBlock(node, frame)
+
+
+def _tidying(tidy: Callable[[str], str] | None, *, keep_markup: bool) -> Callable[[Any], Any]:
+    """What is done with each value that is written: None is a mistake, text is made harmless.
+
+    So is the text of anything else, such as an exception. With ``keep_markup`` what is HTML already stays so.
+    """
 
     def finalize(value: Any) -> Any:
         if value is None:
             raise ValueError("expected a value, found nothing (None)")
-        return tidy(value) if tidy is not None and type(value) is str else value
+        if tidy is None or (keep_markup and hasattr(value, "__html__")):
+            return value
+        return tidy(str(value))
 
     return finalize

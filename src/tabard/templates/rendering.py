@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tabard.errors import TabardError
-from tabard.settings.given import Application, settings_of
+from tabard.settings.given import Application, language_said, settings_of
 from tabard.settings.values import Settings
 from tabard.templates.catalogue import Catalogue, Found, language_of
 from tabard.templates.errors import TemplateError
@@ -57,9 +57,11 @@ class Templates:
     ) -> Templates:
         """The templates of a home, its own folder first, then those an application brings along.
 
-        The home, its stage and language are those of settings, of a ``tabard.Config``, or of this user.
+        The home, its stage and language are those of settings, of a ``tabard.Config``, or of this user. A Config for
+        which somebody has said a language speaks that one.
         """
         settings = settings_of(given)
+        language = language or language_said(given)
         own = settings.str("templates.path") or os.path.join(settings.home, "templates")
         return cls(
             [own, *folders],

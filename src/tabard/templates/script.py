@@ -16,6 +16,12 @@ _REFUSED: Final = {
 }
 """What may not stand in a script that has values, outside of single quotes."""
 _REREADERS: Final = frozenset({"eval", "[["})
+"""What reads its words again, wherever it stands."""
+_LATER: Final = frozenset({"trap", "alias", "let"})
+"""Commands that read their own words again, now or later."""
+_BEFORE_COMMANDS: Final = frozenset({"!", "{", "if", "then", "elif", "else", "while", "until", "do", "time", "command", "builtin", "exec"})  # fmt: skip
+_ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.ASCII | re.DOTALL)
+_QUOTES: Final = str.maketrans("", "", "\\'\"")
 _VARIABLE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII)
 _SNIPPET: Final = 24
 _WORD_ENDS: Final = " \t\n;|&()<>"
@@ -24,6 +30,7 @@ _COMMAND_ENDS: Final = "\n;|&("
 
 def script(text: str, marks: Marks) -> str:
     """The script with all values in it, each quoted. Raises BadValue where one stands where quoting does not help."""
+    marks.check(text)
     if marks.pattern.search(text) is None:
         return text
     return _Reader(text, marks).read()
@@ -46,6 +53,8 @@ class _Reader:
         """What the current word has so far, a value as one character."""
         self._words = 0
         """Words of the current command before it."""
+        self._command = ""
+        """The first of them that is no assignment and no key word."""
         self._dashes = False
         """Whether one of them was ``--``, after which nothing is an option."""
         self._braces = 0
@@ -85,7 +94,7 @@ class _Reader:
         if char in _WORD_ENDS:
             self._end_word()
             if char in _COMMAND_ENDS:
-                self._words, self._dashes = 0, False
+                self._words, self._dashes, self._command = 0, False, ""
         else:
             self._word += char
         self._take(1)
@@ -95,6 +104,10 @@ class _Reader:
             self._refuse("expected no value inside ${ }, found one")
         if self._word.endswith("$"):
             self._refuse("expected no $ before a value, found one: shells would read both together")
+        if self._command in _LATER:
+            self._refuse(
+                f"expected no value behind {self._command}, found one: it reads it again, as a command"
+            )
         value: Any = self._marks.value(match)
         if not self._word and self._words and not self._dashes and self._marks.risky(value):
             self._refuse(dash(value))
@@ -145,10 +158,13 @@ class _Reader:
         self._take(len(piece))
 
     def _end_word(self) -> None:
-        if self._word in _REREADERS:
-            self._refuse(f"expected no {self._word} in a script with values, found it: it reads them again")
+        bare = self._word.translate(_QUOTES)
+        if bare in _REREADERS and (self._word == bare or not self._command):
+            self._refuse(f"expected no {bare} in a script with values, found it: it reads them again")
         if self._word:
             self._words += 1
+            if not self._command and bare not in _BEFORE_COMMANDS and not _ASSIGNMENT.fullmatch(self._word):
+                self._command = bare
             self._dashes = self._dashes or self._word == "--"
         self._word = ""
 

@@ -15,6 +15,7 @@ import shlex
 from typing import Any, Final
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
+_SHAPE: Final = re.compile(f"{_OPEN}[0-9]{{20}}\\.[0-9]+{_CLOSE}")
 _OPERATORS: Final = frozenset(
     {"|", "||", "&&", "&", ";", ">", ">>", "<", "<<", "2>", "2>>", "2>&1", "&>", "|&", "(", ")", "`"}
 )
@@ -37,6 +38,11 @@ class BadValue(ValueError):
     """Raised when a value cannot be a word. The sentence says what was expected and found."""
 
 
+def marked(value: object) -> bool:
+    """Whether ``value`` is text with marks in it."""
+    return isinstance(value, str) and _OPEN in value and _SHAPE.search(value) is not None
+
+
 class Marks:
     """The values of one rendering, and what stands for them in its text."""
 
@@ -57,6 +63,15 @@ class Marks:
             kept = self._text(value)
         self._values.append(kept)
         return f"{_OPEN}{self._token}.{len(self._values) - 1}{_CLOSE}"
+
+    def check(self, text: str) -> None:
+        """Raise BadValue when something has changed a mark in ``text``: its value would be lost."""
+        rest = self.pattern.sub("", text)
+        if self._token in rest or _OPEN in rest or _CLOSE in rest:
+            raise BadValue(
+                "expected values as they were put in, found one that was changed with the text round it: write "
+                "{{ value|filter }}, and no filter on what a macro or a block gives"
+            )
 
     def value(self, match: re.Match[str]) -> Any:
         """The value that a mark stands for: text, or a list of it."""
@@ -85,6 +100,7 @@ class Marks:
 
 def argv(text: str, marks: Marks) -> list[str]:
     """The words of a command without a shell. Raises BadValue for what is no list of words."""
+    marks.check(text)
     text = text.replace("\\\n", " ")
     try:
         words = shlex.split(text)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tabard.applog.capture import MORE, TEXT_LIMIT, capture
+from tabard.applog.capture import FIELDS, MORE, TEXT_LIMIT, capture
 from tabard.applog.record import Speaker, pack, row_of, rows_of, severity
 from tabard.client import MAX_PAYLOAD
 from tabard.records import LOG_INDEX, LOG_WIDTH, MAX_RECORDS
@@ -211,6 +211,20 @@ def test_whatever_is_logged_becomes_a_record(msg: object, args: list[object]) ->
         return
     if expected.isprintable():
         assert said[LOG_INDEX["message"]] == expected
+
+
+def test_a_record_whose_fields_exceed_a_frame_together_is_cut_and_kept() -> None:
+    """Names, ids and texts can each be long; those before and after it go their way."""
+    huge = record("m" * 50_000)
+    huge.name = huge.threadName = "\U0001f600" * 1_000_000
+    for name in FIELDS:
+        setattr(huge, name, "\U0001f600" * 50_000)
+    vars(huge)["task"] = "x" * 40_000
+    found = pack(rows_of([capture(record("a")), capture(huge), capture(record("b"))], WHO, 1))
+    assert all(len(packed.payload) <= MAX_PAYLOAD for packed in found)
+    said = [row for packed in found for row in msgpack.unpackb(packed.payload)]
+    assert [row[LOG_INDEX["message"]][:1] for row in said] == ["a", "m", "b"]
+    assert said[1][LOG_INDEX["logger"]].endswith("more characters)")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tabard.applog import delivery
-from tabard.applog.delivery import GRACE, PATIENCE, Delivery
+from tabard.applog.delivery import GRACE, PATIENCE, SILENCE, Delivery
 from tabard.applog.record import Packed
 from tabard.applog.spool import Spool
 from tabard.client import Refused
@@ -217,11 +217,66 @@ def test_a_process_that_was_quiet_gives_its_agent_time_to_answer(rig: Rig) -> No
     rig.agent.frozen = True
     rig.say()
     rig.step(PATIENCE + 1)
-    rig.step(PATIENCE - 1)
+    rig.step(SILENCE / 2)
     assert (rig.way.connected, rig.way.spooling) == (True, False)
+    rig.step(PATIENCE - SILENCE)
+    assert rig.way.connected
     rig.agent.frozen = False
     rig.step()
     assert (rig.way.delivered, rig.agent.stored, rig.told) == (True, [0, 1, 2, 3], [])
+
+
+def test_what_an_agent_leaves_unanswered_for_a_moment_survives_the_process(rig: Rig) -> None:
+    """It is in the spool as well, without giving the agent up, and goes away when there is an answer after all."""
+    rig.say(2)
+    rig.step(times=3)
+    rig.agent.frozen = True
+    rig.say(2 * WINDOW)
+    rig.step()
+    rig.step(SILENCE + 0.1)
+    assert (rig.way.connected, rig.way.safe, rig.way.spooling, rig.told) == (True, True, True, [])
+    rig.say()
+    rig.step()
+    assert rig.way.safe
+    rig.agent.frozen = False
+    rig.step(times=10)
+    assert (rig.way.connected, rig.way.delivered) == (True, True)
+    assert rig.agent.stored == list(range(rig.said))
+    assert os.listdir(rig.directory) == []
+
+
+def test_people_can_read_also_what_was_put_aside_before_the_agent_was_given_up(rig: Rig) -> None:
+    """Each record once, in order."""
+    rig.say(1)
+    rig.step(times=3)
+    rig.agent.frozen = True
+    rig.say(3)
+    rig.step(SILENCE / 2, times=4)
+    assert (rig.way.spooling, rig.told) == (True, [])
+    rig.say(2)
+    rig.step(PATIENCE)
+    rig.say(1)
+    rig.step()
+    assert rig.told == list(range(2, 14))
+
+
+def test_an_agent_that_is_slow_is_not_given_up_for_all_that_waits_for_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than memory may hold is not taken, or goes by way of the spool; the agent hears of all of it in order."""
+    rig.say()
+    rig.step(times=3)
+    rig.agent.frozen = True
+    monkeypatch.setattr(delivery, "MOST_HELD", 500)
+    rig.say(100)
+    rig.step()
+    assert (rig.way.full, rig.way.connected, rig.way.lost) == (True, True, 0)
+    rig.way.secure()
+    assert (rig.way.full, rig.way.safe, rig.way.connected) == (False, True, True)
+    rig.agent.frozen = False
+    rig.step(times=60)
+    assert (rig.way.connected, rig.way.delivered, rig.told) == (True, True, [])
+    assert rig.agent.stored == list(range(rig.said))
 
 
 def test_an_agent_that_does_not_greet_is_not_waited_for(rig: Rig) -> None:
@@ -278,6 +333,7 @@ ACTIONS = st.lists(
             "arrive",
             "full",
             "room",
+            "secure",
         ]
     ),
     max_size=60,
@@ -316,6 +372,8 @@ def test_each_record_is_stored_once_and_in_order(
                 rig.spool._most = 0
             case "room":
                 rig.spool._most = 10**9
+            case "secure":
+                rig.way.secure()
     rig.spool._most = 10**9
     rig.end()
     assert rig.agent.stored == list(range(rig.said))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipapp
 from pathlib import Path
 
 import pytest
@@ -28,14 +29,48 @@ def installed(tmp_path: Path) -> Path:
     (tmp_path / "shop" / "main.py").write_text(MAIN)
     info = tmp_path / "acme_shop-2.3.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-shop\nVersion: 2.3\n")
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: acme-shop\nVersion: 2.3\nRequires-Dist: Acme.Logs (>=1)\n"
+    )
     (info / "top_level.txt").write_text("shop\n")
-    (info / "entry_points.txt").write_text("[console_scripts]\nshopd = shop.main:main\n")
+    (info / "entry_points.txt").write_text(
+        "[console_scripts]\nshopd = shop.main:main\nshoplogs = shop.logs:main\n"
+    )
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "shopd").write_text("import sys\nfrom shop.main import main\nsys.exit(main())\n")
     (tmp_path / "run.py").write_text("import shop.main\nshop.main.main()\n")
     (tmp_path / "loose.py").write_text(MAIN)
+    (tmp_path / "said.py").write_text(f"__version__ = '1.5'\n{MAIN}")
+    _checkout(tmp_path / "src" / "till")
+    zipapp.create_archive(tmp_path / "src", tmp_path / "shop.pyz", main="till.main:main")
+    _checkout(tmp_path / "kiosk")
+    _server(tmp_path)
     return tmp_path
+
+
+def _checkout(place: Path) -> None:
+    """A package that is not installed and says its version itself."""
+    place.mkdir(parents=True)
+    (place / "__init__.py").write_text("__version__ = '3.1'\n")
+    (place / "main.py").write_text(MAIN)
+    (place / "__main__.py").write_text("from kiosk.main import main\nmain()\n")
+
+
+def _server(place: Path) -> None:
+    """A distribution ``gun`` that runs any application, and ``acme-logs``, which ``acme-shop`` requires."""
+    for name, required in (("gun", ""), ("acme_logs", "")):
+        (place / f"{name}-9.0.dist-info").mkdir()
+        text = f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 9.0\n{required}"
+        (place / f"{name}-9.0.dist-info" / "METADATA").write_text(text)
+    (place / "gun-9.0.dist-info" / "entry_points.txt").write_text("[console_scripts]\ngunrun = gun:main\n")
+    (place / "gun.py").write_text(
+        "import importlib\ndef main(): importlib.import_module('shop.main').main()\n"
+        "if __name__ == '__main__': main()\n"
+    )
+    (place / "acme_logs.py").write_text(MAIN)
+    (place / "bin" / "gunrun").write_text("import gun\ngun.main()\n")
+    (place / "shop" / "logs.py").write_text("import acme_logs\ndef main(): acme_logs.main()\n")
+    (place / "bin" / "shoplogs").write_text("import shop.logs\nshop.logs.main()\n")
 
 
 @pytest.mark.parametrize(
@@ -45,11 +80,18 @@ def installed(tmp_path: Path) -> Path:
         (("bin/shopd",), "shopd acme-shop 2.3"),
         (("run.py",), "run acme-shop 2.3"),
         (("loose.py",), "loose None None"),
+        (("said.py",), "said said 1.5"),
+        (("shop.pyz",), "shop till 3.1"),
+        (("-m", "kiosk"), "kiosk kiosk 3.1"),
+        (("kiosk/__main__.py",), "kiosk kiosk 3.1"),
+        (("bin/gunrun",), "gunrun acme-shop 2.3"),
+        (("-m", "gun"), "gun acme-shop 2.3"),
+        (("bin/shoplogs",), "shoplogs acme-shop 2.3"),
         (("-c", "import tabard; print(*tabard.LogHandler()._plan.speaker[:1])"), "python"),
     ],
 )
 def test_it_is_found_out(installed: Path, words: tuple[str, ...], said: str) -> None:
-    """Run as a module, by its script, from another script, and not installed at all."""
+    """Run as a module, by its script, from another one, by a server, out of an archive, and not installed at all."""
     done = subprocess.run(
         [sys.executable, *words],
         cwd=installed,
@@ -73,6 +115,7 @@ def test_damaged_metadata_is_no_reason_not_to_log(monkeypatch: pytest.MonkeyPatc
     def broken(*_: object, **__: object) -> None:
         raise ValueError("broken")
 
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # pytest says its version itself
     monkeypatch.setattr("importlib.metadata.version", broken)
     monkeypatch.setattr("importlib.metadata.entry_points", broken)
     assert package_of(None, None) == (None, None)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
-import sys
+import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,48 +20,8 @@ from tabard.errors import UsageError
 from tabard.home import Home
 from tabard.intake_frames import RECORDS, SPILL, frame
 from tabard.records import LOG_INDEX
+from tests.unit.applog.programs import MESSAGE, run, speaking, spooled
 from tests.unit.ground.listening import Listener
-
-MESSAGE = LOG_INDEX["message"]
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    """A home that is not there yet."""
-    return Home(tmp_path / "h")
-
-
-@pytest.fixture
-def handlers(home: Home) -> Iterator[Any]:
-    """Makes handlers of that home, and closes them."""
-    made: list[LogHandler] = []
-
-    def make(**given: Any) -> LogHandler:
-        made.append(LogHandler("shop", home=home, exit_wait=0.2, **given))
-        return made[-1]
-
-    yield make
-    for handler in made:
-        handler.close()
-
-
-def speaking(handler: logging.Handler) -> logging.Logger:
-    """A logger of nobody else."""
-    logger = logging.Logger("shop.test")  # noqa: LOG001 -- one that ends with the test
-    logger.addHandler(handler)
-    return logger
-
-
-def run(code: str, home: Home, **env: str) -> subprocess.CompletedProcess[str]:
-    """A program of its own, with every thread's complaint visible."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TABARD_")}
-    return subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-c", code],
-        env={**kept, "TABARD_HOME": str(home.path), **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def test_the_package_hands_its_names_on_lazily(home: Home) -> None:
@@ -96,6 +54,23 @@ def test_a_home_that_cannot_be_made_disturbs_nobody(home: Home, handlers: Any) -
         log.info("%d", number)
     assert not handler.wait(0.1)
     assert handler.state()["connected"] is False
+
+
+@pytest.mark.parametrize("given", [{}, {"file": "never"}, {"spool_bytes": 0}])
+def test_a_home_made_by_an_application_is_for_its_user_alone(
+    home: Home, handlers: Any, given: dict[str, Any]
+) -> None:
+    """As one that an agent makes: settings with secrets will be in it."""
+    before = os.umask(0o022)
+    try:
+        handler = handlers(**given)
+        speaking(handler).info("a")
+        handler.close()
+    finally:
+        os.umask(before)
+    made = {path.name: oct(path.stat().st_mode & 0o777) for path in (home.path, *home.path.iterdir())}
+    assert len(made) > 1
+    assert set(made.values()) == {"0o700"}
 
 
 def test_a_full_disk_disturbs_nobody(home: Home) -> None:
@@ -170,18 +145,35 @@ def test_an_agent_that_goes_away_does_not_end_a_program_with_sigpipe(home: Home,
         listener.close()
 
 
-def test_what_is_logged_at_the_very_end_is_kept_or_passed_over(home: Home) -> None:
-    """Exit handlers and destructors may log when the interpreter is half gone."""
-    done = run(
-        "import atexit, logging, tabard\n"
-        "class Late:\n    def __del__(self): logging.getLogger().info('late')\n"
-        "atexit.register(logging.info, 'after')\n"
-        "handler = tabard.setup_logging('shop', exit_wait=0.1)\n"
-        "atexit.register(logging.info, 'at the end'); late = Late(); late.itself = late\n",
-        home,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "at the end" in (home.log / "shop.log").read_text()
+def test_signals_are_left_alone_where_threads_are_green(home: Home, handlers: Any) -> None:
+    """There the thread of logging is the application's only one, and it must go on hearing of signals."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    handler = handlers()
+    handler._shipper._ended = True
+    handler._shipper._run_apart()  # as gevent runs what a thread was started for
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+def test_one_thread_is_started_though_a_signal_handler_logs_meanwhile(
+    home: Home, handlers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of them would send each other's frames."""
+    handler = handlers()
+    log = speaking(handler)
+    started = []
+    start = threading.Thread.start
+
+    def interrupted(self: threading.Thread) -> None:
+        started.append(self)
+        if len(started) == 1:
+            log.info("from the signal handler")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    log.info("a")
+    assert handler.wait(30)
+    assert len(started) == 1
+    assert spooled(home) == ["a", "from the signal handler"]
 
 
 def test_a_process_that_can_start_no_thread_delivers_at_its_end(

@@ -28,10 +28,12 @@ def records(name: str) -> list[dict[str, Any]]:
 
 
 def test_every_version_was_captured() -> None:
-    """Python 2.7 and 3.6 to 3.13 as they send; protocols 0 to 5 of an old, a middle and a new one."""
-    versions = ["27", *(f"3{minor}" for minor in range(6, 14))]
+    """Python 2.7 and 3.6 to 3.14 as they send; all protocols of an old, a middle and the newest two."""
+    versions = ["27", *(f"3{minor}" for minor in range(6, 15))]
     assert {f"py{version}.bin" for version in versions} <= set(FILES)
-    assert {f"py313-p{protocol}.bin" for protocol in range(6)} <= set(FILES)
+    assert {f"py27-p{protocol}.bin" for protocol in range(3)} <= set(FILES)
+    for version in (38, 313, 314):
+        assert {f"py{version}-p{protocol}.bin" for protocol in range(6)} <= set(FILES)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -70,8 +72,8 @@ def test_a_capture_is_understood(name: str) -> None:
     }  # fmt: skip
 
 
-def test_python_3_14_is_understood_too() -> None:
-    """The record that its LogRecord makes, with the name of the task, read like the others."""
+def test_the_name_of_a_task_is_an_attribute() -> None:
+    """Handlers of Python 3.12 and later send it, None outside of asyncio."""
     said, opaque = load(record_pickle(attributes(taskName="Task-7")))
     assert not opaque
     record = dict(zip(LOG_FIELDS, record_of(said, NOW), strict=True))

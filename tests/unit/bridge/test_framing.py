@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tabard.agents.intake.bridge.framing import LONGEST, LONGEST_COUNTED, Framer
+from tabard.agents.intake.bridge.framing import LONGEST, LONGEST_COUNTED, MOST_COUNTED, Framer
 from tabard.errors import WireError
 
 
@@ -70,10 +70,20 @@ def test_a_count_that_is_none_is_an_error_after_what_came_before() -> None:
     assert framer.last() == b"x y z"
 
 
-def test_a_count_beyond_the_bound_is_an_error() -> None:
-    """Nothing is waited for that would not be kept."""
+@pytest.mark.parametrize("step", [999, 70_000, 10_000_000])
+def test_of_a_long_counted_message_the_beginning_is_kept(step: int) -> None:
+    """The rest is passed over without being held, and what follows is understood."""
     framer = Framer()
-    assert framer.split(b"%d <13>" % (LONGEST_COUNTED + 1)) == []
+    long = b"<13>" + b"x" * (3 * LONGEST_COUNTED)
+    stream = counted(b"<13>a", long, b"<13>b")
+    assert split(framer, stream, step) == [b"<13>a", long[:LONGEST_COUNTED], b"<13>b"]
+    assert framer.held == 0
+
+
+def test_a_count_beyond_the_bound_is_an_error() -> None:
+    """It is no count: nothing that long is waited for."""
+    framer = Framer()
+    assert framer.split(b"%d <13>" % (MOST_COUNTED + 1)) == []
     with pytest.raises(WireError, match="too long"):
         framer.check()
 
@@ -103,3 +113,13 @@ def test_a_nul_within_a_line_ends_nothing() -> None:
     """Only one that a message ends with changes what ends messages."""
     framer = Framer()
     assert framer.split(b"<13>a\0b\n<13>c\n") == [b"<13>a\0b", b"<13>c"]
+
+
+def test_lines_that_follow_a_nul_are_messages_again() -> None:
+    """A relay may say a NUL where a read ends, or before a bracket: the messages of others are not glued together."""
+    framer = Framer()
+    found = framer.split(b"<13>a\0")
+    found += framer.split(b"b\n<13>c\n<13>d\n")
+    assert found == [b"<13>a", b"b", b"<13>c", b"<13>d"]
+    framer = Framer()
+    assert framer.split(b"<13>a\0<b>\n<13>c\n") == [b"<13>a\0<b>", b"<13>c"]

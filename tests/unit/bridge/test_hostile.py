@@ -13,7 +13,7 @@ import sys
 import tracemalloc
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -50,7 +50,7 @@ EXECUTING = [
     "os.system", "posix.system", "nt.system", "os.popen", "os.execve", "os.spawnlp", "os.fork", "os.remove",
     "os.rename", "subprocess.Popen", "subprocess.call", "subprocess.check_output", "subprocess.getoutput",
     "builtins.eval", "builtins.exec", "builtins.compile", "builtins.open", "builtins.__import__",
-    "__builtin__.eval", "__builtin__.execfile", "__builtin__.file", "__builtin__.apply", "commands.getoutput",
+    "__builtin__.eval", "__builtin__.execfile", "__builtin__.file", "__builtin__.apply", "commands.getoutput", "commands.Popen",
     "importlib.import_module", "runpy.run_path", "runpy._run_code", "pty.spawn", "shutil.rmtree",
     "code.interact", "timeit.timeit", "cProfile.run", "pdb.run", "bdb.Bdb", "pydoc.pipepager", "ctypes.CDLL",
     "marshal.loads", "pickle.loads", "_pickle.loads", "types.CodeType", "types.FunctionType",
@@ -94,6 +94,41 @@ def test_a_gadget_that_executes_is_refused(name: str) -> None:
             load(data)
     # Python itself loads the codecs of texts when the first of a kind is read.
     assert {module for module in set(sys.modules) - before if not module.startswith("encodings.")} == set()
+
+
+BUILT = b"cbuiltins\nobject\n)\x81}X\x0c\0\0\0__setstate__cos\nsystem\nsbX\2\0\0\0idb."
+HANDED_ON = [
+    b"cfunctools\npartial\n(cos\nsystem\nX\2\0\0\0idtR.",
+    b"cbuiltins\nmap\n(cos\nsystem\n](X\2\0\0\0idetR.",
+    b"cbuiltins\ngetattr\n(csubprocess\nPopen\nX\1\0\0\0xtR.",
+    b"\x80\x04\x8c\x06urllib\x8c\x11request.os.system\x93\x8c\2id\x85R.",
+    b"(X\2\0\0\0idios\nsystem\n.",
+    BUILT,
+]
+
+
+@pytest.mark.parametrize("data", HANDED_ON, ids=["partial", "map", "getattr", "dots", "instance", "setstate"])
+def test_a_gadget_that_is_handed_to_something_harmless_is_refused(data: bytes) -> None:
+    """As an argument, in a list of arguments, by a name with dots, in the state of an object."""
+    with pytest.raises(Hostile):
+        load(data)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_function_that_a_record_only_mentions_is_text(protocol: int) -> None:
+    """Applications log functions too: nothing is called by it, and nothing is lost."""
+    said = {"msg": "m", "callback": os.remove, "opener": open, "known": {open}, "way": [os.kill]}
+    found, kinds = load(pickle.dumps(said, protocol))
+    assert [str(found[key]) for key in ("callback", "opener", "known", "way")] == [
+        f"<{os.remove.__module__}.remove>", "<io.open>", "[<io.open>]", f"[<{os.kill.__module__}.kill>]",
+    ]  # fmt: skip
+    assert kinds == 3
+
+
+def test_looking_for_gadgets_takes_no_longer_than_the_bytes_allow() -> None:
+    """Ten thousand calls with five thousand arguments each, of which a few are looked at."""
+    named = b"}(" + b"N" * 5_000 + b"tq\0" + b"0cshop\nOrder\nq\x010"
+    assert load(named + b"h\1h\0R0" * 10_000 + b".") == ({}, 1)
 
 
 @pytest.mark.parametrize("name", [*NAMED, *EXECUTING])
@@ -146,6 +181,46 @@ def plain(value: Any, depth: int = 0) -> bool:
         return True
     inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value
     return all(plain(each, depth + 1) for each in inner)
+
+
+class Safe(str):
+    """As web frameworks mark texts."""
+
+    __slots__ = ()
+
+
+class Pair(NamedTuple):
+    """Of two numbers."""
+
+    one: int
+    two: int
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_times_keep_their_zone(protocol: int) -> None:
+    """An offset stands behind the time, a zone that is an object is named; durations are seconds."""
+    import datetime as dt
+    import zoneinfo
+
+    at = dt.datetime(2026, 1, 2, 3, 4, 5, 6)
+    east = dt.timezone(dt.timedelta(hours=5, minutes=30), "X")
+    things = [
+        at.replace(tzinfo=dt.UTC), at.replace(tzinfo=east), at.replace(tzinfo=dt.timezone(-dt.timedelta(hours=5))),
+        at.replace(tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")), dt.time(1, 2, 3), dt.timedelta(minutes=-1.5),
+        dt.timedelta(0),
+    ]  # fmt: skip
+    found, _ = load(pickle.dumps(things, protocol))
+    text = "2026-01-02T03:04:05.000006"
+    assert found[:3] == [f"{text}+00:00", f"{text}+05:30", f"{text}-05:00"]
+    assert found[3].startswith(f"{text} <")
+    assert found[4:] == ["01:02:03.000000", -90.0, 0.0]
+
+
+@pytest.mark.parametrize("protocol", range(2))
+def test_what_is_made_of_a_plain_value_is_that_value(protocol: int) -> None:
+    """A text of a web framework, a named tuple, as the standard library's handler sends them (protocol 1)."""
+    found, _ = load(pickle.dumps({"safe": Safe("x"), "pair": Pair(1, 2)}, protocol))
+    assert found == {"safe": "x", "pair": (1, 2)}
 
 
 @pytest.mark.parametrize(
@@ -236,7 +311,7 @@ def test_no_module_of_the_reader_has_a_way_to_make_objects() -> None:
         source = Path(str(module.__file__)).read_text(encoding="utf-8")
         imported = {line.split()[1] for line in source.splitlines() if line.startswith(("import ", "from "))}
         assert imported <= {
-            "__future__", "re", "struct", "collections.abc", "typing", "tabard.errors",
+            "__future__", "re", "struct", "collections.abc", "itertools", "typing", "tabard.errors",
             "tabard.agents.intake.bridge.opaque", "tabard.agents.intake.bridge.opcodes",
             "tabard.agents.intake.bridge.reading",
         }  # fmt: skip

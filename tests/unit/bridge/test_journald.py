@@ -142,6 +142,45 @@ def test_a_jump_in_the_numbers_is_a_loss_only_where_everything_can_be_read() -> 
     assert "3 entries of the systemd journal may be missing" in place.loss.message
 
 
+def test_a_number_that_no_time_was_for_says_nothing() -> None:
+    """A damaged entry may have any."""
+    place = Place()
+    place.take(cursor(1))
+    place.take(cursor(2**60, at=START + 2))
+    assert place.loss is not None
+    assert place.loss.number is None
+
+
+def test_what_journalctl_cannot_read_is_passed_over_further_each_time() -> None:
+    """Behind the entry that was read last; the loss says that it is damage, and the next entry ends it."""
+    place = Place(cursor(7))
+    since = []
+    for _ in range(3):
+        assert place.pass_over()
+        since += place.arguments()
+    assert [int(each[-6:]) - (START + 7) % 1_000_000 for each in since] == [1, 2, 4]
+    assert place.take(cursor(12)) is Step.NEW
+    assert place.loss is not None
+    assert place.loss.attributes == {"intake": "journal lost", "missing": None}
+    assert "what followed is damaged; it goes on at" in place.loss.message
+    assert not place.passing
+    assert place.arguments() == [f"--cursor={cursor(12)}"]
+
+
+def test_what_is_damaged_is_not_passed_over_for_ever() -> None:
+    """Nor where nobody knows when it was; and what nothing comes behind is a loss, too."""
+    assert not Place().pass_over()
+    place = Place(cursor(7))
+    tries = 0
+    while place.pass_over():
+        tries += 1
+    assert tries < 64
+    place.end()
+    assert place.loss is not None
+    assert place.loss.message.endswith("and what followed is damaged; nothing goes on")
+    assert not place.passing
+
+
 def test_journals_of_several_machines_have_numbers_of_their_own() -> None:
     """They are interleaved by time."""
     place = Place()
@@ -448,6 +487,44 @@ def test_files_are_read_once_whatever_they_are_called(tmp_path: Path) -> None:
     with reading(pattern, marks=first.journal.marks) as second:
         second.until(lambda: second.batcher.accepted >= 1 and second.counted("unread files") == 0)
     assert messages(second) == ["n 711"]
+
+
+def damage(path: Path, *messages: str) -> None:
+    """Make journalctl fail at these entries."""
+    raw = path.read_bytes()
+    for message in messages:
+        assert raw.count(b"MESSAGE=" + message.encode() + b"\0") == 1
+        raw = raw.replace(b"MESSAGE=" + message.encode() + b"\0", b"MESSAGE-" + message.encode() + b"\0")
+    path.write_bytes(raw)
+
+
+def test_a_damaged_entry_of_a_followed_journal_is_passed_over(tmp_path: Path) -> None:
+    """It does not keep what comes behind it from being read; a record says that something may be missing."""
+    need_journals()
+    write(tmp_path / "a.journal", numbered(0, 60))
+    write(tmp_path / "b.journal", numbered(60, 30), 60)
+    damage(tmp_path / "a.journal", "n 20", "n 40", "n 41")
+    with following(tmp_path) as rig:
+        rig.until(lambda: messages(rig)[-1:] == ["n 89"])
+    numbers = [int(message[2:]) for message in messages(rig)]
+    assert numbers == sorted(set(numbers))
+    assert set(range(20)) | set(range(60, 90)) <= set(numbers)
+    assert len(numbers) >= 80
+    assert any("what followed is damaged" in message for message in messages(rig, ""))
+
+
+def test_a_damaged_entry_of_a_file_is_passed_over(tmp_path: Path) -> None:
+    """Also when nothing comes behind it: the file is done with."""
+    need_journals()
+    write(tmp_path / "a.journal", numbered(0, 60))
+    damage(tmp_path / "a.journal", "n 20", "n 59")
+    with reading(str(tmp_path / "*.journal")) as rig:
+        rig.until(lambda: rig.counted("unread files") == 0 and rig.batcher.accepted >= 50)
+        rig.until(lambda: messages(rig, "")[-1].endswith("nothing goes on"))
+        marks = rig.journal.marks
+    assert sum("what followed is damaged" in message for message in messages(rig, "")) == 2
+    with reading(str(tmp_path / "*.journal"), marks=marks) as again:
+        assert again.counted("unread files") == 0
 
 
 def test_what_is_no_journal_is_a_fault(tmp_path: Path) -> None:

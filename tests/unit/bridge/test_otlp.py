@@ -8,7 +8,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import pytest
@@ -29,19 +29,19 @@ from tests.unit.bridge.rig import Rig
 PATIENCE = 30.0
 
 
-def otlp(max_clients: int = 256) -> Rig:
-    return Rig(lambda around: [OtlpIntake("127.0.0.1:0", around)], max_clients=max_clients)
+def otlp(max_clients: int = 256, marks: Mapping[str, Any] | None = None) -> Rig:
+    return Rig(lambda around: [OtlpIntake("127.0.0.1:0", around)], max_clients=max_clients, marks=marks)
 
 
 def port(rig: Rig) -> int:
     return int(rig.intake.report().address.split(":")[2].partition("/")[0])
 
 
-def body(*messages: str) -> bytes:
+def body(*messages: str, time: int = 10**18) -> bytes:
     made = ExportLogsServiceRequest()
     part = made.resource_logs.add().scope_logs.add()
     part.log_records.extend(
-        LogRecord(body=AnyValue(string_value=message), time_unix_nano=10**18) for message in messages
+        LogRecord(body=AnyValue(string_value=message), time_unix_nano=time) for message in messages
     )
     raw: bytes = made.SerializeToString()
     return raw
@@ -309,6 +309,57 @@ def test_a_request_sent_again_while_it_waits_is_stored_once() -> None:
     assert messages(rig) == ["once", "once"]
 
 
+def test_the_next_agent_knows_what_was_journaled_if_its_records_say_their_time() -> None:
+    """Of the last request that came; without times the same words may be said twice."""
+    with otlp() as rig, Caller(rig) as caller:
+        for said in (body("dated"), body("undated", time=0), body("last")):
+            caller.say(posted(said))
+            assert caller.hear()[0] == 200
+        marks = dict(rig.journal.marks)
+    with otlp(marks=marks) as rig, Caller(rig) as caller:
+        for said in (body("dated"), body("undated", time=0), body("dated"), body("last"), body("next")):
+            caller.say(posted(said))
+            assert caller.hear()[0] == 200
+        assert rig.counted("resent") == 3
+        assert messages(rig) == ["undated", "next"]
+        assert set(rig.journal.marks).isdisjoint(marks)  # what is remembered is not forgotten for one more
+
+
+def test_a_request_that_was_journaled_in_part_is_gone_on_with() -> None:
+    """By the number of its records, whatever the batches of the next agent are."""
+    said = body(*(f"n {number}" for number in range(600)))
+    with otlp() as rig, Caller(rig) as caller:
+        caller.say(posted(said))
+        assert caller.hear()[0] == 200
+        ((place, whole),) = rig.journal.marks.items()
+    digest, taken, rejected, at = whole
+    assert (taken, rejected) == (600, 0)
+    with otlp(marks={place: [digest, 300, -1, at]}) as rig, Caller(rig) as caller:
+        caller.say(posted(said))
+        assert caller.hear()[0] == 200
+        assert messages(rig) == [f"n {number}" for number in range(300, 600)]
+        assert list(rig.journal.marks.values())[-1][1:3] == [600, 0]
+
+
+@pytest.mark.parametrize(
+    "mark", [None, 7, [b"d", 1, 0], [b"d", 1, 0, "then"], ["d", 1, 0, 10**18], [b"d", 1, True, 10**18]]
+)
+def test_marks_that_are_none_are_passed_over(mark: Any) -> None:
+    """Of another version, perhaps."""
+    resends: Resends[str] = Resends({"otlp:0": mark, "otlp:x": mark, "file:/x": mark}, 10**18, 0.0)
+    assert resends.known(b"d", 0.0) is None
+    assert resends.place() == "otlp:0"
+
+
+def test_marks_are_believed_for_a_while() -> None:
+    """From when they were made, by the clock on the wall; a place is used again after all others."""
+    marks = {f"otlp:{place}": [b"%d" % place, 1, 0, 10**18 + place] for place in range(5)}
+    resends: Resends[str] = Resends(marks, 10**18 + 10 * 10**9, 100.0)
+    assert resends.known(b"4", 100.0 + REMEMBERED_SECONDS - 11) == 0
+    assert resends.known(b"4", 100.0 + REMEMBERED_SECONDS - 9) is None
+    assert resends.place() == "otlp:5"
+
+
 def test_a_fault_of_the_agent_s_own_is_answered_and_survived(monkeypatch: pytest.MonkeyPatch) -> None:
     """With 500; the next request is taken."""
     with otlp() as rig, Caller(rig) as caller:
@@ -323,7 +374,7 @@ def test_a_fault_of_the_agent_s_own_is_answered_and_survived(monkeypatch: pytest
 
 def test_what_nobody_heard_of_is_forgotten_after_a_while() -> None:
     """And told to all who asked while it waited."""
-    resends: Resends[str] = Resends()
+    resends: Resends[str] = Resends({}, 0, 0.0)
     assert not resends.waits(b"d", "a")
     resends.begin(b"d", "a")
     assert resends.waits(b"d", "b")

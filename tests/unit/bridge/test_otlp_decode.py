@@ -218,6 +218,37 @@ def test_one_record_that_cannot_be_read_is_rejected_alone() -> None:
     assert [said is None for _, said in otlp_json.requested(said.encode())] == [False, True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ({"boolValue": False}, False),
+        ({"intValue": "-9223372036854775808"}, -(2**63)),
+        ({"intValue": 1e3}, 1_000),
+        ({"doubleValue": "-Infinity"}, -math.inf),
+        ({"bytesValue": "+/8="}, b"\xfb\xff"),
+        ({"bytesValue": "-_8"}, b"\xfb\xff"),
+    ],
+)
+def test_values_in_every_form_that_json_of_protobuf_allows(value: dict[str, Any], read: Any) -> None:
+    """Either alphabet of base64, whole numbers as text or with an exponent."""
+    assert value_of(value) == read
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"boolValue": "false"}, {"boolValue": 1}, {"intValue": 1.5}, {"intValue": 1e30}, {"bytesValue": "?"}],
+)
+def test_values_of_another_kind_reject_their_record(value: dict[str, Any]) -> None:
+    """Rather than to be read as something that nobody said."""
+    assert value_of(value) is None
+
+
+def value_of(value: dict[str, Any]) -> Any:
+    request = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": value}]}]}]}
+    ((_, said),) = otlp_json.requested(json.dumps(request).encode())
+    return None if said is None else said.body
+
+
 def nested(depth: int) -> bytes:
     raw = b""
     for _ in range(depth):

@@ -79,6 +79,9 @@ def test_a_process_id_that_is_no_number_is_an_attribute() -> None:
         ("Nov 22 03:58:15 some words without a program", None, None, None, "some words without a program"),
         ("2026-11-22T03:58:15+01:00 web1 app[1]: x", "web1", "app", 1, "x"),
         ("2026-11-22T02:58:15.000000Z web1 app: x", "web1", "app", None, "x"),
+        ("Nov 22 03:58:15 web1 (udev-worker)[812]: x", "web1", "(udev-worker)", 812, "x"),
+        ("Nov 22 03:58:15 run-parts(/etc/cron.daily)[812]: x", None, "run-parts(/etc/cron.daily)", 812, "x"),
+        ("open(2): no such file", None, None, None, "open(2): no such file"),
         ("app[7]: no time", None, "app", 7, "no time"),
         ("app: no time", None, "app", None, "no time"),
         ("no time, no program", None, None, None, "no time, no program"),
@@ -104,10 +107,40 @@ def test_only_ascii_digits_are_a_process_id() -> None:
         assert read(f"<14>app[{word}]: m")["attributes"]["procid"] == word
 
 
-def test_a_time_beyond_what_can_be_stored_is_none() -> None:
-    """Also by its leap second alone."""
-    assert read("<14>1 2099-12-31T23:59:60.5Z h app - - - m")["attributes"] == {"intake": "no syslog"}
-    assert read("<14>1 2200-01-01T00:00:00Z h app - - - m")["attributes"] == {"intake": "no syslog"}
+@pytest.mark.parametrize(
+    ("said", "rest"),
+    [
+        ("2099-12-31T23:59:60.5Z", "h app 7 - - m"),
+        ("2200-01-01T00:00:00Z", "h app 7 - - m"),
+        ("2026-02-30T10:00:00Z", "h app 7 M1 - m"),
+        ("2026-11-22T24:00:00Z", "h app 7 - - m"),
+        ("Feb 29 10:00:00", "h app[7]: m"),
+        ("Nov 31 00:00:00", "h app[7]: m"),
+        ("Nov 22 25:00:00.5", "h app[7]: m"),
+        ("2026-13-01T00:00:00+01:00", "h app[7]: m"),
+    ],
+)
+def test_a_time_that_cannot_be_is_an_attribute(said: str, rest: str) -> None:
+    """Beyond what can be stored, or no day of that month: the record's own is that of arrival, all else is understood."""
+    found = read(f"<{'10>1' if 'app 7' in rest else '10>'} {said} {rest}".replace("<10> ", "<10>"))
+    assert (found["severity"], found["service"], found["process"]) == (21, "app", 7)
+    assert (found["message"], found["time"]) == ("m", NOW)
+    assert found["attributes"].pop("time") in (said, said.removesuffix(".5"))
+    assert found["attributes"] == {"facility": "user", "host": "h"} | (
+        {"msgid": "M1"} if "M1" in rest else {}
+    )
+
+
+def test_a_leap_day_is_of_a_leap_year() -> None:
+    """On the first of March 2028 too."""
+    march = 1_835_481_600_000_000_000  # 2028-03-01 00:00 UTC
+    assert read("<13>Feb 29 23:30:00 h a: x", march)["time"] == march - 90 * 60 * SECOND
+
+
+def test_a_parameter_that_is_said_several_times_is_a_list() -> None:
+    """RFC 5424 allows it, for several addresses for example."""
+    found = read('<13>1 - h a - - [o ip="10.0.0.1" ip="10.0.0.2" x="y" ip="::1"] m')
+    assert found["attributes"]["sd"] == {"o": {"ip": ["10.0.0.1", "10.0.0.2", "::1"], "x": "y"}}
 
 
 def test_every_priority_is_a_facility_and_a_severity() -> None:
@@ -145,8 +178,6 @@ def test_what_is_remembered_of_dates_is_forgotten_when_the_year_ends() -> None:
         "<>x",
         "<1234>x",
         "<-1>x",
-        "<13>1 2026-99-22T02:58:15Z h a - - - x",
-        "<13>Feb 31 00:00:00 h a: x",
         '<13>1 2026-11-22T02:58:15Z h a - - [unclosed x="y',
         "\0\0\0",
     ],

@@ -119,6 +119,18 @@ def test_a_message_cut_off_is_kept_and_counted(tmp_path: Path) -> None:
     assert json.loads(whole["attributes"]) == {"facility": "user"}
 
 
+def test_a_long_counted_message_is_cut_off_and_says_so(tmp_path: Path) -> None:
+    """Beyond a megabyte its beginning is kept; its neighbours are whole."""
+    long = b"<14>app: " + b"x" * 2_000_000
+    with tcp(tmp_path) as intake:
+        apart(lambda: say(intake, b"10 <14>app: a" + b"%d %b" % (len(long), long) + b"10 <14>app: b"))
+        one, cut, two = intake.wait_for(3)
+        assert intake.counted("cut off") == 1
+    assert (one["message"], two["message"]) == ("a", "b")
+    assert cut["message"].startswith("xxx")
+    assert json.loads(cut["attributes"])["intake"] == "cut off"
+
+
 def test_a_broken_count_ends_the_connection_and_loses_nothing(tmp_path: Path) -> None:
     """What stands where a count should be is kept as text; a fault shows it."""
     with tcp(tmp_path) as intake:
@@ -259,6 +271,26 @@ def test_a_socket_that_was_removed_comes_back(
         path.unlink()
         path.write_text("another's")
     assert path.read_text() == "another's"
+
+
+def test_a_sender_to_a_unix_socket_is_told_when_nobody_reads_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a stop has read all there was, the kernel takes no datagram that nobody would read."""
+    path = str(tmp_path / "log")
+    intake = rig(tmp_path, syslog_datagram=path)
+    with intake, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.connect(path)
+        for text in (b"<14>app: n 0", b"", b"<14>app: n 1"):
+            sock.send(text)
+
+        def late() -> None:
+            with pytest.raises(BrokenPipeError):
+                sock.send(b"<14>app: late")
+
+        monkeypatch.setattr(intake.intake, "_tell", late)
+        intake.intake.close()
+    assert messages(intake.records()) == ["n 0", "n 1"]
 
 
 @pytest.mark.parametrize("name", ["tcp", "udp"])

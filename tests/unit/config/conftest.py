@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from tabard.config import Config
-from tabard.config.announce import LOGGER
+from tabard.settings.announce import LOGGER
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tabard.config import Option, Text
-from tabard.config.effective import KEY_FILE, LONGEST_VALUE, MOST_TEXT, bounded, effective, key_of, tag
 from tabard.errors import SettingsError
 from tabard.home import Home
+from tabard.settings.effective import KEY_FILE, LONGEST_VALUE, MOST_TEXT, bounded, effective, key_of, tag
 from tabard.settings.schema import Schema
 from tabard.settings.values import Origin, Values
 
@@ -113,4 +113,7 @@ def test_a_record_carries_a_bounded_part():
     assert 0 < part["left_out"] < 501
     assert part["secrets"] == {"a.secret": found.secrets["a.secret"]}
     assert len(json.dumps(part)) < MOST_TEXT + 1_000
+    ends = {bounded(effective(values({"a": "x" * 300 + end})))["values"]["a"] for end in ("1", "2")}
+    assert len(ends) == 2, "values that differ where they are cut would be shown as the same"
+    assert all(len(end) == LONGEST_VALUE for end in ends)
     assert part["digest"] != bounded(effective(values({**many, "s9.k": "other"})))["digest"]

@@ -132,3 +132,28 @@ def test_every_key_is_found_at_a_line_that_has_it(tmp_path_factory, lines):
             line = document.line((section, key))
             assert line is not None
             assert key in lines[line - 1].lower()
+
+
+def test_what_looks_like_a_comment_behind_a_value_is_told(make, tmp_path):
+    """Python 2 took it for one: here it is part of the value, and said to be; where that breaks it, the error says why."""
+    file = tmp_path / "shop_t.cfg"
+    file.write_text("[DB]\nhost = db1 ; the first one\n", encoding="utf-8")
+    config = make(stage="TESTING")
+    assert config["db.host"] == "db1 ; the first one"
+    assert any("line 2: db.host: holds what looks like a comment" in warning for warning in config.warnings)
+    file.write_text("[GLOBAL]\nlogging = DEBUG ; while we try\n", encoding="utf-8")
+    with pytest.raises(
+        SettingsError, match=r"line 2: global.logging: .* A comment stands on a line of its own"
+    ):
+        make("till", stage="TESTING", file=file)
+
+
+def test_what_stands_twice_or_is_no_text_is_shown_where_it_is(make, tmp_path):
+    """The second of both sections; the line with the umlaut, and how to convert it."""
+    file = tmp_path / "shop_t.cfg"
+    file.write_text("[GLOBAL]\nlogging = DEBUG\n[Global]\nx = 1\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"line 3: the section \[Global\] stands twice"):
+        make(stage="TESTING")
+    file.write_bytes(b"[GLOBAL]\n# f\xfcr alle\n")
+    with pytest.raises(SettingsError, match=r"line 2: not text: .* found byte 0xfc\. Convert it"):
+        make(stage="TESTING")

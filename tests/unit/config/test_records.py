@@ -37,6 +37,7 @@ def test_a_start_is_a_record(make, heard):
         "stage": "TESTING",
         "reason": "start",
         "changed": [],
+        "restart": [],
         "digest": config.digest,
         "rule": "salted",
         "values": {

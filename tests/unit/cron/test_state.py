@@ -71,6 +71,15 @@ def test_jobs_are_listed_by_name(file: JobFile) -> None:
     assert jobs(Home("/nonexistent")) == []
 
 
+def test_a_folder_that_cannot_be_read_is_not_one_without_jobs(tmp_path: Path) -> None:
+    """A list that is empty for want of a right would say that nothing is wrong. A home without jobs has no folder."""
+    home = Home(tmp_path)
+    assert jobs(home) == []
+    (tmp_path / "cron").write_text("no directory")
+    with pytest.raises(HomeError, match="cannot be listed"):
+        jobs(home)
+
+
 def test_edits_follow_one_another(file: JobFile) -> None:
     """Nobody's note is lost, however many write at a time."""
     file.write(Known())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tabard.errors import UsageError
@@ -138,6 +140,26 @@ def test_inputs_are_text_and_addresses_a_list() -> None:
         _state("a")[""] = _state("b")
     with pytest.raises(UsageError, match="not a list of addresses"):
         State("a", says("ok"), error=True, mail="ops@example.org")
+    with pytest.raises(UsageError, match=r"a: not a mail address.*found 'not one'"):
+        State("a", says("ok"), error=True, mail=["ops@example.org", "not one"])
+
+
+def test_what_is_no_state_or_no_handler_is_refused_where_it_is_said() -> None:
+    """And not with an error of Python's when the machine is built, or in the night it runs."""
+    handlers: list[Any] = [None, "name", 5]
+    for given in handlers:
+        with pytest.raises(UsageError, match="a: not a handler"):
+            State("a", given)
+    states: list[Any] = ["b", says("ok")]
+    for given in states:
+        with pytest.raises(UsageError, match="a, input 'ok': not a state"):
+            _state("a")["ok"] = given
+        with pytest.raises(UsageError, match="a, default: not a state"):
+            State("a", says("ok"), default=given)
+        with pytest.raises(UsageError, match="a, on_error: not a state"):
+            State("a", says("ok"), on_error=given)
+        with pytest.raises(UsageError, match="machine m: not a state"):
+            Machine("m", [given])
 
 
 def test_a_machine_is_not_changed_by_its_states() -> None:

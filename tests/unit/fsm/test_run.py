@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tabard.errors import UsageError
 from tabard.fsm import HandlerError, Machine, Notice, State, StepLimitError, TransitionError, by_mail
-from tabard.templates import MailText
+from tabard.mail import Mailer, Server
+from tabard.templates import MailText, TemplateError, Templates
 from tests.unit.fsm.machines import Context, says, seed
 from tests.unit.shell.collect import heard
+from tests.unit.templates.folders import write
 
 
 def test_the_original_example_runs_as_documented() -> None:
@@ -65,8 +69,24 @@ def test_a_circle_stops_at_the_limit() -> None:
     with pytest.raises(StepLimitError, match="expected a final state within 7 steps") as caught:
         machine.run(limit=7)
     assert len(caught.value.trace.steps) == 7
-    with pytest.raises(UsageError):
-        machine.run(limit=0)
+    said = str(caught.value)
+    assert said.startswith(f"machine m, run {caught.value.trace.run}, state a, step 7: too many steps")
+    assert "found a -> a. " in said, "the circle"
+    assert "run(..., limit=70)" in said, "and what to do about it"
+    limits: list[Any] = [0, "5", None]
+    for limit in limits:
+        with pytest.raises(UsageError, match="not a limit of steps"):
+            machine.run(limit=limit)
+
+
+def test_a_long_circle_is_named_as_far_as_it_fits() -> None:
+    """Its last states, and where it would go on."""
+    end = State("end", says("x"), final=True)
+    states = [State(f"s{number}", says("on"), initial=number == 0, default=end) for number in range(15)]
+    for state, following in zip(states, [*states[1:], states[0]], strict=True):
+        state["on"] = following
+    with pytest.raises(StepLimitError, match=r"found \.\.\. -> s6 -> .* -> s14 -> s0\. "):
+        Machine("m", [*states, end]).run(limit=45)
 
 
 def test_the_limit_is_enough_for_exactly_so_many_steps() -> None:
@@ -119,8 +139,14 @@ def test_the_interpreters_own_signals_pass() -> None:
 
     end = State("end", says("x"), final=True)
     a = State("a", interrupted, initial=True, default=end, on_error=end)
-    with pytest.raises(KeyboardInterrupt):
-        Machine("m", [a, end]).run()
+    records: list[logging.LogRecord] = []
+    with heard("fsm-test", records.append) as log, pytest.raises(KeyboardInterrupt):
+        Machine("m", [a, end]).run(log=log)
+    assert [(record.levelname, record.getMessage().split(",")[0]) for record in records] == [
+        ("INFO", "m: starts in a"),
+        ("WARNING", "m: step 1. a: error KeyboardInterrupt: -> nowhere"),
+        ("WARNING", "m: is ended in a by KeyboardInterrupt:"),
+    ], "and the trace says where it was"
 
 
 def test_entering_an_error_state_notifies_before_its_handler_runs() -> None:
@@ -159,6 +185,34 @@ def test_a_notice_that_fails_does_not_stop_the_machine() -> None:
         assert seed(start="X").run(notify=broken, log=log).done
     (said,) = [record for record in records if record.exc_info]
     assert said.getMessage() == "TheMachine: no mail about ERROR"
+
+
+class _Word(enum.StrEnum):
+    OK = "INIT_OK"
+
+
+class _Mixed(str, enum.Enum):  # noqa: UP042 -- how it was done before there was StrEnum
+    OK = "INIT_OK"
+
+
+@pytest.mark.parametrize("word", [_Word.OK, _Mixed.OK])
+def test_a_word_of_an_enum_is_that_word(word: Any) -> None:
+    """It leads where the word leads, and the trace is plain text."""
+    trace = seed(start=word).run()
+    assert trace.inputs[0] == "INIT_OK"
+    assert [type(given) for given in trace.inputs] == [str] * 3
+
+
+def test_a_page_as_an_input_does_not_fill_the_records() -> None:
+    """An input that leads nowhere can be anything; records and mails have its beginning, the trace all of it."""
+    records: list[logging.LogRecord] = []
+    mailer = _Mailer()
+    with heard("fsm-test", records.append) as log:
+        trace = seed(start="x" * 100_000).run(notify=by_mail(mailer), log=log)
+    assert trace.inputs[0] == "x" * 100_000
+    assert max(len(record.getMessage()) for record in records) < 1_000
+    assert len(vars(records[1])["input"]) == 200
+    assert len(mailer.sent[0]["text"]) < 1_000
 
 
 class _Mailer:
@@ -212,6 +266,27 @@ def test_a_mail_template_gets_values_of_the_application_too() -> None:
     )
 
 
+def test_a_template_that_is_not_there_is_found_before_it_is_needed(tmp_path: Path) -> None:
+    """When the notice is made, and not when something has gone wrong already."""
+    with pytest.raises(TemplateError, match="mail/import-failed: no such template"):
+        by_mail(_Mailer(), Templates([tmp_path]), "import-failed")
+
+
+def test_a_template_that_cannot_be_rendered_keeps_no_mail_back(tmp_path: Path) -> None:
+    """It goes in plain words, with what is wrong with the template, which is a record too."""
+    files = {"mail/state-machine/subject.j2": "s", "mail/state-machine/text.j2": "{{ no_such_value }}"}
+    mailer = _Mailer()
+    records: list[logging.LogRecord] = []
+    with heard("tabard.fsm", records.append):
+        seed(start="X").run(notify=by_mail(mailer, Templates([write(tmp_path, files)])))
+    (mail,) = mailer.sent
+    assert mail["to"] == ("ops@example.org",)
+    assert "has entered the error state ERROR" in mail["text"]
+    assert "no value for no_such_value" in mail["text"]
+    (said,) = [record for record in records if record.exc_info]
+    assert said.getMessage() == "TheMachine: the mail about ERROR is in plain words"
+
+
 def test_the_trace_is_records() -> None:
     """Each step is one, with its facts; what is not as planned has a level that shows it."""
     records: list[logging.LogRecord] = []
@@ -222,7 +297,7 @@ def test_the_trace_is_records() -> None:
         ("WARNING", "TheMachine: step 1. START: input 'X' -> ERROR (default)"),
         ("ERROR", "TheMachine: enters the error state ERROR"),
         ("INFO", "TheMachine: step 2. ERROR: input 'ERROR_STATE_OK' -> FINAL"),
-        ("INFO", "TheMachine: step 3. FINAL: input 'FIN_STATE_OK' -> nowhere"),
+        ("INFO", "TheMachine: step 3. FINAL: input 'FIN_STATE_OK' -> the end"),
         ("WARNING", "TheMachine: ends in FINAL after 3 steps"),
     ]
     facts = vars(records[1])
@@ -236,6 +311,20 @@ def test_a_run_that_could_not_write_to_anybody_says_so() -> None:
     with heard("tabard.fsm", records.append):
         seed().run()
     assert "nobody will be written to from ERROR" in records[0].getMessage()
+
+
+@pytest.mark.parametrize(("mail", "to", "silent"), [(True, (), True), (True, ("a@example.org",), False), (("b@example.org",), (), False)])  # fmt: skip
+def test_a_mail_that_would_go_to_nobody_is_told_before_it_is_needed(
+    tmp_path: Path, mail: Any, to: Any, silent: bool
+) -> None:
+    """A state writes to those of the stage, and neither the stage nor mail.to names anybody."""
+    mailer = Mailer(tmp_path, Server("localhost"), sender="s@example.org", to=to, background=False)
+    records: list[logging.LogRecord] = []
+    with heard("tabard.fsm", records.append):
+        seed(mail=mail).run(notify=by_mail(mailer))
+    said = [record.getMessage() for record in records if record.levelname == "WARNING"]
+    assert bool(said) == silent
+    assert all("nobody will be written to from ERROR: they name no addresses" in each for each in said)
 
 
 def test_the_trace_is_data() -> None:

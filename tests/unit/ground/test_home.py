@@ -27,6 +27,13 @@ def test_the_default_home_is_the_environments_or_the_users() -> None:
     assert default_home({"TABARD_HOME": ""}) == os.path.expanduser("~/.tabard")
 
 
+def test_a_user_without_a_home_gets_no_folder_of_that_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that is run under a number: what cannot be expanded must not be taken for a name."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    assert default_home({}) == "/.tabard"
+
+
 def test_a_socket_binds_even_in_a_deep_home(tmp_path: Path) -> None:
     """Where the path would exceed the kernel's limit, a short private directory takes the sockets."""
     home = Home(tmp_path / ("d" * 60) / ("e" * 60)).ensure()

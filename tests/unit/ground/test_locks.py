@@ -146,3 +146,62 @@ def test_a_file_system_without_locks_is_used_all_the_same(
     monkeypatch.setattr("tabard.locks.fcntl.flock", refuse)
     with hold_directory(tmp_path, "this journal"):
         pass
+
+
+def test_a_lock_that_cannot_be_had_is_an_error_that_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk of the network without locks: nobody goes on as if it were alone, and nobody sees a bare OSError."""
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("tabard.locks.fcntl.flock", refuse)
+    with pytest.raises(HomeError, match="no lock can be had there") as caught, hold(tmp_path / "a.lock"):
+        pass
+    assert (caught.value.found, caught.value.hint) == ("No locks available", "Use a local disk")
+
+
+HEIR = """
+import os, sys
+from tabard.locks import hold
+lock = hold(sys.argv[1])
+lock.__enter__()
+if os.fork():
+    os._exit(0)  # a daemon's first process
+print(os.getpid(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_process_that_is_named_is_one_that_lives(tmp_path: Path) -> None:
+    """A daemon locks and forks; the one to end is its child, not the process that was."""
+    path = tmp_path / "shop.lock"
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", HEIR, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as daemon:
+        assert daemon.stdout is not None
+        child = int(daemon.stdout.readline())
+        daemon.wait()
+        assert child != daemon.pid
+        assert held(path) == child
+        with pytest.raises(AlreadyRunning, match=f"shop is already running as process {child}"), hold(path):
+            pass
+
+
+def test_a_child_that_is_done_leaves_the_name_of_its_parent(tmp_path: Path) -> None:
+    """The lock is the parent's, and so is the process id in it."""
+    path = tmp_path / "shop.lock"
+    lock = hold(path)
+    lock.__enter__()
+    child = os.fork()
+    if child == 0:
+        lock.__exit__(None, None, None)
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert held(path) == os.getpid()
+    lock.__exit__(None, None, None)
+    assert held(path) is None

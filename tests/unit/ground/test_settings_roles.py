@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tabard._version import VERSION
 from tabard.settings import Settings, load
-from tabard.settings.roles import RoleSettings, concerns
+from tabard.settings.roles import RoleSettings, announce_role, concerns
 from tabard.settings.table import SCHEMA
 
 ROLES = ("agent", "broker", "recorder", "herald")
@@ -34,7 +35,18 @@ def test_a_reload_is_told_in_words_of_the_role_alone(
     )
     with caplog.at_level(logging.INFO, "tabard"):
         held.reload(taken.append)
-    assert caplog.messages == ["settings read again: herald.page_size changed; herald.port needs a restart"]
+    assert caplog.messages[0] == "settings read again: herald.page_size changed; herald.port needs a restart"
+    (record,) = (record for record in caplog.records if record.name == "tabard.config")
+    said = vars(record)["configuration"]
+    facts = {name: said[name] for name in ("service", "package", "reason", "changed", "restart")}
+    assert facts == {
+        "service": "tabard-herald",
+        "package": "tabard",
+        "reason": "reload",
+        "changed": ["herald.page_size"],
+        "restart": ["herald.port"],
+    }
+    assert (said["values"]["herald.page_size"], said["values"]["herald.port"]) == ("7", "8024")
     assert [settings.int("herald.page_size") for settings in taken] == [7]
     assert held.current.int("herald.port") == 8024
 
@@ -69,4 +81,40 @@ def test_every_role_takes_its_level(tmp_path: Path, role: str) -> None:
 def test_every_setting_concerns_some_role() -> None:
     """A change that no role speaks of would be silent."""
     names = [*(setting.name for setting in SCHEMA.settings), *(table.name for table in SCHEMA.tables)]
-    assert [name for name in names if not any(concerns(role, [name]) for role in ROLES)] == []
+    goers = (*ROLES, "application")
+    assert [name for name in names if not any(concerns(role, [name]) for role in goers)] == []
+    assert concerns("agent", ["mail.password", "templates.path"]) == ()
+
+
+@pytest.mark.parametrize("name", ["agent", "broker.b1", "recorder", "herald"])
+def test_what_a_role_runs_with_is_a_record(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """As of any service: version, stage, and what the role goes by, tables too; nothing of other roles."""
+    (tmp_path / "tabard.toml").write_text(
+        '[node]\nstage = "TESTING"\n[mail]\npassword = "hunter2"\n[agent]\nlinger = "20ms"\n'
+        '[[intake.tail]]\npath = "/var/log/x"\n[stage.TESTING.herald]\npage_size = 7\n'
+    )
+    with caplog.at_level(logging.INFO, "tabard"):
+        announce_role(name, load(tmp_path, env={}))
+    (record,) = caplog.records
+    said = vars(record)["configuration"]
+    assert (said["service"], said["stage"], said["version"]) == (f"tabard-{name}", "TESTING", VERSION)
+    values = said["values"]
+    assert ("agent.linger" in values, "intake.tail[1].path" in values) == ((name == "agent",) * 2)
+    assert values.get("herald.page_size") == ("7" if name == "herald" else None)
+    assert "log.level" in values
+    assert "node.name" not in values
+    assert "node.stage" not in values
+    assert "hunter2" not in repr(vars(record))
+    assert not any(setting.startswith(("mail.", "templates.")) for setting in values)
+
+
+def test_a_key_of_the_digests_that_others_can_read_keeps_no_role_from_running(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so, and runs."""
+    (tmp_path / "config.key").write_bytes(b"k" * 32)
+    (tmp_path / "config.key").chmod(0o644)
+    announce_role("agent", load(tmp_path, env={}))
+    assert "what agent runs with is not recorded" in caplog.text

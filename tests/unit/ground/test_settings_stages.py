@@ -100,3 +100,27 @@ def test_what_is_wrong_with_a_stage_is_said_where_it_stands(
 def test_two_stages_may_share_no_port_as_none(tmp_path: Path) -> None:
     """Port 0 is no port; the names t and d of one's own do not meet the suffixes of TESTING and DEVELOPMENT."""
     assert errors(tmp_path, "[stage.t]\n[stage.d]\n[stage.other]\n") == []
+
+
+@pytest.mark.parametrize(("stage", "port"), [("TESTING", 9010), ("PRODUCTION", 9024), ("canary", 9030)])
+def test_network_handlers_come_in_at_the_port_of_the_stage(tmp_path: Path, stage: str, port: int) -> None:
+    """One line for every stage of a host; an address of one's own stays what it is."""
+    file = tmp_path / "tabard.toml"
+    file.write_text('[intake]\nsocket_handler = "stage"\n[stage.canary]\nport = 9030\n')
+    settings = load(tmp_path, env={"DEV_STAGE": stage})
+    assert settings["intake.socket_handler"] == f"127.0.0.1:{port}"
+    assert settings.origin("intake.socket_handler").line == 2
+    own = load(tmp_path, env={"DEV_STAGE": stage, "TABARD_INTAKE_SOCKET_HANDLER": "127.0.0.1:9"})
+    assert own["intake.socket_handler"] == "127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("stage", "why"), [("", "no stage is chosen"), ("canary", "the stage canary has no port")]
+)
+def test_the_port_of_no_stage_is_an_error(tmp_path: Path, stage: str, why: str) -> None:
+    """Nobody would listen where the applications write to."""
+    (tmp_path / "tabard.toml").write_text(
+        '[intake]\nsocket_handler = "stage"\n[stage.canary]\nsuffix = "_c"\n'
+    )
+    with pytest.raises(SettingsError, match=f"tabard.toml, line 2: intake.socket_handler: {why}"):
+        load(tmp_path, env={"DEV_STAGE": stage})

@@ -117,6 +117,28 @@ def test_frames_that_came_over_the_socket_as_well_are_known(rig):
     assert rig.reader.stats.resent == 2
 
 
+def test_a_file_is_kept_until_what_came_over_the_socket_is_journaled_too(rig):
+    """The agent knows the frame, and has it only in memory: the file is all that would survive it."""
+    rig.loop.advance(SCAN_SECONDS - 0.001)
+    source = rig.sources.get(KEY)
+    source.received = 1
+
+    def accepted():
+        source.accepted = 1
+
+    rig.journal.error = JournalError("full")
+    rig.batcher.add(KEY, 1, "o", msgpack.packb([log_record(message="m1")]), 1, accepted)
+    spool = rig.spool()
+    spool.append(1, records_frame(1, "m1"))
+    spool.close()
+    rig.loop.advance(0.002)
+    assert rig.reader.stats.resent == 1
+    assert len(rig.names()) == 1
+    rig.journal.error = None
+    rig.turn()
+    assert (rig.messages(), rig.names()) == (["m1"], [])
+
+
 @pytest.mark.parametrize("survives", [0, 1, 2])
 def test_an_agent_that_dies_in_the_middle_goes_on_where_its_journal_is(rig, survives, tmp_path):
     """The file is removed only when all of it is journaled; the next agent skips what is."""

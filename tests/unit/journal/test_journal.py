@@ -132,16 +132,17 @@ def test_the_number_of_marks_is_bounded() -> None:
     assert len(rig.open().marks) == 4_096
 
 
-def test_a_crowd_of_producers_does_not_push_out_the_marks_of_files() -> None:
-    """A file that is forgotten would be read again, and stored twice; a producer of one record never comes back."""
+@pytest.mark.parametrize("source", ["file:/var/log/quiet.log", "journal:auto", "journal-file:0123"])
+def test_a_crowd_of_producers_does_not_push_out_the_marks_of_files(source: str) -> None:
+    """A file or journal that is forgotten would be read again, and stored twice; a producer of one record never comes back."""
     rig = Rig()
-    rig.add(size=10, marks={"file:/var/log/quiet.log": [1, 2]})
+    rig.add(size=10, marks={source: [1, 2]})
     for start in range(0, 5_000, 250):
         rig.add(size=10, marks={f"socket:log-{number}": 1 for number in range(start, start + 250)})
     assert len(rig.journal.marks) == 4_096
-    assert rig.journal.marks["file:/var/log/quiet.log"] == [1, 2]
+    assert rig.journal.marks[source] == [1, 2]
     assert "socket:log-4999" in rig.journal.marks and "socket:log-0" not in rig.journal.marks
-    assert rig.open().marks["file:/var/log/quiet.log"] == (1, 2)
+    assert rig.open().marks[source] == (1, 2)
 
 
 def test_the_bytes_of_marks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import ssl
 import threading
 import warnings
@@ -98,7 +99,13 @@ class Post:
     """The server. ``start`` and ``stop`` may be called again and again; the port stays the same."""
 
     def __init__(
-        self, *, auth: bool = True, implicit: bool = False, starttls: bool = True, **options: Any
+        self,
+        *,
+        auth: bool = True,
+        implicit: bool = False,
+        starttls: bool = True,
+        expired: bool = False,
+        **options: Any,
     ) -> None:
         self.authority = trustme.CA()
         self.rules = Rules()
@@ -107,6 +114,7 @@ class Post:
         self.stalled = False
         self.port = 0
         self._implicit = implicit
+        self._expired = expired
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="post", daemon=True)
@@ -212,7 +220,8 @@ class Post:
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.authority.issue_cert("127.0.0.1", "post.example.org").configure_cert(context)
+        until = dt.datetime.now(dt.UTC) - dt.timedelta(days=1) if self._expired else None
+        self.authority.issue_cert("127.0.0.1", "post.example.org", not_after=until).configure_cert(context)
         return context
 
     def _on_loop(self, do: Callable[[], None]) -> None:

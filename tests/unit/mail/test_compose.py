@@ -6,7 +6,7 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import SMTP
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -165,6 +165,9 @@ def test_an_address_is_refused_or_harmless(text: str) -> None:
         ({"Content-Type": "text/html"}, "not a header of your own"),
         ({"From": "x@example.org"}, "not a header of your own"),
         ({"X-A": ""}, "not the value of a header"),
+        ({"X-A": 5}, "not the value of a header"),
+        ({"Reply-To": "a b <c, <"}, "Reply-To: not a header that a mail can have"),
+        ({"Reply-To": "a@example.org", "reply-to": "b@example.org"}, "reply-to: not a header"),
     ],
 )
 def test_headers_of_ones_own_are_checked(headers: dict[str, str], says: str) -> None:
@@ -184,6 +187,42 @@ def test_attachments_are_bounded(tmp_path: Path) -> None:
         _compose(attachments=[tmp_path / "missing"])
     with pytest.raises(MailError, match="not a media type"):
         _compose(attachments=[Attachment("x", b"", "text/html\r\nX: y")])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"subject": None}, "subject: not a text"),
+        ({"subject": ValueError("x")}, "subject: not a text"),
+        ({"text": b"x"}, "text: not a text"),
+        ({"html": 5}, "html: not a text"),
+        ({"attachments": "a.csv"}, "not a list of attachments"),
+        ({"attachments": [("a", "b")]}, "not an attachment"),
+        ({"attachments": [Attachment(*cast("tuple[str, bytes]", ("a", "b")))]}, "not an attachment"),
+        ({"attachments": ["a\0"]}, "cannot be attached"),
+    ],
+)
+def test_what_cannot_be_composed_is_told_as_that(changes: dict[str, Any], says: str) -> None:
+    """Never as whatever exception the mail library has for it."""
+    with pytest.raises(MailError, match=says):
+        _compose(**changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.csv", "text/csv"),
+        ("a.csv.gz", "application/gzip"),
+        ("a.tar.xz", "application/x-xz"),
+        ("a.svgz", "application/gzip"),
+        ("old.eml", "application/octet-stream"),
+        ("a.unheard-of", "application/octet-stream"),
+    ],
+)
+def test_the_kind_of_an_attachment_is_that_of_its_bytes(name: str, kind: str) -> None:
+    """What is packed is not called what it would be unpacked, and a mail in a file is a file."""
+    (part,) = _parsed(_compose(attachments=[Attachment(name, b"x")])).iter_attachments()
+    assert part.get_content_type() == kind
 
 
 @pytest.mark.parametrize(

@@ -406,6 +406,22 @@ def test_while_the_server_is_away_nothing_is_read_for_each_mail(post, mailer, mo
     assert mailer.flush().waiting == 2
 
 
+def test_a_certificate_that_has_run_out_is_not_trusted(make_post, make_mailer) -> None:
+    """Whoever made it."""
+    post = make_post(expired=True)
+    mailer = make_mailer(post)
+    mailer.send(subject="s", text="t")
+    assert "certificate has expired" in mailer.flush().away
+    assert post.mails == []
+
+
+@pytest.mark.parametrize("change", [{"sender": "nobody"}, {"to": ["ops@example.org", "x y@z"]}, {"to": "ops@example.org"}])  # fmt: skip
+def test_addresses_are_looked_at_before_there_is_a_mail(post, make_mailer, change) -> None:
+    """Not with the first one, in the night."""
+    with pytest.raises(MailError, match="address"):
+        make_mailer(post, **change)
+
+
 def test_a_mail_to_nobody_is_an_error(post, make_mailer) -> None:
     """Neither the call nor the stage names anybody."""
     with pytest.raises(MailError, match="nobody to write to"):

@@ -11,7 +11,8 @@ import pytest
 
 from tabard.ops import roles
 from tabard.ops.cli import root
-from tabard.ops.rolelines import ROLES, RoleLine, read
+from tabard.ops.early import ROLES
+from tabard.ops.rolelines import RoleLine, read
 
 ENV = {"TABARD_HOME": "/srv/elsewhere"}
 PLAIN = [

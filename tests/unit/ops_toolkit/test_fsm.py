@@ -25,6 +25,9 @@ MODULE = """
     def breaks():
         raise OSError("no network")
 
+    def ends():
+        raise SystemExit
+
     number = 5
 """
 
@@ -32,6 +35,8 @@ MODULE = """
 @pytest.fixture
 def module(tmp_path: Path) -> Path:
     (tmp_path / "helper_beside_it.py").write_text("")
+    (tmp_path / "ends_itself.py").write_text("import sys\n\nsys.exit(0)\n")
+    (tmp_path / "torn.py").write_text("import sys\nx = (\n")
     path = tmp_path / "orders.py"
     path.write_text(dedent(MODULE))
     return path
@@ -89,6 +94,13 @@ def test_a_file_is_written_only_when_all_is_right(graph, tmp_path) -> None:
         ("no_such_module:x", 1, "No module named 'no_such_module'"),
         ("./missing.py:x", 2, "no such module"),
         ("helper_beside_it", 2, "found 0 machines"),
+        (
+            "ends_itself:machine",
+            1,
+            "ends_itself.py, line 3: ends_itself cannot be imported: found SystemExit: 0",
+        ),
+        ("torn:machine", 1, "torn.py, line 2: torn cannot be imported: found SyntaxError"),
+        ("orders:ends", 1, "orders:ends cannot be called: found SystemExit"),
     ],
 )
 def test_what_is_wrong_is_told(graph, target, code, says) -> None:
@@ -97,6 +109,7 @@ def test_what_is_wrong_is_told(graph, target, code, says) -> None:
     assert (done.returncode, done.stdout) == (code, "")
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+    assert "fsm_graph.py" not in done.stderr, "the place is theirs, not ours"
 
 
 def test_an_error_in_the_module_names_its_line(graph, module) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tabard.mail import Queue
+from tabard import exits
+from tabard.mail import Queue, Report
+from tabard.ops.cli.mail_flush import tell
 from tests.unit.mail.conftest import make_post
 from tests.unit.mail.post import PASSWORD, USER, Post
 from tests.unit.ops_reading.test_json import described
@@ -140,3 +142,16 @@ def test_without_a_server_it_says_which_setting(tabard) -> None:
     done = tabard("mail", "send", "--subject", "s", "--to", "a@example.org", stdin="t")
     assert done.returncode == 1
     assert "mail.host" in done.stderr
+
+
+def test_a_disk_that_refuses_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside what went well, and in the exit code."""
+    assert (
+        tell(Report(sent=1, waiting=2, trouble="No space left on device (/srv/tabard/mail)")) == exits.PARTLY
+    )
+    out, err = capsys.readouterr()
+    assert out == "1 sent, 0 given up, 2 waiting\n"
+    assert (
+        err
+        == "tabard: the queue cannot be worked off as it should: No space left on device (/srv/tabard/mail)\n"
+    )

@@ -81,6 +81,13 @@ def test_too_many_lines_are_counted(said: list[logging.LogRecord]) -> None:
     assert result.lines[-1] == "5000", "what is kept is not what is recorded"
 
 
+def test_lines_beyond_the_bound_are_counted_right_however_they_come(said: list[logging.LogRecord]) -> None:
+    """Many at once are passed over without a look at each; what was begun before them belongs to one of them."""
+    shell("printf 1; sleep 0.1; printf '2\\n3\\n'; seq 1 50000; printf begun", script=True, lines=1)
+    assert [record.getMessage() for record in said[1:2]] == ["12"]
+    assert "wrote 50002 more lines" in said[2].getMessage()
+
+
 def test_secrets_are_masked_in_every_record(said: list[logging.LogRecord]) -> None:
     """In the command line, in its output and in the reason why it did not start."""
     shell(["echo", "--password=hunter2"], hide=["hunter2"])

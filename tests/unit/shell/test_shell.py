@@ -68,7 +68,24 @@ def test_a_string_is_refused_unless_it_is_said_to_be_a_script() -> None:
         ([], {}, "no command"),
         ([""], {}, "no command"),
         (["echo", "a\0b"], {}, r"argv\[1\]"),
+        (["echo", 5], {}, r"argv\[1\]"),
+        (["echo", "\ud800"], {}, r"argv\[1\]"),
+        (b"echo", {}, "not split"),
+        (None, {}, "not a command"),
         (["echo"], {"timeout": 0}, "time-out"),
+        (["echo"], {"timeout": float("nan")}, "not a time"),
+        (["echo"], {"timeout": "5"}, "not a time"),
+        (["echo"], {"grace": -1}, "not a time"),
+        (["echo"], {"encoding": "base64"}, "base64"),
+        (["echo"], {"stdin": "ü", "encoding": "ascii"}, "stdin"),
+        (["echo"], {"stdin": 5}, "stdin"),
+        (["echo"], {"cwd": "a\0"}, "cwd"),
+        (["echo"], {"env": {"A=B": "c"}}, "A=B"),
+        (["echo"], {"env": {"A": "c\0"}}, "env, A"),
+        (["echo"], {"env": {"A": 1}}, "env, A"),
+        (["echo"], {"keep": -1}, "keep"),
+        (["echo"], {"lines": -1}, "lines"),
+        (["echo"], {"hide": "secret"}, "hide"),
         (["echo"], {"encoding": "klingon"}, "klingon"),
     ],
 )
@@ -132,6 +149,29 @@ def test_time_out_ends_the_whole_group(tmp_path: Path) -> None:
     assert all(_gone(int((tmp_path / name).read_text())) for name in "ab")
 
 
+def test_time_out_reaches_children_in_sessions_of_their_own(tmp_path: Path) -> None:
+    """As the commands are that an application starts by ``shell`` itself: nothing runs on behind the time-out."""
+    result = shell(
+        f"setsid sleep 1000 & echo $! > {tmp_path}/a; setsid sh -c 'sleep 1000 & echo $! > {tmp_path}/b; wait' & wait",
+        script=True,
+        timeout=1,
+        grace=ENDED,
+    )
+    assert (result.timed_out, result.held) == (True, False)
+    assert all(_gone(int((tmp_path / name).read_text())) for name in "ab")
+
+
+def test_everyone_gets_the_first_signal_once_and_its_time(tmp_path: Path) -> None:
+    """Also a child that has redirected its output, when the command itself is gone at once."""
+    told = tmp_path / "told"
+    child = (
+        f"trap 'echo told >> {told}; sleep 1; echo tidied >> {told}; exit' TERM; while :; do sleep 0.05; done"
+    )
+    result = shell('sh -c "$CHILD" >/dev/null 2>&1 & echo ready; exec sleep 600', script=True, env={"CHILD": child}, timeout=1, grace=ENDED)  # fmt: skip
+    assert (result.timed_out, result.code, result.out) == (True, -signal.SIGTERM, "ready\n")
+    assert told.read_text() == "told\ntidied\n"
+
+
 def test_what_does_not_heed_the_first_signal_gets_the_second() -> None:
     """A command that ignores SIGTERM is ended by SIGKILL after the grace."""
     result = shell(
@@ -166,6 +206,12 @@ def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_caller(tmp_path: Pat
         os.kill(pid, signal.SIGKILL)
 
 
+def test_an_endless_time_out_is_none() -> None:
+    """And one of a million years neither, which is more than the kernel takes."""
+    assert shell(["echo", "a"], timeout=float("inf")).out == "a\n"
+    assert shell(["echo", "a"], timeout=1e14).out == "a\n"
+
+
 def test_a_broken_caller_leaves_nothing_behind(tmp_path: Path) -> None:
     """An exception in the middle, here out of a log handler, ends the command."""
 
@@ -176,6 +222,22 @@ def test_a_broken_caller_leaves_nothing_behind(tmp_path: Path) -> None:
     with heard("broken", take) as log, pytest.raises(KeyboardInterrupt):
         shell(f"echo $$ > {tmp_path}/pid; echo begun; sleep 1000", script=True, log=log)
     assert _gone(int((tmp_path / "pid").read_text()))
+
+
+def test_a_broken_caller_lets_the_command_tidy_up(tmp_path: Path) -> None:
+    """SIGTERM to an application is an exception in the middle of its commands: they are asked to end, as at a time-out."""
+    said: list[str] = []
+
+    def take(record: logging.LogRecord) -> None:
+        said.append(record.getMessage())
+        if record.getMessage() in {"begun", "tidy"}:
+            raise SystemExit(143)
+
+    script = f"trap 'echo tidy; seq 1 100000; echo tidied > {tmp_path}/tidied; exit 7' TERM; echo begun; while :; do sleep 0.01; done"
+    with heard("broken", take) as log, pytest.raises(SystemExit):
+        shell(script, script=True, log=log, grace=ENDED)
+    assert (tmp_path / "tidied").exists()
+    assert said[-1] == "begun", "who has raised is not told more"
 
 
 def test_standard_input_is_fed_and_otherwise_empty() -> None:

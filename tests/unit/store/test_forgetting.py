@@ -13,6 +13,7 @@ from tabard.brokers.delivery.epochs import Epochs
 from tabard.brokers.delivery.intake import Intake
 from tabard.brokers.delivery.ports import EpochWork
 from tabard.brokers.wire.streams import CONTROL, LOGS
+from tabard.consumers.store import forgetting
 from tabard.consumers.store.layout import STATE
 from tabard.consumers.store.retention import Retention
 from tabard.consumers.store.sqlite import SqliteStore
@@ -68,6 +69,17 @@ def test_a_copy_of_a_very_old_batch_is_not_stored_again(store: SqliteStore) -> N
     assert (known.ended, known.ranges.high, known.version) == (4, 4, 1)
     store.commit([EpochWork(WEB, LOGS, copy.deepcopy(known))], NOON)
     assert store.load(WEB, LOGS, [again.epoch])[again.epoch].version == 2
+
+
+def test_of_the_names_only_so_many_stay(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the epochs that went last: what grows with every start of every node has an end."""
+    monkeypatch.setattr(forgetting, "NAMES", 2)
+    retention = Retention(store, LIMITS, Wall())
+    run(retention)
+    names = "SELECT hex(uid) FROM past_epoch ORDER BY id"
+    assert ask(store, names) == [(Chain(name=name).epoch.hex().upper(),) for name in ("b", "c")]
+    assert store.load(WEB, LOGS, [Chain(name="a").epoch]) == {}
+    assert store.load(WEB, LOGS, [Chain(name="b").epoch]) != {}
 
 
 def test_the_histories_of_a_fork_stay(store: SqliteStore) -> None:

@@ -1,20 +1,17 @@
-"""Retention: by age and by size, oldest first, in small steps, by the sink's clock alone."""
+"""Retention on SQLite, beyond what `tests.contract.retention` asks of every engine: totals, files, steps, faults."""
 
 from __future__ import annotations
 
 import os
 import re
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tabard import failpoints
-from tabard.brokers.delivery.ports import Entry, EpochWork, Gap, Presence
-from tabard.brokers.wire.streams import LOGS, SAMPLES
-from tabard.consumers.store import schema
+from tabard.brokers.delivery.ports import Entry, EpochWork
+from tabard.brokers.wire.streams import SAMPLES
 from tabard.consumers.store.layout import RECORDS
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.retention import Retention
@@ -90,33 +87,6 @@ def test_old_records_go_and_young_ones_stay(store: SqliteStore, wall: Wall) -> N
     assert ask(store, "SELECT rows FROM usage") == ask(store, "SELECT count(*) FROM log")
 
 
-def test_companions_go_with_their_rows(store: SqliteStore, wall: Wall) -> None:
-    """Batch headers that arrived before the oldest record left are deleted, later ones are not; gaps have their age."""
-    chain = Chain()
-    for day in (9, 5, 0):
-        arrived = NOON - day * DAY * SECOND
-        gap = Gap(chain.epoch, 1, 1, 1, False, "gap", f"day {day}")
-        store.commit([chain.work([log("x")], gaps=[gap])], arrived)
-    run(Retention(store, NEVER._replace(logs_age=7.0 * DAY), wall))
-    assert ask(store, "SELECT reason FROM gap") == [("day 5",), ("day 0",)]
-    assert ask(store, "SELECT count(*) FROM batch") == [(2,)]
-
-
-def test_a_young_gap_stays_when_the_records_before_it_were_old(store: SqliteStore, wall: Wall) -> None:
-    """It was stored ten days ago, among records of forty days ago and of today: it is shown until it is old itself."""
-    chain = Chain()
-    store.commit([chain.work(logs(50))], NOON - 40 * DAY * SECOND)
-    store.commit([chain.lose(1000)], NOON - 10 * DAY * SECOND)
-    store.commit([Chain(MAIL).work(logs(1))], NOON)
-    retention = Retention(store, NEVER._replace(logs_age=30.0 * DAY), wall)
-    run(retention)
-    assert ask(store, "SELECT count(*) FROM log") == [(1,)]
-    assert ask(store, "SELECT count FROM gap") == [(1000,)]
-    wall.now += 21 * DAY * SECOND
-    run(retention, 100.0)
-    assert ask(store, "SELECT count(*) FROM gap") == [(0,)]
-
-
 def test_size_takes_a_gap_only_with_the_records_on_both_sides(store: SqliteStore, wall: Wall) -> None:
     """One whose next record is still there is shown before it; one among nothing but what is gone goes too."""
     chain = Chain(WEB, SAMPLES)
@@ -172,25 +142,6 @@ def test_quarantine_has_an_age_and_a_size_of_its_own(store: SqliteStore, wall: W
     retention.limits = NEVER
     run(retention, 200.0)
     assert ask(store, "SELECT count(*) FROM quarantine") == [(0,)]
-
-
-def test_what_is_in_quarantine_is_counted_by_the_upgrade(tmp_path: Path) -> None:
-    """A store of an older version has batches in quarantine that nobody counted."""
-    SqliteStore.open(tmp_path).close()
-    connection = sqlite3.connect(RECORDS.path(tmp_path))
-    for statement in (
-        "DROP INDEX gap_by_node",
-        "DROP INDEX gap_by_epoch",
-        "DROP TABLE past_epoch",
-        "UPDATE alembic_version SET version_num = '0002'",
-        "INSERT INTO quarantine VALUES (1, 1, 2, 1, 1, 1, '', x'0000', x'00', x'0000', 0)",
-    ):
-        connection.execute(statement)
-    connection.commit()
-    connection.close()
-    schema.upgrade(tmp_path)
-    with SqliteStore.open(tmp_path) as store:
-        assert ask(store, "SELECT stream, rows, bytes FROM usage") == [(0, 1, 5)]
 
 
 def used(store: SqliteStore) -> int:
@@ -284,24 +235,6 @@ def test_a_pass_that_ingest_keeps_busy_starves_nothing(store: SqliteStore, wall:
     assert ask(store, "SELECT count(*) FROM quarantine") == [(0,)]
 
 
-def test_a_loss_stored_before_the_first_record_stays(store: SqliteStore, wall: Wall) -> None:
-    """Nothing was deleted yet, so nothing that goes with deleted records may go: a gap is not to become silence."""
-    chain = Chain()
-    store.commit([chain.lose(5)], wall.now - 2 * SECOND)
-    store.commit([chain.work(logs(3))], wall.now - SECOND)
-    run(Retention(store, NEVER, wall))
-    assert ask(store, "SELECT count(*) FROM gap") == [(1,)]
-
-
-def test_a_node_with_a_wrong_clock_neither_loses_nor_keeps_records(store: SqliteStore, wall: Wall) -> None:
-    """Event times in the distant past or future do not count."""
-    chain = Chain()
-    store.commit([chain.work([log("future", time=NOON + 365 * DAY * SECOND)])], NOON - 5 * DAY * SECOND)
-    store.commit([chain.work([log("past", time=1)])], NOON)
-    run(Retention(store, NEVER._replace(logs_age=2.0 * DAY), wall))
-    assert ask(store, "SELECT message FROM log") == [("past",)]
-
-
 def test_a_jump_of_the_sinks_clock_does_not_keep_old_records(store: SqliteStore, wall: Wall) -> None:
     """Rows stamped in the future by a clock that was wrong for a while go with those around them."""
     chain = Chain()
@@ -356,25 +289,6 @@ def test_samples_have_limits_of_their_own(store: SqliteStore, wall: Wall) -> Non
     assert ask(store, "SELECT count(*) FROM log") == [(10,)]
 
 
-def test_old_heartbeats_go(store: SqliteStore, wall: Wall) -> None:
-    """With the samples' age."""
-    for day in (3, 1, 0):
-        store.presence([Presence(WEB, NOON - day * DAY * SECOND, NOON, 10.0, {}, {})])
-    store.commit([Chain(stream=LOGS).work(logs(1))], NOON)
-    run(Retention(store, NEVER._replace(samples_age=2.0 * DAY), wall))
-    assert ask(store, "SELECT minute FROM heartbeat") == [(NOON - DAY * SECOND,), (NOON,)]
-
-
-def test_cursors_stay_when_their_records_go(store: SqliteStore, wall: Wall) -> None:
-    """An epoch that were forgotten would be asked for, and stored, once more."""
-    chain = Chain()
-    fill(store, chain, 3)
-    wall.now += 100 * DAY * SECOND
-    run(Retention(store, NEVER._replace(logs_age=1.0), wall))
-    assert store.load(WEB, LOGS, [chain.epoch]) == {chain.epoch: chain.cursor}
-    store.commit([chain.work(logs(1))], wall.now)
-
-
 def test_work_is_done_in_steps(store: SqliteStore, wall: Wall) -> None:
     """No step deletes more than the budget, and commits come between them."""
     chain = Chain()
@@ -388,34 +302,6 @@ def test_work_is_done_in_steps(store: SqliteStore, wall: Wall) -> None:
         store.commit([chain.work(logs(1))], NOON)
         before += 1
     assert before < 400
-
-
-def test_a_pass_is_due_at_its_interval(store: SqliteStore, wall: Wall) -> None:
-    """Between two passes a step does nothing, and limits may change meanwhile."""
-    chain = Chain()
-    fill(store, chain, 5)
-    retention = Retention(store, NEVER, wall)
-    run(retention, 100.0)
-    retention.limits = NEVER._replace(logs_age=1.5 * DAY)
-    assert retention.step(129.0) is False
-    assert ask(store, "SELECT count(*) FROM log") == [(50,)]
-    run(retention, 130.0)
-    assert ask(store, "SELECT count(*) FROM log") == [(20,)]
-
-
-def test_a_failing_store_ends_the_pass_and_loses_nothing(store: SqliteStore, wall: Wall) -> None:
-    """A step never raises for the store's sake; what it was about to delete is there, and goes the next time."""
-    fill(store, Chain(), 5)
-    retention = Retention(store, NEVER._replace(logs_age=1.5 * DAY), wall)
-    failpoints.arm("store.retention_chunk=error")
-    try:
-        assert retention.step(0.0) is False
-    finally:
-        failpoints.arm("")
-    assert ask(store, "SELECT count(*) FROM log") == [(50,)]
-    run(retention, 30.0)
-    assert ask(store, "SELECT count(*) FROM log") == [(20,)]
-    assert ask(store, "SELECT rows FROM usage") == [(20,)]
 
 
 def test_a_file_that_is_mostly_free_is_shortened(

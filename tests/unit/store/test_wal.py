@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,27 @@ def reader(path: Path) -> sqlite3.Connection:
     connection.execute("BEGIN")
     connection.execute("SELECT count(*) FROM node").fetchall()
     return connection
+
+
+def movers(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the threads that move the log of the records, as they begin to."""
+    log_of_records = store._of_kind(RECORDS).database.wal
+    names: list[str] = []
+    move = log_of_records._checkpoint
+
+    def noted(connection: sqlite3.Connection) -> None:
+        names.append(threading.current_thread().name)
+        move(connection)
+
+    monkeypatch.setattr(log_of_records, "_checkpoint", noted)
+    return names
+
+
+def joined(store: SqliteStore) -> None:
+    """Wait for the thread without taking note of its end, as between two commits."""
+    thread = store._of_kind(RECORDS).database.wal._thread
+    assert thread is not None
+    thread.join()
 
 
 def commit(store: SqliteStore, chain: Chain, times: int) -> None:
@@ -82,3 +105,68 @@ def test_a_file_that_was_replaced_is_left_alone(tmp_path: Path) -> None:
             store.idle()
             store.settle()
         assert store.connection(RECORDS).execute("SELECT count(*) FROM log").fetchone() == (0,)
+
+
+def test_the_file_of_a_long_log_is_cut_in_small_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit that begins the log anew waits for the file system to free what is cut off: never for all at once."""
+    monkeypatch.setattr(wal, "KEPT", 4 * 2**20)
+    monkeypatch.setattr(wal, "CUT", 2 * 2**20)
+    log_path = tmp_path / "records.db-wal"
+    with SqliteStore.open(tmp_path, "normal") as store:
+        chain = Chain()
+        store.commit([chain.work(logs(1))], NOON)
+        other = reader(RECORDS.path(tmp_path))
+        commit(store, chain, 12)
+        store.settle()
+        other.close()
+        sizes = [log_path.stat().st_size]
+        assert sizes[0] > 12 * 2**20
+        for _ in range(60):
+            store.idle()
+            store.settle()
+            commit(store, chain, 1)
+            sizes.append(log_path.stat().st_size)
+            if sizes[-1] <= wal.KEPT:
+                break
+        assert sizes[-1] <= wal.KEPT
+        assert max(before - after for before, after in pairwise(sizes)) <= wal.CUT
+
+
+def test_a_log_left_by_a_kill_is_moved_by_the_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorder that was killed under a reader starts with a long log: its first idle moment is not spent on moving it."""
+    with SqliteStore.open(tmp_path / "killed", "normal") as store:
+        chain = Chain()
+        other = reader(RECORDS.path(tmp_path / "killed"))
+        commit(store, chain, 5)
+        store.settle()
+        shutil.copytree(tmp_path / "killed", tmp_path / "left")
+        other.close()
+    path = RECORDS.path(tmp_path / "left")
+    with SqliteStore.open(tmp_path / "left", "normal") as store:
+        moved = movers(store, monkeypatch)
+        before = path.stat().st_size
+        store.idle()
+        store.settle()
+        assert moved == ["checkpoint"]
+        assert path.stat().st_size > before + 2**20
+
+
+def test_the_writer_stops_only_when_the_thread_loses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came while a long log was moved is less than that was: another turn of the thread, however long the log is."""
+    monkeypatch.setattr(wal, "MOST", 2**20)
+    monkeypatch.setattr(wal, "DUE", 2**20)
+    monkeypatch.setattr(wal, "SHORT", 2**19)
+    with SqliteStore.open(tmp_path, "normal") as store:
+        moved = movers(store, monkeypatch)
+        chain = Chain()
+        store.commit([chain.work(*[[log("x" * 500)] * 250] * 32)], NOON)
+        store.after_commit()
+        joined(store)
+        commit(store, chain, 1)
+        joined(store)
+        commit(store, chain, 1)
+        store.settle()
+        writer = threading.current_thread().name
+        assert moved == ["checkpoint", "checkpoint", writer]

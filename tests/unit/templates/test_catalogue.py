@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tabard
 from tabard.templates import TemplateError, Templates
 from tabard.templates.catalogue import Catalogue, File, _parts
 from tests.unit.templates.folders import write
@@ -27,6 +30,42 @@ def test_language_and_default(tmp_path: Path) -> None:
     assert templates.mail("hello").subject == "hallo"
     assert templates.speaking("en").mail("hello").subject == "hello"
     assert templates.speaking("fr").mail("hello").subject == "hello"
+
+
+@pytest.mark.parametrize("language", ["de_CH", "de-ch", "de_CH.UTF-8", "DE_ch@euro"])
+def test_a_region_says_what_it_says_differently(tmp_path: Path, language: str) -> None:
+    """Its own parts, else those of the language, before the default one; however the region is written."""
+    templates = Templates(
+        [write(tmp_path, {**MAIL, "mail/hello/subject.de_ch.j2": "grüezi"})], language=language
+    )
+    assert templates.mail("hello")[:2] == ("grüezi", "hallo text\n")
+    assert templates.find("mail", "hello").language == "de_ch"
+    assert templates.speaking("de").mail("hello").subject == "hallo"
+    other = templates.speaking("de_AT")
+    assert (other.mail("hello").subject, other.find("mail", "hello").language) == ("hallo", "de")
+    assert templates.speaking("fr_CH").mail("hello").subject == "hello"
+    assert templates.catalogue.strays() == []
+
+
+def test_the_default_language_may_have_a_region_too(tmp_path: Path) -> None:
+    """And is found without it."""
+    templates = Templates([write(tmp_path, MAIL)], language="fr", default_language="de_CH")
+    assert templates.mail("hello").subject == "hallo"
+
+
+def test_an_application_speaks_the_language_it_was_told(tmp_path: Path) -> None:
+    """That of its configuration where somebody has said one, else that of the home."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    write(home / "templates", MAIL)
+    (home / "tabard.toml").write_text('[templates]\nlanguage = "de_CH"\n')
+    given: dict[str, Any] = {"home": home, "directory": tmp_path, "env": {}, "logging": False}
+    with closing(tabard.Config("shop", **given)) as config:
+        assert Templates.of(config).mail("hello").subject == "hallo"
+        assert Templates.of(config, language="en").mail("hello").subject == "hello"
+    (tmp_path / "till.toml").write_text('[global]\npattern_language = "EN"\n')
+    with closing(tabard.Config("till", **given)) as config:
+        assert Templates.of(config).mail("hello").subject == "hello"
 
 
 def test_a_mail_is_in_one_language(tmp_path: Path) -> None:
@@ -89,8 +128,9 @@ def test_a_use_is_one_of_three(tmp_path: Path) -> None:
 
 def test_a_language_is_two_or_three_letters(tmp_path: Path) -> None:
     """Anything else is a mistake that would silently give the default."""
-    with pytest.raises(TemplateError, match="not a language"):
-        Templates([tmp_path], language="german")
+    for language in ("german", "C", "", "de_", "de_CH_x"):
+        with pytest.raises(TemplateError, match="not a language"):
+            Templates([tmp_path], language=language)
 
 
 def test_what_will_never_be_used_is_told(tmp_path: Path) -> None:
@@ -123,7 +163,7 @@ def test_all_names_are_listed(tmp_path: Path) -> None:
 
 _FILES = [
     File(folder, "log", "a", "text", language, stage)
-    for folder, language, stage in product(["/1", "/2"], ["", "de", "en"], ["", "prod"])
+    for folder, language, stage in product(["/1", "/2"], ["", "de", "de_ch", "en"], ["", "prod"])
 ]
 
 
@@ -131,9 +171,9 @@ _FILES = [
 def test_the_most_special_file_wins_whatever_else_is_there(files: list[File]) -> None:
     """Language before stage before folder, for every set of files."""
     ordered = sorted(files, key=lambda file: file.folder)
-    best = _parts(ordered, "de", "prod").get("text")
-    fitting = [file for file in files if file.language in {"de", ""}]
+    best = _parts(ordered, "de_ch", "prod").get("text")
+    fitting = [file for file in files if file.language in {"de_ch", "de", ""}]
     if not fitting:
         assert best is None
     else:
-        assert best == min(fitting, key=lambda file: (not file.language, not file.stage, file.folder))
+        assert best == min(fitting, key=lambda file: (-len(file.language), not file.stage, file.folder))

@@ -148,6 +148,13 @@ def test_no_value_can_get_out_of_a_script(
         "(( {{ v }} ))",
         "[[ {{ v }} -eq 1 ]]",
         "eval echo {{ v }}",
+        "\\eval echo {{ v }}",
+        "x=1 'eval' echo {{ v }}",
+        'if e"va"l {{ v }}; then :; fi',
+        "trap {{ v }} EXIT",
+        "cd /; then command trap {{ v }} EXIT",
+        "alias ls={{ v }}",
+        "let {{ v }}",
         "x=1; eval {{ v }}",
         "echo {{ v }} 'open",
     ],
@@ -165,6 +172,14 @@ def test_a_script_without_values_may_be_anything(command) -> None:
     assert command("echo {{ v|unquoted }}", "sh", v="$HOME")[2] == "echo $HOME"
 
 
+@pytest.mark.parametrize(
+    "text", ["trap 'rm -f x' EXIT; echo {{ v }}", "grep 'eval' -- {{ v }}", "git config alias.x {{ v }}"]
+)
+def test_what_only_looks_like_it_is_not_refused(command, text: str) -> None:
+    """A value in another command than the one that reads its words again, a word that is only looked for."""
+    assert command(text, "sh", v="a b")[2] == text.replace("{{ v }}", "'a b'")
+
+
 def test_unquoted_says_so(command) -> None:
     """A template that wants words of a value says it, in both forms."""
     assert command("ssh {{ options|unquoted }} -- {{ host }}", options="-p 22 -v", host="h") == ["ssh", "-p", "22", "-v", "--", "h"]  # fmt: skip
@@ -176,6 +191,32 @@ def test_values_that_pass_through_macros_and_blocks_are_safe(command, value: str
     """Captured text is a value again when it is written, and what is in it stays what it is."""
     text = "{% macro m(x) %}<{{ x }}>{% endmacro %}{% set s %}[{{ v }}]{% endset %}printf %s -- {{ m(v) }} {{ s }} {{ (m(v) ~ v) }} {{ m(v)|unquoted }}"
     assert command(text, v=value) == ["printf", "%s", "--", f"<{value}>", f"[{value}]", f"<{value}>{value}", f"<{value}>"]  # fmt: skip
+
+
+@pytest.mark.parametrize("part", ["argv", "sh"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "echo {% filter upper %}{{ v }}{% endfilter %}",
+        "echo {% filter urlencode %}{{ v }}{% endfilter %}",
+        "{% set s|truncate(9) %}{{ v }}{% endset %}echo {{ s }}",
+        "{% set s %}{{ v }}{% endset %}echo {{ s|upper }}",
+        "{% set s %}{{ v }}{% endset %}echo {{ s|length }}",
+        "{% macro m() %}{{ v }}{% endmacro %}echo {{ m()|replace('a', 'b') }}",
+    ],
+)
+def test_a_filter_works_on_values_or_is_refused(command, text: str, part: str) -> None:
+    """Round a block it would work on what stands for the value: the command would get another word, without an error."""
+    with pytest.raises(TemplateError, match=r"\{\{ value\|filter \}\}"):
+        command(text, part, v="a")
+
+
+@pytest.mark.parametrize("part", ["argv", "sh"])
+@pytest.mark.parametrize("text", ["{{ s[:9] }}", "{{ s.upper()[2:] }}", "{{ s.replace('.', '') }}"])
+def test_a_value_that_was_changed_in_a_block_is_refused(command, text: str, part: str) -> None:
+    """Whatever else the template does with what it has put together."""
+    with pytest.raises(TemplateError, match="found one that was changed"):
+        command("{% set s %}{{ v }}{% endset %}echo {{ " + text[3:-3] + "|unquoted }}", part, v="a")
 
 
 def test_a_value_cannot_pretend_to_be_a_mark(command) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from markupsafe import Markup
 
 from tabard.templates import MailText, TemplateError, Templates
 from tests.unit.templates.folders import write
@@ -50,6 +52,25 @@ def test_a_log_message_shows_control_characters(tmp_path: Path) -> None:
     """A value cannot look like a second message, nor steer a terminal."""
     templates = Templates([write(tmp_path, {"log/a/text.j2": "found {{ v }}\n"})])
     assert templates.log("a", v="x\n2026 ERROR \x1b[31m") == "found x\\n2026 ERROR \\x1b[31m"
+
+
+class _Word(enum.StrEnum):
+    ODD = "x\nERROR \x1b[31m"
+
+
+@pytest.mark.parametrize("value", [ValueError("x\nERROR \x1b[31m"), _Word.ODD])
+def test_what_is_no_plain_text_cannot_break_out_either(tmp_path: Path, value: object) -> None:
+    """An exception is what is logged most, and its text is somebody else's."""
+    templates = Templates([write(tmp_path, {"log/a/text.j2": "found {{ v }}\n"})])
+    assert templates.log("a", v=value) == "found x\\nERROR \\x1b[31m"
+    mail = _mail(tmp_path, "{{ v }}|", "{{ v }}", "<p>{{ v }}</p>").mail("m", v=value)
+    assert mail == MailText("x\\nERROR \\x1b[31m", "x\nERROR [31m|\n", "<p>x\nERROR [31m</p>")
+
+
+def test_html_that_is_html_already_stays_so(tmp_path: Path) -> None:
+    """Where a value or the template says it; a list is text."""
+    mail = _mail(tmp_path, "x", html="{{ v }} {{ '<i>'|safe }} {{ w }}").mail("m", v=Markup("<b>"), w=["<"])
+    assert mail.html == "<b> <i> [&#39;&lt;&#39;]"
 
 
 def test_a_missing_value_names_file_line_and_what_there_is(tmp_path: Path) -> None:

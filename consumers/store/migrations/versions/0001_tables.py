@@ -1,6 +1,8 @@
 """The first tables."""
 # ruff: noqa: INP001 -- Alembic loads it by its path
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import context, op
 
@@ -49,7 +51,7 @@ def records() -> None:
         text("trace_id", nullable=True),
         text("span_id", nullable=True),
         text("attributes", nullable=True),
-        sa.CheckConstraint(f"time BETWEEN 1 AND {TIME_MAX}", name="log_time"),
+        check=f"time BETWEEN 1 AND {TIME_MAX}",
     )
     op.create_index("log_by_time", "log", ["time"])
     op.create_index("log_by_node", "log", ["node_id", "time"])
@@ -160,22 +162,26 @@ def rows_of_maps(name: str) -> None:
     rows(name, number("time"), text("kind"), blob("data"))
 
 
-def rows(name: str, *items: sa.schema.SchemaItem) -> None:
+def rows(name: str, *columns: sa.Column[Any], check: str = "") -> None:
     """A table of records. Where there are partitions, they are by the time of arrival.
 
     No unique key reaches over partitions: the place of a record is unique in each of them, and `id` on the whole.
     """
     head = (number("node_id"), number("epoch_id"), number("seq"), number("arrived"))
+
+    def checks() -> list[sa.CheckConstraint]:
+        return [sa.CheckConstraint(check, name=f"{name}_time")] if check else []
+
     if op.get_bind().dialect.name == "sqlite":
-        columns = [item for item in items if isinstance(item, sa.Column)]
-        place, checks = sa.UniqueConstraint("epoch_id", "seq"), items[len(columns) :]
-        table(name, key("id", given=False), *head, *columns, place, *checks)
+        place = sa.UniqueConstraint("epoch_id", "seq")
+        table(name, key("id", given=False), *head, *columns, place, *checks())
         return
     op.create_table(
         name,
         sa.Column("id", int64, sa.Identity(), nullable=False),
         *head,
-        *items,
+        *columns,
+        *checks(),
         postgresql_partition_by="RANGE (arrived)",
     )
     op.create_index(f"{name}_by_id", name, ["id"])

@@ -53,7 +53,7 @@ def watch(config: tabard.Config, mailer: Mailer) -> int:
 
 def import_all(config: tabard.Config, mailer: Mailer) -> int:
     """Run the machine for each file, the oldest name first."""
-    templates = Templates.of(config, TEMPLATES, language=config.language)
+    templates = Templates.of(config, TEMPLATES)
     failed = 0
     for file in sorted(Path(config.str("import.folder"), "in").glob("*.csv.gz")):
         notify = by_mail(

@@ -179,7 +179,8 @@ def sibling(number, modified, changed):
         (["3"], 50, 200, True, False),  # rotated after one that was read, whatever its time
         (["3"], 50, 50, False, True),
         (["1"], 50, 200, False, False),  # rotated before one that was read
-        (["1", "3"], 50, 200, False, False),
+        (["1", "3"], 50, 200, True, False),  # between two that were read
+        (["1", "3"], 50, 50, False, True),
     ],
 )
 def test_what_was_rotated_unseen_is_told_by_time_and_by_name(read, modified, changed, is_newer, doubtful):
@@ -188,6 +189,15 @@ def test_what_was_rotated_unseen_is_told_by_time_and_by_name(read, modified, cha
     last = mark()._replace(modified=100)
     found = unseen_since(last, [(candidate, Met.NEW), *((sibling(name, 50, 50), Met.READ) for name in read)])
     assert (candidate in found.newer, candidate in found.doubtful) == (is_newer, doubtful)
+
+
+@pytest.mark.parametrize(("length", "is_newer"), [(10, False), (0, True)])
+def test_the_place_of_a_file_that_was_empty_says_nothing(length, is_newer):
+    """It was filled, copied to another and emptied, filled again and rotated: the copy is older than it, and unread."""
+    copy, last, read = sibling("2", 50, 200), sibling("1", 200, 200), sibling("3", 50, 50)
+    seen = mark()._replace(modified=100, length=length)
+    found = unseen_since(seen, [(copy, Met.NEW), (last, Met.LAST), (read, Met.READ)])
+    assert (copy in found.newer) is is_newer
 
 
 @pytest.mark.parametrize(

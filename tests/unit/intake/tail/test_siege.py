@@ -30,6 +30,23 @@ def test_every_line_is_stored_once_though_rotated_files_match_the_pattern(ways):
         assert not [text for text in said if "at the first start" not in text], f"seed {seed}"
 
 
+@pytest.mark.parametrize("ways", WAYS)
+def test_every_line_is_stored_once_though_tools_give_files_old_times(ways):
+    """A copy that keeps its time, a clock set back: what was rotated has a time before what was read."""
+    for seed in [*range(6), 60_004, 60_012, 60_174, 60_404, 60_542, 60_568]:
+        missing, doubled, said = Siege(seed, WAYS[ways], star=False, aged=True).run()
+        assert not missing, f"seed {seed}"
+        assert not doubled, f"seed {seed}"
+        assert not said, f"seed {seed}"
+
+
+def test_a_file_that_is_written_to_after_a_restart_is_read_before_rotation_deletes_it():
+    """It had been moved away, and nothing new was in it when the agent came back."""
+    siege = Siege(60_222, WAYS["rename"], keep=3)
+    missing, _doubled, said = siege.run()
+    assert said or not siege.followed_and_lost(missing)
+
+
 @pytest.mark.parametrize("traits", [{"keep": 3}, {"remove": True}], ids=["rotated away", "deleted"])
 def test_a_loss_is_said(traits):
     """Files are deleted before they were read: a line is missing only where that is said, and none is doubled."""

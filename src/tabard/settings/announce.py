@@ -9,7 +9,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tabard.config.effective import Effective, bounded
+from tabard.errors import AlreadyRunning
+from tabard.settings.effective import Effective, bounded
 
 LOGGER: Final = "tabard.config"
 ATTRIBUTE: Final = "configuration"
@@ -29,6 +30,7 @@ def announce(
     stage: str,
     reason: str,
     changed: Sequence[str] = (),
+    restart: Sequence[str] = (),
 ) -> None:
     """Record the configuration that holds from now on. Never raises; without any handler nothing happens."""
     if not _log.isEnabledFor(logging.INFO):
@@ -41,12 +43,13 @@ def announce(
         "stage": stage,
         "reason": reason,
         "changed": list(changed[:_MOST_CHANGED]),
+        "restart": list(restart[:_MOST_CHANGED]),
         **bounded(found),
     }
     extra = {ATTRIBUTE: said, "service": service}
     extra |= {name: value for name, value in (("package", package), ("version", version)) if value}
     _log.info(
-        "%s%s%s: configuration %s at its %s, %d options%s",
+        "%s%s%s: configuration %s at its %s, %d options%s%s",
         service,
         f" {version}" if version else "",
         f" in {stage}" if stage else "",
@@ -54,10 +57,28 @@ def announce(
         reason,
         len(found.values),
         f"; changed: {', '.join(said['changed'])}" if changed else "",
+        f"; new only after a restart: {', '.join(said['restart'])}" if restart else "",
         extra=extra,
     )
 
 
 def refused(service: str, error: Exception) -> None:
     """Record that a new configuration was not taken, and why."""
-    _log.error("%s keeps its configuration, the new one is refused: %s", service, error)
+    _log.error(
+        "%s keeps its configuration, the new one is refused: %s", service, error, extra={"service": service}
+    )
+
+
+def cannot_start(service: str, error: Exception, handler: logging.Handler) -> None:
+    """Record by ``handler``, which is closed then, that a service does not start, and why.
+
+    A second one beside the first is nothing to worry about: cron may start it every minute.
+    """
+    again = isinstance(error, AlreadyRunning)
+    level = logging.INFO if again else logging.CRITICAL
+    text = "%s is not started a second time: %s" if again else "%s cannot start: %s"
+    record = _log.makeRecord(LOGGER, level, __file__, 0, text, (service, error), None, "cannot_start")
+    try:
+        handler.handle(record)
+    finally:
+        handler.close()

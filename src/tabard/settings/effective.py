@@ -14,12 +14,12 @@ Which of both it was is told beside the digest, because tags of different rules 
 from __future__ import annotations
 
 import functools
-import hashlib
-import hmac
 import json
 import os
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
+from tabard.digests import sha256
 from tabard.errors import SettingsError
 from tabard.home import Home
 from tabard.settings.values import Values
@@ -50,34 +50,50 @@ class Effective(NamedTuple):
     """``salted``, or ``keyed:`` and what tells one key from another."""
 
 
-def effective(values: Values, key: bytes | None = None) -> Effective:
-    """What of ``values`` may be shown, and the digest of all of them."""
+def effective(
+    values: Values, key: bytes | None = None, concerned: Callable[[str], bool] = lambda _name: True
+) -> Effective:
+    """What of ``values`` may be shown, and the digest of all of them; only names that are ``concerned``."""
     shown: dict[str, str] = {}
     secrets: dict[str, str] = {}
-    for option in sorted(values.schema.settings, key=lambda option: option.name):
-        if option.name not in values.values:
-            continue
-        value = values[option.name]
-        shown[option.name] = option.show(value)
-        bare = option.kind.show(value)
-        if bare != shown[option.name]:
-            secrets[option.name] = tag(option.name, bare, key)
+    for name, text, bare in sorted(_texts(values, concerned)):
+        shown[name] = text
+        if bare != text:
+            secrets[name] = tag(name, bare, key)
     parts = [[name, secrets.get(name, text), name in secrets] for name, text in shown.items()]
-    digest = hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()[:_DIGEST]
-    rule = SALTED if key is None else f"keyed:{hashlib.sha256(b'tabard config key' + key).hexdigest()[:8]}"
+    digest = sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()[:_DIGEST]
+    rule = SALTED if key is None else f"keyed:{sha256(b'tabard config key' + key).hexdigest()[:8]}"
     return Effective(shown, secrets, digest, rule)
+
+
+def _texts(values: Values, concerned: Callable[[str], bool]) -> Iterator[tuple[str, str, str]]:
+    """Name, masked and bare text of every value; those of tables that repeat by ``broker[1].name``."""
+    for option in values.schema.settings:
+        if option.name in values.values and concerned(option.name):
+            value = values[option.name]
+            yield option.name, option.show(value), option.kind.show(value)
+    for table in values.schema.tables:
+        if concerned(table.name):
+            for number, (row, _) in enumerate(values.tables.get(table.name, ()), 1):
+                for name, text in table.shown(f"{table.name}[{number}]", row):
+                    yield name, text, text  # nothing in them is a secret by itself
 
 
 def tag(name: str, secret: str, key: bytes | None) -> str:
     """What stands for a secret where secrets are compared; see above."""
     if key is None:
         return _salted(name, secret)
+    import hashlib  # loads OpenSSL, which roles without any secret do without
+    import hmac
+
     said = json.dumps([name, secret], ensure_ascii=True).encode()
     return hmac.new(key, said, hashlib.sha256).hexdigest()[:_TAG]
 
 
 @functools.lru_cache(maxsize=256)
 def _salted(name: str, secret: str) -> str:
+    import hashlib  # as above
+
     salt = b"tabard.config/1/" + name.encode("utf-8", "surrogatepass")
     made = hashlib.scrypt(secret.encode("utf-8", "surrogatepass"), salt=salt, **_SCRYPT)
     return made.hex()[:_TAG]
@@ -110,13 +126,19 @@ def key_of(home: Home) -> bytes | None:
     return key
 
 
+def _cut(text: str) -> str:
+    """The beginning of a long value, and what tells it from others that begin so."""
+    mark = f"… #{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return text[: LONGEST_VALUE - len(mark)] + mark
+
+
 def bounded(found: Effective) -> dict[str, Any]:
     """What a record carries of it: each value cut to `LONGEST_VALUE`, all together to `MOST_TEXT` characters."""
     values: dict[str, str] = {}
     secrets: dict[str, str] = {}
     room = MOST_TEXT
     for name, text in found.values.items():
-        kept = text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+        kept = text if len(text) <= LONGEST_VALUE else _cut(text)
         # In JSON a character may take up to six.
         cost = len(json.dumps([name, kept])) + (len(name) + _TAG + 8 if name in found.secrets else 0)
         if cost > room:
