@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tabard.consumers.store import engines
+from tabard.consumers.store.place import Place
 from tabard.consumers.store.ports import StoreReader
 from tabard.consumers.store.results import Stats
 from tabard.home import Home
@@ -14,12 +15,12 @@ from tabard.settings import Settings, load
 def open_reader(home: Home, settings: Settings | None = None) -> StoreReader:
     """A reader of the store that the home's settings name. Raises SettingsError; StoreError at its first use."""
     settings = settings or load(home)
-    return engines.open_reader(path_of(home, settings))
+    return engines.open_reader(Place.of(settings, home))
 
 
 def path_of(home: Home, settings: Settings) -> str:
-    """The directory of the store."""
-    return settings.str("store.path") or str(home.store)
+    """Where the store is: its directory, or its URL."""
+    return str(Place.of(settings, home))
 
 
 def numbers(stats: Stats, path: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tabard.web.params import LogParams
 from tabard.web.scales import nice_ceiling, spaced
 from tabard.web.zones import SECOND, DisplayZone, iso
 
-BUDGET: Final = 0.25
+BUDGET: Final = 0.2
 """Seconds for the whole histogram."""
 BUCKETS: Final = 60
 """About how many bars."""

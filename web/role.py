@@ -14,6 +14,7 @@ from typing import Self
 from tabard import locks
 from tabard.clock import SystemClock
 from tabard.consumers.store.engines import open_reader
+from tabard.consumers.store.place import Place
 from tabard.errors import TabardError
 from tabard.home import Home
 from tabard.settings import Settings
@@ -53,7 +54,7 @@ def run(
     with locks.hold(home.lock("herald")):
         host, port = settings.str("herald.host"), settings.int("herald.port")
         app = create_app(
-            open_reader(settings.str("store.path") or home.store),
+            open_reader(Place.of(settings, home)),
             timezone=settings.str("herald.timezone"),
             page_size=settings.int("herald.page_size"),
             clock=SystemClock(),

@@ -18,6 +18,8 @@ from tabard.web.site import page_args, site
 blueprint = Blueprint("versions", __name__)
 
 CHANGES_SHOWN: Final = 50
+ROLE: Final = "tabard-"
+"""How the services begin that are Tabard's own roles."""
 PLACES_SHOWN: Final = 50
 """Services on nodes whose options are listed."""
 STATES: Final = {
@@ -84,6 +86,7 @@ def page() -> tuple[str, int]:
         args.problems,
         asked={"service": service, "stage": stage, "node": node},
         services=sorted({each.service for each in everything}),
+        own_services=any(not each.service.startswith(ROLE) for each in everything),
         stages=stages,
         rows=overview(shown, stages),
         places=_places(shown) if service or node else None,

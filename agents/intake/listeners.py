@@ -7,7 +7,7 @@ import os
 import socket
 import stat
 import struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tabard.agents.samplers.users import Users
 from tabard.errors import IntakeError
@@ -151,10 +151,16 @@ def unusable(address: str, setting: str, error: Exception) -> IntakeError:
     )
 
 
+def host_of(name: tuple[Any, ...]) -> str:
+    """The host of a peer's address; one of IPv4 as itself, also where a socket of IPv6 took it."""
+    host: str = name[0]
+    return host.removeprefix("::ffff:") if "." in host else host
+
+
 def identify(connection: socket.socket, users: Users) -> Peer:
     """Who is at the other end: the kernel's word on a unix socket, an unproven address on TCP."""
     if connection.family != socket.AF_UNIX:
-        host = connection.getpeername()[0]
+        host = host_of(connection.getpeername())
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return Peer(f"tcp:{host}", f"unauthenticated {host}")
     if not hasattr(socket, "SO_PEERCRED"):

@@ -14,6 +14,7 @@ from tabard.clock import SystemClock
 from tabard.consumers.recorder.worker import Budget, CommitLimits, Recorder
 from tabard.consumers.store.engines import open_store
 from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.place import Place
 from tabard.home import Home
 from tabard.settings import Settings
 from tabard.settings.roles import RoleSettings
@@ -57,7 +58,7 @@ def run(
     with role("recorder", home, lambda: held.reload(take)) as process:
         made = sockets.Sockets(hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"))
         store, retention = open_store(
-            settings.str("store.path") or home.store,
+            Place.of(settings, home),
             settings.str("store.synchronous"),
             RetentionLimits.of(settings),
         )

@@ -14,8 +14,6 @@ from tabard.records import severity_name
 
 _NODE: Final = {"node": "name", "zone": "zone"}
 """Fields that are columns of the node."""
-_CLASS: Final = "CASE WHEN log.severity > 0 THEN (log.severity + 3) / 4 ELSE 0 END"
-"""1 for the severity numbers 1 to 4, 2 for 5 to 8 and so on; 0 for none. Each is one word of `severity_name`."""
 
 
 def facets(
@@ -56,12 +54,13 @@ def histogram(connection: Reading, query: LogQuery, width: int, budget: float) -
     deadline = monotonic() + budget
     counted_from = None
     for where, values, edge in walk.windows(stepwise=True):
+        # Of the log alone and by plain columns: the names of nodes and of levels, looked up per row, take half the time.
         found = connection.execute(
-            f"SELECT log.time / ?, {_CLASS}, count(*) {from_log(connection)} WHERE {where} GROUP BY 1, 2",
+            f"SELECT log.time / ?, log.severity, count(*) FROM log WHERE {where} GROUP BY 1, 2",  # noqa: S608
             (width, *values),
         )
-        for bucket, level, count in found:
-            counts[bucket * width][severity_name(4 * level)] += count
+        for bucket, severity, count in found:
+            counts[bucket * width][severity_name(severity)] += count
         if edge is not None and monotonic() >= deadline:
             # The bucket of the last record looked at may hold more of them: it does not count as counted.
             counted_from = edge[0] // width * width + width

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.place import Place
 from tabard.consumers.store.ports import RecorderStore, StoreReader, Upkeep
 
 
@@ -16,20 +16,55 @@ class Kept(NamedTuple):
     upkeep: Upkeep
 
 
-def open_store(where: str | os.PathLike[str], synchronous: str, limits: RetentionLimits) -> Kept:
-    """Open a store for its recorder, and make it if it is not there; `where` is its directory.
+def open_store(place: Place, synchronous: str, limits: RetentionLimits) -> Kept:
+    """Open a store for its recorder, and make it if it is not there.
 
     `synchronous` is ``full`` or ``normal``: whether a commit survives a power cut. Raises StoreError.
     """
+    if place.url:
+        from tabard.consumers.store.postgresql.store import PostgresStore
+        from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
+
+        served = PostgresStore.open(place.url, synchronous, place.password())
+        return Kept(served, PostgresUpkeep(served, limits))
     from tabard.consumers.store.retention import Retention
     from tabard.consumers.store.sqlite import SqliteStore
 
-    store = SqliteStore.open(where, synchronous)
+    store = SqliteStore.open(place.directory, synchronous)
     return Kept(store, Retention(store, limits))
 
 
-def open_reader(where: str | os.PathLike[str]) -> StoreReader:
-    """What reads a store; it is opened at the first question, and raises StoreError then."""
+def open_reader(place: Place) -> StoreReader:
+    """What reads a store; it is opened at the first question, and raises StoreError then.
+
+    Raises StoreError when its password cannot be read.
+    """
+    if place.url:
+        from tabard.consumers.store.postgresql.read import PostgresReader
+
+        return PostgresReader(place.url, place.password())
     from tabard.consumers.store.read import Reader
 
-    return Reader(where)
+    return Reader(place.directory)
+
+
+def upgrade(place: Place) -> dict[str, tuple[str | None, str]]:
+    """Bring a store to this program's schema; per file or schema the version before and after. Raises StoreError."""
+    if place.url:
+        from tabard.consumers.store.postgresql import schema as served
+
+        return served.upgrade(place.url, place.password())
+    from tabard.consumers.store import schema
+
+    return schema.upgrade(place.directory)
+
+
+def versions(place: Place) -> dict[str, str]:
+    """The schema versions of what is there and can be read, by where it is. Costs no import of SQLAlchemy."""
+    if place.url:
+        from tabard.consumers.store.postgresql.server import versions_of
+
+        return versions_of(place.url, place.password())
+    from tabard.consumers.store.layout import versions_in
+
+    return versions_in(place.directory)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -64,6 +66,20 @@ def schema_version(connection: sqlite3.Connection, database: str = "main") -> st
         return None
     row = connection.execute(f"SELECT version_num FROM {database}.alembic_version").fetchone()  # noqa: S608
     return None if row is None else str(row[0])
+
+
+def versions_in(store: str | os.PathLike[str]) -> dict[str, str]:
+    """The schema version of each file of a store that is there, can be read and has one."""
+    found = {}
+    for kind in FILES:
+        path = kind.path(Path(store))
+        with contextlib.suppress(sqlite3.Error):
+            uri = f"{path.absolute().as_uri()}?mode=ro"
+            with contextlib.closing(sqlite3.connect(uri, uri=True)) as file:
+                version = schema_version(file)
+            if version is not None:
+                found[str(path)] = version
+    return found
 
 
 def newer_store(found: str, where: str) -> NewerStore:

@@ -156,7 +156,7 @@ def _described(settings: Settings, home: Home) -> Described:
         brokers=[plan.name for plan in brokers(settings, home)],
         own_brokers=bool(settings.brokers),
         connects=bool(settings.str("agent.up")),
-        stores=bool(settings.str("recorder.up"))
+        stores=bool(settings.str("recorder.up") or settings.str("store.url"))
         or os.path.exists(os.path.join(path or str(home.store), "records.db")),
         mails=bool(settings.str("mail.host")),
     )

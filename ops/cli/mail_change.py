@@ -43,19 +43,28 @@ def mail_retry(home: Home, ids: Sequence[str], everything: bool) -> int:
 )
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--failed", is_flag=True, help="Those that were given up.")
-@click.option("--all", "everything", is_flag=True, help="Every one.")
+@click.option("--all", "everything", is_flag=True, help="Every one, damaged ones too.")
 def mail_drop(home: Home, ids: Sequence[str], failed: bool, everything: bool) -> int:
     """Remove mails for good."""
     queue = Queue(home.path / "mail")
-    return _each(queue, ids, everything, failed, lambda name: queue.drop(name, failed=failed))
+    more = [] if failed else queue.damaged()
+    return _each(queue, ids, everything, failed, lambda name: queue.drop(name, failed=failed), more)
 
 
-def _each(queue: Queue, ids: Sequence[str], everything: bool, failed: bool, do: Callable[[str], bool]) -> int:
+def _each(
+    queue: Queue,
+    ids: Sequence[str],
+    everything: bool,
+    failed: bool,
+    do: Callable[[str], bool],
+    more: Sequence[str] = (),
+) -> int:
+    """Do it with each of ``ids``, or with every mail there is and ``more``."""
     if bool(ids) == everything:
         raise UsageError(
             "which mails are meant", expected="ids, or --all", found="both" if ids else "neither"
         )
-    names = [entry.id for entry in queue.entries(failed=failed)] if everything else ids
+    names = [*(entry.id for entry in queue.entries(failed=failed)), *more] if everything else ids
     missed = [name for name in names if not do(name)]
     for name in missed:
         print(f"tabard: not there, or just being handed over: {name}", file=sys.stderr)

@@ -34,9 +34,10 @@ def store_upgrade(home: Home, output: str) -> int:
         [Planned("recorder", ("recorder",))],
         hint="End it, and `tabard up` if that started it, and try again",
     )
-    from tabard.consumers.store.schema import upgrade
+    from tabard.consumers.store.engines import upgrade
+    from tabard.consumers.store.place import Place
 
-    done = upgrade(settings.str("store.path") or home.store)
+    done = upgrade(Place.of(settings, home))
     rows = ({"file": file, "before": before, "after": after} for file, (before, after) in done.items())
     emit(rows, ("file", "before", "after"), output)
     return exits.DONE

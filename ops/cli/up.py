@@ -80,14 +80,14 @@ def up(
         seen.clear(home, settings)
         refuse_busy(addresses(settings, home, roles))
         # Late, so that a mistake above is told without the cost of these.
-        from tabard.ops.stores import path_of
+        from tabard.consumers.store.place import Place
         from tabard.ops.up.run import run
         from tabard.ops.up.upgrade import refuse_newer, upgrade_older
 
         if roles & {"recorder", "herald"}:
-            refuse_newer(path_of(home, settings))
+            refuse_newer(Place.of(settings, home))
         if "recorder" in roles:
-            for line in upgrade_older(path_of(home, settings)):
+            for line in upgrade_older(Place.of(settings, home)):
                 click.echo(f"tabard: {line}", err=True)
         run(home, settings, children, stage, given)
     return exits.DONE

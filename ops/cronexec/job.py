@@ -53,6 +53,7 @@ def perform(order: Order) -> int:
 
 def _perform(order: Order, file: JobFile, voice: Voice, command: Command, signals: Signals) -> int:
     book = _Book(order, file, voice)
+    told = order.printed != "never"
     with ExitStack() as stack:
         try:
             book.make()
@@ -60,7 +61,7 @@ def _perform(order: Order, file: JobFile, voice: Voice, command: Command, signal
                 stack.enter_context(locks.hold(file.lock, order.name))
         except AlreadyRunning as error:
             opinion = book.refuse()
-            voice.refused(opinion.before.run, opinion.before.start, error.pid)
+            voice.refused(opinion.before.run, opinion.before.start, error.pid, printed=told)
             return OVERLAP
         except HomeError as error:
             if order.lock:
@@ -70,12 +71,12 @@ def _perform(order: Order, file: JobFile, voice: Voice, command: Command, signal
             voice.problem("unlocked", f"{order.name} runs without a lock: {error}")
         opinion = book.begin()
         if opinion.orphan is not None:
-            voice.refused(opinion.before.run, opinion.before.start, opinion.orphan, orphan=True)
+            voice.refused(opinion.before.run, opinion.before.start, opinion.orphan, orphan=True, printed=told)
             return OVERLAP
         finished = command.run(signals, book.started)
         book.end(finished)
         voice.end(finished)
-    if order.printed != "never" and finished.code:
+    if told and finished.code:
         command.show()
         voice.tell_failure(finished)
     return finished.code

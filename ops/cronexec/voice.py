@@ -87,8 +87,10 @@ class Voice(Speech):
             text += f": the clock was put {way} by {abs(verdict.moved):.0f} s since the last run"
         self._say(logging.WARNING, "missed", text, **facts)
 
-    def refused(self, run: str, start: int | None, pid: int, *, orphan: bool = False) -> None:
-        """This run does not start, because another one goes on. Said to whom cron mails as well."""
+    def refused(
+        self, run: str, start: int | None, pid: int, *, orphan: bool = False, printed: bool = True
+    ) -> None:
+        """This run does not start, because another one goes on. Said to whom cron mails as well when ``printed``."""
         since = f", since {_local(start // _SECOND)}" if start is not None else ""
         other = f"run {run or 'unknown'} goes on{since}"
         if pid:
@@ -96,7 +98,10 @@ class Voice(Speech):
         if orphan:
             other += ", though the tabard that started it is gone"
         facts = {"other_run": run, "other_pid": pid, "orphan": orphan}
-        self.problem("overlap", f"{self.name} did not start: {other}", level=logging.WARNING, **facts)
+        text = f"{self.name} did not start: {other}"
+        self._say(logging.WARNING, "overlap", text, **facts)
+        if printed:
+            self._print(text)
 
     def cut_off(self, run: str, start: int | None) -> None:
         """The run before was killed together with what watched it, or the host went down."""
@@ -109,9 +114,9 @@ class Voice(Speech):
         self.lines.rest()
         self._say(logging.INFO, "left", f"what {self.name} left running has closed its output")
 
-    def problem(self, kind: str, text: str, *, level: int = logging.ERROR, **facts: Any) -> None:
-        """Something that a person has to know, who is told by mail of cron too."""
-        self._say(level, kind, text, **facts)
+    def problem(self, kind: str, text: str) -> None:
+        """Something that a person has to know, who is told by mail of cron too: the record may not get through."""
+        self._say(logging.ERROR, kind, text)
         self._print(text)
 
     def tell_failure(self, finished: Finished) -> None:

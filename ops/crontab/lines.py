@@ -87,10 +87,10 @@ def _line(how: How, name: str, words: Sequence[str], minutes: str) -> str:
     command = [how.program, *words, "--home", how.home]
     if how.stage:
         command = ["/usr/bin/env", f"DEV_STAGE={how.stage}", *command]
-    text = shlex.join(command)
+    text = f"exec {shlex.join(command)}"  # else a shell stays there for as long as the role
     wait = _share(how, name, how.jitter + 1)
     if wait:
-        text = f"sleep {wait}; exec {text}"
+        text = f"sleep {wait}; {text}"
     if how.folder:
         text += f" >>{shlex.quote(f'{how.folder}/cron-{name}.log')} 2>&1"
     text = text.replace("%", r"\%")  # to cron a bare one is the end of the command
@@ -116,3 +116,10 @@ def _check(how: How) -> None:
                 found=repr(path),
                 hint="Make a symbolic link to it that has a plain name",
             )
+    if how.stage and "=" in how.program:
+        raise UsageError(
+            "a path that cannot stand in a cron line with a stage",
+            expected="one without =, which /usr/bin/env takes for a variable",
+            found=repr(how.program),
+            hint="Make a symbolic link to it, and call it by that",
+        )

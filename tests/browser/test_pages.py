@@ -90,6 +90,34 @@ def test_long_ids_stay_in_their_places(visit, herald, viewport):
     assert page.evaluate("document.querySelector('.padded').scrollWidth") <= viewport["width"]
 
 
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_one_odd_row_does_not_push_the_messages_away(visit, herald, viewport):
+    """Every id is long, a reason is one long word, an exception a thousand: the table stays as wide as its place."""
+    node = f"odd-{viewport['width']}"
+    ids = (
+        "service",
+        "product",
+        "system",
+        "subsystem",
+        "subsubsystem",
+        "user1",
+        "user2",
+        "package",
+        "version",
+    )
+    names = {name: name[0] * 300 for name in (*ids, "module", "function", "level")}
+    at = time.time_ns() - 40 * 86_400 * SECOND
+    herald.seeder.logs([record(time=at, exception="word " * 1000, **names)], node=node)
+    herald.seeder.poison(3, node=node, reason="q" * 400)
+    page = visit(f"/logs?node={node}", viewport=viewport)
+    expect(page.locator("#rows tr")).to_have_count(2)
+    spare = "(box) => box.clientWidth - box.scrollWidth"
+    assert page.locator("main .scroll").evaluate(spare) >= 0
+    assert page.locator("#rows td.m").bounding_box()["width"] >= 280
+    assert page.locator("#rows tr.gap td").last.evaluate(spare) >= 0
+    assert page.locator("#rows div.exc").bounding_box()["height"] < 140
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     "address",

@@ -280,7 +280,13 @@ def test_the_record_says_the_same_by_way_of_python_s_own_network_handler(tmp_pat
     logger.addHandler(wire)
     try:
         with Config(
-            "shop", version="4.2.1", stage="TESTING", directory=tmp_path, home=tmp_path, logging=False
+            "shop",
+            package="shop.web",
+            version="4.2.1",
+            stage="TESTING",
+            directory=tmp_path,
+            home=tmp_path,
+            logging=False,
         ):
             pass
     finally:
@@ -290,7 +296,7 @@ def test_the_record_says_the_same_by_way_of_python_s_own_network_handler(tmp_pat
     found = deployed.read(record_of(said, time.time_ns()), time.time_ns())
     assert opaque == 0
     assert found is not None
-    assert found[:4] == ("shop", "TESTING", "", "4.2.1")
+    assert found[:4] == ("shop", "TESTING", "shop.web", "4.2.1")
     assert '"global.logging": "DEBUG"' in found.entries
 
 

@@ -23,6 +23,7 @@ from tabard.agents.intake.bridge.ports import Report, Surroundings
 from tabard.agents.intake.bridge.syslog import SyslogParser
 from tabard.agents.intake.bridge.troubles import Troubles
 from tabard.agents.intake.cutting import to_json
+from tabard.agents.intake.listeners import host_of
 from tabard.agents.intake.ports import Handle
 from tabard.errors import IntakeError
 from tabard.records import LOG_INDEX, LOG_WIDTH
@@ -160,7 +161,7 @@ class DatagramIntake:
 
     def _heard(self, ancillary: list[tuple[int, int, bytes]], address: Any) -> str:
         """Who sent it, as far as the kernel says; notes what it says of drops."""
-        origin = f"unauthenticated {address[0]}" if isinstance(address, tuple) else "local"
+        origin = f"unauthenticated {host_of(address)}" if isinstance(address, tuple) else "local"
         for level, kind, data in ancillary:
             if level != socket.SOL_SOCKET:
                 continue

@@ -10,7 +10,7 @@ import psycopg2
 from psycopg2 import errors, extensions
 
 from tabard.brokers.delivery.ports import StoreUnavailable
-from tabard.consumers.store.layout import VERSION, FileKind, newer_store
+from tabard.consumers.store.layout import FILES, VERSION, FileKind, newer_store
 from tabard.errors import StoreError
 
 CONNECT_SECONDS: Final = 5
@@ -160,6 +160,21 @@ def schema_version(connection: extensions.connection) -> str | None:
         return None
     row = first(connection, "SELECT version_num FROM alembic_version")
     return None if row is None else str(row[0])
+
+
+def versions_of(url: str, password: str) -> dict[str, str]:
+    """The schema version of each part that is there; none when the server cannot be reached."""
+    found = {}
+    for kind in FILES:
+        with contextlib.suppress(StoreError, psycopg2.Error):
+            connection = connect(url, password, schema_of(kind), "tabard")
+            try:
+                version = schema_version(connection)
+            finally:
+                connection.close()
+            if version is not None:
+                found[schema_of(kind)] = version
+    return found
 
 
 def check_version(connection: extensions.connection, where: str) -> None:

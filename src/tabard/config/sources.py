@@ -124,6 +124,7 @@ class Sources(NamedTuple):
             findings.append(Finding(self._nothing_there(stage)))
         _explain_comments(layers.findings, ini)
         findings += layers.findings
+        warnings += _slips(schema, self.env)
         return Read(schema, layers.values, {}, stage, layers.stages, files, warnings)
 
     def _toml(self) -> Document:
@@ -200,6 +201,18 @@ def _opened(schema: Schema, ini: Document) -> tuple[Schema, tuple[str, ...]]:
                 warnings.append(f"{ini.file}, line {line}: {name}: not declared, taken as text. {hint}")
     sections = {**schema.sections, **dict.fromkeys(ini.content, "")}
     return schema._replace(settings=(*schema.settings, *extras), sections=sections), tuple(warnings)
+
+
+def _slips(schema: Schema, env: Mapping[str, str]) -> tuple[str, ...]:
+    """Variables that set nothing and look like a slip of one that does."""
+    known = {schema.variable(row.name) for row in schema.settings}
+    ours = sorted(name for name in env if name.startswith(f"{schema.prefix}_") and name not in known)
+    meant = ((name, nearest(name, known)) for name in ours)
+    return tuple(
+        f"environment {name}: not an option, so it changes nothing. Did you mean {other}?"
+        for name, other in meant
+        if other
+    )
 
 
 def _explain_comments(findings: list[Finding], ini: Document) -> None:

@@ -52,6 +52,8 @@ class Flusher:
         self._clock = clock
         self._random = random
         self._log = log
+        self._damaged: set[str] = set()
+        """Mails that were told of."""
         self._unwritten: dict[str, Entry] = {}
         """How mails should stand in the queue whose state could not be written. Without recipients: all have it."""
 
@@ -66,6 +68,7 @@ class Flusher:
         self._queue.tidy(now / 1e9)
         due = []
         entries = list(map(self._as_known, self._queue.entries()))
+        self._tell_of_damaged(len(entries))
         for name in self._unwritten.keys() - {entry.id for entry in entries}:
             del self._unwritten[name]  # somebody else has finished it
         for entry in entries:
@@ -78,6 +81,15 @@ class Flusher:
             self._work_off(due, away, report, stop, force=force)
         report.waiting = self._queue.count()
         return report
+
+    def _tell_of_damaged(self, whole: int) -> None:
+        """Record, once, which mails nobody can ever hand over. Reads states only when there must be one."""
+        if self._queue.count() == whole:
+            return
+        for name in self._queue.damaged():
+            if name not in self._damaged:
+                self._damaged.add(name)
+                self._log.error("mail %s is damaged on disk, nobody can say whom it is for", name, extra={"mail": name})  # fmt: skip
 
     def next_try(self) -> int | None:
         """When there is something to do again, in nanoseconds since 1970 UTC; None when nothing waits."""

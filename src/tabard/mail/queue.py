@@ -95,7 +95,12 @@ class Queue:
 
     def damaged(self) -> list[str]:
         """Ids of mails whose state cannot be read: nobody can say whom they are for."""
-        return [name for name in _ids(self._waiting) if _entry(files.read_json(self._waiting / f"{name}.json"), name) is None]  # fmt: skip
+        return [
+            name
+            for name in _ids(self._waiting)
+            if _entry(files.read_json(self._waiting / f"{name}.json"), name) is None
+            and (self._waiting / f"{name}.eml").exists()  # its state goes last when it is finished
+        ]
 
     @contextlib.contextmanager
     def claim(self, name: str) -> Iterator[tuple[Entry, bytes] | None]:

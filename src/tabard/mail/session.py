@@ -126,6 +126,8 @@ class Session:
             code, answer = self._said(self._smtp.data(raw))
         except smtplib.SMTPDataError as error:
             code, answer = self._said((error.smtp_code, _bytes(error.smtp_error)))
+            if code // 100 not in {4, 5}:  # it neither wants the mail now nor refuses it: nothing was sent
+                raise smtplib.SMTPServerDisconnected(f"{code} {answer}, where 354 was expected") from error
             self._reset()
         finally:
             with contextlib.suppress(OSError):  # closed by now, if the server went away
@@ -150,7 +152,7 @@ class Session:
 
     def _said(self, answer: tuple[int, bytes]) -> tuple[int, str]:
         code, text = answer
-        words = " ".join(text.decode("utf-8", "replace").split())
+        words = _words(text)
         if code == _CLOSING or code < 0:
             raise smtplib.SMTPServerDisconnected(f"{code} {words}")
         return code, words
@@ -176,6 +178,12 @@ def _context(server: Server) -> ssl.SSLContext:
     return context
 
 
+def _words(text: bytes) -> str:
+    """What somebody else says, in one line that steers no terminal."""
+    line = " ".join(text.decode("utf-8", "backslashreplace").split())
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+
+
 def _bytes(text: bytes | str) -> bytes:
     return text if isinstance(text, bytes) else text.encode()
 
@@ -183,8 +191,7 @@ def _bytes(text: bytes | str) -> bytes:
 def _why(error: Exception) -> str:
     """What was wrong, in one line: the server's own words where it had some."""
     if isinstance(error, smtplib.SMTPResponseException):
-        words = _bytes(error.smtp_error).decode("utf-8", "replace")
-        return f"{error.smtp_code} {' '.join(words.split())}"
+        return f"{error.smtp_code} {_words(_bytes(error.smtp_error))}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not to be trusted: {error.verify_message}"
-    return " ".join(str(error).split()) or type(error).__name__
+    return _words(str(error).encode()) or type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from tabard import names
 from tabard.errors import TabardError
@@ -14,6 +15,7 @@ from tabard.settings.kinds import Text
 _HOST: Final = r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}"
 _PORT_PLACE: Final = r"(\*|[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):([0-9]{1,5})"
 _SOCKET_PATH_LIMIT: Final = 107
+_ENGINES: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg2"})
 _BROKER_FORM: Final = "1 to 31 of a-z 0-9 . _ - beginning with a letter or digit"
 """A broker's name is part of its sockets' names, which have to be short."""
 
@@ -59,6 +61,18 @@ def _socket_path(text: str) -> str:
     if not text.startswith("/") or len(text.encode()) > _SOCKET_PATH_LIMIT:
         raise TabardError("not a path of a socket")
     return text
+
+
+def _store_url(text: str) -> str:
+    """One spelling of it: what libpq takes."""
+    parts = urlsplit(text)
+    if parts.scheme not in _ENGINES:
+        raise TabardError("not a store that there is")
+    if parts.password is not None or "password" in parse_qs(parts.query):
+        raise TabardError("a password")
+    if not parts.path.strip("/"):
+        raise TabardError("no database")
+    return urlunsplit(parts._replace(scheme="postgresql"))
 
 
 def _expression(text: str) -> str:
@@ -126,6 +140,13 @@ SOCKET_PATH: Final = Text(
     "an absolute path of at most 107 bytes", check=_socket_path, empty=True, limit=107, name="path"
 )
 PATH: Final = Text('an absolute path (or one below "~/")', check=_path, empty=True, limit=4096, name="path")
+STORE_URL: Final = Text(
+    "postgresql://USER@HOST/DATABASE, the password in the file of store.password_file",
+    check=_store_url,
+    empty=True,
+    limit=1000,
+    name="url",
+)
 JOURNAL: Final = Text(
     '"auto", or an absolute path of a directory (or one below "~/")',
     check=_journal,

@@ -26,6 +26,8 @@ READERS: Final = (
     ("recorder.*", frozenset({"recorder"})),
     ("retention.*", frozenset({"recorder"})),
     ("store.path", frozenset({"recorder", "herald"})),
+    ("store.url", frozenset({"recorder", "herald"})),
+    ("store.password_file", frozenset({"recorder", "herald"})),
     ("store.*", frozenset({"recorder"})),
     ("herald.*", frozenset({"herald"})),
     ("ports.*", frozenset({"herald"})),
@@ -67,12 +69,29 @@ class RoleSettings:
     def __init__(self, role: str, load: Callable[[], Settings], name: str = "") -> None:
         self._role = role
         self._name = name or role
-        self._reloader = Reloader(load)
+        self._load = load
+        self._had_file = False
+        self._reloader = Reloader(self._read)
 
     @property
     def current(self) -> Settings:
         """The settings that hold now."""
         return self._reloader.current
+
+    def _read(self) -> Settings:
+        """The settings; a file that is about to be written anew does not make every value its default."""
+        settings = self._load()
+        file = settings.home.settings_file
+        try:
+            has_file = file.stat().st_size > 0
+        except OSError:
+            has_file = False
+        if self._had_file and not has_file:
+            raise SettingsError(
+                "is gone, or empty now", file=str(file), hint="Start the role again if it is to go on without"
+            )
+        self._had_file = has_file
+        return settings
 
     def reload(self, take: Callable[[Settings], None] = lambda _settings: None) -> None:
         """Read again, hand the settings to ``take`` when some changed, and log what that means.

@@ -79,6 +79,8 @@ SETTINGS: Final = (
     Setting("recorder.credit_batches", Integer(1, 100_000), 1500, "Batches all nodes together may have on their way to this sink."),
     Setting("recorder.credit_bytes", Size("2MiB", "64GiB"), "256MiB", "Bytes all nodes together may have on their way to this sink."),
     Setting("store.path", forms.PATH, "", 'Directory of the databases; "" for `store/` in the home.'),
+    Setting("store.url", forms.STORE_URL, "", 'A database on a PostgreSQL server in place of those files: "postgresql://USER@HOST/DATABASE". Makes `store.path` idle.'),
+    Setting("store.password_file", forms.PATH, "", 'File with the password for `store.url`, readable by its owner only; "" where the server asks for none.'),
     Setting("store.synchronous", Choice("full", "normal"), "full", "Whether a commit waits for the disk. `normal` may lose acknowledged records in a power cut."),
     Setting("retention.logs_age", Duration("1h", "36500d"), "30d", "Age at which log records are deleted.", reload=True),
     Setting("retention.logs_bytes", Size("1MiB", "64TiB"), "10GiB", "Space log records may take.", reload=True),

@@ -77,7 +77,9 @@ class Catalogue:
         files = list(self._files_of(use, name))
         for language in _tried(languages):
             parts = _parts(files, language, stage)
-            if _whole(use, parts) and (not language or any(file.language == language for file in parts.values())):
+            if _whole(use, parts) and (
+                not language or any(file.language == language for file in parts.values())
+            ):
                 return Found(use, name, language, parts)
         raise self._missing(use, name, files, stage)
 

@@ -6,6 +6,7 @@ The only module that imports Jinja, and imported only to render.
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -37,8 +38,9 @@ class Engine:
         self, folders: Sequence[str], *, escape: bool, tidy: Callable[[str], str] | None, words: bool
     ) -> None:
         self._folders = tuple(folders)
+        self._loader = jinja2.FileSystemLoader(folders)
         self._environment = ImmutableSandboxedEnvironment(
-            loader=jinja2.FileSystemLoader(folders),
+            loader=self._loader,
             undefined=jinja2.StrictUndefined,
             autoescape=escape,
             finalize=_marking if words else _tidying(tidy, keep_markup=escape),
@@ -80,9 +82,11 @@ class Engine:
     def _tree(self, name: str, inner: str) -> Template:
         """What is written in the file ``name``, which ``inner`` includes or is; nothing where that is not there."""
         try:
-            loader = self._environment.loader
-            source = loader.get_source(self._environment, name)[0] if loader else ""
-            return self._environment.parse(source, name)
+            source, file, _ = self._loader.get_source(self._environment, name)
+            self._environment.compile(
+                source, name, file
+            )  # finds more than reading does: a filter that is not there
+            return self._environment.parse(source, name, file)
         except jinja2.TemplateNotFound as error:
             if name != inner:
                 return self._environment.parse("")
@@ -110,7 +114,8 @@ class Engine:
 
     def _place(self, error: Exception, inner: str) -> tuple[str, int]:
         """The innermost template that was being rendered, and its line: Jinja puts both into the traceback."""
-        file, line = inner, 0
+        paths = (os.path.join(folder, inner) for folder in self._folders)
+        file, line = next(filter(os.path.exists, paths), inner), 0
         trace = error.__traceback__
         while trace is not None:
             code = trace.tb_frame.f_code.co_filename

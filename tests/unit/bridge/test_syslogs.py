@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 from tabard.agents.intake.bridge import datagrams, streams
@@ -169,6 +170,25 @@ def test_udp_datagrams_are_a_message_each(tmp_path: Path) -> None:
         found = intake.wait_for(4)
         assert intake.journal.groups()[0][2] == "unauthenticated 127.0.0.1"
     assert messages(found) == ["a\nb", "c", "x" * 60_000, "plain"]
+
+
+@pytest.mark.parametrize("name", ["syslog_tcp", "syslog_udp"])
+def test_addresses_of_ipv6_take_both_kinds_of_senders(tmp_path: Path, name: str) -> None:
+    """Each sender is shown by its own address, the intake's as a setting would say it."""
+    kind = socket.SOCK_STREAM if name == "syslog_tcp" else socket.SOCK_DGRAM
+    with rig(tmp_path, **{name: f"[::]:{free(kind).rpartition(':')[2]}"}) as intake:
+        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.socket(family, kind) as sock:
+                sock.connect((host, intake.port))
+                sock.send(b"<14>app: hello\n")
+        intake.wait_for(2)
+        assert origins(intake) == {"unauthenticated 127.0.0.1", "unauthenticated ::1"}
+        assert "[::]:" in intake.intake.report().address
+
+
+def origins(intake: Rig) -> set[str]:
+    """Whose records were journaled."""
+    return {origin for body, *_ in intake.journal.batches for _, _, origin, _ in msgpack.unpackb(body)}
 
 
 def test_what_the_kernel_drops_is_counted_and_recorded(tmp_path: Path) -> None:

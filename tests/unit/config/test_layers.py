@@ -283,3 +283,13 @@ def test_there_is_one_configuration_of_a_service_in_a_process(make):
     assert fetch() is second
     with pytest.raises(UsageError, match="service name"):
         make("../shop")
+
+
+def test_a_slip_in_a_variable_is_told(make):
+    """It changes nothing, which nobody would notice; what only begins alike belongs to somebody else."""
+    options = [Option("orders.batch", Integer(1, 1000), 100, "Orders taken at a time.")]
+    config = make(options=options, env={"SHOP_ORDERS_BATHC": "7", "SHOP_COLOUR": "red"})
+    assert config["orders.batch"] == 100
+    assert config.warnings == (
+        "environment SHOP_ORDERS_BATHC: not an option, so it changes nothing. Did you mean SHOP_ORDERS_BATCH?",
+    )

@@ -22,7 +22,9 @@ def read(line: str) -> tuple[str, list[str]]:
     """The time and the command as cron and a shell read them: a bare % ends it, one behind a backslash is one."""
     fields = line.split(None, 5)
     command = re.split(r"(?<!\\)%", fields[5])[0].replace(r"\%", "%")
-    return " ".join(fields[:5]), shlex.split(command)
+    first, *words = shlex.split(command)
+    assert first == "exec", "a shell would stay there for as long as the role"
+    return " ".join(fields[:5]), words
 
 
 def test_a_home_of_its_own_has_all_roles() -> None:
@@ -68,7 +70,7 @@ def test_any_path_reaches_the_command(name: str) -> None:
     try:
         (line,) = lines(WHOLE, ("agent",), how)
     except UsageError:
-        assert not name.isprintable()
+        assert not name.isprintable() or "=" in name
         return
     assert read(line)[1] == [
         "/usr/bin/env",
@@ -86,6 +88,14 @@ def test_a_path_that_crons_read_otherwise_is_refused(path: str) -> None:
     """Rather than installed and never run."""
     with pytest.raises(UsageError):
         lines(WHOLE, (), HOW._replace(home=path))
+
+
+def test_a_program_that_env_takes_for_a_variable_is_refused() -> None:
+    """Only where there is a stage to be set: the role would never start."""
+    how = HOW._replace(program="/opt/a=b/tabard")
+    assert len(lines(WHOLE, (), how)) == 4
+    with pytest.raises(UsageError, match="/usr/bin/env"):
+        lines(WHOLE, (), how._replace(stage="TESTING"))
 
 
 def test_jitter_is_the_same_each_time_and_spread_over_hosts() -> None:

@@ -118,3 +118,23 @@ def test_a_key_of_the_digests_that_others_can_read_keeps_no_role_from_running(
     (tmp_path / "config.key").chmod(0o644)
     announce_role("agent", load(tmp_path, env={}))
     assert "what agent runs with is not recorded" in caplog.text
+
+
+@pytest.mark.parametrize("left", [None, ""])
+def test_a_file_that_is_gone_or_empty_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, left: str | None
+) -> None:
+    """It may be about to be written: defaults of all settings are not what anybody asked for."""
+    file = tmp_path / "tabard.toml"
+    file.write_text("[herald]\npage_size = 7\n")
+    held = RoleSettings("herald", lambda: load(tmp_path, env={}))
+    if left is None:
+        file.unlink()
+    else:
+        file.write_text(left)
+    held.reload(lambda _settings: pytest.fail("taken"))
+    assert held.current["herald.page_size"] == 7
+    assert f"the settings are kept as they were: {file}: is gone, or empty now" in caplog.text
+    file.write_text("[herald]\npage_size = 8\n")
+    held.reload()
+    assert held.current["herald.page_size"] == 8

@@ -153,6 +153,19 @@ def test_a_mail_that_cannot_be_said_does_not_hold_up_the_others(post, mailer, mo
     assert "ValueError: odd" in entry.reason
 
 
+def test_a_damaged_mail_is_a_record(post, mailer, caplog) -> None:
+    """Once in each process; it is in nobody's way."""
+    bad = mailer.send(subject="bad", text="t")
+    mailer.send(subject="good", text="t")
+    (mailer.queue.folder / f"queue/{bad}.json").write_text("{")
+    for _ in range(2):
+        mailer.flush()
+    assert [mail.message["Subject"] for mail in post.mails] == ["good"]
+    assert [record.levelname for record in caplog.records if f"{bad} is damaged" in record.getMessage()] == [
+        "ERROR"
+    ]
+
+
 def test_a_child_forked_meanwhile_does_not_hold_the_mail(post, make_mailer) -> None:
     """Its copy of the lock is worth nothing once the mail was put back."""
     mailer = make_mailer(post)

@@ -137,6 +137,19 @@ def test_what_is_wrong_is_told(post, mail, arguments, code, says) -> None:
     assert says in done.stderr
 
 
+def test_a_damaged_mail_is_told_and_dropped_with_all(post, mail, tmp_path) -> None:
+    """Nobody can say whom it is for: it can only go."""
+    post.stop()
+    for subject in ("bad", "good"):
+        mail("send", "--subject", subject, stdin="t")
+    queue = Queue(tmp_path / "home/mail")
+    bad = queue.entries()[0].id
+    (queue.folder / f"queue/{bad}.json").write_text("{")
+    assert f"damaged on disk, nobody can say whom it is for: {bad}" in mail("queue").stderr
+    assert mail("drop", "--all").stdout == "2 of 2\n"
+    assert (queue.count(), queue.damaged()) == (0, [])
+
+
 def test_without_a_server_it_says_which_setting(tabard) -> None:
     """Nothing is queued that nobody could ever send."""
     done = tabard("mail", "send", "--subject", "s", "--to", "a@example.org", stdin="t")

@@ -100,6 +100,29 @@ def test_preview_fills_lists_and_fields(tabard, tmp_path) -> None:
     assert found["argv"] == ["echo", "<words>", "<a.b>"]
 
 
+@pytest.mark.parametrize(
+    ("part", "content", "says"),
+    [
+        ("log/bad/text.j2", b"ok\n{{ x|nofilter }}", ", line 2: not a template: No filter named 'nofilter'"),
+        ("log/bad/text.j2", b"\xff", ": cannot be rendered: UnicodeDecodeError"),
+        ("shell/bad/argv.j2", b"{% filter upper %}{{ x }}{% endfilter %}", ", line 1: not a template: in a command a filter"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_rendered_is_told_by_each_command(tabard, tmp_path, part, content, says) -> None:
+    """With the file as it lies on the disk, and no trace, whether it is listed, filled or rendered."""
+    path = write(tmp_path / "app", {part: ""}) / part
+    path.write_bytes(content)
+    folder = ("--folder", str(tmp_path / "app"))
+    for words in (("preview", "bad", "--fill"), ("preview", "bad", "--set", "x=1")):
+        done = tabard("template", *words, *folder)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"tabard: {path}{says}")
+    done = tabard("template", "list", *folder, "-o", "json")
+    (row,) = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert row["error"].startswith(f"{path}{says}")
+
+
 def test_preview_of_commands_runs_nothing(home, tabard, tmp_path) -> None:
     """What would be run, quoted as a shell would need it."""
     target = str(tmp_path / "x; rm y")

@@ -97,3 +97,16 @@ def test_wrong_parameters_are_named(client, shop):
     assert any("one of TESTING, PRODUCTION, blue" in note for note in notes)
     assert any("service, perhaps" in note for note in notes)
     assert "Nothing fits" in page(client, "?service=nope").text
+
+
+def test_a_host_without_stages_shows_its_roles_and_how_services_get_here(client, seeder):
+    """There is nothing to compare, so no empty form asks for it."""
+    seeder.logs([start(-1, "", "0.1.0", service="tabard-agent", c_d="1")], node="t1")
+    tree = page(client)
+    assert "tabard-agent" in table(tree, 0)[0]
+    assert 'tabard.Config("shop")' in tree.text
+    assert "Two stages side by side" not in tree.text
+    seeder.logs([start(-1, "TESTING", "1", c_d="1"), start(-1, "PRODUCTION", "1", c_d="1")], node="t1")
+    tree = page(client)
+    assert "Two stages side by side" in tree.text
+    assert 'tabard.Config("shop")' not in tree.text
