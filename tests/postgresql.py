@@ -79,6 +79,11 @@ class Postgres:
         finally:
             connection.close()
 
+    def ask_for_passwords(self) -> None:
+        """From now on everybody but the administrator has to give one."""
+        (self._data / "pg_hba.conf").write_text("local all tabard trust\nlocal all all scram-sha-256\n")
+        self.execute("SELECT pg_reload_conf()")
+
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
         options = " ".join(f"-c {option}" for option in _OPTIONS)
