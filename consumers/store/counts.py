@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
-from tabard.consumers.store.pages import Walk, filter_of, from_log
+from tabard.consumers.store.filters import filter_of
+from tabard.consumers.store.pages import Walk, from_log
 from tabard.consumers.store.reading import Reading
 from tabard.consumers.store.results import FACET_FIELDS, FacetCounts, Histogram, LogQuery
 from tabard.records import severity_name

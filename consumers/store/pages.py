@@ -8,16 +8,14 @@ search can stop between them and say how far it came.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
-from unicodedata import normalize
 
 from tabard.brokers.wire.streams import LOGS, STREAM_NAMES
 from tabard.consumers.store import layout, quarantine
+from tabard.consumers.store.filters import Filter, among, filter_of, node_ids
 from tabard.consumers.store.reading import Reading, Sql
 from tabard.consumers.store.results import (
-    EQUAL_FIELDS,
     GAP_BASE,
     QUARANTINE_BASE,
     GapRow,
@@ -42,40 +40,10 @@ _GAP_COLUMNS: Final = (
     " gap.kind, gap.reason, gap.detail, gap.time, gap.arrived"
 )
 _GAP_ID: Final = f"gap.id + {GAP_BASE}"
-_TEXTS: Final = ("message", "function", "module")
-"""What is searched for a text."""
-_ESCAPE: Final = "'\\'"
 _NO_ID: Final = INT_MIN
 """Less than the id of any record or gap."""
 _TOP: Final[Key] = (TIME_MAX + 1, _NO_ID)
 _BOTTOM: Final[Key] = (-1, _NO_ID)
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """The conditions of a query, apart from where in the order it looks."""
-
-    nodes: tuple[int, ...] | None
-    """Ids that may match; None: any."""
-    conditions: tuple[str, ...]
-    values: tuple[Any, ...]
-
-    @property
-    def lane(self) -> tuple[str, tuple[Any, ...]]:
-        """The condition that chooses the index to walk along: one node's, or that of all."""
-        if self.nodes is not None and len(self.nodes) == 1:
-            return "log.node_id = ? AND ", self.nodes
-        return "", ()
-
-    @property
-    def rest(self) -> tuple[str, tuple[Any, ...]]:
-        """The conditions that rows on that index must meet besides."""
-        conditions, values = list(self.conditions), list(self.values)
-        if self.nodes is not None and len(self.nodes) != 1:
-            # The plus sign keeps the planner from walking along each node's index instead.
-            conditions.append(among("+log.node_id", self.nodes))
-            values.extend(self.nodes)
-        return "".join(f" AND {condition}" for condition in conditions), tuple(values)
 
 
 def page(connection: Reading, query: LogQuery, budget: float) -> LogPage:
@@ -203,11 +171,6 @@ def from_log(connection: Reading) -> str:
     return f"FROM log {connection.sql.join} node ON node.id = log.node_id"
 
 
-def among(column: str, values: Sequence[int]) -> str:
-    """The condition that a column holds one of some values; of none, that no row meets."""
-    return f"{column} IN ({', '.join('?' * len(values))})" if values else "1 = 0"
-
-
 def gap_select(sql: Sql, database: str) -> str:
     """The start of a query for gaps in one of the two parts."""
     return (
@@ -215,31 +178,6 @@ def gap_select(sql: Sql, database: str) -> str:
         f" {sql.join} {database}.node AS node ON node.id = gap.node_id"
         f" LEFT JOIN {database}.epoch AS epoch ON epoch.id = gap.epoch_id"
     )
-
-
-def node_ids(
-    connection: Reading, name: str | None, zone: str | None, database: str = ""
-) -> tuple[int, ...] | None:
-    """Nodes with that name, in that zone or below it; None when neither is given."""
-    if name is None and zone is None:
-        return None
-    conditions, values = [], []
-    if name is not None:
-        conditions.append("name = ?")
-        values.append(name)
-    if zone is not None:
-        inside, ends = zone_condition("zone", zone)
-        conditions.append(inside)
-        values += ends
-    text = f"SELECT id FROM {database or connection.sql.records}.node WHERE {' AND '.join(conditions)}"  # noqa: S608
-    found = connection.execute(text, values)
-    return tuple(row[0] for row in found)
-
-
-def zone_condition(column: str, zone: str) -> tuple[str, list[str]]:
-    """The condition for a zone and all below it, with its values."""
-    values = [zone, zone + "/", zone + "0"]  # "0" follows "/"
-    return f"({column} = ? OR ({column} >= ? AND {column} < ?))", values
 
 
 class Walk:
@@ -343,65 +281,3 @@ def _bounds(time: str, row_id: str, low: Key, high: Key) -> tuple[str, tuple[int
     """
     condition = f"{time} >= ? AND {time} <= ? AND (+{time} > ? OR +({row_id}) > ?) AND (+{time} < ? OR +({row_id}) < ?)"
     return condition, (low[0], high[0], *low, *high)
-
-
-def filter_of(connection: Reading, query: LogQuery) -> Filter:
-    """What the query asks of a record, its place aside."""
-    conditions: list[str] = []
-    values: list[Any] = []
-    wanted = (
-        (field, value)
-        for field, value in zip(EQUAL_FIELDS, _equal_values(query), strict=True)
-        if value is not None
-    )
-    for field, value in wanted:
-        conditions.append(f"log.{field} = ?")
-        values.append(value)
-    if query.level is not None:
-        conditions.append("upper(log.level) = upper(?)")
-        values.append(query.level)
-    if query.min_severity > 0:
-        conditions.append("log.severity >= ?")
-        values.append(query.min_severity)
-    if query.text and not query.text.isascii():
-        # LIKE takes A for a and leaves Ä apart from ä. Folding by Python is slower: only such a text pays for it.
-        folded = (connection.sql.fold.format(f"log.{name}") for name in _TEXTS)
-        conditions.append(f"({' OR '.join(f'{text} LIKE ? ESCAPE {_ESCAPE}' for text in folded)})")
-        values += [_pattern(fold(query.text) or "")] * len(_TEXTS)
-    elif query.text:
-        like = connection.sql.like
-        conditions.append(f"({' OR '.join(f'log.{name} {like} ? ESCAPE {_ESCAPE}' for name in _TEXTS)})")
-        values += [_pattern(query.text)] * len(_TEXTS)
-    return Filter(
-        nodes=node_ids(connection, query.node, query.zone),
-        conditions=tuple(conditions),
-        values=tuple(values),
-    )
-
-
-def _pattern(text: str) -> str:
-    """What LIKE takes for that text anywhere."""
-    return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-
-
-def fold(text: str | None) -> str | None:
-    """The text without regard to case, and with each accented letter in its one-character form."""
-    return None if text is None else normalize("NFC", normalize("NFC", text).casefold())
-
-
-def _equal_values(query: LogQuery) -> tuple[str | None, ...]:
-    """The values of `EQUAL_FIELDS`, in that order."""
-    return (
-        query.service,
-        query.product,
-        query.system,
-        query.subsystem,
-        query.subsubsystem,
-        query.user1,
-        query.user2,
-        query.package,
-        query.version,
-        query.logger,
-        query.module,
-        query.function,
-    )

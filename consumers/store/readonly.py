@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from tabard.consumers.store import layout
+from tabard.consumers.store.filters import fold
 from tabard.consumers.store.layout import FILES, RECORDS, STATE
-from tabard.consumers.store.pages import fold
 from tabard.consumers.store.reading import SQLITE
 from tabard.errors import StoreError
 
