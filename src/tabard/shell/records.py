@@ -12,6 +12,8 @@ from tabard.masking import MASK
 
 LINE: Final = 8_000
 """Characters of one line that are recorded."""
+_TELLING: Final = 6
+"""Least characters of one line of a secret by which anybody could learn something."""
 
 
 class Speaker:
@@ -32,7 +34,7 @@ class Speaker:
         """The command as people are told of it."""
         self._extra = dict(extra)
         self._left = lines
-        self._hide = sorted((secret for secret in hide if secret), key=len, reverse=True)
+        self._hide = sorted({part for secret in hide for part in _parts(secret)}, key=len, reverse=True)
         self.unsaid = 0
         """Lines that were not recorded, because there were too many."""
         self._room = last
@@ -99,6 +101,12 @@ class Speaker:
         """Record what was left out, and the end."""
         self.rest()
         self._log.log(level, "%s: %s", self.command, how, extra={**self._extra, **extra})
+
+
+def _parts(secret: str) -> list[str]:
+    """What is to be masked of a secret: of one of several lines, such as a key, each that says something, too."""
+    lines = [line.strip() for line in secret.splitlines()]
+    return [part for part in (secret, *(line for line in lines if len(line) >= _TELLING)) if part]
 
 
 class Lines:

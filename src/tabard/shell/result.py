@@ -72,8 +72,9 @@ class Result:
 class CommandError(TabardError):
     """Raised by ``shell(..., check=True)`` when the command did not end with code 0. ``result`` is all of it."""
 
-    def __init__(self, command: str, result: Result) -> None:
-        last = result.err.strip().rpartition("\n")[2][-_SHOWN:]
+    def __init__(self, command: str, result: Result, last: str = "") -> None:
+        # ``last`` is what it said last of what went wrong, without secrets: this error will be shown.
+        last = last[-_SHOWN:]
         super().__init__(
             "the command failed",
             expected="exit code 0",

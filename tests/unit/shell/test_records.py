@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tabard.shell import shell
+from tabard.shell import CommandError, shell
 from tabard.shell.records import LINE, Lines, Speaker
 from tests.unit.shell.collect import heard
 
@@ -95,6 +95,22 @@ def test_secrets_are_masked_in_every_record(said: list[logging.LogRecord]) -> No
     assert len(said) == 5
     assert not any("hunter2" in record.getMessage() for record in said)
     assert said[1].getMessage() == "--password=***"
+
+
+def test_a_secret_of_several_lines_is_masked_in_each(said: list[logging.LogRecord]) -> None:
+    """Output is recorded line by line, so no record has the whole of it; a bracket is no secret."""
+    key = "BEGIN KEY\n  0123456789\r\n}\nabcdefghij\n"
+    shell(["printf", "%s", key], hide=[key], name="show")
+    assert [record.getMessage() for record in said[1:5]] == ["***", "  ***", "}", "***"]
+
+
+def test_a_secret_is_not_in_the_error_either(said: list[logging.LogRecord]) -> None:
+    """It will be logged, or mailed; the result has everything as it was."""
+    with pytest.raises(CommandError) as caught:
+        shell("echo 'bad token s3cr3t' >&2; exit 3", script=True, hide=["s3cr3t"], name="login", check=True)
+    assert str(caught.value).endswith(": bad token ***")
+    assert caught.value.result.err == "bad token s3cr3t\n"
+    assert not any("s3cr3t" in record.getMessage() for record in said)
 
 
 def test_what_looks_like_a_password_is_masked_in_the_command_line(said: list[logging.LogRecord]) -> None:
