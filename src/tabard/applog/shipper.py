@@ -73,10 +73,7 @@ class Shipper:
         self._starting = (
             threading.Lock()
         )  # asked for without waiting: such a handler may come while one starts
-        self._bell = (
-            threading.Lock()
-        )  # released to wake the thread: unlike an Event, safe in a signal handler
-        self._bell.acquire()
+        self._bell = _bell()
         self._thread: threading.Thread | None = None
         self._ident: int | None = None
         self._ended = False
@@ -112,6 +109,7 @@ class Shipper:
         return True
 
     def _start(self) -> None:
+        self._bell = _bell()  # anew: since a fork threads may have become green, and their locks with them
         self._thread = threading.Thread(target=self._run_apart, name="tabard-log", daemon=True)
         try:
             self._thread.start()
@@ -314,6 +312,13 @@ class Shipper:
     def _tell(self, payload: bytes) -> None:
         if self._file is not None and self._plan.file == "absent":
             self._file.write(msgpack.unpackb(payload))
+
+
+def _bell() -> threading.Lock:
+    """Released to wake the thread: unlike an Event, safe in a signal handler."""
+    bell = threading.Lock()
+    bell.acquire()
+    return bell
 
 
 def _local_file(plan: Plan) -> LocalFile | None:

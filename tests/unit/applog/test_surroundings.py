@@ -154,6 +154,24 @@ def test_signals_are_left_alone_where_threads_are_green(home: Home, handlers: An
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
+def test_the_thread_waits_with_a_lock_of_the_time_when_it_starts(
+    home: Home, handlers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that makes its threads green after the fork would stand still with a lock from before."""
+    handler = handlers()
+    made: list[Any] = []
+    lock = threading.Lock
+
+    def patched() -> Any:
+        made.append(lock())
+        return made[-1]
+
+    monkeypatch.setattr(threading, "Lock", patched)
+    speaking(handler).info("a")
+    assert handler.wait(30)
+    assert any(handler._shipper._bell is found for found in made)
+
+
 def test_one_thread_is_started_though_a_signal_handler_logs_meanwhile(
     home: Home, handlers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
