@@ -13,7 +13,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from tabard.consumers.store import counts, deployments, fleet, pages, quarantine, samples
+from tabard.consumers.store.courtesy import Courtesy
 from tabard.consumers.store.deployments import Configuration, Deployment
+from tabard.consumers.store.layout import RECORDS
 from tabard.consumers.store.readonly import Connections
 from tabard.consumers.store.results import (
     FACET_FIELDS,
@@ -90,6 +92,7 @@ class Reader:
         The last one is not partial. Ends with what was found last when the caller goes on no more.
         """
         left = query.limit
+        courtesy = Courtesy(RECORDS.path(self._connections.store))
         while True:
             page = self.logs(replace(query, limit=left), budget)
             yield page
@@ -97,6 +100,7 @@ class Reader:
             if not page.partial or left <= 0:
                 return
             query = replace(query, before=page.older) if query.falls else replace(query, after=page.newer)
+            courtesy.give_way()
 
     def tail(self, query: LogQuery, after_id: int, budget: float = BUDGET) -> tuple[list[LogRow], int]:
         """Records stored after `after_id` that fit the filters, in the order they were stored.
