@@ -77,7 +77,6 @@ class Shipper:
         self._thread: threading.Thread | None = None
         self._ident: int | None = None
         self._ended = False
-        self._done = False
         self._lost = 0
         # The rest but the queue belongs to the thread. It imports nothing: in a child forked meanwhile, a module
         # that was half imported stays so for ever.
@@ -88,12 +87,14 @@ class Shipper:
         self.asleep = True
         """Whether the thread has to be woken to see what is in the queue."""
         self.closed = False
+        self.done = False
+        """Whether nobody looks into the queue any more."""
 
     # --- for the application's threads -----------------------------------------------------
 
     def wake(self) -> bool:
         """Let the thread look into the queue; start it when there is none. False when it looks no more."""
-        if self._done:
+        if self.done:
             return False
         self.asleep = self._late
         if self._thread is None and not self._ended and self._starting.acquire(blocking=False):
@@ -147,7 +148,7 @@ class Shipper:
 
     def abandon(self) -> None:
         """In a forked child: let go of what belongs to the parent."""
-        self.closed = self._ended = self._done = self.asleep = True
+        self.closed = self._ended = self.done = self.asleep = True
         self.queue.clear()
         self._delivery.abandon()
         if self._file is not None:
@@ -188,7 +189,7 @@ class Shipper:
             mark.set()
         if self._file is not None:
             self._file.close()
-        self._done = self.asleep = True
+        self.done = self.asleep = True
 
     def _turn(self, delivery: Delivery) -> None:
         """Take what is queued and let the agent have its turn; then wait for what comes first."""
