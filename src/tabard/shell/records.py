@@ -115,7 +115,10 @@ class Lines:
     def __init__(self, speaker: Speaker, stream: str, encoding: str) -> None:
         self._speaker = speaker
         self._stream = stream
-        self._decoder = codecs.getincrementaldecoder(encoding)("backslashreplace")
+        # Bytes that are no text are escaped in the lines that are said: one by one they would hold up the command.
+        self._escaped = codecs.lookup(encoding).name == "utf-8"
+        how = "surrogateescape" if self._escaped else "backslashreplace"
+        self._decoder = codecs.getincrementaldecoder(encoding)(how)
         self._rest: list[str] = []
         self._length = 0
 
@@ -146,4 +149,7 @@ class Lines:
         text = "".join(self._rest).rstrip("\r")
         self._rest.clear()
         self._length = 0
-        self._speaker.line(self._stream, text.rpartition("\r")[2])
+        text = text.rpartition("\r")[2]
+        if self._escaped and not text.isascii():
+            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        self._speaker.line(self._stream, text)

@@ -62,8 +62,9 @@ class Result:
 
     @property
     def lines(self) -> list[str]:
-        """The lines of standard output, without their ends."""
-        return self.out.splitlines()
+        """The lines of standard output, without their ends; as commands have them, not as Unicode would."""
+        *complete, rest = self.out.split("\n")
+        return [line.removesuffix("\r") for line in (*complete, *([rest] if rest else []))]
 
     def _text(self, raw: bytes) -> str:
         return raw.decode(self.encoding, "backslashreplace")

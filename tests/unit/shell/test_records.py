@@ -133,6 +133,15 @@ def test_a_line_written_over_counts_as_last_written(said: list[logging.LogRecord
     assert [record.getMessage() for record in said if "stream" in vars(record)] == ["100%", "done"]
 
 
+def test_bytes_that_are_no_text_are_escaped(said: list[logging.LogRecord]) -> None:
+    """In the line that has them, wherever they were cut; what is text beside them is text."""
+    lines = Lines(Speaker(logging.getLogger("tabard.shell"), "x", {}, 10, ()), "stdout", "utf-8")
+    for byte in "ä\x00".encode() + b"\xff\xe2\x82\n" + "€\n".encode() + b"\xe2":
+        lines.add(bytes([byte]))
+    lines.close()
+    assert [record.getMessage() for record in said] == ["ä\0\\xff\\xe2\\x82", "€", "\\xe2"]
+
+
 @given(st.text(alphabet="aä€\n", max_size=60), st.integers(1, 7), st.sampled_from(["utf-8", "utf-16"]))
 def test_lines_do_not_depend_on_how_the_bytes_arrive(text: str, size: int, encoding: str) -> None:
     """Cut anywhere, also within a character."""
