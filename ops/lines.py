@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Final
 
 MAX_LINE: Final = 200_000
@@ -11,14 +12,17 @@ MAX_LINE: Final = 200_000
 _READ: Final = 65_536
 
 
-def read_lines(descriptor: int) -> Iterator[list[str]]:
+def read_lines(descriptor: int, turns: Iterable[None] = repeat(None)) -> Iterator[list[str]]:
     r"""What each read brings, as complete lines without their ends; the rest of the last one at the end.
 
     Waits for the first byte only, so that ``tail -f`` flows line by line. Bytes that are not UTF-8 are shown
-    as ``\xNN``. Lines of white space are left out.
+    as ``\xNN``. Lines of white space are left out. Reads once for each of the ``turns``, at most to the end.
     """
     rest = b""
-    while data := os.read(descriptor, _READ):
+    for _ in turns:
+        data = os.read(descriptor, _READ)
+        if not data:
+            break
         *complete, rest = (rest + data).split(b"\n")
         lines = [piece for line in complete for piece in _pieces(line)]
         if len(rest) > MAX_LINE:

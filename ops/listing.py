@@ -24,8 +24,8 @@ def newest(reader: StoreReader, query: LogQuery, count: int) -> list[Row]:
     found: list[Row] = []
     query = replace(query, order="new")
     while len(found) < count:
-        page = reader.logs(replace(query, limit=min(count - len(found), MAX_LIMIT)))
-        found += page.rows
+        for page in reader.search(replace(query, limit=min(count - len(found), MAX_LIMIT))):
+            found += page.rows
         if page.older is None:
             break
         query = replace(query, before=page.older)
@@ -37,8 +37,8 @@ def every(reader: StoreReader, query: LogQuery) -> Iterator[Row]:
     """All records and gaps that fit, oldest first, one page in memory at a time. Raises StoreError."""
     query = replace(query, order="old", limit=PAGE)
     while True:
-        page = reader.logs(query)
-        yield from page.rows
+        for page in reader.search(query):
+            yield from page.rows
         if page.newer is None:
             return
         query = replace(query, after=page.newer)

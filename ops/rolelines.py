@@ -52,6 +52,8 @@ def read(arguments: Sequence[str], env: Mapping[str, str]) -> RoleLine | None:
         elif option in _WITH_VALUE and value is not None and (words or option == "--home"):
             if option == "--set":
                 overrides.append(value)
+            elif option == "--home" and not value:
+                return None
             values[option] = value
         elif argument.startswith("-"):
             return None
@@ -64,7 +66,7 @@ def read(arguments: Sequence[str], env: Mapping[str, str]) -> RoleLine | None:
     except TabardError:
         return None
     pairs = tuple((name, text) for name, _, text in (given.partition("=") for given in overrides))
-    if values.get("--home") == "" or not all(name and text for name, text in pairs):
+    if not all(name and text for name, text in pairs):
         return None
     if len(dict(pairs)) < len(pairs):
         return None

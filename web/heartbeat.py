@@ -25,7 +25,7 @@ class Cell:
     x: str
     width: str
     state: str
-    """``full``, ``some``, ``none``, or ``unknown`` before the node first spoke."""
+    """``full``, ``some``, ``none``; ``unknown`` before the node first spoke, and where nobody could hear it."""
     title: str
 
 
@@ -44,11 +44,13 @@ def heartbeat_strip(
     zone: DisplayZone,
     *,
     known: bool,
+    listened: int | None = None,
 ) -> list[Cell]:
     """The strip of ``beats`` (minutes with the beacons heard in each) from the cell of ``since`` to ``until``.
 
     ``interval`` is the seconds between beacons. ``known`` says whether the node was heard before: if not,
-    the time before its first beacon is unknown, not silence.
+    the time before its first beacon is unknown, not silence. So is what comes after ``listened``, where that is given: up to
+    then the recorder wrote what it heard.
     """
     width = cell_width(until - since, interval)
     start = since // width * width
@@ -58,14 +60,17 @@ def heartbeat_strip(
         heard[index] = heard.get(index, 0) + beacons
     first = min(heard, default=None)
     count = -(-(until - start) // width)
-    cells = []
+    heard_until = until if listened is None else min(until, listened)
+    cells: list[Cell] = []
     for index in range(count):
         begin = start + index * width
-        due = int((min(begin + width, until) - begin) / SECOND / interval)
+        due = int((min(begin + width, heard_until) - begin) / SECOND / interval)
         got = heard.get(index, 0)
         if not known and (first is None or index < first):
             state, said = "unknown", "not known yet"
-        elif got == 0 and due >= OVERDUE:
+        elif got == 0 and due < OVERDUE and begin + width > heard_until < until:
+            state, said = "unknown", "not known, the recorder says nothing"
+        elif got == 0 and (due >= OVERDUE or (cells and cells[-1].state == "none")):
             state, said = "none", "not heard"
         elif got >= ENOUGH * due or (index == first and not known):
             state, said = "full", f"heard, {got} beacons"

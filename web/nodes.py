@@ -15,7 +15,7 @@ from tabard.web.facts import facts_of, faults_of
 from tabard.web.heartbeat import Cell, cell_width, heartbeat_strip
 from tabard.web.missing import missing
 from tabard.web.recorder import silence
-from tabard.web.silence import as_known, known_at
+from tabard.web.silence import Silence, as_known, known_at
 from tabard.web.site import page, page_args, site
 from tabard.web.zones import SECOND, DisplayZone
 
@@ -104,7 +104,7 @@ def show(name: str) -> tuple[str, int]:
         states=STATES,
         ranges=list(RANGES),
         span=span,
-        strip=_strip(node, since, now, display, known=known),
+        strip=_strip(node, since, now, display, known=known, hush=hush),
         strip_labels=time_labels(display, since, now),
         charts=host_charts(series, begin, now, display),
         young=begin > since,
@@ -140,10 +140,13 @@ def first_sample(series: Mapping[str, Points], since: int, until: int) -> int:
     return max(min(first, until - SHORTEST), since)
 
 
-def _strip(node: NodeRow, since: int, until: int, display: DisplayZone, *, known: bool) -> list[Cell]:
+def _strip(
+    node: NodeRow, since: int, until: int, display: DisplayZone, *, known: bool, hush: Silence | None
+) -> list[Cell]:
     reader = site().reader
     interval = node.interval or DEFAULT_INTERVAL
     width = cell_width(until - since, interval)
     start = since // width * width  # so that the first cell is a whole one
     beats = reader.heartbeats(node.name, start, until, zone=node.zone)
-    return heartbeat_strip(beats, since, until, interval, display, known=known)
+    listened = None if hush is None else hush.since
+    return heartbeat_strip(beats, since, until, interval, display, known=known, listened=listened)

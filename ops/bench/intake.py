@@ -25,7 +25,7 @@ RECORDS: Final = 100_000
 ROUNDS: Final = 3
 PATIENCE: Final = 120.0
 AIMS: Final = {"socket_handler": 60_000, "syslog_tcp": 100_000}
-DECODED: Final = ("pickle", "counted", "lines")
+DECODED: Final = ("pickle", "counted", "lines", "json")
 """Forms that are a stream of bytes, which can be decoded without a socket."""
 SHARE: Final = 0.4
 """Of what one core's decoding alone reaches."""
@@ -76,6 +76,8 @@ def _ways(place: Path) -> tuple[dict[str, Way], dict[str, str]]:
     given |= {"intake.tail_defaults": "false", "journal.logs_bytes": "64GiB"}
     ways = {
         "own_socket": Way("own", str(home.socket("intake.sock"))),
+        "json_lines": Way("json", str(home.socket("intake.sock"))),
+        "stdin": Way("stdin", str(home.path)),
         "socket_handler": Way("pickle", ("127.0.0.1", tcp["socket_handler"])),
         "syslog_tcp": Way("counted", ("127.0.0.1", tcp["syslog_tcp"])),
         "syslog_tcp_lines": Way("lines", ("127.0.0.1", tcp["syslog_tcp"])),

@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import socket
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +24,7 @@ from tabard.agents.intake.bridge.streams import READ_BYTES, Desk, Reader
 from tabard.agents.intake.bridge.syslog import SyslogParser
 from tabard.agents.intake.bridge.syslogs import SyslogReader
 from tabard.agents.intake.bridge.troubles import Troubles
+from tabard.agents.intake.protocol import Parser
 from tabard.brokers.loop import Loop
 from tabard.clock import SystemClock
 from tabard.ops.bench import otlp
@@ -72,6 +75,23 @@ def messages(count: int) -> Iterator[bytes]:
         )
 
 
+def objects(count: int) -> Iterator[bytes]:
+    """JSON objects with the same to say, one a line."""
+    for number in range(count):
+        yield (
+            b'{"time": %d, "level": "INFO", "service": "shop", "process": %d, "message": "order %d of customer c%05d was'
+            b' accepted after %.3f ms, %d items", "order": %d}\n'
+        ) % (
+            1_795_000_000_000_000_000 + number * 1_000,
+            1_000 + number % _PLACES,
+            number,
+            number % 1000,
+            number * 0.37,
+            number % 9,
+            number,
+        )
+
+
 def counted(each: bytes) -> bytes:
     """Behind its length."""
     return b"%d %b" % (len(each), each)
@@ -87,6 +107,8 @@ FORMS: Final[dict[str, Callable[[int], Iterator[bytes]]]] = {
     "counted": lambda count: map(counted, messages(count)),
     "lines": lambda count: map(line, messages(count)),
     "datagrams": messages,
+    "json": objects,
+    "stdin": lambda count: map(line, messages(count)),
     "otlp": otlp.requests,
 }
 
@@ -101,6 +123,8 @@ class Nowhere(Gatherer):
 
 def decode(form: str, blob: bytes) -> dict[str, float]:
     """CPU seconds of making log records of the bytes, and nothing else."""
+    if form == "json":
+        return decode_lines(blob)
     loop, clock = Loop(), SystemClock()
     batcher = Batcher(_Unused(), loop, linger=1.0)
     gatherer = Nowhere(Surroundings(loop, batcher, clock))
@@ -118,6 +142,15 @@ def decode(form: str, blob: bytes) -> dict[str, float]:
     return {"cpu": took, "records": gatherer.total}
 
 
+def decode_lines(blob: bytes) -> dict[str, float]:
+    """The same for JSON lines."""
+    parser, found = Parser(SystemClock().wall), 0
+    began = time.process_time()
+    for at in range(0, len(blob), READ_BYTES):
+        found += sum(1 for _ in parser.feed(blob[at : at + READ_BYTES]))
+    return {"cpu": time.process_time() - began, "records": found}
+
+
 class _Unused:
     def append(self, _body: bytes, _count: int, _marks: object, /) -> object:
         raise AssertionError
@@ -131,6 +164,14 @@ def stream(family: socket.AddressFamily, where: Any, blob: bytes) -> float:
         view = memoryview(blob)
         for at in range(0, len(view), _CHUNK):
             sock.sendall(view[at : at + _CHUNK])
+    return began
+
+
+def piped(home: str, blob: bytes) -> float:
+    """Write it all to ``tabard log``; when it began, its start included."""
+    command = [sys.executable, "-P", "-m", "tabard.ops.main", "--home", home, "log"]
+    began = time.monotonic()
+    subprocess.run(command, input=blob, check=True, stdout=subprocess.DEVNULL)
     return began
 
 
@@ -165,6 +206,8 @@ def _serve(request: Any, parts: Sequence[bytes], blob: bytes) -> dict[str, Any]:
     where = request["where"]
     if request["form"] == "own":
         return {"began": send_all(where, request["source"], parts)["began"]}
+    if request["form"] == "stdin":
+        return {"began": piped(where, blob)}
     family = socket.AF_UNIX if isinstance(where, str) else socket.AF_INET
     place = where if isinstance(where, str) else tuple(where)
     if request["form"] == "otlp":

@@ -25,4 +25,6 @@ def completion(home: Home, shell: str) -> None:
     if maker is None:
         raise click.UsageError(f"click knows no completion for {shell}")
     root = click.get_current_context().find_root().command
-    click.echo(maker(root, {}, "tabard", "_TABARD_COMPLETE").source())
+    script = maker(root, {}, "tabard", "_TABARD_COMPLETE").source()
+    # What a command is for may have commas in it: only the first one ends the kind of a completion.
+    click.echo(script.replace('(string split "," $completion)', '(string split -m 1 "," $completion)'))

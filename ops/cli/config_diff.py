@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tabard.consumers.store.comparing import Difference
     from tabard.consumers.store.ports import StoreReader
 
+COLUMNS: Final = ("service", "option", "state")
 KEYS: Final = ("service", "kind", "name", "left", "right", "state")
 
 
@@ -62,8 +63,8 @@ def config_diff(
         {**each._asdict(), "left": list(each.left), "right": list(each.right)} for each in shown
     ]
     if output == "table":
-        heads = (left, right) if left != right else (left, f"{right} ")
-        emit([_line(row, heads) for row in rows], ("service", "option", *heads, "state"), output)
+        heads = _heads(left, right)
+        emit([_line(row, heads) for row in rows], (*COLUMNS[:2], *heads, COLUMNS[2]), output)
     else:
         emit(rows, KEYS, output)
     return exits.PARTLY if check and different else exits.DONE
@@ -88,6 +89,13 @@ def compared(
                 hint="Services that use tabard.Config appear with their next start",
             )
     return differences(sides[0], sides[1], reader.configuration)
+
+
+def _heads(left: str, right: str) -> tuple[str, str]:
+    """The stages' own names above their values, in a form that no other column has."""
+    first = f"{left} " if left in COLUMNS else left or "(none)"
+    second = f"{right} " if right in COLUMNS else right or "(none)"
+    return (first, f"{second} ") if first == second else (first, second)
 
 
 def _line(row: Row, heads: tuple[str, str]) -> Row:

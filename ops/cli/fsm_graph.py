@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -109,9 +110,10 @@ def _module(place: str) -> ModuleType:
 
 
 def _run(do: Callable[[], object], place: str, what: str) -> object:
-    """Run somebody else's code; what it raises is told with the line that raised it."""
+    """Run somebody else's code; what it raises is told with the line that raised it, and what it prints is no picture."""
     try:
-        return do()
+        with contextlib.redirect_stdout(sys.stderr):
+            return do()
     except TabardError:
         raise
     except (Exception, SystemExit) as error:  # a script without a guard ends itself: that is no picture

@@ -16,6 +16,7 @@ from tabard.client import IntakeClient
 from tabard.errors import IntakeError
 from tabard.home import Home
 from tabard.ops.cli.base import command
+from tabard.ops.ending import Ending
 from tabard.ops.lines import read_lines
 from tabard.records import INT_FIELDS, LOG_FIELDS, MAX_RECORDS, SEVERITIES
 
@@ -23,6 +24,8 @@ PATIENCE: Final = 30.0
 """Seconds an agent may be away, for a restart, before lines that it had not accepted are given up."""
 _PAUSE: Final = 0.2
 _STDIN: Final = 0
+_SIGNALLED: Final = 128
+"""What shells add to the number of the signal that ended a command."""
 
 
 class _Field(click.ParamType[tuple[str, str]]):
@@ -79,32 +82,31 @@ def log(
     not say. Any other line is the message.
 
     Ends when the agent has journaled every line, which from then on survives kill -9 and, after the agent's
-    fsync interval, a power cut. Should the agent be restarted meanwhile, lines are kept and sent again. Exit
-    code 1 when no agent takes them, 3 when it refused some. Blank lines are left out; a line of more than
-    200,000 bytes becomes several.
+    fsync interval, a power cut. Should the agent be restarted meanwhile, lines are kept and sent again. Ctrl-C and
+    SIGTERM end it when all that was written before is handed over; a second one ends it at once. Exit code 1
+    when no agent takes them, 3 when it refused some. Blank lines are left out; a line of more than 200,000
+    bytes becomes several.
     """
     template = _template(service, level, dict(fields))
     client = IntakeClient(home.socket("intake.sock"), f"log-{secrets.token_hex(8)}", service=service)
     with contextlib.closing(client):
         client.connect()
-        try:
-            if message:
-                _deliver(client, [_record(template, " ".join(message))])
-            else:
-                for lines in read_lines(_STDIN):
-                    _deliver(client, [_of_line(template, line) for line in lines])
-        except KeyboardInterrupt:
-            # What was read is handed over all the same, on a connection of which no answer was half read.
-            client.close()
+        told = 0
+        if message:
+            _deliver(client, [_record(template, " ".join(message))])
             _finish(client)
-            raise
-        _finish(client)
+        else:
+            with Ending(_STDIN) as ending:
+                for lines in read_lines(_STDIN, ending.reads()):
+                    _deliver(client, [_of_line(template, line) for line in lines])
+                _finish(client)
+            told = ending.told
     if client.refused:
         click.echo(
             f"tabard: the agent refused {len(client.refused)} frames: {client.refused[0].reason}", err=True
         )
         return exits.PARTLY
-    return exits.DONE
+    return _SIGNALLED + told if told else exits.DONE
 
 
 def _template(service: str, level: str | None, fields: dict[str, str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from tabard import exits
 from tabard.errors import TabardError, UsageError
@@ -70,6 +71,13 @@ class _Level(click.ParamType[str]):
         if word not in SEVERITIES:
             self.fail(f"expected one of {', '.join(SEVERITIES).lower()}, found {value!r}", param, ctx)
         return word
+
+    def shell_complete(
+        self, _ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The words, in small letters."""
+        words = [word.lower() for word in SEVERITIES]
+        return [CompletionItem(word) for word in words if word.startswith(incomplete.lower())]
 
 
 @command(

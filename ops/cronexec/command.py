@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, Final, NamedTuple, Protocol
 
 from tabard.ops.cronexec.printed import Printed, write
+from tabard.ops.cronexec.said import without_blank
 from tabard.shell.process import LINGER, Ending, Take, run
 from tabard.shell.records import Lines, Speaker
 
@@ -186,7 +187,7 @@ class Command:
 
     def _take(self, descriptor: int, chunk: bytes) -> None:
         self._bytes[descriptor] += len(chunk)
-        self._lines[descriptor].add(chunk)
+        self._lines[descriptor].add(without_blank(chunk))
         if self._passing:
             write(descriptor, chunk)
         else:
@@ -218,7 +219,7 @@ class Command:
         with contextlib.suppress(BlockingIOError):
             chunk = os.read(key.fd, _CHUNK)
             if chunk:
-                self._lines[key.data].add(chunk)
+                self._lines[key.data].add(without_blank(chunk))
             else:
                 selector.unregister(key.fd)
                 self._lines[key.data].close()

@@ -34,6 +34,8 @@ def read(arguments: Sequence[str], env: Mapping[str, str]) -> Order | None:
     for argument in following:
         option, value = split_option(argument, following, _WITH_VALUE)
         if value is not None and (option == "--home" or len(words) >= 2):
+            if not value:
+                return None
             values[option] = value
         elif argument in _LOCK and len(words) >= 2:
             lock = _LOCK[argument]
@@ -42,7 +44,7 @@ def read(arguments: Sequence[str], env: Mapping[str, str]) -> Order | None:
         else:
             words.append(argument)
     argv = list(arguments[end + 1 :])
-    if words[:2] != ["cron", "exec"] or len(words) != 3 or not argv or values.get("--home") == "":
+    if words[:2] != ["cron", "exec"] or len(words) != 3 or not argv:
         return None
     order = Order(words[2], argv, Home(values.pop("--home", "") or default_home(env)), lock=lock)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from tabard.shell.records import LINE, Speaker
@@ -10,6 +11,14 @@ TRACEBACK: Final = "Traceback (most recent call last):"
 """Begins what belongs together, up to the first line that is not indented. No other line waits for the next."""
 _FRAMES: Final = 400
 """Lines after which a traceback is said, though its end has not come."""
+
+
+_BLANK: Final = re.compile(rb"\n(?:[ \t\r]*\n)+")
+
+
+def without_blank(chunk: bytes) -> bytes:
+    """A piece of output without the blank lines in the midst of it: millions of them would be looked at one by one."""
+    return _BLANK.sub(b"\n", chunk)
 
 
 class Said(Speaker):

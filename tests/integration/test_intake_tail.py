@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from tabard.agents.intake.batcher import Batcher
 from tabard.agents.intake.defaults import Defaults
 from tabard.agents.intake.tail import tailer as tailer_module
+from tabard.agents.intake.tail.beside import Parked
 from tabard.agents.intake.tail.file import PARTIAL_SECONDS
 from tabard.agents.intake.tail.specs import TailSpec, default_specs
 from tabard.agents.intake.tail.tailer import Tailer
@@ -799,6 +800,28 @@ def test_an_inode_used_again_hides_nothing(make):
         host.settle(3)
     host.settle()
     assert [message for message in host.messages() if message[0] != "="] == expected
+
+
+def test_the_mark_of_a_deleted_file_does_not_take_the_place_of_that_with_its_inode(make, tmp_path):
+    """The deleted one had waited for a descriptor; the other one was read since, and is not read again."""
+    host = make("app.log")
+    host.write("app.log", "one\n")
+    host.settle(5)
+    (watch,) = host.tailer._watches.values()
+    deleted = watch._current.mark()._replace(digest=b"another", tail=b"another")
+    watch.away._parked.append(Parked(deleted, host.loop.now() + 150, deleted.offset))
+    (tmp_path / "app.log").rename(tmp_path / "app.log.1")
+    host.settle()
+    host.write("app.log", "two\n")  # marks are journaled with records
+    host.settle()
+    host.crash()
+    (tmp_path / "app.log.1").rename(tmp_path / "app.log.2")
+    (tmp_path / "app.log").rename(tmp_path / "app.log.1")
+    os.utime(tmp_path / "app.log.2")
+    host.write("app.log", "three\n")
+    host.start()
+    host.settle()
+    assert host.messages() == ["one", "two", "three"]
 
 
 def test_a_rotated_file_whose_time_was_set_back_is_read(make):

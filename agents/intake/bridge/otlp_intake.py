@@ -35,6 +35,7 @@ from tabard.agents.intake.listeners import identify, listen_tcp
 from tabard.agents.intake.ports import Handle
 from tabard.digests import blake2b
 from tabard.errors import WireError
+from tabard.records import normalise_log
 
 MOST_HELD: Final = 33_554_432
 """Bytes of requests of all clients that are not whole or not decoded."""
@@ -189,6 +190,8 @@ class OtlpIntake:
     def _decoded(self, work: _Work, request: Request) -> Iterator[tuple[Any, ...]]:
         requested = otlp_protobuf.requested if request.kind == PROTOBUF else otlp_json.requested
         now = self._around.clock.wall()
+        # Only an escape of JSON can say half of a surrogate pair, as a cut text of JavaScript does: no database takes it.
+        halves = request.kind != PROTOBUF and b"\\u" in request.body
         last: Scope | None = None
         mapper: Mapper | None = None
         passed = 0
@@ -203,7 +206,8 @@ class OtlpIntake:
                 work.dated = work.dated and bool(said.time or said.observed)
                 if mapper is None or scope is not last:
                     last, mapper = scope, Mapper(scope)
-                yield mapper.record(said, now)
+                record = mapper.record(said, now)
+                yield normalise_log(record) if halves else record
 
     def _step(self, work: _Work) -> None:
         """Decode one group; all of them are handed on together."""

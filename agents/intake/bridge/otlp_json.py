@@ -13,6 +13,11 @@ from tabard.errors import WireError
 
 DEPTH: Final = 32
 """Values within values."""
+_SEVERITIES: Final = {
+    f"SEVERITY_NUMBER_{level}{step}": least + int(step or 1) - 1
+    for level, least in (("TRACE", 1), ("DEBUG", 5), ("INFO", 9), ("WARN", 13), ("ERROR", 17), ("FATAL", 21))
+    for step in ("", "2", "3", "4")
+}
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
@@ -44,7 +49,7 @@ def _record(record: dict[str, Any]) -> Said:
     return Said(
         _number(_of(record, "timeUnixNano", "time_unix_nano")),
         _number(_of(record, "observedTimeUnixNano", "observed_time_unix_nano")),
-        _number(_of(record, "severityNumber", "severity_number")),
+        _severity(_of(record, "severityNumber", "severity_number")),
         _text(_of(record, "severityText", "severity_text")),
         None if body is None else _value(body, 0),
         _attributes(record),
@@ -128,6 +133,12 @@ def _number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _malformed("a number", repr(value)[:64])
     return value
+
+
+def _severity(value: Any) -> int:
+    """Also by the name that protobuf's own JSON has for it."""
+    known = _SEVERITIES.get(value) if isinstance(value, str) else None
+    return _number(value) if known is None else known
 
 
 def _truth(value: Any) -> bool:

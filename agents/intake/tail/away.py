@@ -54,6 +54,7 @@ class Away:
     def take(self, file: TailedFile, now: float) -> None:
         """The file that was at the path is not there any more."""
         file.touched = now
+        self._displace(file.identity[1])
         self._last = file.identity
         self.files.append(file)
         # Before its path gets the mark of another file, this one's is journaled under its own key.
@@ -194,6 +195,7 @@ class Away:
                 return True
             file = TailedFile(fd, start, trail.style, now)
             around.known.forget(file.identity[1])
+            self._displace(file.identity[1])
             around.keep(trail.away_key(file), file.mark())
             keep = around.room(urgent=True)
             if keep:
@@ -266,6 +268,8 @@ class Away:
         self._gone.clear()
 
     def _over(self, mark: Mark) -> None:
+        if any(file.identity[1] == mark.inode for file in self.files):
+            return  # the inode is another file's by now, and so is the mark
         self._trail.around.keep(self._trail.away_key(mark), mark._replace(over=True))
 
     def _unpark(self, now: float) -> None:
@@ -277,12 +281,22 @@ class Away:
             if found is not None and found.size > parked.mark.offset:
                 self._read_on(found, parked.mark.offset, now)
             elif found is None and parked.size > parked.mark.offset:
-                self._trail.warn(
-                    f"{_GONE_AWAY} {parked.mark.offset} is gone, too many files were open to hold it; {_UNKNOWN}",
-                    parked.mark,
-                )
+                self._say_lost(parked)
             else:
                 self._over(parked.mark)
+
+    def _displace(self, inode: int) -> None:
+        """Another file has this inode, under which the journal has its mark: one that waited to be opened is gone."""
+        for parked in [parked for parked in self._parked if parked.mark.inode == inode]:
+            self._parked.remove(parked)
+            if parked.size > parked.mark.offset:
+                self._say_lost(parked)
+
+    def _say_lost(self, parked: Parked) -> None:
+        self._trail.warn(
+            f"{_GONE_AWAY} {parked.mark.offset} is gone, too many files were open to hold it; {_UNKNOWN}",
+            parked.mark,
+        )
 
     def restyle(self) -> None:
         """Read what follows as the trail's style says by now."""

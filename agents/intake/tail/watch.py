@@ -150,6 +150,8 @@ class Watch:
         ):
             file.close()  # it is read, or will be, by the path that it is from
             return
+        if not self._certain:
+            file = self._read_since(file, now)
         self._search.after(file.mark())
         self._away.take(file, now)
 
@@ -260,12 +262,26 @@ class Watch:
         if file is None:
             return False
         try:
-            if not self._certain and not self._is_certain(file, now):
-                return False
+            if not self._certain:
+                if not self._is_certain(file, now):
+                    return False
+                file = self._current = self._read_since(file, now)
             return self._trail.read(file, self._trail.key, now)
         except Truncated:
             self._emptied(file, now)
             return True
+
+    def _read_since(self, file: TailedFile, now: float) -> TailedFile:
+        """The same open file from where it was read to under another path, which has let go of it since it was opened."""
+        try:
+            mark = self._around.known.of_file(file.fd)
+            if mark is None or mark.offset <= file.offset:
+                return file
+            found = TailedFile(file.fd, mark.offset, self._trail.style, now)
+        except OSError:
+            return file  # said when it is read
+        self._around.known.forget(mark.inode)
+        return found
 
     def _lose(self, error: OSError) -> None:
         """The open file cannot be read; it is opened again at the next look."""

@@ -1,4 +1,4 @@
-"""What herald and the command line ask of a store on PostgreSQL: the questions of `Reader`, over other connections.
+"""What herald and the command line ask of a store on PostgreSQL: the questions of every engine, over other connections.
 
 A tail goes on from an id, and two recorders commit in another order than they draw their ids: whoever went on from
 the highest id seen would miss rows. So it goes no further than `marks.settled` says.
@@ -10,7 +10,7 @@ import contextlib
 import functools
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import psycopg2
@@ -21,7 +21,7 @@ from tabard.consumers.store import pages
 from tabard.consumers.store.layout import FILES, ROW_TABLES
 from tabard.consumers.store.postgresql import marks, partitions
 from tabard.consumers.store.postgresql.server import check_version, connect, schema_of
-from tabard.consumers.store.read import BUDGET, Reader
+from tabard.consumers.store.questions import BUDGET, Questions
 from tabard.consumers.store.reading import POSTGRESQL, Answer, Sql
 from tabard.consumers.store.results import LogQuery, LogRow, Stats, StreamStats
 from tabard.errors import StoreError
@@ -126,7 +126,7 @@ class Connections:
         return PostgresReading(connection)
 
 
-class PostgresReader(Reader):
+class PostgresReader(Questions):
     """Read-only access to a store on PostgreSQL. Safe to share between threads."""
 
     def __init__(self, url: str, password: str = "") -> None:
@@ -148,6 +148,13 @@ class PostgresReader(Reader):
         """The store in numbers; the rows are the server's own estimate."""
         with self._server.use() as connection:
             return _stats(connection)
+
+    def _courtesy(self) -> Callable[[], None]:
+        return _nothing
+
+
+def _nothing() -> None:
+    """No search holds anything up here."""
 
 
 def _stats(connection: PostgresReading) -> Stats:

@@ -131,7 +131,10 @@ class LogHandler(logging.Handler):
 
     def close(self) -> None:
         """Hand over what is left, waiting for the agent as long as agreed; leave the rest to the spool."""
-        self._shipper.close()
+        shipper = self._shipper
+        shipper.close()
+        if shipper.done and shipper.queue:  # other threads went on to the last moment
+            self._reopen(shipper)
         super().close()
 
     # --- what an application may call ------------------------------------------------------

@@ -38,6 +38,8 @@ class LocalFile:
         self._age = age
         self._descriptor = -1
         self._looked = 0.0
+        self._torn = False
+        """Whether the disk was full in the middle of a line."""
         self.refused = 0
         """Records that could not be written."""
 
@@ -45,6 +47,8 @@ class LocalFile:
         """Append records, given as rows."""
         lines = [line_of(list(row)) for row in rows]
         data = "".join(lines).encode("utf-8", "backslashreplace")
+        if self._torn:
+            data = b"\n" + data
         try:
             self._look()
             descriptor = self._opened()
@@ -53,6 +57,7 @@ class LocalFile:
                 descriptor = self._opened()
             while data:
                 data = data[os.write(descriptor, data) :]
+                self._torn = bool(data)
         except OSError:
             self.refused += len(lines)
             self.close()

@@ -73,14 +73,10 @@ class Shipper:
         self._starting = (
             threading.Lock()
         )  # asked for without waiting: such a handler may come while one starts
-        self._bell = (
-            threading.Lock()
-        )  # released to wake the thread: unlike an Event, safe in a signal handler
-        self._bell.acquire()
+        self._bell = _bell()
         self._thread: threading.Thread | None = None
         self._ident: int | None = None
         self._ended = False
-        self._done = False
         self._lost = 0
         # The rest but the queue belongs to the thread. It imports nothing: in a child forked meanwhile, a module
         # that was half imported stays so for ever.
@@ -91,12 +87,14 @@ class Shipper:
         self.asleep = True
         """Whether the thread has to be woken to see what is in the queue."""
         self.closed = False
+        self.done = False
+        """Whether nobody looks into the queue any more."""
 
     # --- for the application's threads -----------------------------------------------------
 
     def wake(self) -> bool:
         """Let the thread look into the queue; start it when there is none. False when it looks no more."""
-        if self._done:
+        if self.done:
             return False
         self.asleep = self._late
         if self._thread is None and not self._ended and self._starting.acquire(blocking=False):
@@ -112,6 +110,7 @@ class Shipper:
         return True
 
     def _start(self) -> None:
+        self._bell = _bell()  # anew: since a fork threads may have become green, and their locks with them
         self._thread = threading.Thread(target=self._run_apart, name="tabard-log", daemon=True)
         try:
             self._thread.start()
@@ -149,7 +148,7 @@ class Shipper:
 
     def abandon(self) -> None:
         """In a forked child: let go of what belongs to the parent."""
-        self.closed = self._ended = self._done = self.asleep = True
+        self.closed = self._ended = self.done = self.asleep = True
         self.queue.clear()
         self._delivery.abandon()
         if self._file is not None:
@@ -190,7 +189,7 @@ class Shipper:
             mark.set()
         if self._file is not None:
             self._file.close()
-        self._done = self.asleep = True
+        self.done = self.asleep = True
 
     def _turn(self, delivery: Delivery) -> None:
         """Take what is queued and let the agent have its turn; then wait for what comes first."""
@@ -314,6 +313,13 @@ class Shipper:
     def _tell(self, payload: bytes) -> None:
         if self._file is not None and self._plan.file == "absent":
             self._file.write(msgpack.unpackb(payload))
+
+
+def _bell() -> threading.Lock:
+    """Released to wake the thread: unlike an Event, safe in a signal handler."""
+    bell = threading.Lock()
+    bell.acquire()
+    return bell
 
 
 def _local_file(plan: Plan) -> LocalFile | None:

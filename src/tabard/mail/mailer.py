@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -229,8 +230,14 @@ class Mailer:
 
 
 def _default_sender() -> str:
-    """The user of this process on this host, as local mail has always been sent."""
+    """The user of this process on this host, as local mail has always been sent; an address, whatever they are called."""
     import getpass
 
-    host = os.uname().nodename
-    return f"{getpass.getuser()}@{host if '.' in host else f'{host}.localdomain'}"
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a number that no file knows, as in containers
+        name = str(os.getuid())
+    user = "-".join(re.findall(r"[A-Za-z0-9_-]+", name, re.ASCII)) or "nobody"
+    labels = re.findall(r"[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*", os.uname().nodename.replace("_", "-"), re.ASCII)
+    host = ".".join(label[:63].rstrip("-") for label in labels[:4]) or "localhost"
+    return f"{user[:64]}@{host if '.' in host else f'{host}.localdomain'}"

@@ -33,9 +33,7 @@ def announce(
     restart: Sequence[str] = (),
 ) -> None:
     """Record the configuration that holds from now on. Never raises; without any handler nothing happens."""
-    if not _log.isEnabledFor(logging.INFO):
-        # Whatever the application records: without this one nobody knows what it runs with.
-        _log.setLevel(logging.INFO)
+    _listen(logging.INFO)
     said: dict[str, Any] = {
         "service": service,
         "package": package,
@@ -62,8 +60,19 @@ def announce(
     )
 
 
+def _listen(level: int) -> None:
+    """Whatever the application records: without these records nobody knows what it runs with.
+
+    ``logging.config`` disables every logger that it finds and is not told of.
+    """
+    _log.disabled = False
+    if not _log.isEnabledFor(level):
+        _log.setLevel(level)
+
+
 def refused(service: str, error: Exception) -> None:
     """Record that a new configuration was not taken, and why."""
+    _listen(logging.ERROR)
     _log.error(
         "%s keeps its configuration, the new one is refused: %s", service, error, extra={"service": service}
     )

@@ -22,7 +22,7 @@ Settings come from five places; a later one wins:
 3. the chosen stage's tables in that file: `[stage.test.agent]` overrides `[agent]` when the stage is `test`.
    The stage is `--stage`, else `DEV_STAGE`, else `TABARD_NODE_STAGE`, else `node.stage`, and has to be one of those
    [below](#stagename);
-4. environment variables: `agent.linger` is `TABARD_AGENT_LINGER`; lists are comma-separated; an empty
+4. environment variables: `agent.linger` is `TABARD_AGENT_LINGER`; lists are comma-separated, an item with a comma in double quotes; an empty
    variable counts as not set;
 5. the command line: `--set agent.linger=20ms`.
 

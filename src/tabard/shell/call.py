@@ -110,7 +110,8 @@ def shell(
     )
     _say_end(speaker, result)
     if check and not result.ok:
-        raise CommandError(_named(words, name, speaker), result)
+        last = speaker.mask(result.err.strip().rpartition("\n")[2])
+        raise CommandError(_named(words, name, speaker), result, last)
     return result
 
 

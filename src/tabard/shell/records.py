@@ -12,6 +12,8 @@ from tabard.masking import MASK
 
 LINE: Final = 8_000
 """Characters of one line that are recorded."""
+_TELLING: Final = 6
+"""Least characters of one line of a secret by which anybody could learn something."""
 
 
 class Speaker:
@@ -32,7 +34,7 @@ class Speaker:
         """The command as people are told of it."""
         self._extra = dict(extra)
         self._left = lines
-        self._hide = sorted((secret for secret in hide if secret), key=len, reverse=True)
+        self._hide = sorted({part for secret in hide for part in _parts(secret)}, key=len, reverse=True)
         self.unsaid = 0
         """Lines that were not recorded, because there were too many."""
         self._room = last
@@ -101,13 +103,22 @@ class Speaker:
         self._log.log(level, "%s: %s", self.command, how, extra={**self._extra, **extra})
 
 
+def _parts(secret: str) -> list[str]:
+    """What is to be masked of a secret: of one of several lines, such as a key, each that says something, too."""
+    lines = [line.strip() for line in secret.splitlines()]
+    return [part for part in (secret, *(line for line in lines if len(line) >= _TELLING)) if part]
+
+
 class Lines:
     """Cuts a stream of bytes into lines of text. Of a line that goes back to its start, the last writing counts."""
 
     def __init__(self, speaker: Speaker, stream: str, encoding: str) -> None:
         self._speaker = speaker
         self._stream = stream
-        self._decoder = codecs.getincrementaldecoder(encoding)("backslashreplace")
+        # Bytes that are no text are escaped in the lines that are said: one by one they would hold up the command.
+        self._escaped = codecs.lookup(encoding).name == "utf-8"
+        how = "surrogateescape" if self._escaped else "backslashreplace"
+        self._decoder = codecs.getincrementaldecoder(encoding)(how)
         self._rest: list[str] = []
         self._length = 0
 
@@ -138,4 +149,7 @@ class Lines:
         text = "".join(self._rest).rstrip("\r")
         self._rest.clear()
         self._length = 0
-        self._speaker.line(self._stream, text.rpartition("\r")[2])
+        text = text.rpartition("\r")[2]
+        if self._escaped and not text.isascii():
+            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        self._speaker.line(self._stream, text)

@@ -62,8 +62,9 @@ class Result:
 
     @property
     def lines(self) -> list[str]:
-        """The lines of standard output, without their ends."""
-        return self.out.splitlines()
+        """The lines of standard output, without their ends; as commands have them, not as Unicode would."""
+        *complete, rest = self.out.split("\n")
+        return [line.removesuffix("\r") for line in (*complete, *([rest] if rest else []))]
 
     def _text(self, raw: bytes) -> str:
         return raw.decode(self.encoding, "backslashreplace")
@@ -72,8 +73,9 @@ class Result:
 class CommandError(TabardError):
     """Raised by ``shell(..., check=True)`` when the command did not end with code 0. ``result`` is all of it."""
 
-    def __init__(self, command: str, result: Result) -> None:
-        last = result.err.strip().rpartition("\n")[2][-_SHOWN:]
+    def __init__(self, command: str, result: Result, last: str = "") -> None:
+        # ``last`` is what it said last of what went wrong, without secrets: this error will be shown.
+        last = last[-_SHOWN:]
         super().__init__(
             "the command failed",
             expected="exit code 0",

@@ -64,6 +64,8 @@ class Catalogue:
     """The templates below some folders, the first of which goes before the others. Reads the disk at every question."""
 
     def __init__(self, folders: Sequence[str | os.PathLike[str]]) -> None:
+        if isinstance(folders, (str, bytes, os.PathLike)):  # the letters of a path are folders, too
+            raise TemplateError("not a list of folders", template="folders", expected="a list", found=repr(folders)[:200])  # fmt: skip
         self.folders: Final = tuple(os.path.abspath(os.path.expanduser(folder)) for folder in folders)
 
     def find(self, use: str, name: str, languages: Sequence[str], stage: str) -> Found:

@@ -58,7 +58,7 @@ class Engine:
         """The text of a file with these values. Raises TemplateError."""
         try:
             template = self._environment.get_template(inner)
-            return _bounded(template.generate({**values, _MARKS: marks}), inner)
+            return _bounded(template.generate({**values, _MARKS: marks}), template.filename or inner)
         except TemplateError:
             raise
         except Exception as error:

@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from tabard.applog import LogHandler, shipper
+from tabard.applog.capture import capture
 from tabard.applog.localfile import LocalFile, line_of
 from tabard.applog.record import Speaker, row_of
 from tabard.applog.spool import Spool
@@ -154,6 +157,24 @@ def test_signals_are_left_alone_where_threads_are_green(home: Home, handlers: An
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
+def test_the_thread_waits_with_a_lock_of_the_time_when_it_starts(
+    home: Home, handlers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that makes its threads green after the fork would stand still with a lock from before."""
+    handler = handlers()
+    made: list[Any] = []
+    lock = threading.Lock
+
+    def patched() -> Any:
+        made.append(lock())
+        return made[-1]
+
+    monkeypatch.setattr(threading, "Lock", patched)
+    speaking(handler).info("a")
+    assert handler.wait(30)
+    assert any(handler._shipper._bell is found for found in made)
+
+
 def test_one_thread_is_started_though_a_signal_handler_logs_meanwhile(
     home: Home, handlers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +264,19 @@ def test_a_full_queue_loses_the_newest_and_says_how_many(
     ]
 
 
+def test_what_comes_in_the_last_moment_of_closing_is_kept(home: Home, handlers: Any) -> None:
+    """From another thread, when the queue was looked into for the last time and nobody has to be woken yet."""
+    handler = handlers()
+    log = speaking(handler)
+    log.info("a")
+    handler._shipper.close()
+    record = logging.LogRecord("x", logging.INFO, __file__, 1, "b", None, None)
+    handler._shipper.queue.append(capture(record))
+    handler.close()
+    assert handler.wait(30)
+    assert spooled(home) == ["a", "b"]
+
+
 def test_filters_decide_and_may_replace(home: Home, handlers: Any) -> None:
     """As with every handler."""
     handler = handlers(file="always")
@@ -320,6 +354,30 @@ def test_old_files_are_removed_and_an_old_one_is_not_gone_on_with(tmp_path: Path
     assert not (tmp_path / "x.log.2").exists()
     assert "ancient" in (tmp_path / "x.log.1").read_text()
     assert [line.rpartition(" ")[2] for line in path.read_text().splitlines()] == ["new"]
+
+
+def test_a_line_that_the_disk_cut_off_does_not_spoil_the_next(tmp_path: Path) -> None:
+    """When there is room again it begins a line of its own."""
+    path = tmp_path / "x.log"
+    code = (
+        "import resource, signal, sys, tabard.applog\n"
+        "from pathlib import Path\n"
+        "from tabard.applog.localfile import LocalFile\n"
+        "from tests.unit.applog.test_surroundings import rows\n"
+        "file = LocalFile(Path(sys.argv[1]), most=10**6, files=3, age=10**6)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))\n"
+        "file.write(rows('x' * 200)); assert file.refused == 1\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+        "file.write(rows('next')); file.write(rows('last'))\n"
+    )
+    subprocess.run([sys.executable, "-c", code, path], check=True, timeout=60)
+    torn, following, last = path.read_text().splitlines()
+    assert (len(torn), line_end(following), line_end(last)) == (100, "next", "last")
+
+
+def line_end(line: str) -> str:
+    """The message of a line."""
+    return line.rpartition(": ")[2]
 
 
 def test_no_more_files_are_kept_than_said(tmp_path: Path) -> None:

@@ -103,11 +103,11 @@ def test_intake_measures_every_way_in_beside_decoding_alone(place: Path) -> None
     results = found["results"]
     ways = {
         "own_socket", "socket_handler", "syslog_tcp", "syslog_tcp_lines", "syslog_stream", "syslog_datagram",
-        "syslog_udp", "otlp",
+        "syslog_udp", "otlp", "json_lines", "stdin",
     }  # fmt: skip
     assert set(results["records_per_second"]) == ways
     assert all(value > 0 for value in results["records_per_second"].values())
-    assert set(results["decoding_alone_records_per_second"]) == {"pickle", "counted", "lines"}
+    assert set(results["decoding_alone_records_per_second"]) == {"pickle", "counted", "lines", "json"}
     assert results["ratio_to_decoding_alone"]["socket_handler"] > 0
     assert ("rsyslog" in results) != ("rsyslog_tcp_to_file_records_per_second" in results)
     assert set(found["aims"]) == {

@@ -147,6 +147,20 @@ def test_json_is_answered_in_json() -> None:
     assert messages(rig) == ["hi"]
 
 
+def test_half_a_surrogate_pair_is_stored_as_what_it_is() -> None:
+    """Javascript cuts texts so: wherever it stands, nothing of the request is lost for it."""
+    odd = {"stringValue": "a\ud83d"}
+    record = {"body": odd, "severityText": "\udc00", "attributes": [{"key": "k\ud800", "value": odd}]}
+    resource = {"attributes": [{"key": "service.name", "value": odd}, {"key": "x\ud800", "value": odd}]}
+    scope = {"name": "s\ud800", "version": "\ud800"}
+    group = {"resource": resource, "scopeLogs": [{"scope": scope, "logRecords": [record, {"body": odd}]}]}
+    with otlp() as rig, Caller(rig) as caller:
+        caller.say(posted(json.dumps({"resourceLogs": [group]}).encode(), Content_Type=JSON))
+        assert caller.hear()[0] == 200
+        assert messages(rig) == ["a\ufffd"] * 2
+        assert rig.records()[0]["service"] == "a\ufffd"
+
+
 def test_pipelined_requests_are_answered_in_order() -> None:
     """All of them, though they came at once."""
     with otlp() as rig, Caller(rig) as caller:

@@ -243,6 +243,17 @@ def test_values_of_another_kind_reject_their_record(value: dict[str, Any]) -> No
     assert value_of(value) is None
 
 
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [(17, 17), ("17", 17), ("SEVERITY_NUMBER_WARN", 13), ("SEVERITY_NUMBER_FATAL4", 24), ("SEVERITY", None)],
+)
+def test_severities_by_number_and_by_name(said: Any, number: int | None) -> None:
+    """OTLP wants the number, JSON of protobuf writes the name; anything else rejects the record."""
+    request = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"severityNumber": said}]}]}]}
+    ((_, found),) = otlp_json.requested(json.dumps(request).encode())
+    assert (found and found.severity) == number
+
+
 def value_of(value: dict[str, Any]) -> Any:
     request = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": value}]}]}]}
     ((_, said),) = otlp_json.requested(json.dumps(request).encode())

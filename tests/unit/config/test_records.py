@@ -135,3 +135,14 @@ def test_a_record_is_made_however_high_the_level(make, heard):
     logging.getLogger("tabard.config").setLevel(logging.ERROR)
     make(options=OPTIONS)
     assert len(heard) == 1
+
+
+def test_a_record_is_made_after_a_dict_config_that_knows_nothing_of_it(make, heard):
+    """By default it disables every logger that is there already; a refused reload is told as well."""
+    logging.getLogger("tabard.config").disabled = True
+    config = make(options=OPTIONS)
+    assert len(heard) == 1
+    logging.getLogger("tabard.config").disabled = True
+    (config.home.path.parent / "shop.toml").write_text("[orders]\nbatch = 7000\n", encoding="utf-8")
+    assert config.reload().error is not None
+    assert heard[-1].levelno == logging.ERROR

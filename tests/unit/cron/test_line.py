@@ -44,6 +44,7 @@ WRONG = [
     "cron exec backup --schedule @daily --every 1h -- true",
     "cron exec backup --lock=yes -- true",
     "cron exec backup --home= -- true",
+    "--home= cron exec backup --home /srv/t -- true",
     "cron exec backup --loc -- true",
     "cron exec --help -- true",
     "cron list -- true",

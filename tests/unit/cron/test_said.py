@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tabard.ops.cronexec.said import TRACEBACK, Said
+from tabard.ops.cronexec.said import TRACEBACK, Said, without_blank
 from tabard.shell.records import LINE, Lines
 
 
@@ -105,3 +105,10 @@ def test_a_traceback_counts_as_one_of_the_last_lines(heard: Heard) -> None:
         f"{TRACEBACK}\n  frame\nOops",
         "4",
     ]
+
+
+def test_many_blank_lines_are_passed_over_at_once() -> None:
+    """Whatever they consist of; nothing else is touched."""
+    assert without_blank(b"a\n\n \t\r\n\n  b \n\n") == b"a\n  b \n"
+    assert without_blank(b"\n" * 1_000_000) == b"\n"
+    assert without_blank(b"\n" + b" " * 100_000 + b"x") == b"\n" + b" " * 100_000 + b"x"

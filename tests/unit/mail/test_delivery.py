@@ -10,12 +10,14 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tabard.clock import SystemClock
 from tabard.errors import SettingsError
-from tabard.mail import Entry, MailError, Report, Retry, Server
+from tabard.mail import Entry, MailError, Report, Retry, Server, address
+from tabard.mail.mailer import _default_sender
 from tests.unit.mail.post import PASSWORD, USER
 
 
@@ -420,6 +422,21 @@ def test_addresses_are_looked_at_before_there_is_a_mail(post, make_mailer, chang
     """Not with the first one, in the night."""
     with pytest.raises(MailError, match="address"):
         make_mailer(post, **change)
+
+
+@pytest.mark.parametrize("user", ["app", "DOM\\\\ann b", "jörg", "", None])
+@pytest.mark.parametrize("host", ["web1", "web_1.example.org", "a.b.c.d.e", "-x-", "ü", "1" * 64])
+def test_mail_has_a_sender_whoever_the_process_is(monkeypatch, user, host) -> None:
+    """Where the settings name none: also a user that no file knows, on a host with an odd name."""
+
+    def getuser() -> str:
+        if user is None:
+            raise KeyError("getpwuid(): uid not found: 4711")
+        return str(user)
+
+    monkeypatch.setattr("getpass.getuser", getuser)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename=host))
+    assert "@" in str(address(_default_sender()))
 
 
 def test_a_mail_to_nobody_is_an_error(post, make_mailer) -> None:

@@ -185,6 +185,19 @@ def test_completion_scripts_are_printed(tabard, shell: str) -> None:
     assert "_TABARD_COMPLETE" in done.stdout
 
 
+def test_fish_shows_the_whole_of_what_a_command_is_for(tabard) -> None:
+    """Also behind a comma: a completion is cut at the first one only, where its kind ends."""
+    assert "," in COMMANDS["log"].summary
+    script = tabard("completion", "fish").stdout
+    assert re.findall(r"string split.*", script) == ['string split -m 1 "," $completion);']
+
+
+def test_levels_are_completed(tabard) -> None:
+    """In small letters, as they are written."""
+    done = tabard(_TABARD_COMPLETE="bash_complete", COMP_WORDS="tabard logs --level er", COMP_CWORD="3")
+    assert done.stdout.split() == ["plain,error", "plain,err"]
+
+
 def test_the_shell_is_answered_with_names_and_options(tabard) -> None:
     """Completing `tabard che` gives check; completing `tabard check --s` gives its options."""
     names = tabard(_TABARD_COMPLETE="bash_complete", COMP_WORDS="tabard che", COMP_CWORD="1")

@@ -81,6 +81,15 @@ def test_a_hang_up_at_once_does_not_end_a_role(tmp_path: Path) -> None:
     assert done.returncode in (0, 3), done.stderr
 
 
+def test_a_role_reads_the_settings_again_after_a_hang_up_at_once(tmp_path: Path) -> None:
+    """They may have changed between being read and being listened for."""
+    home = tmp_path / "home"
+    line = ["SIGHUP", "broker", "--home", str(home), "--once", "--idle", "10ms"]
+    done = subprocess.run([sys.executable, "-c", STOPPED, *line], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "settings read again" in (home / "log" / "broker.b1.log").read_text()
+
+
 def test_ctrl_c_on_another_command_leaves_no_trace() -> None:
     """While it is still being imported."""
     done = subprocess.run([sys.executable, "-c", STOPPED, "SIGINT", "logs"], capture_output=True, text=True)

@@ -137,7 +137,7 @@ def test_an_agent_that_stays_away_is_waited_for_and_then_given_up(
     monkeypatch.setattr(log_module, "_PAUSE", 0.0)
     listener = Listener(home.socket("intake.sock"))
 
-    def lines(_descriptor: int) -> Iterator[list[str]]:
+    def lines(_descriptor: int, _turns: Iterator[None]) -> Iterator[list[str]]:
         yield ["one"]
         listener.wait_for(1)
         listener.close()
@@ -168,6 +168,38 @@ def test_a_line_is_sent_when_it_is_written(home: Home, listener: Listener) -> No
         process.send_signal(signal.SIGINT)
         assert process.wait() == exits.INTERRUPTED
     assert messages(listener) == ["line 1", "line 2"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_was_written_before_a_signal_is_handed_over(
+    home: Home, listener: Listener, number: signal.Signals, code: int
+) -> None:
+    """Also the beginning of a line, and what is in the pipe and was not read; then it ends, though the writer goes on."""
+    command = [sys.executable, "-m", "tabard.ops.main", "log", "--home", str(home.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"line 1\nbegun ")
+        process.stdin.flush()
+        listener.wait_for(1)
+        process.send_signal(signal.SIGSTOP)
+        process.stdin.write(b"and ended\n" + b"more\n" * 2_000 + b"rest")
+        process.stdin.flush()
+        process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait() == code
+    assert messages(listener) == ["line 1", "begun and ended", *["more"] * 2_000, "rest"]
+
+
+def test_a_writer_without_an_end_does_not_keep_it_from_ending(home: Home, listener: Listener) -> None:
+    """What a pipe may hold is taken, and no more."""
+    command = [sys.executable, "-m", "tabard.ops.main", "log", "--home", str(home.path)]
+    with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless:
+        with subprocess.Popen(command, stdin=endless.stdout) as process:
+            listener.wait_for(1_000)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait() == 128 + signal.SIGTERM
+        endless.kill()
+    assert set(messages(listener)) == {"y"}
 
 
 @pytest.mark.parametrize("field", ["product", "=x", "time=1"])

@@ -90,6 +90,7 @@ def test_any_other_line_is_left_to_click(line: str) -> None:
 def test_an_empty_home_is_left_to_click() -> None:
     """A variable of a script that is not set is not the directory it happens to be in."""
     assert read(["agent", "--home", ""], ENV) is None
+    assert read(["--home=", "agent", "--home=/srv/t"], ENV) is None
 
 
 def test_an_agent_keeps_neither_click_nor_openssl_in_memory(tmp_path: Path) -> None:

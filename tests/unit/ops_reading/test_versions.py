@@ -180,3 +180,21 @@ def test_stages_lists_what_the_home_knows(tmp_path: Path) -> None:
         "stage": "blue", "suffix": ".blue", "port": 9030, "level": "INFO", "mail": ["a@x.org"], "chosen": True,
     }  # fmt: skip
     assert run_on(home, "config", "stages", "--stage", "red").returncode == exits.WRONG_USE
+
+
+def test_stages_that_are_called_like_a_column_keep_their_values(tmp_path: Path) -> None:
+    """And what runs without a stage can be compared too; nothing that a terminal would obey is printed."""
+    home = tmp_path / "home"
+    seeder = Seeder(home / "store")
+    for number, stage in enumerate(("state", "option", "")):
+        seeder.logs([start(number, stage, "1.0", a_batch=f"\x1b[31m{number}")], node="n1")
+    seeder.close()
+    table = run_on(home, "config", "diff", "state", "option").stdout
+    heads, row = (line.split() for line in table.splitlines())
+    assert heads == ["SERVICE", "OPTION", "STATE", "OPTION", "STATE"]
+    assert (row[0], row[1], row[-1]) == ("shop", "a.batch", "different")
+    assert "0" in row[2]
+    assert "1" in row[3]
+    assert "\x1b" not in table
+    none = run_on(home, "config", "diff", "", "state").stdout
+    assert none.splitlines()[0].split() == ["SERVICE", "OPTION", "(NONE)", "STATE", "STATE"]

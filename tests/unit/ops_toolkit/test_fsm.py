@@ -35,6 +35,10 @@ MODULE = """
 @pytest.fixture
 def module(tmp_path: Path) -> Path:
     (tmp_path / "helper_beside_it.py").write_text("")
+    (tmp_path / "talks.py").write_text(
+        "from tests.unit.fsm.machines import seed\nprint('loading')\nmachine = seed()\n"
+        "def make():\n    print('making')\n    return machine\n"
+    )
     (tmp_path / "ends_itself.py").write_text("import sys\n\nsys.exit(0)\n")
     (tmp_path / "torn.py").write_text("import sys\nx = (\n")
     path = tmp_path / "orders.py"
@@ -59,6 +63,14 @@ def test_a_machine_is_found(graph, module, target) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == svg(seed())
     assert ET.fromstring(done.stdout).tag.endswith("svg")
+
+
+@pytest.mark.parametrize("target", ["talks:machine", "talks:make"])
+def test_what_a_module_prints_is_not_in_the_picture(graph, target) -> None:
+    """It stands on standard error."""
+    done = graph(target)
+    assert (done.returncode, done.stdout) == (0, svg(seed()))
+    assert done.stderr.splitlines()[0] == "loading"
 
 
 def test_forms(graph) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -105,3 +106,20 @@ def test_the_picture_is_that_of_the_code() -> None:
     machine = names["machine"]
     assert isinstance(machine, Machine)
     assert svg(machine) == (PAGES / "state-machine.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("package", "page"),
+    [("templates", "templates"), ("shell", "run-a-command"), ("mail", "send-mail"), ("fsm", "state-machine")],
+)
+def test_what_can_be_imported_is_on_its_page(package: str, page: str) -> None:
+    """Every public name, and none that is not: what the page promises is there."""
+    module = importlib.import_module(f"tabard.{package}")
+    table = _page(page).partition("## What can be imported")[2]
+    rows = [
+        re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines() if line.startswith("| `")
+    ]
+    told = [name for names in rows for name in names]
+    words = set(re.findall(r"`(\w+)`", table))
+    assert set(told) <= set(module.__all__) <= words, "errors may be named behind the one they are"
+    assert all(getattr(module, name).__doc__ for name in module.__all__)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tabard.shell import shell
+from tabard.shell import CommandError, shell
 from tabard.shell.records import LINE, Lines, Speaker
 from tests.unit.shell.collect import heard
 
@@ -97,6 +97,22 @@ def test_secrets_are_masked_in_every_record(said: list[logging.LogRecord]) -> No
     assert said[1].getMessage() == "--password=***"
 
 
+def test_a_secret_of_several_lines_is_masked_in_each(said: list[logging.LogRecord]) -> None:
+    """Output is recorded line by line, so no record has the whole of it; a bracket is no secret."""
+    key = "BEGIN KEY\n  0123456789\r\n}\nabcdefghij\n"
+    shell(["printf", "%s", key], hide=[key], name="show")
+    assert [record.getMessage() for record in said[1:5]] == ["***", "  ***", "}", "***"]
+
+
+def test_a_secret_is_not_in_the_error_either(said: list[logging.LogRecord]) -> None:
+    """It will be logged, or mailed; the result has everything as it was."""
+    with pytest.raises(CommandError) as caught:
+        shell("echo 'bad token s3cr3t' >&2; exit 3", script=True, hide=["s3cr3t"], name="login", check=True)
+    assert str(caught.value).endswith(": bad token ***")
+    assert caught.value.result.err == "bad token s3cr3t\n"
+    assert not any("s3cr3t" in record.getMessage() for record in said)
+
+
 def test_what_looks_like_a_password_is_masked_in_the_command_line(said: list[logging.LogRecord]) -> None:
     """As the samples of processes do it; nobody has to think of it."""
     shell(["true", "--password=hunter2"])
@@ -115,6 +131,15 @@ def test_a_line_written_over_counts_as_last_written(said: list[logging.LogRecord
     """A progress bar is one record, its last state; a Windows line end is none of the text."""
     shell(r"printf '10%%\r50%%\r100%%\ndone\r\n'", script=True)
     assert [record.getMessage() for record in said if "stream" in vars(record)] == ["100%", "done"]
+
+
+def test_bytes_that_are_no_text_are_escaped(said: list[logging.LogRecord]) -> None:
+    """In the line that has them, wherever they were cut; what is text beside them is text."""
+    lines = Lines(Speaker(logging.getLogger("tabard.shell"), "x", {}, 10, ()), "stdout", "utf-8")
+    for byte in "ä\x00".encode() + b"\xff\xe2\x82\n" + "€\n".encode() + b"\xe2":
+        lines.add(bytes([byte]))
+    lines.close()
+    assert [record.getMessage() for record in said] == ["ä\0\\xff\\xe2\\x82", "€", "\\xe2"]
 
 
 @given(st.text(alphabet="aä€\n", max_size=60), st.integers(1, 7), st.sampled_from(["utf-8", "utf-16"]))

@@ -46,6 +46,13 @@ def test_output_code_and_duration() -> None:
     assert not result.timed_out and not result.held and result.started
 
 
+def test_lines_end_where_commands_end_them() -> None:
+    """A form feed, or what Unicode calls a line separator, may be part of a name."""
+    assert shell(["printf", "a\\fb\\v\u2028\x85c\\r\\n\\nlast"]).lines == ["a\fb\v\u2028\x85c", "", "last"]
+    assert shell(["true"]).lines == []
+    assert shell(["echo"]).lines == [""]
+
+
 def test_no_word_is_read_by_a_shell(tmp_path: Path) -> None:
     """Arguments reach the command as they are, whatever a shell would make of them."""
     words = ["a b", "$(touch x)", "; touch x", "'\"", "*", "", "ä\n"]

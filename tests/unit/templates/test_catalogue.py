@@ -133,6 +133,14 @@ def test_a_language_is_two_or_three_letters(tmp_path: Path) -> None:
             Templates([tmp_path], language=language)
 
 
+def test_a_path_is_no_list_of_folders(tmp_path: Path) -> None:
+    """Its letters would each be one, and the first the root of all."""
+    paths: list[Any] = [str(tmp_path), tmp_path]
+    for path in paths:
+        with pytest.raises(TemplateError, match="not a list of folders"):
+            Templates(path)
+
+
 def test_what_will_never_be_used_is_told(tmp_path: Path) -> None:
     """Files whose names say nothing, and folders that can be no name."""
     files = {

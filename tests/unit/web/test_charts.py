@@ -81,6 +81,31 @@ def test_a_whole_strip_is_green_when_every_beacon_came(minutes, interval):
     assert len(cells) <= MAX_CELLS + 1
 
 
+def strip(beats, **more):
+    """The states of the last six minutes, 10 s into the last one, of a node that speaks every 10 s."""
+    until = NOW + 10 * SECOND
+    cells = heartbeat_strip(
+        [(NOW - minute * MINUTE, count) for minute, count in beats.items()],
+        NOW - 5 * MINUTE, until, 10.0, UTC_ZONE, known=True, **more,
+    )  # fmt: skip
+    return [cell.state for cell in cells]
+
+
+def test_a_minute_that_has_just_begun_is_no_heartbeat():
+    """After silence it is silence still; after beacons nothing is overdue yet."""
+    assert strip({5: 6, 4: 6, 3: 6}) == ["full", "full", "full", "none", "none", "none"]
+    assert strip({5: 6, 4: 6, 3: 6, 2: 6, 1: 6})[-2:] == ["full", "some"]
+    assert strip({5: 6, 4: 6, 3: 6, 2: 6, 1: 6, 0: 1})[-2:] == ["full", "full"]
+
+
+def test_what_nobody_could_hear_is_unknown():
+    """The recorder fell silent: up to then minutes are judged by what was due, from then on nobody knows."""
+    heard = {5: 6, 4: 0, 3: 6, 2: 3}
+    listened = NOW - 2 * MINUTE + 30 * SECOND
+    assert strip(heard, listened=listened) == ["full", "none", "full", "full", "unknown", "unknown"]
+    assert strip({5: 6}, listened=listened)[-3:] == ["none", "unknown", "unknown"]
+
+
 @given(st.integers(1, 80 * 365 * 86400))
 def test_a_histogram_has_a_readable_number_of_bars(seconds):
     """From a second to decades."""

@@ -375,3 +375,15 @@ def test_readers_do_not_share_filters(client, seeder):
     assert said(client, "/logs?service=x") == ["a"]
     assert sorted(said(client)) == ["a", "b"]
     assert "Set-Cookie" not in client.get("/logs").headers
+
+
+def test_a_level_and_the_lowest_level_are_told_apart(client, seeder):
+    """``level`` is one word, ``min`` that and worse; the page says which of the two it shows."""
+    words = (("warn", 13), ("WARNING", 13), ("ERROR", 17))
+    seeder.logs([record(message=word, level=word, severity=number) for word, number in words])
+    exact = client.get("/logs?level=Warning").text
+    assert messages(exact) == ["WARNING"]
+    assert "Level exactly Warning" in parse(exact).text
+    lowest = client.get("/logs?min=warning").text
+    assert sorted(messages(lowest)) == ["ERROR", "WARNING", "warn"]
+    assert "exactly Warning" not in parse(lowest).text

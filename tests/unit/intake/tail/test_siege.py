@@ -47,6 +47,13 @@ def test_a_file_that_is_written_to_after_a_restart_is_read_before_rotation_delet
     assert said or not siege.followed_and_lost(missing)
 
 
+@pytest.mark.parametrize(("seed", "aged"), [(61_137, False), (60_585, True)])
+def test_a_file_that_was_read_under_another_path_is_not_read_twice(seed, aged):
+    """It was open under both, nothing could be stored for a while, and the one that had read it let go of it first."""
+    _missing, doubled, _said = Siege(seed, WAYS["copy"], aged=aged).run(remove=not aged)
+    assert not doubled
+
+
 @pytest.mark.parametrize("traits", [{"keep": 3}, {"remove": True}], ids=["rotated away", "deleted"])
 def test_a_loss_is_said(traits):
     """Files are deleted before they were read: a line is missing only where that is said, and none is doubled."""

@@ -1,0 +1,221 @@
+"""The questions of herald and the command line, the same for every engine: each over one connection, in one view."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Final, Self
+
+from tabard.consumers.store import counts, deployments, fleet, pages, quarantine, samples
+from tabard.consumers.store.deployments import Configuration, Deployment
+from tabard.consumers.store.reading import Pool
+from tabard.consumers.store.results import (
+    FacetCounts,
+    GapRow,
+    Histogram,
+    LogPage,
+    LogQuery,
+    LogRow,
+    NodeRow,
+    ProcessTable,
+    Stats,
+)
+
+BUDGET: Final = 1.0
+"""Seconds that a search may take before it hands back what it has."""
+
+
+class Questions(ABC):
+    """Read-only access to one store. Safe to share between threads; each gets its own connection.
+
+    An engine gives the pool, and answers what engines answer in ways of their own. Every method raises StoreError
+    when the store is missing, unreadable, or of another schema version.
+    """
+
+    _connections: Pool
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        self._connections.close()
+
+    def logs(self, query: LogQuery, budget: float = BUDGET) -> LogPage:
+        """One page of records and gaps, searched for at most about `budget` seconds."""
+        with self._connections.use() as connection:
+            return pages.page(connection, query, budget)
+
+    def search(self, query: LogQuery, budget: float = BUDGET) -> Iterator[LogPage]:
+        """The page that `logs` would find without a time box, in parts: one for each `budget` seconds.
+
+        The parts come in the order of the search, from `query.falls`; each has its rows in the order asked for.
+        The last one is not partial. Ends with what was found last when the caller goes on no more.
+        """
+        left = query.limit
+        give_way = self._courtesy()
+        while True:
+            page = self.logs(replace(query, limit=left), budget)
+            yield page
+            left -= len(page.rows)
+            if not page.partial or left <= 0:
+                return
+            query = replace(query, before=page.older) if query.falls else replace(query, after=page.newer)
+            give_way()
+
+    def oldest(self) -> int | None:
+        """Event time of the record that was said first, None when there is none."""
+        with self._connections.use() as connection:
+            return pages.oldest(connection)
+
+    def log(self, row_id: int) -> LogRow | None:
+        """The record with that id."""
+        with self._connections.use() as connection:
+            return pages.one(connection, row_id)
+
+    def context(self, row_id: int, count: int = 20) -> list[LogRow]:
+        """The record with that id and up to `count` before and after it in its own stream and epoch."""
+        with self._connections.use() as connection:
+            return pages.context(connection, row_id, count)
+
+    def facets(self, query: LogQuery, field: str, limit: int = 20, budget: float = BUDGET) -> FacetCounts:
+        """The most frequent values of `field` among the newest matching records, with their counts.
+
+        When the time box ends first, only the records searched so far are counted, and the answer says so.
+        Raises ValueError for a field that is not in `FACET_FIELDS`.
+        """
+        with self._connections.use() as connection:
+            return counts.facets(connection, query, [field], limit, budget)[field]
+
+    def facets_of(
+        self, query: LogQuery, fields: Sequence[str], limit: int = 20, budget: float = BUDGET
+    ) -> Mapping[str, FacetCounts]:
+        """`facets` of several fields, counted on one way through the log: a filter that few records pass is searched once.
+
+        Raises ValueError for a field that is not in `FACET_FIELDS`.
+        """
+        with self._connections.use() as connection:
+            return counts.facets(connection, query, fields, limit, budget)
+
+    def histogram(self, query: LogQuery, width: int, budget: float = BUDGET) -> Histogram:
+        """How many matching records of which level fall into each `width` nanoseconds of event time.
+
+        Counts from the newest on for at most about `budget` seconds; the answer says which buckets that
+        left out. Raises ValueError for a width below 1.
+        """
+        with self._connections.use() as connection:
+            return counts.histogram(connection, query, width, budget)
+
+    def gaps(
+        self,
+        node: str | None = None,
+        *,
+        zone: str | None = None,
+        stream: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        limit: int = 100,
+    ) -> list[GapRow]:
+        """Gaps and doubts, newest first by event time; of all streams unless one is named.
+
+        The sub-zones of `zone` are included, as in `logs`.
+        """
+        with self._connections.use() as connection:
+            return fleet.gaps(connection, node, zone, stream, since, until, limit)
+
+    def quarantine(
+        self, node: str | None = None, *, zone: str | None = None, stream: str | None = None, limit: int = 100
+    ) -> list[GapRow]:
+        """Batches that the store could not take, those that arrived last first; of all streams unless one is named."""
+        with self._connections.use() as connection:
+            return pages.quarantined(connection, node, zone, stream, limit)
+
+    def quarantined(self) -> Mapping[tuple[str, str], int]:
+        """How many batches are in quarantine, by zone and name of the node; those without any are left out."""
+        with self._connections.use() as connection:
+            return quarantine.counts(connection)
+
+    def nodes(self, now: int) -> list[NodeRow]:
+        """Every node that ever spoke, by zone and name; `now` is the wall clock."""
+        with self._connections.use() as connection:
+            return fleet.nodes(connection, now)
+
+    def node(self, name: str, now: int, zone: str | None = None) -> NodeRow | None:
+        """One node; of several with that name in different zones the one heard last, unless `zone` is given."""
+        with self._connections.use() as connection:
+            return fleet.node(connection, name, now, zone)
+
+    def newest_beacon(self) -> tuple[int, int] | None:
+        """When the last beacon of any node was heard, and nanoseconds between beacons of that node; None: never."""
+        with self._connections.use() as connection:
+            return fleet.newest_beacon(connection)
+
+    def heartbeats(self, name: str, since: int, until: int, zone: str | None = None) -> list[tuple[int, int]]:
+        """Minutes in which beacons were heard, oldest first, each with how many."""
+        with self._connections.use() as connection:
+            return fleet.heartbeats(connection, name, since, until, zone)
+
+    def host_series(
+        self, name: str, since: int, until: int, points: int = 300, zone: str | None = None
+    ) -> Mapping[str, Sequence[tuple[int, float]]]:
+        """Series of the host samples between two event times, thinned to about `points` each.
+
+        Keys: ``cpu`` (percent), ``load``, ``mem_used``, ``mem_total``, ``swap_used`` (bytes), ``procs``;
+        rates in bytes per second ``disk_read``, ``disk_write``, ``net_rx``, ``net_tx`` (all devices together);
+        ``disk:<mount>`` (percent used).
+        """
+        with self._connections.use() as connection:
+            return samples.host_series(connection, name, since, until, points, zone)
+
+    def processes(self, name: str, at: int | None = None, zone: str | None = None) -> ProcessTable:
+        """The processes of a node as of event time `at` (default: now), by CPU, then memory."""
+        with self._connections.use() as connection:
+            return samples.processes(connection, name, at, zone)
+
+    def deployments(
+        self, service: str | None = None, stage: str | None = None, node: str | None = None
+    ) -> list[Deployment]:
+        """What runs, or ran last, of each service on each stage and node; by service, stage, zone and node."""
+        with self._connections.use() as connection:
+            return deployments.current(connection, service, stage, node)
+
+    def deployment_history(
+        self, service: str | None = None, stage: str | None = None, node: str | None = None
+    ) -> list[Deployment]:
+        """Every version and configuration that was noted, newest first."""
+        with self._connections.use() as connection:
+            return deployments.history(connection, service, stage, node)
+
+    def configuration(self, deployment: Deployment) -> Configuration:
+        """What it runs with, secrets masked."""
+        with self._connections.use() as connection:
+            return deployments.configuration(connection, deployment.configuration_id)
+
+    # --- what engines answer in ways of their own -----------------------------------------------------
+
+    @abstractmethod
+    def tail(self, query: LogQuery, after_id: int, budget: float = BUDGET) -> tuple[list[LogRow], int]:
+        """Records stored after `after_id` that fit the filters, in the order they were stored.
+
+        The second value is the id to go on from, also when nothing fitted. Order, keys and times of the
+        query are ignored; at most `query.limit` records are returned.
+        """
+
+    @abstractmethod
+    def last_id(self) -> int:
+        """The id of the record stored last, 0 when there is none: where a tail begins."""
+
+    @abstractmethod
+    def stats(self) -> Stats:
+        """The store in numbers."""
+
+    @abstractmethod
+    def _courtesy(self) -> Callable[[], None]:
+        """What a search does between two of its parts, for whoever writes the store."""
