@@ -108,7 +108,8 @@ def bind(sock: zmq.Socket[bytes], endpoint: str) -> None:
             )
         _check_private(path.parent)
     try:
-        sock.bind(endpoint)
+        # By the bytes that the file system knows: in a locale that is not UTF-8 the text would name another path.
+        sock.bind(os.fsencode(endpoint))
     except zmq.ZMQError as error:
         hint = (
             "Another process uses it: choose another port, or end that process"
@@ -127,7 +128,7 @@ def connect(sock: zmq.Socket[bytes], endpoint: str) -> None:
         TabardError: a malformed endpoint.
     """
     try:
-        sock.connect(endpoint)
+        sock.connect(os.fsencode(endpoint))
     except zmq.ZMQError as error:
         raise TabardError(
             "cannot connect", expected="tcp://HOST:PORT or ipc://PATH", found=str(error), where=endpoint

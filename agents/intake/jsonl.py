@@ -208,6 +208,8 @@ def _set_severity(values: list[Any], extra: dict[str, Any]) -> None:
             extra["severity"] = severity
         severity = None
     if not isinstance(severity, int) or not 0 <= severity <= 24:
+        if severity is not None:
+            extra["severity"] = severity
         if isinstance(number := extra.get("levelno"), (int, float)):
             severity = _by_scale(number, _PYTHON_LEVELS)
         elif isinstance(level, (int, float)):

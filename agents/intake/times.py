@@ -25,13 +25,19 @@ ISO: Final = (
 )
 """The pattern of an ISO 8601 time and its relatives (blank for T, comma for the point, slashes)."""
 _ISO: Final = re.compile(ISO, re.ASCII)
+_BASIC: Final = re.compile(
+    r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)T(?P<hour>\d\d)(?P<minute>\d\d)"
+    r"(?:(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?(?P<zone>Z|[+-]\d\d(?::?\d\d)?)?",
+    re.ASCII,
+)
+"""The basic form of ISO 8601, without hyphens and colons."""
 
 
 def parse_time(value: Any) -> int | None:
     """A time said in JSON: ISO 8601, or a number of seconds, milli-, micro- or nanoseconds by its size."""
     if isinstance(value, str):
-        text = value.strip()
-        if match := _ISO.fullmatch(text):
+        text = value.strip().upper()
+        if match := _ISO.fullmatch(text) or _BASIC.fullmatch(text):
             return from_iso(match)
         if _NUMBER.fullmatch(text):
             value = float(text) if "." in text else int(text)

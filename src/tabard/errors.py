@@ -37,6 +37,10 @@ class TabardError(Exception):
         self.where = where
         self.hint = hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """So that it comes back whole from another process: a pool of workers would wait for ever for one that does not."""
+        return _made_again, (type(self), self.args), self.__dict__
+
     def __str__(self) -> str:
         sentence = f"{self.where}: {self.what}" if self.where else self.what
         difference = []
@@ -49,6 +53,10 @@ class TabardError(Exception):
         if self.hint:
             sentence += f". {self.hint}"
         return sentence
+
+
+def _made_again(kind: type[TabardError], args: tuple[object, ...]) -> TabardError:
+    return kind.__new__(kind, *args)
 
 
 class SettingsError(TabardError):

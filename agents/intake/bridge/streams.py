@@ -22,7 +22,7 @@ from tabard.agents.intake.bridge.binding import Place, spoken
 from tabard.agents.intake.bridge.gather import Gatherer
 from tabard.agents.intake.bridge.ports import Report, Surroundings
 from tabard.agents.intake.bridge.troubles import Troubles
-from tabard.agents.intake.bridge.turns import MOST_READS, Turns
+from tabard.agents.intake.bridge.turns import Turns, readable
 from tabard.agents.intake.listeners import identify
 from tabard.agents.intake.ports import Handle
 from tabard.errors import IntakeError, WireError
@@ -38,8 +38,14 @@ DRAIN_SECONDS: Final = 2.0
 QUIET_SECONDS: Final = 0.1
 """How long nobody may have said anything for the stop to believe that all was read."""
 _SWEEP_SECONDS: Final = 15.0
+_MOST_READS: Final = 64
+"""Reads of one client at a stop before the others have their turn: more than the kernels of both ends hold."""
 _MOST_ASKED: Final = 256
 """Clients that are asked whether they have something unread when another one comes: the last ones."""
+_READS_BEFORE: Final = 4
+"""Reads of them all at that moment: most connections are short, and are over then."""
+_MOST_WAITING: Final = 32
+"""Clients that wait for others. They count among those that are allowed, and a crowd is not to be turned away."""
 
 
 class Reader(Protocol):
@@ -67,13 +73,15 @@ class Desk(NamedTuple):
 class Client:
     """One connection."""
 
-    __slots__ = ("origin", "reader", "reading", "records", "sock", "touched")
+    __slots__ = ("heard", "origin", "reader", "reading", "records", "sock", "touched")
 
     def __init__(self, sock: socket.socket, origin: str, reader: Reader, now: float) -> None:
         self.sock = sock
         self.origin = origin
         self.reader = reader
         self.reading = False
+        self.heard = 0
+        """Bytes."""
         self.records = 0
         self.touched = now
         """When it last said something (monotonic seconds)."""
@@ -104,7 +112,7 @@ class StreamIntake:
         self._acceptor: Acceptor | None = None
         self._address = ""
         self._clients: dict[Client, None] = {}
-        self._turns: Turns[Client] = Turns(surroundings.loop, self._take, self._watch)
+        self._turns: Turns[Client] = Turns(surroundings.loop, readable, self._watch)
         self._sweep: Handle | None = None
         self._desk = Desk(Gatherer(surroundings), Counter(), Troubles(name, surroundings.loop))
 
@@ -168,10 +176,10 @@ class StreamIntake:
 
     def _read_out(self, client: Client, until: float) -> int:
         """Read a client until nothing is left, but not for ever; how often there was something."""
-        for count in range(MOST_READS):
+        for count in range(_MOST_READS):
             if self._around.batcher.blocked or time.monotonic() > until or not self._take(client):
                 return count
-        return MOST_READS
+        return _MOST_READS
 
     def report(self) -> Report:
         """How it is doing."""
@@ -231,32 +239,29 @@ class StreamIntake:
         origin = identify(sock, self._around.users).origin
         reader = self._read(self._desk)
         client = Client(sock, origin, reader, self._loop.now())
-        before = [] if self._around.batcher.blocked else self._unread(origin)
+        unread = self._read_before(origin)
         self._clients[client] = None
         self._desk.counters["connections"] += 1
         if self._around.batcher.blocked:
             return
-        if before or self._turns:
-            for earlier in before:
-                self._unwatch(earlier)
-            self._turns.add([*before, client])
+        if unread and len(self._turns) < _MOST_WAITING:
+            self._turns.add(client, unread)
         else:
             self._watch(client)
 
-    def _unread(self, origin: str) -> list[Client]:
-        """The clients from the same place that said something which was not read yet, the oldest first."""
-        asked = {
-            client.sock.fileno(): client
-            for client in islice(reversed(self._clients), _MOST_ASKED)
-            if client.origin == origin
-        }
-        if not asked:
-            return []
-        waiting = select.poll()
-        for number in asked:
-            waiting.register(number, select.POLLIN)
-        unread = {asked[number] for number, _ in waiting.poll(0)}
-        return [client for client in reversed(asked.values()) if client in unread]
+    def _read_before(self, origin: str) -> set[Client]:
+        """Read what little the last clients from the same place have said; those that have more, or wait themselves."""
+        last = islice(reversed(self._clients), _MOST_ASKED)
+        same = [client for client in last if client.origin == origin]
+        waiting = {client for client in same if client in self._turns}
+        unread = readable(client for client in same if client not in waiting)
+        reads = 0
+        for client in reversed(same):
+            while client in unread and reads < _READS_BEFORE and not self._around.batcher.blocked:
+                reads += 1
+                if not self._take(client):
+                    unread.discard(client)
+        return {client for client in unread | waiting if client in self._clients}
 
     def _watch(self, client: Client) -> None:
         if not client.reading:
@@ -285,6 +290,7 @@ class StreamIntake:
             self._end(client)
             return False
         client.touched = self._loop.now()
+        client.heard += len(data)
         gatherer = self._desk.gatherer
         gatherer.origin = client.origin
         before = gatherer.total
@@ -325,7 +331,15 @@ class StreamIntake:
             self._unwatch(client)
 
     def _resume(self) -> None:
-        self._turns.add(self._clients)
+        """Read on. Of one place each client waits for the one that came before it."""
+        before: dict[str, Client] = {}
+        for client in self._clients:
+            earlier = before.get(client.origin)
+            if earlier is None:
+                self._watch(client)
+            else:
+                self._turns.add(client, [earlier])
+            before[client.origin] = client
 
     def _limit_memory(self) -> None:
         while sum(client.reader.held for client in self._clients) > MOST_HELD:

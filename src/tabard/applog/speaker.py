@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import sys
@@ -160,7 +161,23 @@ def _distribution(top: str) -> str | None:
     try:
         return metadata.distribution(top).name
     except metadata.PackageNotFoundError:
-        return next(iter(metadata.packages_distributions().get(top, ())), None)
+        return next(iter(metadata.packages_distributions().get(top, ())), None) or _editable(top)
+
+
+def _editable(top: str) -> str | None:
+    """The distribution installed to be edited whose directory has the top-level package: it lists no files."""
+    from importlib import metadata
+    from urllib.parse import unquote, urlsplit
+
+    module = sys.modules.get(top)
+    path = vars(module).get("__file__") if module is not None else None
+    for found in metadata.distributions() if path else ():
+        said = json.loads(found.read_text("direct_url.json") or "{}")
+        if said.get("dir_info", {}).get("editable") and said.get("url", "").startswith("file://"):
+            directory = unquote(urlsplit(said["url"]).path).rstrip("/")
+            if os.path.realpath(str(path)).startswith(f"{os.path.realpath(directory)}{os.sep}"):
+                return found.name
+    return None
 
 
 def _version(package: str) -> str | None:

@@ -6,6 +6,7 @@ is for people: ``tabard check`` shows it.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
@@ -26,6 +27,8 @@ _INTAKES: Final = {
     "intake.otlp": "tcp",
 }
 """Settings that are addresses of the intake, and how they are spoken to."""
+SYSLOG_FILES: Final = ("/var/log/syslog", "/var/log/messages")
+"""Where a syslog daemon writes what the systemd journal has as well."""
 _IN_STAGE: Final = re.compile(r"stage\.[^.]+\.")
 _LANES: Final = ("up_in", "up_out", "down_in", "down_out")
 
@@ -45,6 +48,7 @@ def lint(settings: Settings, broken: Collection[str] = ()) -> tuple[Finding, ...
         (_credit, ("recorder.credit_batches", "brokers.hwm")),
         (_names, ("node.name",)),
         (_tails, ("intake.tail",)),
+        (_twice, ("intake.journal", "intake.tail_defaults")),
     )
     return tuple(
         finding
@@ -242,6 +246,19 @@ def _names(settings: Settings) -> Iterator[Finding]:
             "node.name",
             f"{settings['node.name']!r} does not tell this node from others",
             "Set node.name",
+            warning=True,
+        )
+
+
+def _twice(settings: Settings) -> Iterator[Finding]:
+    if settings.str("intake.journal") != "auto" or not settings.flag("intake.tail_defaults"):
+        return
+    if written := [path for path in SYSLOG_FILES if os.path.exists(path)]:
+        yield _against(
+            settings,
+            "intake.journal",
+            f"what a syslog daemon writes into {written[0]} is in the systemd journal, too: it will be stored twice",
+            "Set intake.tail_defaults = false, and describe the other files under [[intake.tail]]",
             warning=True,
         )
 

@@ -58,13 +58,24 @@ def tell(family: Collection[Member], number: int, *, told: int) -> None:
     """Send each of them a signal but for those in the group ``told``, and nobody who has got its number since."""
     for member in family:
         with contextlib.suppress(OSError):  # gone, or has become another user
-            descriptor = os.pidfd_open(member.pid)
-            try:
-                seen = _look(member.pid)  # now that the number cannot become another's
-                if seen is not None and seen.member == member and seen.group != told:
-                    signal.pidfd_send_signal(descriptor, number)
-            finally:
-                os.close(descriptor)
+            _tell(member, number, told)
+
+
+def _tell(member: Member, number: int, told: int) -> None:
+    descriptor = -1
+    with contextlib.suppress(AttributeError, OSError):  # a kernel, or a Python, that has no such thing
+        descriptor = os.pidfd_open(member.pid)
+    try:
+        seen = _look(member.pid)  # now that the number cannot become another's
+        if seen is None or seen.member != member or seen.group == told:
+            return
+        if descriptor >= 0:
+            signal.pidfd_send_signal(descriptor, number)
+        else:
+            os.kill(member.pid, number)
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _all() -> list[_Seen]:

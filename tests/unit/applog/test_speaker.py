@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -45,6 +46,7 @@ def installed(tmp_path: Path) -> Path:
     zipapp.create_archive(tmp_path / "src", tmp_path / "shop.pyz", main="till.main:main")
     _checkout(tmp_path / "kiosk")
     _server(tmp_path)
+    _edited(tmp_path)
     return tmp_path
 
 
@@ -54,6 +56,19 @@ def _checkout(place: Path) -> None:
     (place / "__init__.py").write_text("__version__ = '3.1'\n")
     (place / "main.py").write_text(MAIN)
     (place / "__main__.py").write_text("from kiosk.main import main\nmain()\n")
+
+
+def _edited(place: Path) -> None:
+    """The distribution ``acme-stock`` 7.0 with the package ``stock``, installed to be edited: it lists no files."""
+    directory = place / "to edit" / "src" / "stock"
+    directory.mkdir(parents=True)
+    (directory / "__init__.py").write_text("")
+    (directory / "__main__.py").write_text(f"import sys\n{MAIN}")
+    info = place / "acme_stock-7.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-stock\nVersion: 7.0\n")
+    said = {"url": (place / "to edit").as_uri(), "dir_info": {"editable": True}}
+    (info / "direct_url.json").write_text(json.dumps(said))
 
 
 def _server(place: Path) -> None:
@@ -84,6 +99,7 @@ def _server(place: Path) -> None:
         (("shop.pyz",), "shop till 3.1"),
         (("-m", "kiosk"), "kiosk kiosk 3.1"),
         (("kiosk/__main__.py",), "kiosk kiosk 3.1"),
+        (("-m", "stock"), "stock acme-stock 7.0"),
         (("bin/gunrun",), "gunrun acme-shop 2.3"),
         (("-m", "gun"), "gun acme-shop 2.3"),
         (("bin/shoplogs",), "shoplogs acme-shop 2.3"),
@@ -95,7 +111,11 @@ def test_it_is_found_out(installed: Path, words: tuple[str, ...], said: str) -> 
     done = subprocess.run(
         [sys.executable, *words],
         cwd=installed,
-        env={**os.environ, "PYTHONPATH": str(installed), "TABARD_HOME": str(installed / "home")},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{installed}:{installed}/to edit/src",
+            "TABARD_HOME": str(installed / "home"),
+        },
         capture_output=True,
         text=True,
         timeout=60,

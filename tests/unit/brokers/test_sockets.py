@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,3 +166,21 @@ def test_the_peer_need_not_be_there_yet(made: Sockets, private: Path) -> None:
     assert above.poll(20_000)
     assert sockets.receive(above) == [b"topic", b"body"]
     assert sockets.receive(above) is None
+
+
+def test_a_path_is_the_one_that_the_file_system_knows(tmp_path: Path) -> None:
+    """Also where the locale cannot say it: the socket lies where everybody else looks for it."""
+    code = (
+        "import os, sys, zmq; from tabard.brokers import sockets;"
+        "made = sockets.Sockets(hwm=1000, max_frame=2**21); sock = made.publisher();"
+        "path = os.path.join(sys.argv[1], 'up.sock'); sockets.bind(sock, 'ipc://' + path);"
+        "other = made.subscriber(); sockets.connect(other, 'ipc://' + path);"
+        "print(os.path.exists(path)); made.close()"
+    )
+    home = tmp_path / "für-übung"
+    home.mkdir(mode=0o700)
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "-c", code, os.fsencode(home)], env=env, capture_output=True, text=True
+    )
+    assert (done.stdout.strip(), done.stderr) == ("True", "")

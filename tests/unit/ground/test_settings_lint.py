@@ -8,6 +8,7 @@ import pytest
 
 from tabard.errors import SettingsError
 from tabard.settings import examine, load
+from tabard.settings import lint as lint_module
 
 
 def broker(name: str, zone: str = "hq", **keys: str) -> str:
@@ -83,6 +84,30 @@ def test_what_only_looks_wrong_is_a_warning(tmp_path: Path, text: str, says: str
     assert examination.settings is not None
     assert [finding.warning for finding in examination.findings] == [True]
     assert says in str(examination.findings[0].error)
+
+
+@pytest.mark.parametrize(
+    ("text", "there", "warned"),
+    [
+        ('journal = "auto"', True, True),
+        ('journal = "auto"', False, False),
+        ('journal = "auto"\ntail_defaults = false', True, False),
+        ('journal = "/srv/other"', True, False),
+        ("", True, False),
+    ],
+)
+def test_a_journal_beside_the_files_of_a_syslog_daemon_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, there: bool, warned: bool
+) -> None:
+    """Only where there is such a file, and it is tailed: each line would be stored twice."""
+    syslog = tmp_path / "syslog"
+    monkeypatch.setattr(lint_module, "SYSLOG_FILES", (str(syslog),))
+    if there:
+        syslog.touch()
+    (tmp_path / "tabard.toml").write_text(f"[intake]\n{text}\n")
+    examination = examine(tmp_path, env={"TABARD_NODE_NAME": "web1"})
+    assert [finding.warning for finding in examination.findings] == [True] * warned
+    assert all("stored twice" in str(finding.error) for finding in examination.findings)
 
 
 def test_a_sound_chain_of_brokers_is_clean(tmp_path: Path) -> None:

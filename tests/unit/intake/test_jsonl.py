@@ -57,6 +57,10 @@ def test_a_fields_own_name_wins_over_an_alias():
 
 
 TIMES = {
+    "2025-11-21t22:55:24z": 1_763_765_724_000_000_000,
+    "20251121T225524Z": 1_763_765_724_000_000_000,
+    "20251121T235524.5+0100": 1_763_765_724_500_000_000,
+    "20251121T2255Z": 1_763_765_700_000_000_000,
     1_763_765_000: AT,
     1_763_765_000.5: AT + 500_000_000,
     1_763_765_000_000: AT,
@@ -76,7 +80,16 @@ def test_times_are_iso_or_numbers(said):
     assert parse({"time": said, "msg": "x"})["time"] == TIMES[said]
 
 
-@pytest.mark.parametrize("said", ["yesterday", -5, 1e300, True, [], {}, "2025-99-99T00:00:00Z", 10**40])
+@pytest.mark.parametrize("said", [25, -1, 7.5])
+def test_a_severity_that_is_none_is_kept_beside(said):
+    """The level says it then."""
+    found = parse({"severity": said, "level": "ERROR", "msg": "x"})
+    assert (found["severity"], json.loads(found["attributes"])) == (17, {"severity": said})
+
+
+@pytest.mark.parametrize(
+    "said", ["yesterday", -5, 1e300, True, [], {}, "2025-99-99T00:00:00Z", "20259999T000000Z", 10**40]
+)
 def test_a_time_that_is_none_is_kept_beside(said):
     """The record gets the time it was read at; nothing of what was said is dropped."""
     found = parse({"time": said, "msg": "x"})

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tabard.errors import UsageError
 from tabard.shell import CommandError, shell
+from tabard.shell.family import members, tell
 from tabard.shell.result import Kept
 from tests.unit.shell.collect import heard
 
@@ -343,3 +344,35 @@ def test_without_the_kernels_announcement_it_works_too(monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "pidfd_open", none)
     assert shell(["echo", "hello"]).out == "hello\n"
     assert shell(["sleep", "1000"], timeout=0.2).timed_out
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_children_in_other_sessions_are_ended_without_pidfds_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    """By their number, which has been compared with when they began."""
+
+    def none(pid: int, flags: int = 0) -> int:
+        raise OSError
+
+    if gone:
+        monkeypatch.delattr(os, "pidfd_open")
+    else:
+        monkeypatch.setattr(os, "pidfd_open", none)
+    result = shell(f"setsid sleep 1000 & echo $! > {tmp_path}/a; wait", script=True, timeout=1, grace=ENDED)
+    assert result.timed_out
+    assert _gone(int((tmp_path / "a").read_text()))
+
+
+def test_nobody_else_who_has_the_number_is_told() -> None:
+    """A process that began at another time is another one, whatever its number; one of the group was told already."""
+    with subprocess.Popen(["sleep", "1000"]) as other:
+        try:
+            (member,) = [one for one in members(other.pid) if one.pid == other.pid]
+            tell({member._replace(began=member.began - 1)}, signal.SIGKILL, told=-1)
+            tell({member}, signal.SIGKILL, told=os.getpgid(other.pid))
+            assert other.poll() is None
+            tell({member}, signal.SIGTERM, told=-1)
+            assert other.wait(60) == -signal.SIGTERM
+        finally:
+            other.kill()
