@@ -109,7 +109,7 @@ def bind(sock: zmq.Socket[bytes], endpoint: str) -> None:
         _check_private(path.parent)
     try:
         # By the bytes that the file system knows: in a locale that is not UTF-8 the text would name another path.
-        sock.bind(os.fsencode(endpoint))
+        sock.bind(os.fsencode(endpoint))  # type: ignore[arg-type]  # takes bytes as well
     except zmq.ZMQError as error:
         hint = (
             "Another process uses it: choose another port, or end that process"
@@ -128,7 +128,7 @@ def connect(sock: zmq.Socket[bytes], endpoint: str) -> None:
         TabardError: a malformed endpoint.
     """
     try:
-        sock.connect(os.fsencode(endpoint))
+        sock.connect(os.fsencode(endpoint))  # type: ignore[arg-type]  # takes bytes as well
     except zmq.ZMQError as error:
         raise TabardError(
             "cannot connect", expected="tcp://HOST:PORT or ipc://PATH", found=str(error), where=endpoint
