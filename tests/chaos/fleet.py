@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import socket
+import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from tests.chaos.worker import Worker
 
 ZONE: Final = "plant/line"
 BROKERS: Final = ("b1", "b2", "b3")
+PRESENCE: Final = "SELECT name, beacon, state FROM presence JOIN node ON node.id = node_id"
 _PORTS: Final = range(20_000, 32_000)
 """Below what the kernel gives to those who dial, so that none of them takes a port while its broker is away."""
 
@@ -79,8 +81,13 @@ format = "plain"
 class Fleet:
     """Homes below one directory and the processes that live in them. Use as a context manager."""
 
-    def __init__(self, directory: Path, log: Path, nodes: Mapping[str, Mapping[str, str]]) -> None:
-        """`nodes` are names with their settings of the journal; `log` is where fail-points are noted."""
+    def __init__(
+        self, directory: Path, log: Path, nodes: Mapping[str, Mapping[str, str]], hub: str = ""
+    ) -> None:
+        """`nodes` are names with their settings of the journal; `log` is where fail-points are noted.
+
+        `hub` are more settings of the home that has the recorder.
+        """
         self.directory = directory
         self.hub = Home(directory / "hub")
         self.homes = {name: Home(directory / name) for name in nodes}
@@ -89,7 +96,7 @@ class Fleet:
         self.ports = free_ports(4)
         for home in (self.hub, *self.homes.values()):
             home.ensure()
-        self.hub.settings_file.write_text(_HUB.format(*self.ports))
+        self.hub.settings_file.write_text(_HUB.format(*self.ports) + hub)
         for name, journal in nodes.items():
             self._describe(name, journal)
         for name in BROKERS:
@@ -138,6 +145,17 @@ class Fleet:
     def segments(self, node: str, stream: str = "logs") -> list[Path]:
         """The files of a node's journal, oldest first."""
         return sorted((self.homes[node].journal / stream).glob("*.seg"))
+
+    def presence(self) -> dict[str, tuple[int, dict[str, Any]]]:
+        """When each node was heard last, and what it said of its streams, as the store has it."""
+        try:
+            db = sqlite3.connect(f"{(self.hub.store / 'records.db').absolute().as_uri()}?mode=ro", uri=True)
+        except sqlite3.OperationalError:
+            return {}
+        try:
+            return {name: (beacon, json.loads(state)) for name, beacon, state in db.execute(PRESENCE)}
+        finally:
+            db.close()
 
     def status(self, name: str) -> dict[str, Any]:
         """What a process wrote into its status file, empty when it did not."""

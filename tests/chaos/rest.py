@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -63,24 +61,11 @@ def wait_for_rest(fleet: Fleet, patience: float) -> None:
             raise NotAtRest(_complaint(fleet))
         for worker in fleet.crew.values():
             worker.poll()
-        for name, (beacon, state) in presence(fleet.hub.store).items():
+        for name, (beacon, state) in fleet.presence().items():
             if name in still and heard.get(name) != beacon:
                 heard[name] = beacon
                 still[name] = still[name] + 1 if _has_all(state) and _has_read(fleet, name) else 0
         time.sleep(_LOOK)  # another process's database: there is no event to wait for
-
-
-def presence(store: Path) -> dict[str, tuple[int, dict[str, Any]]]:
-    """When each node was heard last, and what it said of its streams."""
-    try:
-        db = sqlite3.connect(f"{(store / 'records.db').absolute().as_uri()}?mode=ro", uri=True)
-    except sqlite3.OperationalError:
-        return {}
-    try:
-        rows = db.execute("SELECT name, beacon, state FROM presence JOIN node ON node.id = node_id")
-        return {name: (beacon, json.loads(state)) for name, beacon, state in rows}
-    finally:
-        db.close()
 
 
 def _has_all(state: dict[str, Any]) -> bool:
@@ -96,7 +81,7 @@ def _has_read(fleet: Fleet, name: str) -> bool:
 
 def _complaint(fleet: Fleet) -> str:
     lines = ["it does not come to rest"]
-    lines += [f"  {name}: {state}" for name, (_, state) in presence(fleet.hub.store).items()]
+    lines += [f"  {name}: {state}" for name, (_, state) in fleet.presence().items()]
     for name in fleet.crew:
         status = fleet.status(name)
         shown = {

@@ -46,7 +46,7 @@ class Siege:
             self.fleet.tailed(NODE).write_text("")
             self._producer = Producer("good", NODE, self._seed, self.fleet.intake(NODE), most=2_000)
             self._producer.start()
-            self.wait_until(lambda: NODE in rest.presence(self.fleet.hub.store), "nothing is stored")
+            self.wait_until(lambda: NODE in self.fleet.presence(), "nothing is stored")
             self._before = {name: worker.memory for name, worker in self.fleet.crew.items()}
         except BaseException:
             self.fleet.__exit__(None, None, None)
