@@ -8,22 +8,14 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
-from tabard.brokers.delivery.ports import (
-    CursorConflict,
-    EpochCursor,
-    EpochWork,
-    NodeKey,
-    Presence,
-    StoreUnavailable,
-)
-from tabard.consumers.store import asking, schema
-from tabard.consumers.store.commit import Commit, Ids
+from tabard.brokers.delivery.ports import CursorConflict, EpochWork, StoreUnavailable
+from tabard.consumers.store import schema
+from tabard.consumers.store.commit import Ids
 from tabard.consumers.store.database import Database
-from tabard.consumers.store.layout import FILES, RECORDS, FileKind
-from tabard.consumers.store.presence import note_presence
+from tabard.consumers.store.layout import FILES, FileKind
+from tabard.consumers.store.parts import PartedStore
 from tabard.consumers.store.reserve import Reserve
 from tabard.consumers.store.sqlite_writer import SqliteWriter
 from tabard.consumers.store.statements import Statements, sqlite_statements
@@ -66,22 +58,39 @@ class _File:
             self.database.rollback()
             raise
 
-    def must_be_the_one_read(self) -> None:
+    @property
+    def kind(self) -> FileKind:
+        """Which of the two."""
+        return self.database.kind
+
+    def writer(self) -> SqliteWriter:
+        """What writes it. Raises StoreUnavailable."""
+        return SqliteWriter(self.database, self.statements)
+
+    @contextlib.contextmanager
+    def writing(self, *, changes: bool = False) -> Iterator[SqliteWriter]:
+        """As `guarded`, with what writes it."""
+        with self.guarded(writes=changes):
+            yield self.writer()
+
+    def before_commit(self, _work: Sequence[EpochWork], _arrived: int) -> None:
         """Raise CursorConflict, once, when the file was replaced since the last commit."""
         if self.database.replaced:
             self.database.replaced = False
             raise CursorConflict(f"{self.database.where} was replaced by another file")
 
+    def after_commit(self, work: Sequence[EpochWork], stored: Counter[int]) -> None:
+        """For retention, and for the write-ahead log."""
+        self.stored.update(stored)
+        self.unmoved += sum(len(entry.batch.body) for item in work for entry in item.entries)
 
-class SqliteStore:
-    """A sink's database, as `SinkStore` asks for it; one instance is the only writer of its files.
 
-    Not for several threads at once.
-    """
+class SqliteStore(PartedStore[_File]):
+    """A sink's database in two files, of which one instance is the only writer. Not for several threads at once."""
 
     def __init__(self, databases: Sequence[Database]) -> None:
         """Made by `open` or `memory`; `databases` are one for each of the store's files, in their order."""
-        self._files = [_File(database) for database in databases]
+        super().__init__([_File(database) for database in databases])
         path = databases[0].path
         self._reserve = None if path is None else Reserve(path.parent)
         self._rescue = False
@@ -121,26 +130,18 @@ class SqliteStore:
             undo.pop_all()
         return cls(databases)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close both files. A store in memory is gone then."""
-        for file in self._files:
+        for file in self._parts:
             file.database.close()
 
     @property
     def fault(self) -> str | None:
         """Why the store cannot be written, as of the last try, or what is wrong with it; None when all is well."""
-        for file in self._files:
+        for file in self._parts:
             if file.database.fault:
                 return file.database.fault
-        for file in self._files:
+        for file in self._parts:
             if file.database.wal.fault:
                 return f"{file.database.where}: {file.database.wal.fault}"
         return None
@@ -148,7 +149,7 @@ class SqliteStore:
     def image(self) -> bytes:
         """Both databases as bytes, for `memory`. Raises StoreUnavailable."""
         parts = []
-        for file in self._files:
+        for file in self._parts:
             with file.guarded():
                 parts.append(file.database.serialize())
         return b"".join(len(part).to_bytes(_LENGTH_BYTES, "big") + part for part in parts)
@@ -159,7 +160,7 @@ class SqliteStore:
 
     def writer(self, kind: FileKind) -> SqliteWriter:
         """How one file is written. Raises StoreUnavailable."""
-        return self._writer(self._of_kind(kind))
+        return self._of_kind(kind).writer()
 
     @contextlib.contextmanager
     def upkeep(self, kind: FileKind) -> Iterator[sqlite3.Connection]:
@@ -181,7 +182,7 @@ class SqliteStore:
     def take_stored(self) -> Counter[int]:
         """Rows committed since the last call, by stream."""
         stored: Counter[int] = Counter()
-        for file in self._files:
+        for file in self._parts:
             stored.update(file.stored)
             file.stored.clear()
         return stored
@@ -195,7 +196,7 @@ class SqliteStore:
 
         Until `end_rescue` nothing else is written: what came in would take the room that is to be won.
         """
-        full = any(file.database.full for file in self._files)
+        full = any(file.database.full for file in self._parts)
         if not full or self._reserve is None or not self._reserve.give():
             return False
         self._rescue = True
@@ -210,77 +211,17 @@ class SqliteStore:
 
     def truncate(self) -> None:
         """Give back the room of the write-ahead logs. Never raises."""
-        for file in self._files:
+        for file in self._parts:
             with contextlib.suppress(StoreUnavailable), file.guarded():
                 file.database.truncate()
 
-    def _refuse_in_rescue(self) -> None:
+    def _refuse_writing(self) -> None:
         if self._rescue:
             raise StoreUnavailable(self.fault or "the disk is full: old records are being deleted")
 
-    # --- what the delivery core asks ------------------------------------------------------------------
-
-    def load(self, key: NodeKey, stream: int, epochs: Sequence[bytes]) -> dict[bytes, EpochCursor]:
-        """The cursors of those `epochs` that the store knows. Raises StoreUnavailable."""
-        file = self._of(stream)
-        with file.guarded():
-            return asking.load(self._writer(file), key, stream, epochs)
-
-    def unfinished(self, key: NodeKey, stream: int) -> list[EpochCursor]:
-        """The cursors whose end is unknown or not reached, oldest first. Raises StoreUnavailable."""
-        file = self._of(stream)
-        with file.guarded():
-            return asking.unfinished(self._writer(file), key, stream)
-
-    def digest(self, key: NodeKey, stream: int, epoch: bytes, last: int) -> bytes | None:
-        """The digest of the stored or quarantined batch that ends at `last`. Raises StoreUnavailable.
-
-        None when there is none, or retention has removed its header.
-        """
-        file = self._of(stream)
-        with file.guarded():
-            return asking.batch_digest(self._writer(file), key, stream, epoch, last)
-
-    def commit(self, work: Sequence[EpochWork], arrived: int) -> None:
-        """Write `work`: one transaction for each file, as `SinkStore.commit` says.
-
-        Raises:
-            CursorConflict: a cursor was changed by somebody else, or the file was replaced.
-            StoreUnavailable: try again later, after reading the cursors.
-        """
-        self._refuse_in_rescue()
-        failure: CursorConflict | StoreUnavailable | None = None
-        for file in self._files:
-            items = [item for item in work if item.stream in file.database.kind.streams]
-            if not items:
-                continue
-            try:
-                with file.guarded(writes=True):
-                    file.must_be_the_one_read()
-                    commit = Commit(self._writer(file), file.ids, arrived)
-                    commit.run(items)
-                    file.stored.update(commit.stored)
-                    file.unmoved += sum(len(entry.batch.body) for item in items for entry in item.entries)
-            except (CursorConflict, StoreUnavailable) as error:
-                failure = failure or error
-            else:
-                for item in items:
-                    item.cursor.version += 1
-        if failure is not None:
-            raise failure
-
-    def presence(self, beacons: Sequence[Presence]) -> None:
-        """Note who was heard, and count beacons per minute. Raises StoreUnavailable."""
-        if not beacons:
-            return
-        self._refuse_in_rescue()
-        file = self._of_kind(RECORDS)
-        with file.guarded():
-            note_presence(self._writer(file), file.ids, beacons)
-
     def after_commit(self) -> None:
         """When nodes have heard of a commit: see that the write-ahead logs stay short. Never raises."""
-        for file in self._files:
+        for file in self._parts:
             if file.unmoved:
                 size, file.unmoved = file.unmoved, 0
                 with contextlib.suppress(StoreUnavailable), file.guarded():
@@ -292,23 +233,14 @@ class SqliteStore:
         What is long is moved by a thread meanwhile; `settle` waits for it. Never raises.
         """
         self.after_commit()
-        for file in self._files:
+        for file in self._parts:
             with contextlib.suppress(StoreUnavailable), file.guarded():
                 file.database.idle(IDLE_ROWS)
 
     def settle(self) -> None:
         """Wait until what was begun in the background is done."""
-        for file in self._files:
+        for file in self._parts:
             file.database.wal.settle()
-
-    def _writer(self, file: _File) -> SqliteWriter:
-        return SqliteWriter(file.database, file.statements)
-
-    def _of(self, stream: int) -> _File:
-        return next(file for file in self._files if stream in file.database.kind.streams)
-
-    def _of_kind(self, kind: FileKind) -> _File:
-        return self._files[FILES.index(kind)]
 
 
 def _split(image: bytes) -> list[bytes]:

@@ -7,28 +7,20 @@ its rows; the places of records are unique within a day only.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Self
 
 import psycopg2
 
-from tabard.brokers.delivery.ports import (
-    CursorConflict,
-    EpochCursor,
-    EpochWork,
-    NodeKey,
-    Presence,
-    StoreUnavailable,
-)
-from tabard.consumers.store import asking
-from tabard.consumers.store.commit import Commit, Ids
-from tabard.consumers.store.layout import FILES, RECORDS, ROW_TABLES, FileKind
+from tabard.brokers.delivery.ports import EpochWork
+from tabard.consumers.store.commit import Ids
+from tabard.consumers.store.layout import FILES, ROW_TABLES, FileKind
+from tabard.consumers.store.parts import PartedStore
 from tabard.consumers.store.postgresql import partitions, schema
 from tabard.consumers.store.postgresql.server import Server
 from tabard.consumers.store.postgresql.texts import texts
 from tabard.consumers.store.postgresql.writer import PostgresWriter
-from tabard.consumers.store.presence import note_presence
 from tabard.errors import WireError
 
 
@@ -42,14 +34,14 @@ class _Part:
         """Partitions known to be there: table and day."""
 
     @contextlib.contextmanager
-    def guarded(self, *, writes: bool = False) -> Iterator[PostgresWriter]:
+    def writing(self, *, changes: bool = False) -> Iterator[PostgresWriter]:
         """What writes it; every failure ends its transaction, drops the numbers, and becomes a refusal to go on.
 
-        Only a success that `writes` ends a fault: a full disk can still be read.
+        Only a success that `changes` something ends a fault: a full disk can still be read.
         """
         try:
             yield PostgresWriter(self.server, texts(self.server.kind))
-            if writes:
+            if changes:
                 self.server.fault = None
         except (psycopg2.Error, OSError, WireError) as error:
             self._forget()
@@ -59,25 +51,33 @@ class _Part:
             self.server.rollback()
             raise
 
-    def ensure(self, streams: set[int], arrived: int) -> None:
-        """See that rows of these streams that arrive now have a partition. Raises psycopg2.Error."""
+    @property
+    def kind(self) -> FileKind:
+        """Which of the two."""
+        return self.server.kind
+
+    def before_commit(self, work: Sequence[EpochWork], arrived: int) -> None:
+        """See that rows that arrive now have a partition. Raises psycopg2.Error."""
         day = partitions.day_of(arrived)
-        for stream in sorted(streams):
+        for stream in sorted({item.stream for item in work}):
             place = (ROW_TABLES[stream], day)
             if place not in self.days:
                 partitions.ensure(self.server.connection, *place)
                 self.days.add(place)
+
+    def after_commit(self, _work: Sequence[EpochWork], _stored: Counter[int]) -> None:
+        """Nothing: the server counts."""
 
     def _forget(self) -> None:
         self.ids.forget()
         self.days.clear()
 
 
-class PostgresStore:
-    """A sink's database, as `SinkStore` asks for it. Not for several threads at once."""
+class PostgresStore(PartedStore[_Part]):
+    """A sink's database on a server. Not for several threads at once."""
 
     def __init__(self, url: str, synchronous: str = "full", password: str = "") -> None:
-        self._parts = [_Part(Server(kind, url, synchronous, password)) for kind in FILES]
+        super().__init__([_Part(Server(kind, url, synchronous, password)) for kind in FILES])
 
     @classmethod
     def open(cls, url: str, synchronous: str = "full", password: str = "") -> Self:
@@ -98,14 +98,6 @@ class PostgresStore:
             raise
         return store
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close the connections."""
         for part in self._parts:
@@ -122,67 +114,9 @@ class PostgresStore:
     @contextlib.contextmanager
     def guarded(self, kind: FileKind) -> Iterator[PostgresWriter]:
         """What writes one part, between two commits. Raises StoreUnavailable."""
-        with self._of_kind(kind).guarded(writes=True) as writer:
+        with self._of_kind(kind).writing(changes=True) as writer:
             yield writer
 
     def forget_days(self, kind: FileKind) -> None:
         """Look anew which partitions there are: some are not there any more."""
         self._of_kind(kind).days.clear()
-
-    # --- what the delivery core asks ------------------------------------------------------------------
-
-    def load(self, key: NodeKey, stream: int, epochs: Sequence[bytes]) -> dict[bytes, EpochCursor]:
-        """The cursors of those `epochs` that the store knows. Raises StoreUnavailable."""
-        with self._of(stream).guarded() as writer:
-            return asking.load(writer, key, stream, epochs)
-
-    def unfinished(self, key: NodeKey, stream: int) -> list[EpochCursor]:
-        """The cursors whose end is unknown or not reached, oldest first. Raises StoreUnavailable."""
-        with self._of(stream).guarded() as writer:
-            return asking.unfinished(writer, key, stream)
-
-    def digest(self, key: NodeKey, stream: int, epoch: bytes, last: int) -> bytes | None:
-        """The digest of the stored or quarantined batch that ends at `last`. Raises StoreUnavailable.
-
-        None when there is none, or retention has removed its header.
-        """
-        with self._of(stream).guarded() as writer:
-            return asking.batch_digest(writer, key, stream, epoch, last)
-
-    def commit(self, work: Sequence[EpochWork], arrived: int) -> None:
-        """Write `work`: one transaction for each schema, as `SinkStore.commit` says.
-
-        Raises:
-            CursorConflict: a cursor was changed by somebody else.
-            StoreUnavailable: try again later, after reading the cursors.
-        """
-        failure: CursorConflict | StoreUnavailable | None = None
-        for part in self._parts:
-            items = [item for item in work if item.stream in part.server.kind.streams]
-            if not items:
-                continue
-            try:
-                with part.guarded(writes=True) as writer:
-                    part.ensure({item.stream for item in items}, arrived)
-                    Commit(writer, part.ids, arrived).run(items)
-            except (CursorConflict, StoreUnavailable) as error:
-                failure = failure or error
-            else:
-                for item in items:
-                    item.cursor.version += 1
-        if failure is not None:
-            raise failure
-
-    def presence(self, beacons: Sequence[Presence]) -> None:
-        """Note who was heard, and count beacons per minute. Raises StoreUnavailable."""
-        if not beacons:
-            return
-        part = self._of_kind(RECORDS)
-        with part.guarded() as writer:
-            note_presence(writer, part.ids, beacons)
-
-    def _of(self, stream: int) -> _Part:
-        return next(part for part in self._parts if stream in part.server.kind.streams)
-
-    def _of_kind(self, kind: FileKind) -> _Part:
-        return self._parts[FILES.index(kind)]

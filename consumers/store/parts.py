@@ -1,0 +1,139 @@
+"""A store in parts, each with its own cursors and its own transactions: what the delivery core asks, for every engine.
+
+Streams that lie in different parts are committed one after another; that one of them fails leaves the others stored.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
+
+from tabard.brokers.delivery.ports import (
+    CursorConflict,
+    EpochCursor,
+    EpochWork,
+    NodeKey,
+    Presence,
+    StoreUnavailable,
+)
+from tabard.consumers.store import asking
+from tabard.consumers.store.commit import Commit, Ids
+from tabard.consumers.store.layout import FILES, RECORDS, FileKind
+from tabard.consumers.store.presence import note_presence
+from tabard.consumers.store.writing import Writer
+
+
+class Part(Protocol):
+    """One file or schema, and what is remembered of it."""
+
+    @property
+    def kind(self) -> FileKind:
+        """Which one."""
+
+    @property
+    def ids(self) -> Ids:
+        """Its numbers for nodes and epochs."""
+
+    def writing(self, *, changes: bool = False) -> AbstractContextManager[Writer]:
+        """What writes it; every failure ends its transaction, drops the numbers, and becomes a refusal to go on.
+
+        Only a success that `changes` something ends a fault: a full disk can still be read.
+        """
+
+    def before_commit(self, work: Sequence[EpochWork], arrived: int) -> None:
+        """What has to be there first. Raises CursorConflict, and the driver's errors."""
+
+    def after_commit(self, work: Sequence[EpochWork], stored: Counter[int]) -> None:
+        """Note what was stored: rows by stream."""
+
+
+P = TypeVar("P", bound=Part)
+
+
+class PartedStore(ABC, Generic[P]):
+    """A sink's database, as `SinkStore` asks for it; `parts` are in the order of `layout.FILES`.
+
+    Not for several threads at once.
+    """
+
+    def __init__(self, parts: Sequence[P]) -> None:
+        self._parts = list(parts)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close all parts."""
+
+    def load(self, key: NodeKey, stream: int, epochs: Sequence[bytes]) -> dict[bytes, EpochCursor]:
+        """The cursors of those `epochs` that the store knows. Raises StoreUnavailable."""
+        with self._of(stream).writing() as writer:
+            return asking.load(writer, key, stream, epochs)
+
+    def unfinished(self, key: NodeKey, stream: int) -> list[EpochCursor]:
+        """The cursors whose end is unknown or not reached, oldest first. Raises StoreUnavailable."""
+        with self._of(stream).writing() as writer:
+            return asking.unfinished(writer, key, stream)
+
+    def digest(self, key: NodeKey, stream: int, epoch: bytes, last: int) -> bytes | None:
+        """The digest of the stored or quarantined batch that ends at `last`. Raises StoreUnavailable.
+
+        None when there is none, or retention has removed its header.
+        """
+        with self._of(stream).writing() as writer:
+            return asking.batch_digest(writer, key, stream, epoch, last)
+
+    def commit(self, work: Sequence[EpochWork], arrived: int) -> None:
+        """Write `work`: one transaction for each part, as `SinkStore.commit` says.
+
+        Raises:
+            CursorConflict: a cursor was changed by somebody else.
+            StoreUnavailable: try again later, after reading the cursors.
+        """
+        self._refuse_writing()
+        failure: CursorConflict | StoreUnavailable | None = None
+        for part in self._parts:
+            items = [item for item in work if item.stream in part.kind.streams]
+            if not items:
+                continue
+            try:
+                with part.writing(changes=True) as writer:
+                    part.before_commit(items, arrived)
+                    commit = Commit(writer, part.ids, arrived)
+                    commit.run(items)
+                    part.after_commit(items, commit.stored)
+            except (CursorConflict, StoreUnavailable) as error:
+                failure = failure or error
+            else:
+                for item in items:
+                    item.cursor.version += 1
+        if failure is not None:
+            raise failure
+
+    def presence(self, beacons: Sequence[Presence]) -> None:
+        """Note who was heard, and count beacons per minute. Raises StoreUnavailable."""
+        if not beacons:
+            return
+        self._refuse_writing()
+        part = self._of_kind(RECORDS)
+        with part.writing() as writer:
+            note_presence(writer, part.ids, beacons)
+
+    def _refuse_writing(self) -> None:
+        """Raise StoreUnavailable while nothing but deletions may be written."""
+
+    def _of(self, stream: int) -> P:
+        return next(part for part in self._parts if stream in part.kind.streams)
+
+    def _of_kind(self, kind: FileKind) -> P:
+        return self._parts[FILES.index(kind)]
