@@ -62,8 +62,8 @@ UPDATE log SET message = CASE WHEN message LIKE 'app 2 %' THEN '{SENT["app"].tex
 ELSE '{SENT["app"].text("app", 2)}' END WHERE message LIKE 'app 5 %' OR message LIKE 'app 2 %'
 """
 _QUARANTINED = """
-INSERT INTO quarantine (node_id, stream, epoch_id, first, count, reason, header, signature, body, arrived)
-VALUES (1, 2, 1, 1, 1, 'x', x'', x'', x'', 0)
+INSERT INTO quarantine (node_id, stream, epoch_id, first, count, reason, header, signature, body, time, arrived)
+VALUES (1, 2, 1, 1, 1, 'x', x'', x'', x'', 0, 0)
 """
 
 
