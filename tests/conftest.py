@@ -14,8 +14,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tabard.home import Home
-from tests import postgresql
-from tests.postgresql import Postgres
+from tabard.ops.bench import postgres as postgresql
+from tabard.ops.bench.postgres import Postgres
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # Tests that start real processes. One worker runs all of them, so that they do not starve each other.

@@ -69,6 +69,8 @@ def many_rows(prepared: Sequence[Row]) -> Part:
     return write
 
 
+PLAIN: Final = "one_row"
+"""The form of statement that the driver is made for; the store itself uses a faster one."""
 FORMS: Final[Mapping[str, Callable[[Sequence[Row]], Part]]] = {"one_row": one_row, "many_rows": many_rows}
 """How the insert is put to the database; the fastest that is known for this driver is among them."""
 
@@ -100,7 +102,7 @@ def main() -> None:
     """Serve requests until there are no more."""
     prepared: list[Row] = []
     for request in requests():
-        place = Path(request["directory"])
+        place = Path(request["where"])
         blank = place / "blank"
         if request["do"] == "prepare":
             schema.create(blank)

@@ -4,27 +4,54 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 from tabard.consumers.store.layout import RECORDS
+from tabard.consumers.store.postgresql import server
 from tabard.ops.bench.records import NUMBER, PRODUCT
 
+_LOOKS: Final = 100
+"""Looks at the rows after ids were drawn last."""
+_SELDOM: Final = 50
+"""Of so many later ones, one is taken."""
 _TAIL: Final = 2_048
 """Rows at the end of the log among which the newest record is looked for: more than is said on the side."""
 
 
-def connect(store: Path) -> sqlite3.Connection:
-    """A read-only connection to the file with the log records. Raises sqlite3.Error when it is not there."""
-    return sqlite3.connect(
-        f"{RECORDS.path(store).as_uri()}?mode=ro", uri=True, timeout=5.0, isolation_level=None
-    )
+def connect(where: str) -> Stored:
+    """One that looks into the store there: a directory, or the URL of a database. Raises the driver's errors."""
+    return StoredOnServer(where) if where.startswith("postgresql:") else StoredInFiles(Path(where))
 
 
-class Stored:
+class Stored(Protocol):
     """One connection that asks cheaply and often."""
 
+    def close(self) -> None:
+        """Close the connection."""
+
+    def changed(self) -> bool:
+        """Whether anything may have been committed since the last call."""
+
+    def has(self, number: int, product: str) -> bool:
+        """Whether the record with that number can be queried; it must be among the last ones stored."""
+
+    def after(self, row: int) -> list[tuple[int, int, str]]:
+        """Id, event time and product of every log record with an id beyond `row`."""
+
+    def last(self) -> int:
+        """The highest id, 0 of an empty log."""
+
+    def missing(self, count: int) -> int:
+        """How many of the records 1 to `count` are not there exactly once."""
+
+
+class StoredInFiles:
+    """On SQLite."""
+
     def __init__(self, store: Path) -> None:
-        self._connection = connect(store)
+        self._connection = sqlite3.connect(
+            f"{RECORDS.path(store).as_uri()}?mode=ro", uri=True, timeout=5.0, isolation_level=None
+        )
         self._version = -1
 
     def close(self) -> None:
@@ -62,3 +89,51 @@ class Stored:
             (PRODUCT,),
         ).fetchone()
         return count - int(once[0])
+
+
+class StoredOnServer:
+    """On PostgreSQL. With one recorder ids become visible in their order."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = server.connect(url, "", server.schema_of(RECORDS), "tabard bench")
+        self._cursor = self._connection.cursor()
+        self._drawn = -1
+        self._looks = 0
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def changed(self) -> bool:
+        """By the ids that were drawn, which costs the server next to nothing."""
+        row = self._first("SELECT last_value FROM log_id_seq")
+        drawn, self._drawn = self._drawn, int(row[0]) if row else 0
+        # Rows become visible some time after their ids were drawn.
+        self._looks = _LOOKS if self._drawn != drawn else self._looks - 1
+        return self._looks > 0 or self._looks % _SELDOM == 0
+
+    def has(self, number: int, product: str) -> bool:
+        """By the ids of the last rows."""
+        text = f"SELECT 1 FROM log WHERE id > (SELECT max(id) FROM log) - {_TAIL} AND {NUMBER} = %s AND product = %s"  # noqa: S608
+        return self._first(text, number, product) is not None
+
+    def after(self, row: int) -> list[tuple[int, int, str]]:
+        """By the index of ids."""
+        self._cursor.execute("SELECT id, time, product FROM log WHERE id > %s ORDER BY id", (row,))
+        return self._cursor.fetchall()
+
+    def last(self) -> int:
+        """By the index of ids."""
+        row = self._first("SELECT coalesce(max(id), 0) FROM log")
+        return int(row[0]) if row else 0
+
+    def missing(self, count: int) -> int:
+        """By a look at each."""
+        text = f"SELECT count(*) FROM (SELECT 1 FROM log WHERE product = %s GROUP BY {NUMBER} HAVING count(*) = 1) AS once"  # noqa: S608
+        row = self._first(text, PRODUCT)
+        return count - int(row[0] if row else 0)
+
+    def _first(self, text: str, *values: Any) -> tuple[Any, ...] | None:
+        self._cursor.execute(text, values)
+        row: tuple[Any, ...] | None = self._cursor.fetchone()
+        return row

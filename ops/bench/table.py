@@ -18,6 +18,8 @@ class Options(NamedTuple):
     """How long something steady is watched."""
     rounds: int | None = None
     """How often a run and its ceiling are repeated."""
+    store: str = "sqlite"
+    """The engine of the store: ``sqlite`` or ``postgresql``."""
 
 
 Say = Callable[[str], None]

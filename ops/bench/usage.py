@@ -19,10 +19,13 @@ class Memory(NamedTuple):
     private: int
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time of all threads since the process began, in steps of 10 ms on most kernels. Raises OSError."""
+def cpu_seconds(pid: int, *, ended: bool = False) -> float:
+    """CPU time of all threads since the process began, in steps of 10 ms on most kernels. Raises OSError.
+
+    With that of its children that have `ended`, if wanted.
+    """
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[_UTIME]) + int(fields[_UTIME + 1])) * _TICK
+    return sum(map(int, fields[_UTIME : _UTIME + (4 if ended else 2)])) * _TICK
 
 
 def core_wait(pid: int) -> float:

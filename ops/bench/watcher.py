@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from tabard.ops.bench.helper import answer, requests
 from tabard.ops.bench.records import PRODUCT
 from tabard.ops.bench.sampling import percentile
-from tabard.ops.bench.stored import Stored
+from tabard.ops.bench.stored import Stored, connect
 
 POLL: Final = 0.001
 """Seconds between two looks; what they add to a delay is part of it."""
@@ -44,7 +43,7 @@ def watch(stored: Stored, row: int, count: int, limit: float) -> dict[str, Any]:
 def main() -> None:
     """Serve requests until there are no more: say that it watches, then what was seen."""
     for request in requests():
-        stored = Stored(Path(request["store"]))
+        stored = connect(request["store"])
         row = stored.last()
         answer(watching=row)
         answer(**watch(stored, row, request["records"], request["limit"]))

@@ -7,6 +7,7 @@ import sys
 import click
 
 from tabard import exits
+from tabard.errors import UsageError
 from tabard.home import Home
 from tabard.ops.bench.table import BENCHES, Options
 from tabard.ops.cli.base import command
@@ -20,6 +21,7 @@ from tabard.ops.cli.options import output_option
         ("tabard bench agent", "What does an agent cost its host?"),
         ("tabard bench intake", "How fast do SocketHandler and syslog come in?"),
         ("tabard bench logging", "What does a logging call cost an application?"),
+        ("tabard bench ingest --store postgresql", "The same with the store on a server"),
         ("tabard bench ingest --records 50000 --rounds 1 -o json", "A quick look, for a program"),
     ],
 )
@@ -27,6 +29,13 @@ from tabard.ops.cli.options import output_option
 @click.option("--records", type=click.IntRange(1, 10_000_000), metavar="N", help="Records of one run.")
 @click.option(
     "--seconds", type=click.IntRange(1, 3600), metavar="N", help="How long something steady is watched."
+)
+@click.option(
+    "--store",
+    type=click.Choice(["sqlite", "postgresql"]),
+    default="sqlite",
+    show_default=True,
+    help="Of ingest: where the store is. A PostgreSQL server of its own is started for it.",
 )
 @click.option("--rounds", type=click.IntRange(1, 100), metavar="N", help="How often a run is repeated.")
 @output_option
@@ -36,6 +45,7 @@ def bench(
     records: int | None,
     seconds: int | None,
     rounds: int | None,
+    store: str,
     output: str,
 ) -> int:
     """Measure this machine, each figure beside a ceiling or a peer of the same run.
@@ -46,12 +56,14 @@ def bench(
     that is removed afterwards. An aim that is missed is reported as missed, with exit code 0; code 1 means that
     nothing could be measured, or that a record was lost. How far it is comes on standard error.
     """
+    if store != "sqlite" and name != "ingest":
+        raise UsageError("--store belongs to the bench ingest", found=name, hint="Leave it out")
     from tabard.ops.bench.machine import describe
     from tabard.ops.bench.result import write
 
     machine = describe()
     measured = BENCHES[name].load()(
-        Options(records, seconds, rounds), lambda text: click.echo(f"tabard bench: {text}", err=True)
+        Options(records, seconds, rounds, store), lambda text: click.echo(f"tabard bench: {text}", err=True)
     )
     write(name, machine, measured, output, sys.stdout)
     return exits.DONE

@@ -15,8 +15,8 @@ import psycopg2
 from tabard.consumers.store import schema
 from tabard.consumers.store.layout import FILES, ROW_TABLES
 from tabard.consumers.store.postgresql.server import schema_of
+from tabard.ops.bench.postgres import Postgres
 from tests.chaos.fleet import PRESENCE, Fleet
-from tests.postgresql import Postgres
 
 _SHARED: Final = ("node", "epoch", "batch", "gap", "quarantine")
 """Tables that both parts of a store have, beside those of their records."""

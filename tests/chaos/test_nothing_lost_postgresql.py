@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from tabard.home import Home
+from tabard.ops.bench.postgres import Postgres
 from tests.chaos import rest
 from tests.chaos.oracle import Sent, judge
 from tests.chaos.plan import Cast, make_plan, show
@@ -17,7 +18,6 @@ from tests.chaos.reach import points
 from tests.chaos.served import ServedFleet, ServerTorment
 from tests.chaos.sources import Producer
 from tests.chaos.torment import Torment
-from tests.postgresql import Postgres
 
 SEEDS: Final = (1,)
 LONG_SEEDS: Final = range(300, 300 + max(1, int(os.environ.get("SEEDS", "20000")) // 4000))

@@ -19,11 +19,11 @@ from tabard.consumers.store.postgresql.read import PostgresReader
 from tabard.consumers.store.postgresql.server import schema_of
 from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
+from tabard.ops.bench.postgres import Postgres
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
 from tests.contract.storage import StorageContract
-from tests.postgresql import Postgres
 
 
 class PostgresEngine:

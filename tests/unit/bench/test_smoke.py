@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from tabard.ops.bench.postgres import programs
+from tests.conftest import Need
+
 # They start real processes: one worker at a time, with those of the rooms that do the same.
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -81,6 +84,26 @@ def test_ingest_measures_the_chain_beside_the_bare_insert(place: Path) -> None:
         "delay p50",
         "delay p99",
     }
+
+
+def test_ingest_measures_a_store_on_a_server(place: Path, need: Need) -> None:
+    """With a server of its own, of which nothing is left."""
+    need.that(programs() is not None, "a PostgreSQL server (the package postgresql)")
+    before = set(Path("/tmp").glob("pg-*"))
+    found = _run(
+        place, "ingest", "--store", "postgresql", "--records", "3000", "--rounds", "1", "--seconds", "1"
+    )
+    assert set(found["results"]["sweep_rows_per_second"]) == {"binary", "text"}
+    assert found["results"]["cpu_seconds_per_million"]["server"] > 0
+    assert "ratio to the best straight COPY" in found["aims"]
+    assert set(Path("/tmp").glob("pg-*")) <= before
+
+
+def test_only_ingest_has_a_choice_of_stores(place: Path) -> None:
+    """The others have none."""
+    process = _start(place, "agent", "--store", "postgresql")
+    _out, err = process.communicate(timeout=60)
+    assert (process.returncode, "--store" in err) == (2, True)
 
 
 def test_agent_measures_what_it_costs_its_host(place: Path) -> None:

@@ -17,8 +17,8 @@ from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.postgresql.texts import texts
 from tabard.consumers.store.postgresql.writer import PostgresWriter
 from tabard.consumers.store.results import LogQuery
+from tabard.ops.bench.postgres import Postgres
 from tests.contract.chain import NOON, Chain, log
-from tests.postgresql import Postgres
 
 WRITERS: Final = 3
 

@@ -10,8 +10,8 @@ from tabard.consumers.store import engines
 from tabard.consumers.store.place import Place
 from tabard.errors import SettingsError, StoreError
 from tabard.home import Home
+from tabard.ops.bench.postgres import Postgres
 from tabard.settings import load
-from tests.postgresql import Postgres
 
 
 def place(tmp_path: Path, **given: str) -> Place:

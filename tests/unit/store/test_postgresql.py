@@ -18,9 +18,9 @@ from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
 from tabard.consumers.store.results import LogQuery
 from tabard.errors import NewerStore, StoreError
+from tabard.ops.bench.postgres import Postgres
 from tests.contract.chain import NOON, WEB, Chain, again, log, logs
 from tests.contract.retention import NEVER, Wall, run
-from tests.postgresql import Postgres
 
 
 class Place:

@@ -1,26 +1,31 @@
-"""A real PostgreSQL server for one test process, in a directory of its own, reached through a socket there."""
+"""A PostgreSQL server of one's own for a bench or a test, in a directory that goes away, reached through a socket there."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import psycopg2
 
+from tabard.ops.bench import usage
+
 _PLACES: Final = "/usr/lib/postgresql"
 _USERS: Final = ("postgres", "nobody")
-"""Who runs the server when the tests run as root, which it refuses to."""
+"""Who runs the server where root starts it, which it refuses to."""
+CARELESS: Final = ("fsync=off", "full_page_writes=off")
+"""For tests: what a power cut does to its files is PostgreSQL's own to test."""
 _OPTIONS: Final = (
     "listen_addresses=",
     "unix_socket_permissions=0777",
-    "fsync=off",  # what a power cut does to its files is PostgreSQL's own to test
-    "full_page_writes=off",
     "max_connections=200",
     "shared_buffers=64MB",
     "log_min_messages=fatal",
@@ -39,8 +44,10 @@ def programs() -> Path | None:
 class Postgres:
     """A server. Raises CalledProcessError when it does not start."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, options: Sequence[str] = CARELESS) -> None:
+        """Make and start it; `options` are settings of the server beside those that every one here has."""
         self.programs = programs
+        self._options = (*_OPTIONS, *options)
         # A path that is short enough for a socket, and that another user may enter.
         self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
         self._data = self.directory / "data"
@@ -86,7 +93,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
-        options = " ".join(f"-c {option}" for option in _OPTIONS)
+        options = " ".join(f"-c {option}" for option in self._options)
         self._run(
             "pg_ctl",
             "-w",
@@ -108,6 +115,23 @@ class Postgres:
         pid = int((self._data / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGKILL)
         self._run("pg_ctl", "-w", "-t", "60", "-m", "immediate", "stop", check=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all its processes since it was started, also of those that have ended."""
+        pid = int((self._data / "postmaster.pid").read_text().split()[0])
+        used = usage.cpu_seconds(pid, ended=True)
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with contextlib.suppress(OSError):
+                used += usage.cpu_seconds(int(child))
+        return used
 
     def close(self) -> None:
         """End it and remove its files."""

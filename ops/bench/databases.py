@@ -1,0 +1,117 @@
+"""Where the store of a bench is: two files in its home, or a database on a server that was started for it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from tabard.errors import TabardError
+from tabard.home import Home
+from tabard.ops.bench import ceiling, copying
+from tabard.ops.bench.postgres import Postgres, programs
+from tabard.ops.bench.result import Aim
+
+
+class Database(ABC):
+    """An engine of the store, as a bench deals with it."""
+
+    helper: str
+    """The module of the process that measures the bare insert."""
+    forms: Sequence[str]
+    """How that puts its rows to the database."""
+
+    @abstractmethod
+    def settings(self) -> Mapping[str, str]:
+        """For a home with an empty store."""
+
+    @abstractmethod
+    def where(self, home: Home, settings: Mapping[str, str]) -> str:
+        """What `stored.connect` takes."""
+
+    @abstractmethod
+    def bare(self, place: Path) -> str:
+        """Where the bare inserts go."""
+
+    def server_cpu(self) -> float:
+        """CPU seconds of the server so far."""
+        return 0.0
+
+    @abstractmethod
+    def aims(self, ratios: Mapping[str, float]) -> list[Aim]:
+        """The aims for the ratios of the chain's speed to the fastest bare insert of each form, and of any ("")."""
+
+    def close(self) -> None:  # noqa: B027 -- most have nothing to be closed
+        """End what was started."""
+
+
+class Files(Database):
+    """SQLite."""
+
+    helper = "tabard.ops.bench.ceiling"
+    forms = tuple(ceiling.FORMS)
+
+    def settings(self) -> Mapping[str, str]:
+        """Nothing: it is the default."""
+        return {}
+
+    def where(self, home: Home, settings: Mapping[str, str]) -> str:  # noqa: ARG002 -- the home says it
+        """Its directory."""
+        return str(home.store)
+
+    def bare(self, place: Path) -> str:
+        """A directory beside the homes."""
+        return str(place / "ceiling")
+
+    def aims(self, ratios: Mapping[str, float]) -> list[Aim]:
+        """What the issue of the chain asks, beside the plain form and beside the fastest one that is known."""
+        return [
+            Aim("ratio to a plain bulk insert", ratios[ceiling.PLAIN], ">=", 0.85, ""),
+            Aim("ratio to the fastest bulk insert", ratios[""], ">=", 0.85, ""),
+        ]
+
+
+class Served(Database):
+    """PostgreSQL, with a server that waits for its disk as it is installed."""
+
+    helper = "tabard.ops.bench.copying"
+    forms = tuple(copying.FORMS)
+
+    def __init__(self) -> None:
+        found = programs()
+        if found is None:
+            raise TabardError(
+                "no server can be started",
+                expected="the programs of PostgreSQL, on the PATH or below /usr/lib/postgresql",
+                found="none",
+                hint="Install the package postgresql",
+            )
+        self._server: Final = Postgres(found, ("shared_buffers=512MB", "max_wal_size=4GB"))
+
+    def settings(self) -> Mapping[str, str]:
+        """An empty database."""
+        return {"store.url": self._server.database()}
+
+    def where(self, home: Home, settings: Mapping[str, str]) -> str:  # noqa: ARG002 -- the settings say it
+        """Its URL."""
+        return settings["store.url"]
+
+    def bare(self, place: Path) -> str:  # noqa: ARG002 -- not on this machine's own files
+        """A database beside the others."""
+        return self._server.database()
+
+    def server_cpu(self) -> float:
+        """Of all its processes."""
+        return self._server.cpu_seconds()
+
+    def aims(self, ratios: Mapping[str, float]) -> list[Aim]:
+        """Beside the fastest COPY of the sweep."""
+        return [Aim("ratio to the best straight COPY", ratios[""], ">=", 0.75, "")]
+
+    def close(self) -> None:
+        """End the server and remove its files."""
+        self._server.close()
+
+
+DATABASES: Final[Mapping[str, type[Database]]] = {"sqlite": Files, "postgresql": Served}
