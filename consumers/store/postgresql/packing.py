@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from tabard.consumers.store.columns import Group
 from tabard.consumers.store.models import LOG_HEAD
@@ -36,6 +36,64 @@ class Packed(NamedTuple):
 
     columns: tuple[str, ...]
     data: bytes
+
+    def pack(self) -> bytes:
+        """The rows."""
+        return self.data
+
+
+class LogRows(NamedTuple):
+    """Log records as they came, to be packed while the server takes in those before them."""
+
+    columns: tuple[str, ...]
+    group: Group
+    node_id: int
+    epoch_id: int
+    arrived: int
+
+    @classmethod
+    def of(cls, group: Group, node_id: int, epoch_id: int, arrived: int) -> Self:
+        """With the columns that some record of the group fills."""
+        said = (LOG_FIELDS[place] for place, column in enumerate(group.columns) if column is not None)
+        return cls((*LOG_HEAD, *said), group, node_id, epoch_id, arrived)
+
+    def pack(self) -> bytes:
+        """The rows. Raises one of `REFUSALS`."""
+        return pack_group(self.group, self.node_id, self.epoch_id, self.arrived)
+
+
+class Source:
+    """What COPY reads: rows that are packed one part after another, when the driver asks for them.
+
+    The driver turns what a read raises into an error of its own; `error` is what it was.
+    """
+
+    def __init__(self, parts: Iterable[Packed | LogRows]) -> None:
+        self._parts = iter(parts)
+        self._rest = memoryview(SIGNATURE)
+        self._ended = False
+        self.error: Exception | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes, b"" at the end. Raises one of `REFUSALS`."""
+        while not self._rest and not self._ended:
+            self._rest = memoryview(self._next())
+        if size < 0 or size >= len(self._rest):
+            data, self._rest = self._rest, self._rest[:0]
+        else:
+            data, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(data)
+
+    def _next(self) -> bytes:
+        try:
+            part = next(self._parts, None)
+            if part is not None:
+                return part.pack()
+        except REFUSALS as error:
+            self.error = error
+            raise
+        self._ended = True
+        return TRAILER
 
 
 def number(value: Any) -> bytes:
@@ -78,7 +136,7 @@ class _Kept(dict[Any, bytes]):
 _KEPT: Final = [_Kept(number if place in _NUMBERS else text) for place in range(len(LOG_FIELDS))]
 
 
-def pack_group(group: Group, node_id: int, epoch_id: int, arrived: int) -> Packed:
+def pack_group(group: Group, node_id: int, epoch_id: int, arrived: int) -> bytes:
     """Log records as they came. Raises one of `REFUSALS`."""
     said = [place for place, column in enumerate(group.columns) if column is not None]
     count = len(group.records)
@@ -90,7 +148,7 @@ def pack_group(group: Group, node_id: int, epoch_id: int, arrived: int) -> Packe
     pieces[1::width] = [tail] * count
     for at, place in enumerate(said, start=2):
         pieces[at::width] = _packed(place, group.columns[place])
-    return Packed((*LOG_HEAD, *(LOG_FIELDS[place] for place in said)), b"".join(pieces))
+    return b"".join(pieces)
 
 
 def _packed(place: int, column: Sequence[Any]) -> Iterable[bytes]:

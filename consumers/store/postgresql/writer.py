@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -22,10 +21,11 @@ from tabard.consumers.store.postgresql import packing
 from tabard.consumers.store.postgresql.marks import MARK
 from tabard.consumers.store.postgresql.packing import (
     Field,
+    LogRows,
     Packed,
+    Source,
     blob,
     number,
-    pack_group,
     pack_rows,
     small,
     text,
@@ -134,12 +134,12 @@ class PostgresWriter:
         """Bytes for COPY."""
         count = entry.batch.header.count
         if stream == LOGS and not careful:
-            packed: list[Packed] = []
+            packed: list[LogRows] = []
             found: list[Any] = []
             for group in groups_of(entry, arrived):
-                packed.append(pack_group(group, node_id, epoch_id, arrived))
+                packed.append(LogRows.of(group, node_id, epoch_id, arrived))
                 found += group.configurations
-            return Made(count if packed else 0, sum(len(each.data) for each in packed), packed, found)
+            return Made(count if packed else 0, 0, packed, found)
         rows = builder(stream, careful=careful)(entry, node_id, epoch_id, arrived)
         made = pack_rows(_LOG_ROW if stream == LOGS else _MAP_ROW, rows)
         configurations = (
@@ -155,21 +155,26 @@ class PostgresWriter:
         if packed and stream == LOGS:
             self._cursor.execute(MARK)
         for columns, run in groupby(packed, key=lambda part: part.columns):
-            self._copy(ROW_TABLES[stream], columns, [part.data for part in run])
+            self._copy(ROW_TABLES[stream], columns, run)
 
     def add_batches(self, rows: Sequence[Sequence[Any]]) -> None:
         """One COPY."""
         made = pack_rows(_BATCH, rows)
-        self._copy("batch", made.columns, [made.data])
+        self._copy("batch", made.columns, [made])
 
     def count(self, stream: int, rows: int, size: int) -> None:
         """Nothing: the sizes of the partitions say it, and one row for all would make recorders wait for each other."""
 
-    def _copy(self, table: str, columns: Sequence[str], parts: Sequence[bytes]) -> None:
-        data = io.BytesIO(b"".join((packing.SIGNATURE, *parts, packing.TRAILER)))
+    def _copy(self, table: str, columns: Sequence[str], parts: Iterable[Packed | LogRows]) -> None:
+        source = Source(parts)
         names = ", ".join(f'"{name}"' for name in columns)
+        command = f"COPY {table} ({names}) FROM STDIN (FORMAT binary)"
         try:
-            self._cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN (FORMAT binary)", data, size=1 << 20)
+            self._cursor.copy_expert(command, source, size=1 << 20)  # type: ignore[arg-type]  # it only reads
+        except errors.QueryCanceled as error:
+            if source.error is not None:
+                raise source.error from error
+            raise
         except errors.CheckViolation as error:
             if (
                 error.diag.constraint_name is None
