@@ -51,7 +51,9 @@ def when(time: int) -> str:
 
 
 def amount(gap: GapRow) -> str:
-    """``12 records``, ``at least 1 record``."""
+    """``12 records``, ``at least 1 record``, ``an unknown number of records``."""
+    if gap.at_least and not gap.count:
+        return "an unknown number of records"
     return f"{'at least ' if gap.at_least else ''}{gap.count} record{'' if gap.count == 1 else 's'}"
 
 

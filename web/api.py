@@ -128,6 +128,8 @@ def _csv_lines(rows: Iterable[Line]) -> Iterator[str]:
             values = fields_of(row)
             if isinstance(row, GapRow):
                 amount = f"{'at least ' if row.at_least else ''}{row.count}"
+                if row.at_least and not row.count:
+                    amount = "an unknown number of"
                 values["message"] = f"{row.kind}: {amount} {row.stream} records, {row.reason}"
                 values["level"] = row.kind.upper()
             values["time"], values["arrived"] = iso(row.time), iso(row.arrived)

@@ -82,6 +82,8 @@ class Recorder:
         for shard in range(topics.SHARDS):
             self._up.subscribe(topics.up_subscription(sink, shard))
         self._pending_since: float | None = None
+        self._told: str | None = None
+        """The fault of the store that was recorded last."""
         self._wake: Timer | None = None
         self._wake_at = float("inf")
         self._heard = loop.now()
@@ -126,11 +128,21 @@ class Recorder:
     def _commit(self) -> None:
         self._pending_since = None
         self.sink.flush(self._loop.now(), self._clock.wall())
+        self._tell()
         failpoints.hit(COMMITTED)
         self._send(self.sink.outgoing(self._loop.now()))
         self._arm()
         if self._upkeep is not None:  # nodes have heard by now
             self._upkeep.follow()
+
+    def _tell(self) -> None:
+        """Record when the store cannot be written any more, and when it can again."""
+        fault = self._store.fault
+        if fault is not None and self._told is None:
+            _log.error("the store cannot be written, records wait on their nodes: %s", fault)
+        elif fault is None and self._told is not None:
+            _log.warning("the store can be written again")
+        self._told = fault
 
     def _send(self, messages: list[Message]) -> None:
         for message in messages:

@@ -41,13 +41,17 @@ class Ids:
     def __init__(self) -> None:
         self.nodes: dict[NodeKey, int] = {}
         self.epochs: dict[tuple[NodeKey, int, bytes], int] = {}
+        self.gapped: set[int] | None = None
+        """Epochs that a loss was stored of; None: not looked up yet."""
 
     def forget(self) -> None:
         """Drop everything: what a failed transaction numbered is not there."""
         self.nodes.clear()
         self.epochs.clear()
+        self.gapped = None
 
 
+DOUBT: Final = "doubt"
 _NOTHING: Final = Made(0, 0, ())
 
 
@@ -114,6 +118,9 @@ class Commit:
             )
         for unit, reason in self._refused:
             self._quarantine(unit, reason)
+        for item, epoch_id in zip(work, epochs, strict=True):
+            if item.entries and epoch_id in self._gapped():
+                self._move_gaps(item, epoch_id)
         for item, node_id in zip(work, nodes, strict=True):
             for gap in item.gaps:
                 self._add_gap(item, node_id, gap)
@@ -289,6 +296,10 @@ class Commit:
         detail = gap.detail
         if gap.epoch is not None and epoch_id is None:
             detail = f"epoch {gap.epoch.hex()}; {detail}" if detail else f"epoch {gap.epoch.hex()}"
+        if epoch_id is not None:
+            self._gapped().add(epoch_id)
+        # What is in doubt from the first record on has no place behind one: it stands where it came up, to be seen.
+        whole = gap.kind == DOUBT and gap.first == 1
         self._writer.run(
             self._statements.add_gap,
             (
@@ -302,11 +313,25 @@ class Commit:
                 gap.kind,
                 clean_text(gap.reason),
                 clean_text(detail),
-                # of a loss that reaches over stored records, what is missing stands behind the last of them
-                self._time_of(item.stream, epoch_id, gap.first if gap.last is None else gap.last),
+                self._arrived
+                if whole
+                else self._time_of(item.stream, epoch_id, _behind(gap.first, gap.last)),
                 self._arrived,
             ),
         )
+
+    def _gapped(self) -> set[int]:
+        if self._ids.gapped is None:
+            self._ids.gapped = {int(row[0]) for row in self._writer.all(self._statements.gapped, ())}
+        return self._ids.gapped
+
+    def _move_gaps(self, item: EpochWork, epoch_id: int) -> None:
+        """A loss may be stored before the records in front of it (backfill): it stands behind them all the same."""
+        lowest = min(entry.batch.header.first for entry in item.entries)
+        for row_id, first, last, time in self._writer.all(self._statements.later_gaps, (epoch_id, lowest)):
+            found = self._time_of(item.stream, epoch_id, _behind(first, last))
+            if found != time:
+                self._writer.run(self._statements.move_gap, (found, row_id))
 
     def _time_of(self, stream: int, epoch_id: int | None, seq: int) -> int:
         """Where a loss stands in the order by event time: at the record before it, else before the one after it."""
@@ -320,3 +345,8 @@ class Commit:
             if after is not None:  # a gap comes after the records of its time
                 return max(int(after[0]) - 1, 0)
         return self._arrived
+
+
+def _behind(first: int, last: int | None) -> int:
+    """Of a loss that reaches over stored records, what is missing stands behind the last of them."""
+    return first if last is None else last

@@ -36,6 +36,8 @@ _CURSOR: Final = ("version", "ranges", "previous", "previous_last", "opened", "e
 # Written out, because numbers would become parameters.
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 _NONE: Final[ColumnElement[int]] = literal_column("0")
+_SOME: Final[ColumnElement[int]] = literal_column("64")
+_GAP: Final[ColumnElement[str]] = literal_column("'gap'")
 # The statement that adds to a row which is there already has no common form.
 _INSERTS: Final[dict[str, Callable[[Table], postgresql.Insert | sqlite.Insert]]] = {
     "postgresql": postgresql.insert,
@@ -63,6 +65,10 @@ class Statements:
     add_gap: (
         str  # node_id, stream, epoch_id, first, last, count, at_least, kind, reason, detail, time, arrived
     )
+    gapped: str  # of every loss that names one the epoch_id, once
+    # epoch_id, seq: of the losses behind it, doubts aside, id, first, last, time; the first ones
+    later_gaps: str
+    move_gap: str  # time; id
     add_quarantine: (
         str  # node_id, stream, epoch_id, first, count, reason, header, signature, body, time, arrived
     )
@@ -207,7 +213,7 @@ def statements(kind: FileKind, dialect: Dialect) -> Statements:
         .order_by(epoch.c.id)
     )
 
-    past = metadata.tables["past_epoch"]
+    past, gap = metadata.tables["past_epoch"], metadata.tables["gap"]
     gone = (
         past.c.node_id == bindparam("n"),
         past.c.stream == bindparam("s"),
@@ -249,6 +255,15 @@ def statements(kind: FileKind, dialect: Dialect) -> Statements:
         quarantined_header=text(_header(metadata.tables["quarantine"])),
         add_batch=added("batch"),
         add_gap=added("gap"),
+        gapped=text(select(gap.c.epoch_id).where(gap.c.epoch_id.is_not(None)).distinct()),
+        later_gaps=text(
+            select(gap.c.id, gap.c.first, gap.c.last, gap.c.time)
+            .where(gap.c.epoch_id == bindparam("e"), gap.c.first > bindparam("q"), gap.c.kind == _GAP)
+            .order_by(gap.c.first)
+            .limit(_SOME)
+            .offset(_NONE)
+        ),
+        move_gap=text(update(gap).values(time=bindparam("t")).where(gap.c.id == bindparam("i"))),
         add_quarantine=added("quarantine"),
         add_usage=_text(count.on_conflict_do_update(index_elements=["stream"], set_=sums), dialect, usage),
         add_rows={stream: added(table.name) for stream, table in rows.items()},

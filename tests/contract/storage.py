@@ -260,6 +260,28 @@ class StorageContract(Contract):
         store.commit([empty.lose(2)], ARRIVED)
         assert engine.table(store, LOGS, "gap", "time", "id") == [(NOON + 60 * SECOND - 1,), (ARRIVED,)]
 
+    def test_a_gap_moves_behind_the_records_that_arrive_after_it(
+        self, engine: Engine[Any], store: SinkStore
+    ) -> None:
+        """A backlog comes in behind the news of its end: the loss stands at that end all the same."""
+        chain = Chain()
+        early, groups = chain.cut(logs(2))
+        late, late_groups = chain.cut(logs(2, start=2))
+        chain.take(early)
+        torn = Gap(chain.epoch, 5, None, 0, True, "gap", "torn")
+        doubt = Gap(chain.epoch, 1, None, 1, True, "doubt", "rolled back")
+        store.commit([EpochWork(WEB, LOGS, chain.cursor, [Entry(early, groups)], [torn, doubt])], ARRIVED)
+        assert engine.table(store, LOGS, "gap", "kind, time", "id") == [
+            ("gap", NOON + SECOND),
+            ("doubt", ARRIVED),
+        ]
+        chain.take(late)
+        store.commit([EpochWork(WEB, LOGS, chain.cursor, [Entry(late, late_groups)])], ARRIVED + 1)
+        assert engine.table(store, LOGS, "gap", "kind, time", "id") == [
+            ("gap", NOON + 3 * SECOND),
+            ("doubt", ARRIVED),
+        ]
+
     def test_a_gap_may_name_an_epoch_that_is_not_stored(self, engine: Engine[Any], store: SinkStore) -> None:
         """Its name is kept in the detail, and an open end stays open."""
         chain = Chain()
