@@ -15,7 +15,7 @@ WINDOW: Final = 60.0
 """Seconds."""
 _TROUBLE: Final = re.compile(
     r"\b(?:refused|turned away|stalled|violations|malformed|forged|dropped|damaged|torn|cut off|hostile|unreadable"
-    r"|with objects|quarantined|conflicts|unknown message|forked|rolled back|beyond the eighth range"
+    r"|quarantined|conflicts|unknown message|forked|rolled back|beyond the eighth range"
     r"|samples lost)\b"
 )
 

@@ -76,8 +76,8 @@ def crontab_install(home: Home, dry_run: bool, **options: Any) -> int:
     """Put the lines of this home into the crontab of this user.
 
     They stand between two markers with the path of the home, and are written anew each time; every other line stays as
-    it is, byte for byte. The difference is printed, nothing when there is none. Other homes have blocks of their own.
-    The directory of --log-dir is made.
+    it is, byte for byte, but for a last line without a line end, which gets one. The difference is printed, nothing
+    when there is none. Other homes have blocks of their own. The directory of --log-dir is made.
     """
     install = _installer(home, **options)
     if not dry_run and options["log_dir"]:

@@ -52,22 +52,39 @@ FORMS: Final[dict[str, Callable[[Machine], str]]] = {"svg": svg, "dot": dot, "js
     ],
 )
 @click.argument("machine", metavar="MODULE[:NAME]")
-@click.option("-o", "--output", type=click.Choice(tuple(FORMS)), default="svg", show_default=True, help="Form of the graph.")  # fmt: skip
+@click.option("-o", "--output", type=click.Choice(tuple(FORMS)), help="Form of the graph.  [default: what FILE ends with, else svg]")  # fmt: skip
 @click.option("--to", type=click.Path(dir_okay=False), metavar="FILE", help="Write it here.  [default: standard output]")  # fmt: skip
-def fsm_graph(home: Home, machine: str, output: str, to: str | None) -> None:
+def fsm_graph(home: Home, machine: str, output: str | None, to: str | None) -> None:
     """Draw a state machine from the code that runs.
 
     MODULE is imported, from the working directory too, or is a file such as ./orders.py; that runs its top level,
     as any import does. NAME is a Machine in it, or a function without arguments that returns one; it may be left out
-    where there is only one Machine. The same machine gives the same bytes.
+    where there is only one Machine. The same machine gives the same bytes. A FILE that ends with .svg, .dot or .json
+    is written in that form, and in no other.
     """
     del home  # machines belong to code, not to a home
-    text = FORMS[output](_machine(machine))
+    form = _form(output, to)
+    text = FORMS[form](_machine(machine))
     if to is None:
         click.echo(text, nl=False)
         return
     with open(to, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def _form(output: str | None, to: str | None) -> str:
+    """The form asked for by name or by the ending of the file. Raises UsageError when these contradict each other."""
+    ending = os.path.splitext(to)[1].lower().removeprefix(".") if to is not None else ""
+    if ending not in FORMS:
+        return output or "svg"
+    if output not in (None, ending):
+        raise UsageError(
+            "the name of the file says another form than --output",
+            expected=f"-o {ending}, or a file that ends with .{output}",
+            found=f"-o {output}",
+            where=f"--to {to}",
+        )
+    return ending
 
 
 def _machine(target: str) -> Machine:

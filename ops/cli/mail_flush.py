@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import click
@@ -10,6 +11,7 @@ from tabard import exits
 from tabard.home import Home
 from tabard.mail import Mailer, Report
 from tabard.ops.cli.base import command
+from tabard.ops.cli.mail_records import recorded
 from tabard.settings import load
 
 
@@ -25,16 +27,19 @@ from tabard.settings import load
 def mail_flush(home: Home, stage: str | None, everything: bool) -> int:
     """Hand over what waits.
 
-    Prints nothing when there is nothing to say, so that cron has nothing to mail. Ends with 3 when the server
-    or the disk cannot be used, or mails were given up.
+    Prints nothing when there is nothing to say, so that cron has nothing to mail. Each mail handed over, put off or
+    given up is a record of tabard-mail. Ends with 3 when the server or the disk cannot be used, or mails were given up.
     """
-    report = Mailer.of(load(home, stage), background=False).flush(force=everything)
-    return tell(report)
+    settings = load(home, stage)
+    mailer = Mailer.of(settings, background=False)
+    with recorded(settings) if mailer.queue.count() else contextlib.nullcontext():
+        report = mailer.flush(force=everything)
+    return tell(report, asked=everything)
 
 
-def tell(report: Report) -> int:
-    """Say what a pass did, and the exit code of it."""
-    if report.sent or report.given_up:
+def tell(report: Report, *, asked: bool = False) -> int:
+    """Say what a pass did, and the exit code of it. Who ``asked`` for all is told also that all of it waits."""
+    if report.sent or report.given_up or (asked and report.waiting and not report.away):
         print(f"{report.sent} sent, {report.given_up} given up, {report.waiting} waiting")
     if report.away:
         print(

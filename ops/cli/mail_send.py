@@ -12,6 +12,7 @@ from tabard.home import Home
 from tabard.mail import Mailer
 from tabard.ops.cli.base import command
 from tabard.ops.cli.mail_flush import tell
+from tabard.ops.cli.mail_records import recorded
 from tabard.settings import load
 
 
@@ -37,10 +38,17 @@ def mail_send(
     The mail is queued, then handed over at once. When the server cannot be used it stays in the queue, and this ends
     with 3; `tabard mail flush` sends it later.
     """
-    mailer = Mailer.of(load(home, stage), background=False)
+    settings = load(home, stage)
+    mailer = Mailer.of(settings, background=False)
     text = sys.stdin.buffer.read().decode("utf-8", "replace")
-    name = mailer.send(subject=subject, text=text, to=recipients, attachments=files)
-    report = mailer.flush()
+    with recorded(settings):
+        name = mailer.send(subject=subject, text=text, to=recipients, attachments=files)
+        report = mailer.flush()
     code = tell(report)
-    waits = any(entry.id == name for entry in mailer.queue.entries())
-    return exits.PARTLY if waits else code
+    waiting = next((entry for entry in mailer.queue.entries() if entry.id == name), None)
+    if waiting is None:
+        return code
+    if not report.away and not report.trouble:
+        why = waiting.reason or "somebody else is handing it over"
+        print(f"tabard: the mail waits in the queue: {why}", file=sys.stderr)
+    return exits.PARTLY

@@ -9,6 +9,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any, Final
 
+from tabard.agents.intake.bridge.acting import acts, executes
+
 _MOST: Final = 100
 """Characters kept of a module's or a name's."""
 _MOST_LOOKED_AT: Final = 16
@@ -21,6 +23,7 @@ _BYTES: Final = frozenset(
     f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("bytes", "bytearray")
 )
 _DICTS: Final = frozenset({"collections.OrderedDict"})
+_GETATTR: Final = frozenset({"builtins.getattr", "__builtin__.getattr"})
 _RECONSTRUCTORS: Final = frozenset(
     {"copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__", "copy_reg.__newobj__"}
 )
@@ -33,84 +36,19 @@ _BASES: Final[dict[str, type | tuple[type, ...]]] = {
 _MOST_DAYS: Final = 999_999_999
 _LONGEST_OFFSET: Final = len("+00:00")
 
-_EXECUTING: Final = {
-    "os": "system popen startfile exec spawn fork posix_spawn remove unlink rename replace rmdir removedirs kill "
-    "chmod chown putenv open write mkfifo link symlink truncate",
-    "subprocess": "Popen call run check_call check_output getoutput getstatusoutput fork_exec",
-    "builtins": "eval exec execfile compile open file __import__ input apply breakpoint globals locals delattr setattr",
-    "sys": "exit setprofile settrace modules path",
-    "importlib": "import_module __import__ reload",
-    "runpy": "run_module run_path _run_code",
-    "pty": "spawn fork",
-    "shutil": "rmtree move copy copyfile copytree",
-    "code": "interact InteractiveInterpreter InteractiveConsole",
-    "platform": "popen",
-    "popen2": "popen2 popen3 popen4",
-    "timeit": "timeit repeat Timer",
-    "cProfile": "run runctx",
-    "profile": "run runctx",
-    "pdb": "run runeval Pdb",
-    "bdb": "Bdb",
-    "trace": "Trace",
-    "pydoc": "pipepager pipe_pager locate",
-    "webbrowser": "open",
-    "ctypes": "CDLL PyDLL cdll pydll windll",
-    "marshal": "loads load",
-    "pickle": "loads load Unpickler",
-    "types": "FunctionType CodeType",
-    "operator": "attrgetter methodcaller",
-    "socket": "socket create_connection create_server",
-    "asyncio": "create_subprocess_shell create_subprocess_exec",
-    "multiprocessing": "Process Pool",
-    "pip": "main",
-    "numpy.testing._private.utils": "runstring",
-    "distutils.spawn": "spawn",
-    "uuid": "_get_command_stdout",
-    "imaplib": "IMAP4_stream",
-    "linecache": "getline getlines",
-    "logging.config": "listen",
-    "lib2to3.pgen2.pgen": "ParserGenerator",
-    "ensurepip": "_run_pip bootstrap",
-    "doctest": "debug_script",
-    "test.support.script_helper": "assert_python_ok run_python_until_end",
-    "urllib.request": "urlopen urlretrieve",
-    "sqlite3": "connect",
-    "torch": "load",
-}
-"""Functions by which pickles have attacked readers that call what they are told. A name that begins so counts."""
-_ALIASES: Final = {
-    "posix": "os",
-    "nt": "os",
-    "__builtin__": "builtins",
-    "__builtins__": "builtins",
-    "_pickle": "pickle",
-    "cPickle": "pickle",
-    "_posixsubprocess": "subprocess",
-    "commands": "subprocess",  # as Python 3 calls it in protocols below 3
-    "_operator": "operator",
-    "_ctypes": "ctypes",
-    "_socket": "socket",
-    "imp": "importlib",
-    "urllib2": "urllib.request",
-    "urllib": "urllib.request",
-    "multiprocessing.context": "multiprocessing",
-    "_io": "builtins",
-    "io": "builtins",
-}
-_PREFIXED: Final = frozenset({"os"})
-"""Modules whose functions come in families: execv, execve, spawnl and so on."""
-
 
 class Opaque:
     """Something that was named. Its text is all there is of it; setting its state or items does nothing.
 
-    ``executing``: it is one of the functions that attacks by pickle are made of.
+    ``acting``: calling it would act on the system. ``executing``: it is one of the functions among those that
+    attacks by pickle are made of.
     """
 
-    __slots__ = ("executing", "name")
+    __slots__ = ("acting", "executing", "name")
 
-    def __init__(self, name: str, *, executing: bool = False) -> None:
+    def __init__(self, name: str, *, acting: bool = False, executing: bool = False) -> None:
         self.name = name
+        self.acting = acting or executing
         self.executing = executing
 
     def __str__(self) -> str:
@@ -124,41 +62,62 @@ def named(module: Any, name: Any) -> Opaque:
     if not isinstance(module, str) or not isinstance(name, str):
         raise TypeError("a name that is no text")
     said = f"{module[:_MOST]}.{name[:_MOST]}"
-    return Opaque(said, executing=executes(said))
-
-
-def executes(name: str) -> bool:
-    """Whether ``module.name`` is a function that attacks by pickle are made of."""
-    module, _, function = name.rpartition(".")
-    # "urllib.request.os.system" is reached by a name with dots, as protocol 4 allows.
-    for part in (module, module.partition(".")[0], module.rpartition(".")[2]):
-        family = _ALIASES.get(part, part)
-        functions = _EXECUTING.get(family)
-        if functions is None:
-            continue
-        words = functions.split()
-        if function in words or (family in _PREFIXED and function.startswith(tuple(words))):
-            return True
-    return False
+    # Of a long path the end says what is reached.
+    way, last = module[:_MOST], name[-_MOST:]
+    return Opaque(said, acting=acts(way, last), executing=executes(way, last))
 
 
 def weapon(function: Any, arguments: Any) -> Opaque | None:
     """What a call would execute: ``function`` itself, or one that is handed to it; None for a harmless call."""
     if not isinstance(function, Opaque):
         return None
-    if function.executing:
+    if function.acting:
+        return function
+    if function.name in _GETATTR and not _is_method(arguments):
         return function
     return None if function.name in _LISTS else _armed(arguments, depth=2)
 
 
-def _armed(value: Any, depth: int) -> Opaque | None:
+def charged(target: Any, state: Any) -> Opaque | None:
+    """What filling an object from ``state`` would execute: see `weapon`, but state may mention what it does not call.
+
+    Only what it says of itself by names of Python's own (``__setstate__``) is called at once.
+    """
+    if not isinstance(target, Opaque):
+        return None
+    if target.acting:
+        return target
+    found = _armed(state, depth=2, mentioned=True)
+    if found is None and isinstance(state, dict):
+        own = [value for key, value in islice(state.items(), _MOST_LOOKED_AT) if key.startswith("__")]
+        found = _armed(own, depth=2)
+    return found
+
+
+def _armed(value: Any, depth: int, *, mentioned: bool = False) -> Opaque | None:
     if isinstance(value, Opaque):
-        return value if value.executing else None
+        return value if (value.executing if mentioned else value.acting) else None
     if not depth or not isinstance(value, (tuple, list, dict)):
         return None
     inner = value.values() if isinstance(value, dict) else value
-    found = (_armed(each, depth - 1) for each in islice(inner, _MOST_LOOKED_AT))
+    found = (_armed(each, depth - 1, mentioned=mentioned) for each in islice(inner, _MOST_LOOKED_AT))
     return next(filter(None, found), None)
+
+
+def _is_method(arguments: Any) -> bool:
+    """Whether ``getattr`` is called as the pickle of a bound method does it, and of nothing that acts."""
+    if not isinstance(arguments, tuple) or len(arguments) != 2:
+        return False
+    owner, name = arguments
+    if not isinstance(name, str) or name.startswith("__") or len(name) > _MOST:
+        return False
+    return not isinstance(owner, Opaque) or not (owner.acting or acts(*_apart(owner.name, name)))
+
+
+def _apart(owner: str, name: str) -> tuple[str, str]:
+    """Module and name of the attribute ``name`` of something called ``owner``."""
+    module, _, own = owner.rpartition(".")
+    return (module, f"{own}.{name}") if module else (owner, name)
 
 
 def called(function: Any, arguments: Any) -> Any:
@@ -167,6 +126,9 @@ def called(function: Any, arguments: Any) -> Any:
     if not isinstance(arguments, tuple):
         return Opaque(name)
     first = arguments[0] if arguments else None
+    if name in _GETATTR:
+        owner = first.name if isinstance(first, Opaque) else type(first).__name__
+        return Opaque(f"{owner[:_MOST]}.{arguments[1][:_MOST]}")
     if name in _RECONSTRUCTORS and len(arguments) == 3 and _is_of(arguments[1], arguments[2]):
         return arguments[2]
     if name in _RECONSTRUCTORS or (name.endswith("._reconstruct") and isinstance(first, Opaque)):

@@ -252,7 +252,7 @@ def _object(reading: Reading, _data: bytes, at: int) -> int:
 
 def _build(reading: Reading, _data: bytes, at: int) -> int:
     state = reading.stack.pop()  # of something that does not exist
-    reading.check(reading.stack[-1], state)
+    reading.check_state(reading.stack[-1], state)
     return at
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tabard.agents.intake.bridge.opaque import Opaque, called, named, weapon
+from tabard.agents.intake.bridge.opaque import Opaque, called, charged, named, weapon
 from tabard.errors import WireError
 
 LONGEST_NUMBER: Final = 64
@@ -63,13 +63,13 @@ class Reading:
 
     @staticmethod
     def check(function: Any, arguments: Any) -> None:
-        """Raise Hostile when ``function``, called with or filled from ``arguments``, would execute something."""
-        if (found := weapon(function, arguments)) is not None:
-            raise Hostile(
-                "a pickle that has a function called",
-                expected="plain values",
-                found=_printable(found.name),
-            )
+        """Raise Hostile when ``function``, called with ``arguments``, would act on the system."""
+        _refuse(weapon(function, arguments))
+
+    @staticmethod
+    def check_state(target: Any, state: Any) -> None:
+        """Raise Hostile when filling ``target`` from ``state`` would execute something."""
+        _refuse(charged(target, state))
 
     @property
     def opaque(self) -> int:
@@ -86,6 +86,13 @@ class Reading:
         found = named(module, name)
         self.named.add(found.name)
         self.stack.append(found)
+
+
+def _refuse(found: Opaque | None) -> None:
+    if found is not None:
+        raise Hostile(
+            "a pickle that has a function called", expected="plain values", found=_printable(found.name)
+        )
 
 
 def set_items(stack: list[Any], start: int) -> None:

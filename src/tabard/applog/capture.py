@@ -7,10 +7,12 @@ once: a message or an argument that is no plain value, exceptions, and extras.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
 import threading
+from bisect import bisect_right
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -176,11 +178,84 @@ def _raised(record: logging.LogRecord) -> tuple[str | None, str | None]:
 
 
 def _attributes(extras: Mapping[str, Any]) -> str:
-    try:
-        text = json.dumps(extras, default=told, skipkeys=True)
-    except Exception:  # keys or values that JSON cannot have even so: recursion, hostile subclasses
-        text = json.dumps({name: told(value) for name, value in extras.items()})
-    return text if len(text) <= TEXT_LIMIT else json.dumps({"too long": sorted(extras)[:20]})
+    """A JSON object of at most `TEXT_LIMIT` characters."""
+    with contextlib.suppress(Exception):  # what JSON cannot have: recursion, hostile subclasses, no numbers
+        text = _json(extras)
+        if len(text) <= TEXT_LIMIT:
+            return text
+    return _shared_out(extras)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, default=told, skipkeys=True, allow_nan=False)
+
+
+class _Extra(NamedTuple):
+    """One of many extras, as parts of JSON."""
+
+    name: str
+    value: str
+    text: str
+    """What is cut when the value is too long: the text that it is, or its JSON."""
+
+    @classmethod
+    def of(cls, name: str, value: object) -> _Extra:
+        """The parts of any value: one that JSON cannot have is shown as text, and spoils no other."""
+        try:
+            made = _json(value)
+            return cls(name, made, str.__str__(value) if isinstance(value, str) else made)
+        except Exception:
+            text = told(value)
+            return cls(name, json.dumps(text), text)
+
+    @property
+    def least(self) -> int:
+        """The characters it needs, however much is cut."""
+        return len(self.name) + min(len(self.value), len(_CUT)) + len(": , ")
+
+    @property
+    def more(self) -> int:
+        """The characters it needs beyond these to be whole."""
+        return max(len(self.value) - len(_CUT), 0)
+
+
+_CUT: Final = '"..."'
+"""What is left of a value where there is no room for a part of it."""
+_LEFT_OUT: Final = '"...": "%d more attributes"'
+
+
+def _shared_out(extras: Mapping[str, Any]) -> str:
+    """The extras within the bound: small ones are whole, and those that are cut get the same room each."""
+    most = max(200, TEXT_LIMIT // 2 // len(extras))
+    named = {json.dumps(cut(name, most)): value for name, value in extras.items()}
+    smallest = sorted(
+        (_Extra.of(name, value) for name, value in named.items()), key=lambda extra: extra.least
+    )
+    room = TEXT_LIMIT - len("{}") - len(_LEFT_OUT % len(extras))
+    kept: list[_Extra] = []
+    for extra in smallest:
+        if extra.least <= room:
+            room -= extra.least
+            kept.append(extra)
+    kept.sort(key=lambda extra: extra.more)
+    parts = []
+    for at, extra in enumerate(kept):
+        share = room // (len(kept) - at)
+        value = extra.value if extra.more <= share else _part(extra.text, len(_CUT) + share)
+        room -= max(len(value) - len(_CUT), 0)
+        parts.append(f"{extra.name}: {value}")
+    if len(kept) < len(extras):
+        parts.append(_LEFT_OUT % (len(extras) - len(kept)))
+    return f"{{{', '.join(parts)}}}"
+
+
+def _part(text: str, most: int) -> str:
+    """As much of the beginning as is JSON of at most ``most`` characters, and how many characters are missing."""
+    room = most - len(json.dumps(cut(text, 0)))
+    if room < 0:
+        return _CUT
+    fitting = bisect_right(range(room + 1), room, key=lambda count: len(json.dumps(text[:count])) - len('""'))
+    return json.dumps(cut(text, fitting - 1))
 
 
 def _text(value: object) -> str:

@@ -39,8 +39,8 @@ class LogHandler(logging.Handler):
             goes to a file in ``spool/`` of the home, which the agent takes in.
         file: when ``log/SERVICE.log`` of the home is written: ``absent`` (no agent takes the records), ``always``
             or ``never``.
-        file_bytes, file_count, file_age: size of one such file, how many older ones are kept, and for how many
-            seconds.
+        file_bytes, file_count, file_age: size of one such file, how many older ones are kept beside it, and for how
+            many seconds.
         spool_bytes: most bytes that all files in ``spool/`` may take; 0 for no such files.
 
     Raises:
@@ -207,5 +207,12 @@ def _checked(plan: Plan) -> Plan:
             raise UsageError(
                 "a bound that cannot hold", expected="a number from 0 on", found=repr(value), where=name
             )
+    if not isinstance(plan.file_count, int) or plan.file_count < 0:
+        raise UsageError(
+            "a number of files that cannot be",
+            expected="a whole number from 0 on",
+            found=repr(plan.file_count),
+            where="file_count",
+        )
     name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in plan.speaker.service)
     return plan._replace(name=name[:100].lstrip(".") or "application")

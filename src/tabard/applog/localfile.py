@@ -34,7 +34,8 @@ class LocalFile:
     def __init__(self, path: Path, *, most: int, files: int, age: float) -> None:
         self._path = str(path)
         self._most = most
-        self._files = max(files, 1)
+        self._files = files
+        """How many old ones are kept."""
         self._age = age
         self._descriptor = -1
         self._looked = 0.0
@@ -101,9 +102,10 @@ class LocalFile:
                 for number in range(self._files - 1, 0, -1):
                     with contextlib.suppress(FileNotFoundError):
                         os.replace(self._old(number), self._old(number + 1))
-                os.replace(self._path, self._old(1))
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self._old(self._files))
+                if self._files > 0:
+                    os.replace(self._path, self._old(1))
+                else:
+                    os.unlink(self._path)
         finally:
             self.close()
 

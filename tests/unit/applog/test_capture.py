@@ -142,10 +142,82 @@ def test_extras_that_json_cannot_have_are_shown() -> None:
 
 def test_long_texts_are_cut_and_say_so() -> None:
     """One record cannot fill the memory that is there for thousands."""
-    said = row(record("a" * (TEXT_LIMIT + 7), extra="b" * TEXT_LIMIT))
+    said = row(record("a" * (TEXT_LIMIT + 7)))
     assert said["message"].endswith("... (7 more characters)")
-    assert json.loads(said["attributes"]) == {"too long": ["extra"]}
     assert row(record("%s", "a" * (TEXT_LIMIT + 7)))["message"].endswith("... (7 more characters)")
+
+
+def attributes(extras: dict[str, Any]) -> dict[str, Any]:
+    """Those of a record that says them, which are never more than may be."""
+    made = record("m")
+    vars(made).update(extras)
+    said = row(made)["attributes"]
+    assert len(said) <= TEXT_LIMIT
+    found: dict[str, Any] = json.loads(said, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    return found
+
+
+def uncut(value: str) -> int:
+    """How long a text was before it was cut, by its own word."""
+    kept, _, missing = value.rpartition("... (")
+    assert missing.endswith(" more characters)")
+    return len(kept) + int(missing.split()[0])
+
+
+def test_a_big_extra_is_cut_and_the_small_ones_are_whole() -> None:
+    """What the record is found by is not lost for a body that somebody added."""
+    said = attributes({"body": "z" * 48_500, "order": 4711, "customer": "ann"})
+    assert (said.pop("order"), said.pop("customer")) == (4711, "ann")
+    assert list(said) == ["body"]
+    assert uncut(said["body"]) == 48_500
+    assert len(said["body"]) > TEXT_LIMIT - 100
+
+
+def test_big_extras_share_the_room() -> None:
+    """Each is cut alike; a structure is shown as the text that its JSON is."""
+    said = attributes(
+        {"a": "x" * 30_000, "b": ["y" * 30_000], "c": "\N{GRINNING FACE}" * 30_000, "d": "w" * 9_000}
+    )
+    assert said["d"] == "w" * 9_000
+    assert [uncut(said[name]) for name in "abc"] == [30_000, 30_004, 30_000]
+    assert said["b"].startswith('["yyy')
+    shares = [len(json.dumps(said[name])) for name in "abc"]
+    assert max(shares) - min(shares) < 30
+
+
+def test_the_names_of_many_extras_are_kept_as_far_as_there_is_room() -> None:
+    """Rather a name without its value than none; of those that are left out, how many."""
+    many = {f"name {number}": "x" * 100 for number in range(1_500)}
+    assert attributes(many).keys() == many.keys()
+    more = {f"name {number}": "x" * 100 for number in range(9_000)}
+    said = attributes(more)
+    assert said.pop("...") == f"{9_000 - len(said)} more attributes"
+    assert len(said) > 2_000 and said.keys() < more.keys()
+
+
+def test_a_value_that_json_cannot_have_spoils_no_other() -> None:
+    """A list within itself, a number that is none: these alone are shown as text."""
+    knot: list[Any] = []
+    knot.append(knot)
+    said = attributes({"knot": knot, "rate": float("nan"), "order": 4711, "body": "z" * 50_000})
+    assert (said["knot"], said["rate"], said["order"]) == ("[[...]]", "nan", 4711)
+
+
+@given(
+    st.dictionaries(
+        st.text(st.sampled_from('ab\N{GRINNING FACE}\ud800"'), max_size=9).map(lambda name: f"x{name}"),
+        st.tuples(st.sampled_from(["z", "\\", "\n", "\N{GRINNING FACE}", "\ud800"]), st.integers(0, 50_000)),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_whatever_extras_there_are_all_are_there_within_the_bound(sizes: dict[str, tuple[str, int]]) -> None:
+    """Letters of any width, names with anything in them; what is whole is what it was."""
+    extras = {name: letter * count for name, (letter, count) in sizes.items()}
+    said = attributes(extras)
+    assert said.keys() == extras.keys()
+    for name, value in extras.items():
+        assert said[name] in (value, "...") or uncut(said[name]) == len(value)
 
 
 def test_the_largest_record_fits_a_frame() -> None:

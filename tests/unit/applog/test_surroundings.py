@@ -288,7 +288,10 @@ def test_filters_decide_and_may_replace(home: Home, handlers: Any) -> None:
     assert [line.rpartition(" ")[2] for line in (home.log / "shop.log").read_text().splitlines()] == ["yes"]
 
 
-@pytest.mark.parametrize("given", [{"file": "often"}, {"exit_wait": -1}, {"file_bytes": "2 MB"}])
+@pytest.mark.parametrize(
+    "given",
+    [{"file": "often"}, {"exit_wait": -1}, {"file_bytes": "2 MB"}, {"file_count": -1}, {"file_count": 2.5}],
+)
 def test_what_cannot_be_meant_is_said_at_once(home: Home, given: dict[str, Any]) -> None:
     """By whoever writes the line, not by whoever runs it at night."""
     with pytest.raises(UsageError):
@@ -380,13 +383,14 @@ def line_end(line: str) -> str:
     return line.rpartition(": ")[2]
 
 
-def test_no_more_files_are_kept_than_said(tmp_path: Path) -> None:
-    """The oldest goes."""
-    file = LocalFile(tmp_path / "x.log", most=300, files=3, age=3_600)
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_as_many_old_files_are_kept_as_said(tmp_path: Path, count: int) -> None:
+    """Beside the one that is written; the oldest goes."""
+    file = LocalFile(tmp_path / "x.log", most=300, files=count, age=3_600)
     for number in range(40):
         file.write(rows(f"line {number}"))
     file.close()
-    assert len(list(tmp_path.iterdir())) <= 4
+    assert {path.name for path in tmp_path.iterdir()} == {"x.log", *(f"x.log.{n + 1}" for n in range(count))}
     assert all(path.stat().st_size <= 300 for path in tmp_path.iterdir())
     assert "line 39" in (tmp_path / "x.log").read_text()
 

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tabard.agents.intake.bridge import opaque, opcodes, reading, unpickle
+from tabard.agents.intake.bridge import acting, opaque, opcodes, reading, unpickle
 from tabard.agents.intake.bridge.logrecord import record_of
 from tabard.agents.intake.bridge.opaque import Opaque
 from tabard.agents.intake.bridge.reading import Hostile, Unreadable
@@ -57,11 +57,20 @@ EXECUTING = [
     "operator.attrgetter", "operator.methodcaller", "_operator.attrgetter", "socket.create_connection",
     "webbrowser.open", "platform.popen", "io.open", "_io.open", "asyncio.create_subprocess_shell",
     "multiprocessing.Process", "numpy.testing._private.utils.runstring", "torch.load", "sys.setprofile",
+    "posix._exit", "os._exit", "nt._exit", "os.mkdir", "posix.mkdir", "os.makedirs", "os.abort", "os.setuid", "os.dup2",
+    "os.environ.update", "os.anything_to_come", "subprocess.list2cmdline", "_posixsubprocess.fork_exec",
+    "shutil.make_archive", "shutil.unpack_archive", "sys._getframe", "sys.settrace", "sys.stdout.write",
+    "importlib.util.spec_from_file_location", "importlib._bootstrap._call_with_frames_removed", "runpy._run_module_code",
+    "code.compile_command", "codeop.compile_command", "pty.openpty", "socket.socketpair", "_socket.socket",
+    "ctypes.memmove", "ctypes.util.find_library", "_ctypes.dlopen", "multiprocessing.util.spawnv_passfds",
+    "threading.Thread", "_thread.start_new_thread", "thread.start_new", "signal.alarm", "signal.raise_signal",
+    "_signal.signal", "atexit.register", "gc.disable", "resource.setrlimit", "tempfile.mkdtemp", "builtins.vars",
+    "builtins.exit", "builtins.help", "zipimport.zipimporter", "pkgutil.resolve_name", "faulthandler._sigsegv",
 ]  # fmt: skip
 NAMED = [
     "functools.partial", "functools.reduce", "builtins.getattr", "builtins.type", "builtins.object", "codecs.decode",
     "_codecs.encode", "copyreg._reconstructor", "copyreg.__newobj__", "copyreg.add_extension",
-    "numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar", "zipimport.zipimporter",
+    "numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar",
     "collections.OrderedDict", "unittest.mock.Mock", "shop.Order", "django.core.handlers.wsgi.WSGIRequest",
     "builtins.super", "weakref.ref", "types.SimpleNamespace", "builtins.map", "itertools.starmap",
 ]  # fmt: skip
@@ -104,10 +113,16 @@ HANDED_ON = [
     b"\x80\x04\x8c\x06urllib\x8c\x11request.os.system\x93\x8c\2id\x85R.",
     b"(X\2\0\0\0idios\nsystem\n.",
     BUILT,
+    BUILT.replace(b"cos\nsystem\n", b"cposix\n_exit\n"),
+    b"cbuiltins\nmap\n(cposix\n_exit\n(K\0ltR.",
+    b"cbuiltins\ngetattr\n(cshop\nos\nX\5\0\0\0mkdirtR.",
+    b"cbuiltins\ngetattr\n(cshop\nOrder\nX\x0e\0\0\0__subclasses__tR.",
+    b"cbuiltins\ngetattr\n(cbuiltins\ngetattr\n(cshop\nurllib\nX\2\0\0\0ostRX\5\0\0\0_exittR.",
+    b"c__builtin__\ngetattr\n(cshop\nOrder\ntR.",
 ]
 
 
-@pytest.mark.parametrize("data", HANDED_ON, ids=["partial", "map", "getattr", "dots", "instance", "setstate"])
+@pytest.mark.parametrize("data", HANDED_ON, ids=str)
 def test_a_gadget_that_is_handed_to_something_harmless_is_refused(data: bytes) -> None:
     """As an argument, in a list of arguments, by a name with dots, in the state of an object."""
     with pytest.raises(Hostile):
@@ -123,6 +138,36 @@ def test_a_function_that_a_record_only_mentions_is_text(protocol: int) -> None:
         f"<{os.remove.__module__}.remove>", "<io.open>", "[<io.open>]", f"[<{os.kill.__module__}.kill>]",
     ]  # fmt: skip
     assert kinds == 3
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_data_of_modules_that_act_is_kept(protocol: int) -> None:
+    """What applications log of them: results, signals, addresses' families, errors, their own methods."""
+    import resource
+    import signal
+    import socket
+
+    things = [
+        subprocess.CompletedProcess(["ls"], 0), subprocess.CalledProcessError(1, "ls"),
+        subprocess.TimeoutExpired("ls", 1), signal.SIGTERM, [signal.Handlers.SIG_DFL], socket.AF_INET,
+        (signal.SIGINT,), Pair(signal.SIGTERM, socket.AF_INET), socket.gaierror(2, "no such host"), socket.timeout("late"),  # noqa: UP041
+        os.stat("/"), os.times(), os.get_terminal_size if protocol else None, resource.getrusage(resource.RUSAGE_SELF),
+        PermissionError(13, "no"), Order(os.getpid).pay, [].append,
+    ]  # fmt: skip
+    for thing in things:
+        found, _ = load(pickle.dumps({"thing": thing}, protocol))
+        assert plain(found), thing
+    found, _ = load(pickle.dumps(Order(os.getpid).pay, protocol))
+    assert str(found) == f"<{__name__}.Order.pay>"
+
+
+@pytest.mark.parametrize(
+    "name", ["profile.models.Profile", "code.orders.Order", "shop.os.Order", "shop.signal.Signal"]
+)
+def test_an_application_s_own_package_may_be_called_as_such_a_module(name: str) -> None:
+    """It is an object as any other."""
+    found, kinds = load(calls(name, "id"))
+    assert (str(found), kinds) == (f"<{name}>", 1)
 
 
 def test_looking_for_gadgets_takes_no_longer_than_the_bytes_allow() -> None:
@@ -181,6 +226,16 @@ def plain(value: Any, depth: int = 0) -> bool:
         return True
     inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value
     return all(plain(each, depth + 1) for each in inner)
+
+
+class Order:
+    """An application's own, with a method."""
+
+    def __init__(self, number: Any) -> None:
+        self.number = number
+
+    def pay(self) -> None:
+        """Somebody's callback."""
 
 
 class Safe(str):
@@ -307,12 +362,12 @@ def test_a_bomb_takes_little_memory_and_ends(name: str) -> None:
 
 def test_no_module_of_the_reader_has_a_way_to_make_objects() -> None:
     """Neither pickle nor a lookup of modules is imported there, nor any call that runs what a text says."""
-    for module in (opaque, opcodes, reading, unpickle):
+    for module in (acting, opaque, opcodes, reading, unpickle):
         source = Path(str(module.__file__)).read_text(encoding="utf-8")
         imported = {line.split()[1] for line in source.splitlines() if line.startswith(("import ", "from "))}
         assert imported <= {
             "__future__", "re", "struct", "collections.abc", "itertools", "typing", "tabard.errors",
-            "tabard.agents.intake.bridge.opaque", "tabard.agents.intake.bridge.opcodes",
+            "tabard.agents.intake.bridge.acting", "tabard.agents.intake.bridge.opaque", "tabard.agents.intake.bridge.opcodes",
             "tabard.agents.intake.bridge.reading",
         }  # fmt: skip
         used = names_of(compile(source, "x", "exec"))

@@ -25,6 +25,9 @@ from tabard.brokers.rising import WINDOW, Rises, is_trouble
         "batches quarantined",
         "rolled back: store restored",
         "syslog udp dropped",
+        "socket_handler hostile",
+        "socket_handler unreadable",
+        "socket_handler cut off",
     ],
 )
 def test_trouble(name: str) -> None:
@@ -42,6 +45,7 @@ def test_trouble(name: str) -> None:
         "intake lines",
         "intake connections",
         "up bytes",
+        "socket_handler with objects",
     ],
 )
 def test_work(name: str) -> None:

@@ -93,6 +93,29 @@ def test_a_file_is_written_only_when_all_is_right(graph, tmp_path) -> None:
     assert picture.read_text(encoding="utf-8") == svg(seed())
 
 
+@pytest.mark.parametrize(("name", "begins"), [("m.dot", "digraph"), ("m.DOT", "digraph"), ("m.svg", "<svg"), ("m.json", "{"), ("m.txt", "<svg"), ("dot", "<svg")])  # fmt: skip
+def test_the_ending_of_the_file_says_the_form(graph, tmp_path, name, begins) -> None:
+    """Where no form is given by name: an SVG in m.dot would be nothing for graphviz."""
+    picture = tmp_path / name
+    assert graph("orders:machine", "--to", str(picture)).returncode == 0
+    assert picture.read_text(encoding="utf-8").startswith(begins)
+
+
+@pytest.mark.parametrize(("form", "name"), [("svg", "m.dot"), ("dot", "m.svg"), ("json", "m.svg")])
+def test_a_form_that_contradicts_the_file_is_refused(graph, tmp_path, form, name) -> None:
+    """It is wrong use, and an old file stays."""
+    picture = tmp_path / name
+    picture.write_text("old")
+    done = graph("orders:machine", "-o", form, "--to", str(picture))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"a file that ends with .{form}" in done.stderr
+    assert picture.read_text() == "old"
+    fitting = tmp_path / f"other.{form}"
+    assert graph("orders:machine", "-o", form, "--to", str(fitting)).returncode == 0
+    assert graph("orders:machine", "-o", form, "--to", str(tmp_path / "any.txt")).returncode == 0
+    assert (tmp_path / "any.txt").read_text() == fitting.read_text()
+
+
 @pytest.mark.parametrize(
     ("target", "code", "says"),
     [

@@ -121,6 +121,39 @@ def test_given_up_retried_and_dropped(post, mail, tmp_path) -> None:
     assert (done.returncode, done.stdout) == (3, "0 of 1\n")
 
 
+def test_what_became_of_mails_is_a_record(post, mail, tmp_path) -> None:
+    """Of send and of the line of cron alike: in the spool for the agent, in the local file for people; not printed."""
+    home = tmp_path / "home"
+
+    def told() -> str:
+        return (home / "log/mail.log").read_text(encoding="utf-8")
+
+    post.rules.recipients = {"ann@example.org": "450 later"}
+    done = mail("send", "--subject", "s", "--to", "ann@example.org", "--to", "bob@example.org", stdin="t")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "tabard: the mail waits in the queue: ann@example.org: 450 later\n"
+    assert "handed over for bob@example.org" in told()
+    assert "450 later" in told()
+    post.rules.recipients = {"ann@example.org": "550 no such user"}
+    before = set((home / "spool").iterdir())
+    done = mail("flush", "--all")
+    assert (done.returncode, done.stdout) == (3, "0 sent, 1 given up, 0 waiting\n")
+    assert done.stderr == "tabard: `tabard mail queue --failed` says why mails were given up\n"
+    assert "is given up: ann@example.org: 550 no such user" in told()
+    spooled = b"".join(path.read_bytes() for path in set((home / "spool").iterdir()) - before)
+    assert b"550 no such user" in spooled and b"tabard-mail" in spooled
+
+
+def test_a_flush_that_puts_all_off_says_so_to_who_asked_for_all(post, mail) -> None:
+    """A cron line, which does not ask for all, has nothing to mail."""
+    post.rules.recipients = {"ann@example.org": "450 later"}
+    mail("send", "--subject", "s", "--to", "ann@example.org", stdin="t")
+    done = mail("flush", "--all")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 sent, 0 given up, 1 waiting\n", "")
+    done = mail("flush")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
