@@ -19,7 +19,10 @@ from tabard.ops.cli.options import output_option
     examples=[
         ("tabard bench ingest", "How fast do records get into the store, and how soon can they be read?"),
         ("tabard bench agent", "What does an agent cost its host?"),
-        ("tabard bench intake", "How fast do SocketHandler and syslog come in?"),
+        (
+            "tabard bench intake",
+            "How fast do records come in, by SocketHandler, syslog, OTLP and the others?",
+        ),
         ("tabard bench logging", "What does a logging call cost an application?"),
         ("tabard bench ingest --store postgresql", "The same with the store on a server"),
         ("tabard bench ingest --records 50000 --rounds 1 -o json", "A quick look, for a program"),
@@ -51,7 +54,7 @@ def bench(
     """Measure this machine, each figure beside a ceiling or a peer of the same run.
 
     NAME is ingest (records a second and delay from an agent's socket through three brokers into the store),
-    agent (memory, CPU and start of an agent), intake (records a second of SocketHandler and syslog) or logging (the
+    agent (memory, CPU and start of an agent), intake (records a second of each way in) or logging (the
     cost of a logging call for the application). Takes up to three minutes. Everything runs in a home of its own
     that is removed afterwards. An aim that is missed is reported as missed, with exit code 0; code 1 means that
     nothing could be measured, or that a record was lost. How far it is comes on standard error.

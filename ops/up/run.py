@@ -54,6 +54,7 @@ def run(
     finally:
         file.remove()
         loop.close()
+        home.tidy()
 
 
 def _summary(home: Home, settings: Settings, children: Sequence[Planned]) -> str:

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -93,6 +94,19 @@ class Home:
         digest = blake2s(os.fsencode(self.path), digest_size=10).hexdigest()
         return Path("/tmp") / f"tabard-{digest}"  # noqa: S108 -- ensure() checks who owns it
 
+    def tidy(self) -> None:
+        """Remove what lies outside of the home, if nobody uses it any more: sockets that nobody listens on, and their place.
+
+        Never raises.
+        """
+        if self.sockets == self.run:
+            return
+        with contextlib.suppress(OSError):
+            for path in self.sockets.iterdir():
+                if stat.S_ISSOCK(path.lstat().st_mode) and _is_dead(path):
+                    path.unlink()
+            self.sockets.rmdir()  # refused while anything is left
+
     def socket(self, name: str) -> Path:
         """The path of the unix socket ``name`` (at most 40 bytes), short enough to bind.
 
@@ -154,3 +168,17 @@ def _make_private(path: Path) -> None:
         )
     if stat.S_IMODE(state.st_mode) & 0o077:
         path.chmod(0o700)
+
+
+def _is_dead(path: Path) -> bool:
+    """Whether nobody listens on a socket file."""
+    import socket  # only at the end of `tabard up`: the guard of cron lines reads this module too
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False

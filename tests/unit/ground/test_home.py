@@ -72,3 +72,22 @@ def test_an_overlong_socket_name_is_refused(tmp_path: Path) -> None:
     """A name that would break the limit is an error, not a truncated path."""
     with pytest.raises(HomeError, match="socket name too long"):
         Home(tmp_path).socket("x" * 41)
+
+
+def test_what_lies_outside_of_a_deep_home_is_removed_with_its_last_user(tmp_path: Path) -> None:
+    """Dead sockets and their directory; not while somebody listens there."""
+    home = Home(tmp_path / ("d" * 100)).ensure()
+    assert home.sockets != home.run
+    with socket.socket(socket.AF_UNIX) as dead, socket.socket(socket.AF_UNIX) as alive:
+        dead.bind(str(home.socket("dead.sock")))
+        dead.close()
+        alive.bind(str(home.socket("alive.sock")))
+        alive.listen()
+        home.tidy()
+        assert sorted(path.name for path in home.sockets.iterdir()) == ["alive.sock"]
+    home.tidy()
+    assert not home.sockets.exists()
+    home.tidy()
+    near = Home(tmp_path / "n").ensure()
+    near.tidy()
+    assert near.run.is_dir()
