@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from tabard.clock import Clock
-from tabard.mail.queue import Entry, Queue
+from tabard.mail.queue import Entry, Queue, with_last_failure
 from tabard.mail.retry import Retry
 from tabard.mail.server import Server
 
@@ -156,7 +156,7 @@ class Flusher:
                     self._settle(entry, outcome, report)
         except ServerAway as error:
             report.away = str(error)
-            self._note_away(away, str(error))
+            self._note_away(away, str(error), report)
         finally:
             if session is not None:
                 session.close()
@@ -164,6 +164,7 @@ class Flusher:
     def _settle(self, entry: Entry, outcome: Outcome, report: Report) -> None:
         """Keep what became of a mail: whoever has it is crossed off before anything else is tried."""
         later = dict(outcome.later)
+        entry = entry._replace(last_try=self._clock.wall())
         if outcome.accepted:
             self._log.info(
                 "mail %s handed over for %s", entry.id, ", ".join(outcome.accepted), extra=_facts(entry)
@@ -216,8 +217,9 @@ class Flusher:
     def _later(self, entry: Entry, reason: str) -> None:
         tries = entry.tries + 1
         pause = self._retry.pause(tries, self._random)
-        next_try = self._clock.wall() + round(pause * 1e9)
-        self._keep(entry._replace(tries=tries, next_try=next_try, reason=reason[:500]))
+        now = self._clock.wall()
+        next_try = now + round(pause * 1e9)
+        self._keep(entry._replace(tries=tries, next_try=next_try, reason=reason[:500], last_try=now))
         self._log.warning(
             "mail %s waits %.0f s after try %d: %s", entry.id, pause, tries, reason, extra=_facts(entry)
         )
@@ -237,20 +239,26 @@ class Flusher:
             if not entry.recipients:
                 self._finish(entry)
                 return
-            last = entry.reason or self._queue.away().get("reason", "it was never tried")
+            entry = with_last_failure(entry, self._queue.away())
+            last = entry.reason or "it was never tried"
             why = f"not handed over within {self._retry.age:.0f} s: {last}"
             self._give_up(entry, dict.fromkeys(entry.recipients, why))
             self._finish(entry)
             report.given_up += 1
 
-    def _note_away(self, away: dict[str, object], reason: str) -> None:
+    def _note_away(self, away: dict[str, object], reason: str, report: Report) -> None:
+        """Keep that the server is away, and say it, also where it cannot be kept."""
         before = away.get("tries")
         tries = (before if isinstance(before, int) else 0) + 1
         pause = self._retry.pause(tries, self._random)
-        self._queue.set_away(tries, self._clock.wall() + round(pause * 1e9), reason)
         self._log.warning(
             "the mail server %s cannot be used, next try in %.0f s: %s", self._server.host, pause, reason
         )
+        now = self._clock.wall()
+        try:
+            self._queue.set_away(tries, now + round(pause * 1e9), reason, now)
+        except OSError as error:
+            report.trouble = report.trouble or f"{error.strerror or error} ({self._queue.folder})"
 
 
 def _facts(entry: Entry) -> dict[str, object]:

@@ -51,6 +51,8 @@ class Entry(NamedTuple):
     next_try: int = 0
     reason: str = ""
     """Why it is still here."""
+    last_try: int = 0
+    """When it was tried last, without success; 0 when it was not."""
 
 
 class Queue:
@@ -68,7 +70,7 @@ class Queue:
         try:
             self._ensure()
             self._check_room(len(mail.raw))
-            files.write_json(self._waiting / f"{mail.id}.json", entry._asdict())
+            files.write_json(self._waiting / f"{mail.id}.json", _state(entry))
             files.write(self._waiting / f"{mail.id}.eml", mail.raw)
             files.sync(self._waiting)
         except OSError as error:
@@ -137,7 +139,7 @@ class Queue:
         """
         path = self._waiting / f"{entry.id}.json"
         try:
-            files.write_json(path, entry._asdict())
+            files.write_json(path, _state(entry))
         except OSError as error:
             if error.errno not in _FULL:
                 raise
@@ -166,7 +168,7 @@ class Queue:
         with contextlib.suppress(FileExistsError):
             os.link(self._waiting / f"{entry.id}.eml", self._failed / f"{entry.id}.eml")
         kept = entry._replace(recipients=tuple(recipients), reason=reason[:_REASON])
-        files.write_json(self._failed / f"{entry.id}.json", kept._asdict())
+        files.write_json(self._failed / f"{entry.id}.json", _state(kept))
         files.sync(self._failed)
         return dropped
 
@@ -189,8 +191,9 @@ class Queue:
                 tries=0,
                 next_try=0,
                 reason="",
+                last_try=0,
             )
-            files.write_json(self._waiting / f"{name}.json", fresh._asdict())
+            files.write_json(self._waiting / f"{name}.json", _state(fresh))
             with contextlib.suppress(FileExistsError):
                 os.link(self._failed / f"{name}.eml", self._waiting / f"{name}.eml")
             files.sync(self._waiting)
@@ -213,14 +216,19 @@ class Queue:
         return True
 
     def away(self) -> dict[str, Any]:
-        """Since when the server is away: ``tries``, ``next_try`` (nanoseconds) and ``reason``; empty when it is not."""
-        found = files.read_json(self.folder / "away.json") or {}
-        return found if isinstance(found.get("tries"), int) and isinstance(found.get("next_try"), int) else {}
+        """That the server is away: ``tries``, ``next_try``, ``last_try`` (nanoseconds), ``reason``; empty when it is not."""
+        found = {"last_try": 0, "reason": "", **(files.read_json(self.folder / "away.json") or {})}
+        return found if all(isinstance(found.get(key), kind) for key, kind in _AWAY.items()) else {}
 
-    def set_away(self, tries: int, next_try: int, reason: str) -> None:
+    def set_away(self, tries: int, next_try: int, reason: str, last_try: int = 0) -> None:
         """Note that the server was not reached; with 0 tries, that it was."""
         if tries:
-            content = {"tries": tries, "next_try": next_try, "reason": reason[:_REASON]}
+            content = {
+                "tries": tries,
+                "next_try": next_try,
+                "reason": reason[:_REASON],
+                "last_try": last_try,
+            }
             files.write_json(self.folder / "away.json", content)
         else:
             files.remove(self.folder / "away.json")
@@ -263,6 +271,22 @@ class Queue:
         return dropped
 
 
+def with_last_failure(entry: Entry, away: Mapping[str, Any]) -> Entry:
+    """A mail that waits, with the failure that came last: its own, or that of a server that is ``away`` for all.
+
+    What kept all of them back is noted once, beside the queue, and not in each of them.
+    """
+    if not away or (entry.reason and entry.last_try > away["last_try"]):
+        return entry
+    tries = "1 try" if away["tries"] == 1 else f"{away['tries']} tries"
+    return entry._replace(
+        next_try=max(entry.next_try, away["next_try"]),
+        reason=f"the mail server cannot be used, {tries}: {away['reason']}",
+        last_try=max(entry.last_try, away["last_try"] if away["last_try"] >= entry.queued else 0),
+    )
+
+
+_AWAY: Final = {"tries": int, "next_try": int, "last_try": int, "reason": str}
 _KINDS: Final = {
     "message_id": str,
     "sender": str,
@@ -284,14 +308,25 @@ def _entry(content: dict[str, Any] | None, name: str) -> Entry | None:
     if not recipients or not all(isinstance(one, str) for one in recipients):
         return None
     facts = {key: content[key] for key in _KINDS}
+    last_try = content.get("last_try")
+    facts["last_try"] = last_try if isinstance(last_try, int) else 0
     return Entry(id=name, **{**facts, "recipients": tuple(recipients)})
+
+
+def _state(entry: Entry) -> dict[str, Any]:
+    """What is written of a mail: of one that was not tried no time, so that there is no more of it than at first."""
+    content = entry._asdict()
+    if not entry.last_try:
+        del content["last_try"]
+    return content
 
 
 def _overwrite(path: Path, entry: Entry) -> None:
     """Put ``entry`` where its state is, into the room that this has: less of it, where it has become longer."""
     size = path.stat().st_size
-    for kept in (entry, entry._replace(reason=""), entry._replace(reason="", next_try=0, tries=0)):
-        data = json.dumps(kept._asdict(), ensure_ascii=False).encode()
+    bare = entry._replace(reason="", last_try=0)
+    for kept in (entry, entry._replace(reason=""), bare, bare._replace(next_try=0, tries=0)):
+        data = json.dumps(_state(kept), ensure_ascii=False).encode()
         if len(data) <= size:
             with open(path, "r+b") as file:
                 file.write(data.ljust(size))

@@ -21,6 +21,7 @@ from tabard import files
 from tabard.mail import Queue, Report, Retry, Server, session
 from tabard.mail.compose import compose
 from tabard.mail.flush import Flusher
+from tabard.mail.queue import with_last_failure
 from tabard.mail.session import Session
 from tests.unit.mail.conftest import Hands
 from tests.unit.mail.test_nothing_lost import PEOPLE, Moody
@@ -93,6 +94,55 @@ def test_a_broken_disk_doubles_no_mail_of_this_process(post, make_mailer, monkey
     assert mailer.flush(force=True).trouble == ""
     assert (_copies(post, A), _copies(post, B)) == (2, 1)
     assert mailer.queue.count() == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_server_away_is_told_also_where_it_cannot_be_noted(
+    post, mailer, monkeypatch, caplog, number
+) -> None:
+    """The report has both reasons, and the record is not lost over the disk."""
+    mailer.send(subject="s", text="t")
+    post.stop()
+    with _disk(monkeypatch, number):
+        report = mailer.flush()
+    assert "refused" in report.away
+    assert os.strerror(number) in report.trouble
+    assert report.waiting == 1
+    assert "cannot be used, next try in" in caplog.text
+
+
+def test_a_mail_put_off_before_the_server_went_away_has_the_later_reason(post, mailer, clock) -> None:
+    """And its own again once the server is back: the list follows what happened last."""
+    mailer.send(subject="s", text="t", to=[A])
+    post.rules.recipients = {A: "450 later"}
+    mailer.flush()
+    (own,) = mailer.queue.entries()
+    assert own.last_try > own.queued
+    assert with_last_failure(own, mailer.queue.away()) == own
+    post.stop()
+    clock.pass_by(10)
+    mailer.flush()
+    (entry,) = mailer.queue.entries()
+    assert entry == own, "nothing is written for each mail"
+    shown = with_last_failure(entry, mailer.queue.away())
+    assert "refused" in shown.reason
+    assert own.last_try < shown.last_try < shown.next_try
+    post.start()
+    mailer.flush(force=True)
+    (entry,) = mailer.queue.entries()
+    assert with_last_failure(entry, mailer.queue.away()).reason == f"{A}: 450 later"
+
+
+def test_a_queue_written_before_the_time_of_the_last_try_was_kept(post, mailer) -> None:
+    """Is read, and so is what was noted of the server."""
+    name = mailer.send(subject="s", text="t")
+    state = mailer.queue.folder / f"queue/{name}.json"
+    assert "last_try" not in state.read_text()
+    (mailer.queue.folder / "away.json").write_text('{"tries": 2, "next_try": 7, "reason": "refused"}')
+    (entry,) = mailer.queue.entries()
+    shown = with_last_failure(entry, mailer.queue.away())
+    assert (shown.last_try, shown.next_try) == (0, 7)
+    assert shown.reason == "the mail server cannot be used, 2 tries: refused"
 
 
 def test_where_nothing_can_be_kept_nothing_is_handed_over(post, mailer, monkeypatch) -> None:

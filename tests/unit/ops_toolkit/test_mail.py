@@ -93,6 +93,8 @@ def test_the_queue_while_the_server_is_away(post, mail, tmp_path) -> None:
     assert list(row) == described("tabard mail queue")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", row["queued"])
     assert (row["recipients"], row["subject"], row["tries"]) == (["everybody@example.org"], "Grüße", 0)
+    assert row["reason"].startswith("the mail server cannot be used, 1 try: ") and "refused" in row["reason"]
+    assert row["queued"] < row["last_try"] < row["next_try"]
     post.start()
     assert mail("flush").returncode == 3, "it is not time yet"
     done = mail("flush", "--all")
@@ -121,12 +123,30 @@ def test_given_up_retried_and_dropped(post, mail, tmp_path) -> None:
     assert (done.returncode, done.stdout) == (3, "0 of 1\n")
 
 
+def test_a_login_that_is_refused_is_the_reason_of_each_mail(post, mail, tmp_path) -> None:
+    """Of what waits already and of what is queued later, which was not tried yet."""
+    for _ in range(2):
+        done = mail("send", "--subject", "s", stdin="t", TABARD_MAIL_USER="nobody")
+        assert done.returncode == 3
+    first, second = json.loads(mail("queue", "-o", "json").stdout)
+    for row in (first, second):
+        assert row["reason"].startswith("the mail server cannot be used, 1 try: 535 ")
+    assert (first["last_try"] is not None, second["last_try"]) == (True, None)
+    mail("flush", "--all", TABARD_MAIL_USER="nobody")
+    first, second = json.loads(mail("queue", "-o", "json").stdout)
+    assert first["last_try"] == second["last_try"] > second["queued"]
+    assert "2 tries: 535" in second["reason"]
+    assert "535" in mail("queue").stdout
+    assert mail("flush", "--all").stdout == "2 sent, 0 given up, 0 waiting\n"
+
+
 def test_what_became_of_mails_is_a_record(post, mail, tmp_path) -> None:
     """Of send and of the line of cron alike: in the spool for the agent, in the local file for people; not printed."""
     home = tmp_path / "home"
 
     def told() -> str:
-        return (home / "log/mail.log").read_text(encoding="utf-8")
+        text: str = (home / "log/mail.log").read_text(encoding="utf-8")
+        return text
 
     post.rules.recipients = {"ann@example.org": "450 later"}
     done = mail("send", "--subject", "s", "--to", "ann@example.org", "--to", "bob@example.org", stdin="t")
