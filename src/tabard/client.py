@@ -263,7 +263,11 @@ class IntakeClient:
         except OSError as error:
             self.close()
             raise IntakeError(
-                "the agent does not answer", expected="a welcome", found=str(error), where=self._path
+                "the agent does not answer",
+                expected="a welcome",
+                found=str(error),
+                where=self._path,
+                hint="It runs, and reads nothing now: `tabard status` says why, a full disk perhaps",
             ) from error
         return self._greeting(answer)
 
