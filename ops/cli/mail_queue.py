@@ -35,7 +35,7 @@ def mail_queue(home: Home, failed: bool, output: str) -> int:
     which mails are damaged on disk; ends with 3 then.
     """
     queue = Queue(home.path / "mail")
-    away = {} if failed else queue.away()
+    away = {} if failed or not queue.count() else queue.away()
     rows = (
         {
             "id": entry.id,

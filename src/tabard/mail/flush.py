@@ -64,7 +64,8 @@ class Flusher:
         away = self._queue.away()
         if away and not force and not self._retry.due(away["next_try"], now):
             # Read nothing: whoever queues thousands of mails while the server is away comes by here each time.
-            return Report(waiting=self._queue.count(), away=away.get("reason", ""))
+            waiting = self._queue.count()
+            return Report(waiting=waiting, away=away["reason"] if waiting else "")
         self._queue.tidy(now / 1e9)
         due = []
         entries = list(map(self._as_known, self._queue.entries()))

@@ -140,6 +140,17 @@ def test_a_login_that_is_refused_is_the_reason_of_each_mail(post, mail, tmp_path
     assert mail("flush", "--all").stdout == "2 sent, 0 given up, 0 waiting\n"
 
 
+def test_a_server_that_nobody_waits_for_is_nobodys_trouble(post, mail) -> None:
+    """Once the mails were dropped, neither the line of cron nor the list has anything to say."""
+    post.stop()
+    mail("send", "--subject", "s", stdin="t")
+    assert mail("queue").returncode == 3 == mail("flush").returncode
+    mail("drop", "--all")
+    for command in ("flush", "queue"):
+        done = mail(command)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_what_became_of_mails_is_a_record(post, mail, tmp_path) -> None:
     """Of send and of the line of cron alike: in the spool for the agent, in the local file for people; not printed."""
     home = tmp_path / "home"
