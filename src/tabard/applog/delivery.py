@@ -39,11 +39,13 @@ _POSTS: Final = 32
 class Frame:
     """A numbered frame in memory."""
 
-    __slots__ = ("data", "number", "records")
+    __slots__ = ("data", "loss", "number", "records")
 
-    def __init__(self, number: int, packed: Packed) -> None:
+    def __init__(self, number: int, packed: Packed, loss: int) -> None:
         self.number = number
-        self.records = packed.records
+        self.loss = loss
+        """How many lost records it speaks of, instead of having some: who gives it up has lost these."""
+        self.records = 0 if loss else packed.records
         self.data = frame(RECORDS, number, packed.payload)
 
 
@@ -72,11 +74,17 @@ class Delivery:
         self.connected = False
         self.lost = 0
         """Records given up because there was no room for them anywhere."""
+        self.said = 0
+        """Of these, the ones that people can read of."""
+        self._untold: set[int] = set()
+        """Numbers of frames that say what people have read already."""
 
-    def take(self, packed: Packed) -> None:
-        """Number records and keep them until they are delivered."""
+    def take(self, packed: Packed, *, loss: int = 0, told: bool = False) -> None:
+        """Number records and keep them until they are delivered. ``told``: people have read them already."""
         self._number += 1
-        made = Frame(self._number, packed)
+        if told:
+            self._untold.add(self._number)
+        made = Frame(self._number, packed, loss)
         self._waiting.append(made)
         self._held += len(made.data)
 
@@ -133,9 +141,7 @@ class Delivery:
         self._tell_people()
         self._to_spool(self._waiting)
         while self._held > MOST_HELD:
-            made = self._waiting.popleft()
-            self._held -= len(made.data)
-            self.lost += made.records
+            self._give_up(self._waiting.popleft())
 
     def rest(self) -> None:
         """Let go of a connection that nothing needs: an agent has room for so many, and most processes are quiet."""
@@ -144,9 +150,11 @@ class Delivery:
             self.connected = False
 
     def finish(self) -> None:
-        """Leave what is not delivered to the spool, and end."""
+        """Leave what is not delivered to the spool, and end; what has no room there is lost."""
         self._gone(0.0)
         self.put_aside()
+        while self._waiting:
+            self._give_up(self._waiting.popleft())
         if self._spool.open and self._client.accepted >= self._spool.last:
             self._spool.remove()
         self._spool.close()
@@ -223,7 +231,9 @@ class Delivery:
 
     def _forget_accepted(self) -> None:
         while self._posted and self._posted[0].number <= self._client.accepted:
-            self._held -= len(self._posted.popleft().data)
+            made = self._posted.popleft()
+            self._held -= len(made.data)
+            self._untold.discard(made.number)
 
     def _gone(self, now: float) -> None:
         """No agent: what was posted and not accepted is in front again."""
@@ -236,6 +246,12 @@ class Delivery:
         self.next_try = now + self._pause
         self._pause = min(2 * self._pause, LONGEST_RETRY)
 
+    def _give_up(self, made: Frame) -> None:
+        """Count what is lost, of which people were told before."""
+        self._held -= len(made.data)
+        self.lost += made.records + made.loss
+        self.said += made.loss
+
     def _to_spool(self, frames: deque[Frame]) -> bool:
         """Move frames to the spool; whether it has all of them."""
         while frames and self._spool.append(frames[0].number, frames[0].data):
@@ -246,9 +262,11 @@ class Delivery:
         """Write what no agent took to the local file, each record once. What is posted is in front of the rest."""
         after = max(self._told, self._client.accepted)
         if self._spool.last > after:  # from when an agent was there, and silent
-            for _, data in self._spool.frames(after):
-                self._tell(data[HEAD.size :])
+            for number, data in self._spool.frames(after):
+                if number not in self._untold:
+                    self._tell(data[HEAD.size :])
         for made in self._waiting if self._told < self._number else ():
-            if made.number > after:
+            if made.number > after and made.number not in self._untold:
                 self._tell(made.data[HEAD.size :])
         self._told = self._number
+        self._untold.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import signal
 import threading
@@ -36,6 +37,8 @@ CONNECT: Final = 1.0
 IDLE: Final = 60.0
 """Seconds without a record after which the connection is let go, until the next record."""
 _LOST: Final = "%d records of this process were lost"
+SAY_EVERY: Final = 1.0
+"""Seconds between two lines of the local file that say so."""
 _BATCHES: Final = 16
 """Batches taken before the agent has its turn."""
 _SLACK: Final = 3.0
@@ -83,6 +86,8 @@ class Shipper:
         self._file = _local_file(plan)
         self._delivery = _delivery(plan, self._pid, self._tell)
         self._marks: deque[threading.Event] = deque()
+        self._say_next = 0.0
+        """When the local file may say again how many records were lost, in monotonic seconds."""
         self.queue: deque[Entry | threading.Event] = deque()
         self.asleep = True
         """Whether the thread has to be woken to see what is in the queue."""
@@ -199,6 +204,7 @@ class Shipper:
             delivery.secure()
         now = time.monotonic()
         delivery.step(now)
+        say_next = self._say_loss(delivery, now)
         self._answer_marks(delivery)
         if self.queue and not delivery.full:
             return
@@ -209,7 +215,7 @@ class Shipper:
             if not self._sleep(IDLE):
                 delivery.rest()
         else:
-            self._sleep(max(delivery.next_try - now, LINGER))
+            self._sleep(max(min(delivery.next_try, say_next) - now, LINGER))
 
     def _sleep(self, seconds: float) -> bool:
         """Sleep until a record comes, and then wait for its company; False when none came."""
@@ -251,12 +257,12 @@ class Shipper:
             self._marks.extend(mark for mark in taken if isinstance(mark, threading.Event))
         return [entry for entry in taken if isinstance(entry, tuple)]
 
-    def _keep(self, delivery: Delivery, entries: list[Entry]) -> None:
+    def _keep(self, delivery: Delivery, entries: list[Entry], *, loss: int = 0, told: bool = False) -> None:
         rows = self._rows(entries)
-        if self._file is not None and self._plan.file == "always":
+        if self._file is not None and self._plan.file == "always" and not told:
             self._file.write(rows)
         for packed in pack(rows):
-            delivery.take(packed)
+            delivery.take(packed, loss=loss, told=told)
 
     def _rows(self, entries: list[Entry]) -> list[Row]:
         try:
@@ -276,12 +282,31 @@ class Shipper:
         """Put one record in the place of those that were lost."""
         if not (self._lost or delivery.lost) or not (delivery.connected or self._ended):
             return
+        told = delivery.said > 0
+        if told:  # people read the rest beside what they have read
+            self._say_loss(delivery, math.inf)
         with self._lock:
             lost, self._lost = self._lost + delivery.lost, 0
-            delivery.lost = 0
-        record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, _LOST, (lost,), None)
-        record.lost = lost
-        self._keep(delivery, [capture(record)])
+            delivery.lost = delivery.said = 0
+        self._keep(delivery, [_loss(lost)], loss=lost, told=told)
+
+    def _say_loss(self, delivery: Delivery, now: float) -> float:
+        """Let people read at once, but not too often, how many more were lost; when there will be more to say.
+
+        An agent that is there is told instead, and what it does not take of that is read like all else.
+        """
+        lost = self._lost + delivery.lost
+        if self._file is None or lost <= delivery.said or (delivery.connected and now != math.inf):
+            return math.inf
+        if now >= self._say_next:
+            refused = self._file.refused
+            self._file.write(self._rows([_loss(lost - delivery.said)]))
+            if now != math.inf:
+                self._say_next = now + SAY_EVERY
+            if self._file.refused == refused:
+                delivery.said = lost
+                return math.inf
+        return self._say_next
 
     def _finish(self, delivery: Delivery) -> None:
         """The end: everything to the agent in the agreed time, the rest to the spool."""
@@ -298,6 +323,7 @@ class Shipper:
                 break  # nobody is there
         self._take_all(delivery)
         delivery.finish()
+        self._say_loss(delivery, math.inf)
 
     def _take_all(self, delivery: Delivery) -> None:
         for _ in range(MOST_QUEUED):
@@ -309,10 +335,18 @@ class Shipper:
         """Put into the spool what is queued, without asking anybody."""
         self._take_all(self._delivery)
         self._delivery.put_aside()
+        self._say_loss(self._delivery, math.inf)
 
     def _tell(self, payload: bytes) -> None:
         if self._file is not None and self._plan.file == "absent":
             self._file.write(msgpack.unpackb(payload))
+
+
+def _loss(lost: int) -> Entry:
+    """What is said of records that were lost."""
+    record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, _LOST, (lost,), None)
+    record.lost = lost
+    return capture(record)
 
 
 def _bell() -> threading.Lock:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tabard.applog import LogHandler, shipper
+from tabard.applog import LogHandler, delivery, shipper
 from tabard.applog.capture import capture
 from tabard.applog.localfile import LocalFile, line_of
 from tabard.applog.record import Speaker, row_of
@@ -262,6 +262,73 @@ def test_a_full_queue_loses_the_newest_and_says_how_many(
     assert [message for message in messages if message.isdigit()] == [
         str(n) for n in range(shipper.MOST_QUEUED)
     ]
+
+
+def losses(home: Home) -> list[int]:
+    """How many records each line of the local file says were lost."""
+    text = "".join(path.read_text() for path in home.log.glob("shop.log*"))
+    return [
+        int(line_end(line).split()[0])
+        for line in text.splitlines()
+        if line.endswith(" records of this process were lost")
+    ]
+
+
+@pytest.mark.parametrize("file", ["absent", "always"])
+def test_people_read_of_a_loss_though_there_is_neither_an_agent_nor_room(
+    home: Home, handlers: Any, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """While the process runs, in few lines that count each loss once; the end tells the rest."""
+    monkeypatch.setattr(delivery, "MOST_HELD", 4_000)
+    monkeypatch.setattr(shipper, "SAY_EVERY", 1e9)
+    home.ensure()
+    handler = handlers(spool_bytes=3_000, file=file)
+    log = speaking(handler)
+    number = 0
+    while not losses(home):
+        number += 1
+        log.info("%d", number)
+        handler.wait(0.01)
+        assert number < 5_000, "nothing is said"
+    for _ in range(300):
+        number += 1
+        log.info("%d", number)
+        handler.wait(0.001)
+    assert len(losses(home)) == 1
+    handler.close()
+    said = losses(home)
+    kept = [message for message in spooled(home) if message.isdigit()]
+    assert sum(said) + len(kept) == number
+
+
+def test_people_and_the_agent_read_of_the_same_loss_once_each(
+    home: Home, handlers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the file has said is not said there again when an agent is told."""
+    monkeypatch.setattr(delivery, "MOST_HELD", 4_000)
+    monkeypatch.setattr(delivery, "FIRST_RETRY", 0.01)
+    home.ensure()
+    handler = handlers(spool_bytes=0)
+    log = speaking(handler)
+    number = 0
+    while not losses(home):
+        number += 1
+        log.info("%d", number)
+        handler.wait(0.01)
+        assert number < 5_000, "nothing is said"
+    listener = Listener(home.socket("intake.sock"))
+    try:
+        while not any("were lost" in record[MESSAGE] for record in listener.wait_for(1)):
+            number += 1
+            log.info("%d", number)
+            handler.wait(1)
+        assert handler.wait(30)
+        messages = [record[MESSAGE] for record in listener.records]
+    finally:
+        listener.close()
+    handler.close()
+    told = [int(message.split()[0]) for message in messages if "were lost" in message]
+    assert sum(told) == sum(losses(home)) == number - sum(message.isdigit() for message in messages)
 
 
 def test_what_comes_in_the_last_moment_of_closing_is_kept(home: Home, handlers: Any) -> None:
