@@ -90,7 +90,9 @@ class _Walk:
         return value if self._text is None or len(value) <= self._text else _cut(value, self._text)
 
     def _decoded(self, value: bytes) -> str:
-        most = len(value) if value[:CHARACTERS].isascii() else 4 * len(value)  # each may be written \xff
+        most = (
+            len(value) if len(value) > CHARACTERS or value.isascii() else 4 * len(value)
+        )  # each may be written \xff
         self.spent += most
         self.texts.append(most)
         if self._text is not None:
