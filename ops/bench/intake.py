@@ -1,12 +1,14 @@
 """``tabard bench intake``: records a second of each intake, beside decoding alone, the agent's socket and rsyslog.
 
 The agent is as it is, without brokers: a record counts when it is in the journal. The sender is another process
-with its bytes ready, so that on two cores the agent has one for itself.
+with its bytes ready, so that on two cores the agent has one for itself. A file that it reads by itself was written
+before, and each run is an agent that never saw it.
 """
 
 from __future__ import annotations
 
 import socket
+import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from tabard.errors import TabardError
 from tabard.home import Home
-from tabard.ops.bench import otlp, peer
+from tabard.ops.bench import files, otlp, peer
 from tabard.ops.bench.helper import Helper
 from tabard.ops.bench.result import Aim, Measured
 from tabard.ops.bench.surroundings import workplace
@@ -25,14 +27,14 @@ RECORDS: Final = 100_000
 ROUNDS: Final = 3
 PATIENCE: Final = 120.0
 AIMS: Final = {"socket_handler": 60_000, "syslog_tcp": 100_000}
-DECODED: Final = ("pickle", "counted", "lines", "json")
+DECODED: Final = ("pickle", "counted", "lines", "json", *files.FORMS)
 """Forms that are a stream of bytes, which can be decoded without a socket."""
 SHARE: Final = 0.4
 """Of what one core's decoding alone reaches."""
 
 
 class Way(NamedTuple):
-    """One way in: what its sender has ready, and where that is sent."""
+    """One way in: what its sender has ready, and where that is sent, or written beforehand."""
 
     form: str
     where: Any
@@ -49,8 +51,13 @@ def run(options: Options, say: Say) -> Measured:
         sender = stack.enter_context(Helper("tabard.ops.bench.sender"))
         sizes = {}
         for form in dict.fromkeys(way.form for way in ways.values()):
-            say(f"preparing {records} records: {form}")
-            sizes[form] = sender.ask(PATIENCE, do="prepare", form=form, records=records)["bytes"]
+            count = files.share(form, records)
+            say(f"preparing {count} records: {form}")
+            sizes[form] = sender.ask(PATIENCE, do="prepare", form=form, records=count)["bytes"]
+        for way in ways.values():
+            if way.form in files.FORMS:
+                say(f"writing {way.where}")
+                sender.ask(PATIENCE, do="write", form=way.form, where=way.where)
         rsyslog = _rsyslog(stack, place)
         taken: dict[str, list[Mapping[str, float]]] = {name: [] for name in ways}
         alone: dict[str, list[float]] = {form: [] for form in sizes if form in DECODED}
@@ -58,9 +65,13 @@ def run(options: Options, say: Say) -> Measured:
         for number in range(1, rounds + 1):
             say(f"round {number} of {rounds}")
             for form, found in alone.items():
-                found.append(_alone(sender, form, records))
+                found.append(_alone(sender, form, files.share(form, records)))
             for name, way in ways.items():
-                taken[name].append(_taken(taker, sender, way, records, f"{name}-{number}"))
+                taken[name].append(
+                    _read(place, way, files.share(way.form, records))
+                    if way.form in files.FORMS
+                    else _taken(taker, sender, way, records, f"{name}-{number}")
+                )
             if rsyslog is not None:
                 peers.append(_peer(rsyslog, sender, records, sizes["lines"]))
     return _measured(records, ways, taken, alone, peers)
@@ -89,6 +100,9 @@ def _ways(place: Path) -> tuple[dict[str, Way], dict[str, str]]:
         port = _free(socket.SOCK_STREAM)
         given["intake.otlp"] = f"127.0.0.1:{port}"
         ways["otlp"] = Way("otlp", ("127.0.0.1", port))
+    ways["tail"] = Way("tail", str(place / "shop.log"))
+    if files.remote() is not None:
+        ways["journal"] = Way("journal", str(place / "shop.journal"))
     return ways, given
 
 
@@ -126,6 +140,20 @@ def _taken(taker: Helper, sender: Helper, way: Way, records: int, source: str) -
         "cpu": done["cpu"] / max(stored, 1) * 1_000_000,
         "dropped": done["dropped"] / records,
     }
+
+
+def _read(place: Path, way: Way, records: int) -> dict[str, float]:
+    """One run of a new agent that reads a file: from its start to the last record in the journal."""
+    with (
+        tempfile.TemporaryDirectory(prefix="home-", dir=place) as home,
+        Helper("tabard.ops.bench.taker") as reader,
+    ):
+        given = files.settings(way.form, Path(way.where), Path(home))
+        began = reader.ask(PATIENCE, home=home, given=given, records=records)["began"]
+        done = reader.hear(PATIENCE)
+        if done["dropped"]:
+            raise TabardError("an intake lost records", found=str(done["dropped"]), where=way.form)
+    return {"rate": records / (done["at"] - began), "cpu": done["cpu"] / records * 1_000_000, "dropped": 0.0}
 
 
 def _peer(rsyslog: peer.Rsyslog, sender: Helper, records: int, size: int) -> float:
@@ -173,6 +201,8 @@ def _measured(
         )
     else:
         results["rsyslog"] = "not installed"
+    if "journal" not in ways:
+        results["systemd-journal-remote"] = "not installed"
     aims = [
         aim
         for name, bound in AIMS.items()

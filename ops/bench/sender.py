@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from tabard.agents.intake.batcher import Batcher
@@ -27,7 +28,7 @@ from tabard.agents.intake.bridge.troubles import Troubles
 from tabard.agents.intake.protocol import Parser
 from tabard.brokers.loop import Loop
 from tabard.clock import SystemClock
-from tabard.ops.bench import otlp
+from tabard.ops.bench import files, otlp
 from tabard.ops.bench.generator import send_all
 from tabard.ops.bench.helper import answer, requests
 from tabard.ops.bench.records import frames
@@ -110,6 +111,8 @@ FORMS: Final[dict[str, Callable[[int], Iterator[bytes]]]] = {
     "json": objects,
     "stdin": lambda count: map(line, messages(count)),
     "otlp": otlp.requests,
+    "tail": files.lines,
+    "journal": files.entries,
 }
 
 
@@ -125,6 +128,8 @@ def decode(form: str, blob: bytes) -> dict[str, float]:
     """CPU seconds of making log records of the bytes, and nothing else."""
     if form == "json":
         return decode_lines(blob)
+    if form in files.FORMS:
+        return files.decode(form, blob)
     loop, clock = Loop(), SystemClock()
     batcher = Batcher(_Unused(), loop, linger=1.0)
     gatherer = Nowhere(Surroundings(loop, batcher, clock))
@@ -201,6 +206,9 @@ def main() -> None:
 def _serve(request: Any, parts: Sequence[bytes], blob: bytes) -> dict[str, Any]:
     if request["do"] == "prepare":
         return {"bytes": len(blob)}
+    if request["do"] == "write":
+        files.write(request["form"], Path(request["where"]), blob)
+        return {}
     if request["do"] == "decode":
         return decode(request["form"], blob)
     where = request["where"]

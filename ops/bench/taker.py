@@ -1,4 +1,7 @@
-"""The process that is the agent in a bench of its intakes: it says when so many records are journaled."""
+"""The process that is the agent in a bench of its intakes: it says when so many records are journaled.
+
+They are counted from a request on, or from the agent's start when it is to read them by itself.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ LOOK: Final = 0.005
 class Taker:
     """An agent as it is, in a loop that also hears the bench."""
 
-    def __init__(self, home: Home, given: dict[str, str]) -> None:
+    def __init__(self, home: Home, given: dict[str, str], records: int) -> None:
         settings = load(home, env={}, args=given)
         home.ensure()
         self._loop = Loop()
@@ -31,17 +34,21 @@ class Taker:
             hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame")
         )
         self._agent = Agent(home, settings, self._loop, self._made)
-        self._agent.start(agent_ends(settings, home))
-        self._wanted = 0
+        self._wanted = records
         self._before = (0, 0)
-        self._cpu = 0.0
         self._rest = b""
+        ends = agent_ends(settings, home)
+        self._cpu = time.process_time()
+        self._began = time.monotonic()
+        self._agent.start(ends)
 
     def run(self) -> None:
         """Until nobody asks any more."""
         os.set_blocking(0, False)
         self._loop.add_reader(0, self._asked)
-        answer(ready=True)
+        answer(began=self._began)
+        if self._wanted:
+            self._look()
         self._loop.run()
         self._agent.finish()
         self._made.close()
@@ -83,7 +90,7 @@ def main() -> None:
             return
         first += data
     request: dict[str, Any] = json.loads(first)
-    Taker(Home(Path(request["home"])), request["given"]).run()
+    Taker(Home(Path(request["home"])), request["given"], request.get("records", 0)).run()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tabard.ops.bench import files
 from tabard.ops.bench.postgres import programs
 from tests.conftest import Need
 
@@ -126,12 +127,16 @@ def test_intake_measures_every_way_in_beside_decoding_alone(place: Path) -> None
     results = found["results"]
     ways = {
         "own_socket", "socket_handler", "syslog_tcp", "syslog_tcp_lines", "syslog_stream", "syslog_datagram",
-        "syslog_udp", "otlp", "json_lines", "stdin",
+        "syslog_udp", "otlp", "json_lines", "stdin", "tail",
     }  # fmt: skip
+    read = {"tail", "journal"} if files.remote() else {"tail"}
+    ways |= read
     assert set(results["records_per_second"]) == ways
     assert all(value > 0 for value in results["records_per_second"].values())
-    assert set(results["decoding_alone_records_per_second"]) == {"pickle", "counted", "lines", "json"}
+    assert set(results["decoding_alone_records_per_second"]) == {"pickle", "counted", "lines", "json"} | read
     assert results["ratio_to_decoding_alone"]["socket_handler"] > 0
+    assert all(results["ratio_to_decoding_alone"][name] > 0 for name in read)
+    assert ("systemd-journal-remote" in results) != ("journal" in read)
     assert ("rsyslog" in results) != ("rsyslog_tcp_to_file_records_per_second" in results)
     assert set(found["aims"]) == {
         "socket_handler", "socket_handler / decoding alone", "syslog_tcp", "syslog_tcp / decoding alone",
