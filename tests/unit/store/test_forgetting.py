@@ -18,7 +18,8 @@ from tabard.consumers.store.layout import STATE
 from tabard.consumers.store.retention import Retention
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.contract.chain import NOON, SECOND, WEB, Chain, logs
-from tests.unit.store.test_retention import DAY, NEVER, Wall, ask, run
+from tests.contract.retention import DAY, Wall
+from tests.unit.store.test_retention import NEVER, ask, run
 
 LIMITS = NEVER._replace(logs_age=30.0 * DAY, samples_age=7.0 * DAY)
 FOUR = "SELECT count(*) FROM epoch"

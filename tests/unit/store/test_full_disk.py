@@ -16,7 +16,8 @@ from tabard.consumers.store.retention import Retention
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.conftest import Need
 from tests.contract.chain import NOON, WEB, Chain, log
-from tests.unit.store.test_retention import NEVER, Wall, ask
+from tests.contract.retention import Wall
+from tests.unit.store.test_retention import NEVER, ask
 
 COMMITS = 1_000
 STEPS = 20_000

@@ -17,31 +17,14 @@ from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.retention import Retention
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.contract.chain import MAIL, NOON, SECOND, WEB, Chain, log, logs
+from tests.contract.retention import DAY, Wall
+from tests.contract.retention import NEVER as NOTHING
 
-DAY = 86_400
-NEVER = RetentionLimits(
-    logs_age=1e6 * DAY,
-    logs_bytes=2**40,
-    samples_age=1e6 * DAY,
-    samples_bytes=2**40,
-    every=30.0,
-    budget_rows=2000,
+NEVER = NOTHING._replace(
+    quarantine_age=RetentionLimits._field_defaults["quarantine_age"],
+    quarantine_bytes=RetentionLimits._field_defaults["quarantine_bytes"],
 )
-
-
-class Wall:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        return self.now / SECOND
-
-    def wall(self) -> int:
-        """Nanoseconds."""
-        return self.now
+"""Limits that no record reaches; those of quarantine are the defaults."""
 
 
 @pytest.fixture
