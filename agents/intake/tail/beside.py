@@ -71,7 +71,7 @@ class Beside:
             self.again = True
             return Met.OTHER
         except OSError:
-            pass  # said when it is to be read
+            return Met.NEW  # said when it is to be read
         return Met.NEW
 
     @staticmethod
