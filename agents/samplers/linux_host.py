@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from typing import Final
@@ -41,12 +42,10 @@ class LinuxHost:
     def memory(self) -> dict[str, int]:
         """From ``meminfo``; used is what is not available."""
         sizes: dict[bytes, int] = {}
-        try:
+        with contextlib.suppress(OSError, ValueError, IndexError):  # what was read until then is still true
             for line in read(f"{self._proc}/meminfo").splitlines():
                 name, _, rest = line.partition(b":")
                 sizes[name] = int(rest.split()[0]) * 1_024
-        except (OSError, ValueError, IndexError):
-            pass  # what was read until then is still true
         total, available = sizes.get(b"MemTotal", 0), sizes.get(b"MemAvailable", 0)
         swap = sizes.get(b"SwapTotal", 0)
         return {
@@ -97,27 +96,23 @@ class LinuxHost:
     def disk_io(self) -> list[int]:
         """Sums over whole disks, from ``diskstats``."""
         received = written = 0
-        try:
+        with contextlib.suppress(OSError, ValueError, IndexError):  # a container may not see its disks
             disks = {name for name in os.listdir(f"{self._sys}/block") if not name.startswith(_NOT_A_DISK)}
             for line in read_all(f"{self._proc}/diskstats").decode().splitlines():
                 fields = line.split()
                 if fields[2] in disks:
                     received += int(fields[5]) * _SECTOR
                     written += int(fields[9]) * _SECTOR
-        except (OSError, ValueError, IndexError):
-            pass  # a container may not see its disks
         return [received, written]
 
     def net(self) -> dict[str, list[int]]:
         """From ``net/dev``; the busiest when there are very many."""
         found: dict[str, list[int]] = {}
-        try:
+        with contextlib.suppress(OSError, ValueError, IndexError):  # what was read until then is still true
             for line in read_all(f"{self._proc}/net/dev").decode("utf-8", "replace").splitlines()[2:]:
                 name, _, rest = line.rpartition(":")
                 counts = [int(field) for field in rest.split()]
                 found[name.strip()] = [counts[0], counts[8], counts[2] + counts[10], counts[3] + counts[11]]
-        except (OSError, ValueError, IndexError):
-            pass  # what was read until then is still true
         busiest = sorted(found, key=lambda name: -(found[name][0] + found[name][1]))[:_MOST]
         return {name: found[name] for name in sorted(busiest)}
 

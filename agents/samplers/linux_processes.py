@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -59,14 +60,14 @@ class LinuxProcesses:
         """The effective user, by name where the host knows one, and the arguments."""
         user = ""
         argv: list[str] = []
-        try:
+        with contextlib.suppress(
+            OSError, ValueError, IndexError
+        ):  # another user's on a host that hides them, or it ended just now
             status = read(f"{self._root}/{pid}/status", 4_096)
             uid = int(status.partition(b"\nUid:")[2].split(maxsplit=2)[1])
             user = self._users.name(uid) or str(uid)
             raw = read(f"{self._root}/{pid}/cmdline", _MOST_ARGUMENTS)
             argv = raw.rstrip(b"\0 ").decode("utf-8", "backslashreplace").split("\0") if raw else []
-        except (OSError, ValueError, IndexError):
-            pass  # another user's on a host that hides them, or it ended just now
         return user, argv
 
 

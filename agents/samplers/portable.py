@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -57,12 +58,10 @@ class PortableProcesses:
         """User and arguments, as far as this user may know them."""
         user = ""
         argv: list[str] = []
-        try:
+        with contextlib.suppress(psutil.Error, OSError, KeyError):  # it ended just now, or is another user's
             process = psutil.Process(pid)
             user = process.username()
             argv = process.cmdline()
-        except (psutil.Error, OSError, KeyError):
-            pass  # it ended just now, or is another user's
         return user, argv
 
 

@@ -11,7 +11,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from tabard.errors import AlreadyRunning, HomeError
@@ -167,13 +167,11 @@ def _owner(descriptor: int) -> int:
 
 def _heir(descriptor: int) -> int:
     """A process that has the file open when the one that locked it has ended: a child of it. 0 when none is seen."""
-    try:
+    with suppress(OSError):  # no /proc here
         name = os.readlink(f"/proc/self/fd/{descriptor}")
         for process in filter(str.isdigit, os.listdir("/proc")):
             if int(process) != os.getpid() and name in _open_files(process):
                 return int(process)
-    except OSError:
-        pass  # no /proc here
     return 0
 
 
