@@ -19,16 +19,15 @@ from typing import Final
 
 from tabard import failpoints
 from tabard.brokers.delivery.ports import StoreUnavailable
-from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
+from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
 from tabard.clock import Clock, SystemClock
 from tabard.consumers.store.forgetting import Forgetting
 from tabard.consumers.store.layout import FILES, QUARANTINED, RECORDS, ROW_TABLES, FileKind
 from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.overrun import CHUNK, Overrun, fault_of
 from tabard.consumers.store.reserve import RESERVE_BYTES
-from tabard.consumers.store.room import ends_of, kind_of, mib, space, uncount
+from tabard.consumers.store.room import ends_of, kind_of, space, uncount
 from tabard.consumers.store.sqlite import SqliteStore
-
-CHUNK: Final = failpoints.declare("store.retention_chunk", "about to commit the deletion of some old rows")
 
 STEP_SECONDS: Final = 0.005
 """What a step should take at most; the number of rows adapts to it."""
@@ -44,13 +43,10 @@ FOLLOW_AT: Final = 256
 """Stored rows that are followed by deletions at once; fewer wait for the next commit, or for the pass."""
 FOLLOW_MOST: Final = 16
 """Most rows deleted after a commit for each one that it stored."""
-NOT_HELD: Final = 0.1
-"""Share of a limit beyond which exceeding it is a fault: less is what comes and goes."""
 BODIES_BYTES: Final = 4 * 2**20
 """Most bytes of quarantined batches deleted in one step."""
 
 ROWS_BY_SIZE: Final = (LOGS, SAMPLES, CONTROL)
-_NAMES: Final = {**STREAM_NAMES, QUARANTINED: "quarantine"}
 
 _log = logging.getLogger(__name__)
 
@@ -69,20 +65,14 @@ class Retention:
         self._forgetting = {kind: Forgetting(store, kind) for kind in FILES}
         self._stored: Counter[int] = Counter()
         """Rows stored since the last deletion that followed a commit."""
-        self._over: dict[tuple[FileKind, int], int] = {}
-        """Bytes over the limit, as of the last look."""
+        self._over: Overrun = {}
         self._cut: dict[int, int] = {}
         """Arrival of the oldest row that size, not age, has left."""
 
     @property
     def fault(self) -> str | None:
         """Which limit is not held, and by how much; None while all are."""
-        for (_kind, stream), over in self._over.items():
-            limit = self.limits.size(stream)
-            if over > limit * NOT_HELD:
-                name = _NAMES[stream]
-                return f"{name} take {mib(limit + over)}: {mib(over)} over the limit retention.{name}_bytes"
-        return None
+        return fault_of(self.limits, self._over)
 
     def step(self, now: float) -> bool:
         """Do a few milliseconds of work; `now` is monotonic seconds. True: call again soon, there is more.

@@ -13,24 +13,21 @@ from typing import Final
 
 from tabard import failpoints
 from tabard.brokers.delivery.ports import StoreUnavailable
-from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
+from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
 from tabard.clock import Clock, SystemClock
 from tabard.consumers.store.layout import FILES, QUARANTINED, RECORDS, ROW_TABLES, FileKind
 from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.overrun import CHUNK, Overrun, fault_of
 from tabard.consumers.store.postgresql import partitions
 from tabard.consumers.store.postgresql.partitions import DAY, Partition
 from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.postgresql.writer import PostgresWriter
-from tabard.consumers.store.retention import CHUNK
-from tabard.consumers.store.room import kind_of, mib
+from tabard.consumers.store.room import kind_of
 
 LOCK_SECONDS: Final = 0.2
 """How long a drop waits for readers, during which new readers and commits wait behind it."""
-NOT_HELD: Final = 0.1
-"""Share of a limit beyond which exceeding it is a fault: less is what comes and goes."""
 NODES_PER_STEP: Final = 200
 _STREAMS: Final = (LOGS, SAMPLES, CONTROL)
-_NAMES: Final = {**STREAM_NAMES, QUARANTINED: "quarantine"}
 _HELD: Final = "octet_length(header) + octet_length(signature) + octet_length(body)"
 
 _log = logging.getLogger(__name__)
@@ -45,20 +42,14 @@ class PostgresUpkeep:
         self._clock = clock or SystemClock()
         self._due = float("-inf")
         self._pass: Iterator[None] | None = None
-        self._over: dict[tuple[FileKind, int], int] = {}
-        """Bytes over the limit, as of the last look."""
+        self._over: Overrun = {}
         self._cut: dict[int, int] = {}
         """The beginning of the oldest day that size, not age, has left."""
 
     @property
     def fault(self) -> str | None:
         """Which limit is not held, and by how much; None while all are."""
-        for (_kind, stream), over in self._over.items():
-            limit = self.limits.size(stream)
-            if over > limit * NOT_HELD:
-                name = _NAMES[stream]
-                return f"{name} take {mib(limit + over)}: {mib(over)} over the limit retention.{name}_bytes"
-        return None
+        return fault_of(self.limits, self._over)
 
     def step(self, now: float) -> bool:
         """Do one piece of a pass; `now` is monotonic seconds. True: call again soon, there is more.
