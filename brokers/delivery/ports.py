@@ -6,7 +6,7 @@ The core is pure; these are its only ways to the outside. Each has production im
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -28,6 +28,27 @@ class StoreUnavailable(Exception):
 
     Nothing was written, or it cannot be known: the caller reads the cursors again before it goes on.
     """
+
+
+class LeaseLost(CursorConflict):
+    """Raised when somebody else holds some of the shards that a commit writes.
+
+    Nothing was written. The caller drops what it holds of those shards, and commits the rest again.
+    """
+
+    def __init__(self, parts: Collection[int]) -> None:
+        super().__init__(f"shards {', '.join(map(str, sorted(parts)))} are held by another recorder")
+        self.parts = frozenset(parts)
+
+
+class Claim(NamedTuple):
+    """A lease as its holder knows it. A commit under it counts only while the store's row says the same."""
+
+    part: int
+    """Of a recorder, a shard."""
+    owner: str
+    fence: int
+    """One higher each time that the lease changes hands: whoever held it before is told apart by it."""
 
 
 class NodeKey(NamedTuple):
@@ -89,6 +110,8 @@ class EpochWork:
     """The state to be written (its `ranges` are those after the commit)."""
     entries: list[Entry] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    claim: Claim | None = None
+    """The lease it is written under; None for whoever needs none, as a migration or a test."""
 
 
 class Presence(NamedTuple):
@@ -130,6 +153,7 @@ class SinkStore(Protocol):
         others are done. Rows that the database refuses are normalised, then bisected, then quarantined.
 
         Raises:
+            LeaseLost: somebody else holds a shard; of a part that fails so, nothing is written.
             CursorConflict: a cursor was changed by somebody else.
             StoreUnavailable: try again later, after reading the cursors.
         """

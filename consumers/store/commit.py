@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tabard import failpoints
+from tabard.brokers.delivery.leases import RECORDER
 from tabard.brokers.delivery.ports import CursorConflict, Entry, EpochWork, Gap, NodeKey
-from tabard.consumers.store import deployed
+from tabard.consumers.store import deployed, leases
 from tabard.consumers.store.cursors import state_of
 from tabard.consumers.store.layout import QUARANTINED
 from tabard.consumers.store.rows import Malformed, Suspicious
@@ -85,6 +86,7 @@ class Commit:
         After any error the caller ends the transaction and forgets the numbers given in it.
 
         Raises:
+            LeaseLost: a claim under which it is written does not count any more.
             CursorConflict: a cursor is not the one the work was based on.
             OSError, or an error of the driver: the database failed.
         """
@@ -99,6 +101,9 @@ class Commit:
 
     def _attempt(self, work: Sequence[EpochWork], *, careful: bool) -> int:
         self._writer.begin()
+        claims = {item.claim for item in work if item.claim is not None}
+        if claims:
+            leases.hold(self._writer, RECORDER.name, sorted(claims))
         failpoints.hit(BEFORE_CURSOR)
         nodes = [self.node_id(item.key) for item in work]
         self._set_cursors(work, nodes)

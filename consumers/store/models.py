@@ -158,6 +158,28 @@ def _add_delivery_tables(metadata: MetaData) -> None:
         _int("rows"),
         _int("bytes"),
     )
+    # Who works in a role, and which part of its work is whose; see `leases`. Only one part's count, the other's guard it.
+    _table(
+        "member",
+        metadata,
+        Column("role", Text, primary_key=True),
+        Column("owner", Text, primary_key=True),
+        _text("life"),
+        _text("name"),
+        _int("beat"),
+        _int("length"),
+        _int("expires"),
+        with_rowid=False,
+    )
+    _table(
+        "lease",
+        metadata,
+        Column("role", Text, primary_key=True),
+        Column("part", Int64, primary_key=True),
+        _text("owner"),
+        _int("fence"),
+        with_rowid=False,
+    )
 
 
 def _log_column(name: str) -> Column[Any]:

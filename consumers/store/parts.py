@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
+from tabard.brokers.delivery.leases import Role
 from tabard.brokers.delivery.ports import (
     CursorConflict,
     EpochCursor,
@@ -22,7 +23,8 @@ from tabard.brokers.delivery.ports import (
 )
 from tabard.consumers.store import asking
 from tabard.consumers.store.commit import Commit, Ids
-from tabard.consumers.store.layout import FILES, RECORDS, FileKind
+from tabard.consumers.store.layout import FILES, RECORDS, STATE, FileKind
+from tabard.consumers.store.leases import StoreLeases
 from tabard.consumers.store.presence import note_presence
 from tabard.consumers.store.writing import Writer
 
@@ -43,6 +45,9 @@ class Part(Protocol):
 
         Only a success that `changes` something ends a fault: a full disk can still be read.
         """
+
+    def lightly(self) -> AbstractContextManager[Writer]:
+        """A transaction of its own that a power cut may take back; otherwise as `writing`."""
 
     def before_commit(self, work: Sequence[EpochWork], arrived: int) -> None:
         """What has to be there first. Raises CursorConflict, and the driver's errors."""
@@ -97,6 +102,7 @@ class PartedStore(ABC, Generic[P]):
         """Write `work`: one transaction for each part, as `SinkStore.commit` says.
 
         Raises:
+            LeaseLost: somebody else holds some of the shards.
             CursorConflict: a cursor was changed by somebody else.
             StoreUnavailable: try again later, after reading the cursors.
         """
@@ -119,6 +125,15 @@ class PartedStore(ABC, Generic[P]):
                     item.cursor.version += 1
         if failure is not None:
             raise failure
+
+    def leases(self, role: Role) -> StoreLeases:
+        """The leases of a role."""
+        state = self._of_kind(STATE)
+        return StoreLeases(role, state, [part for part in self._parts if part is not state], self._now)
+
+    @abstractmethod
+    def _now(self, writer: Writer) -> int:
+        """The store's clock, nanoseconds since 1970: one for all who share it."""
 
     def presence(self, beacons: Sequence[Presence]) -> None:
         """Note who was heard, and count beacons per minute. Raises StoreUnavailable."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from tabard.brokers.delivery.leases import LeaseStore, Role
 from tabard.brokers.delivery.ports import SinkStore
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.results import (
@@ -194,6 +195,10 @@ class RecorderStore(SinkStore, Protocol):
     @property
     def fault(self) -> str | None:
         """Why it cannot be written, as of the last try; None when all is well."""
+        ...
+
+    def leases(self, role: Role) -> LeaseStore:
+        """Who shares a role's work with whom."""
         ...
 
     def idle(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from tabard.consumers.store.parts import PartedStore
 from tabard.consumers.store.reserve import Reserve
 from tabard.consumers.store.sqlite_writer import SqliteWriter
 from tabard.consumers.store.statements import Statements, sqlite_statements
+from tabard.consumers.store.writing import Writer
 from tabard.errors import StoreError, WireError
 
 IDLE_ROWS: Final = 1_000
@@ -73,6 +75,12 @@ class _File:
         with self.guarded(writes=changes):
             yield self.writer()
 
+    @contextlib.contextmanager
+    def lightly(self) -> Iterator[SqliteWriter]:
+        """Without a wait for the disk."""
+        with self.guarded(), self.database.relaxed():
+            yield self.writer()
+
     def before_commit(self, _work: Sequence[EpochWork], _arrived: int) -> None:
         """Raise CursorConflict, once, when the file was replaced since the last commit."""
         if self.database.replaced:
@@ -95,6 +103,8 @@ class SqliteStore(PartedStore[_File]):
         self._reserve = None if path is None else Reserve(path.parent)
         self._rescue = False
         """Whether what room there is belongs to deletion alone."""
+        self.wall: Callable[[], int] = time.time_ns
+        """The clock of the machine, which all who share the files are on."""
 
     @classmethod
     def open(cls, store: str | os.PathLike[str], synchronous: str = "full") -> Self:
@@ -214,6 +224,9 @@ class SqliteStore(PartedStore[_File]):
         for file in self._parts:
             with contextlib.suppress(StoreUnavailable), file.guarded():
                 file.database.truncate()
+
+    def _now(self, _writer: Writer) -> int:
+        return self.wall()
 
     def _refuse_writing(self) -> None:
         if self._rescue:

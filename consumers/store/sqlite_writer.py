@@ -7,16 +7,18 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
+from tabard.brokers.delivery.leases import Lease
 from tabard.brokers.delivery.ports import Entry
 from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store import deployed
 from tabard.consumers.store.chunks import Chunk, chunks_of
 from tabard.consumers.store.columns import groups_of
 from tabard.consumers.store.database import REFUSALS, Database
+from tabard.consumers.store.lease_statements import sqlite_leases
 from tabard.consumers.store.models import LOG_HEAD
 from tabard.consumers.store.rows import Row, builder
 from tabard.consumers.store.statements import Statements, sqlite_deployments, sqlite_presence
-from tabard.consumers.store.writing import Made
+from tabard.consumers.store.writing import Locked, Made
 from tabard.records import LOG_INDEX
 
 CHUNKED: Final = 8
@@ -35,6 +37,7 @@ class SqliteWriter:
         self.statements = statements
         self.deployments = sqlite_deployments()
         self.presence = sqlite_presence()
+        self.leases = sqlite_leases()
 
     def begin(self) -> None:
         """Begin, as the only one that writes."""
@@ -72,6 +75,12 @@ class SqliteWriter:
     def run(self, text: str, values: Sequence[Any]) -> int:
         """Run a statement."""
         return self._connection.execute(text, values).rowcount
+
+    def lock_leases(self, role: str, parts: Sequence[int], *, claiming: bool) -> Locked:  # noqa: ARG002 -- alone in any case
+        """Nobody else writes the file meanwhile."""
+        asked = frozenset(parts)
+        rows = self._connection.execute(self.leases.leases, (role,)).fetchall()
+        return Locked({row[0]: Lease(*row) for row in rows if row[0] in asked}, ())
 
     def set_cursors(self, changed: Sequence[Sequence[Any]]) -> int:
         """One statement, run for each."""

@@ -140,7 +140,9 @@ def deployment_statements(dialect: Dialect) -> DeploymentStatements:
     key = ("service", "digest", "rule")
     return DeploymentStatements(
         add_configuration=_text(
-            _insert(configuration, dialect).on_conflict_do_nothing(index_elements=key), dialect, configuration
+            insert_into(configuration, dialect).on_conflict_do_nothing(index_elements=key),
+            dialect,
+            configuration,
         ),
         find_configuration=text(
             select(configuration.c.id).where(
@@ -159,7 +161,7 @@ def deployment_statements(dialect: Dialect) -> DeploymentStatements:
             .values(last=later(stretch.c.last, bindparam("l")), starts=stretch.c.starts + bindparam("m"))
             .where(stretch.c.id == bindparam("i"))
         ),
-        add_stretch=_text(_insert(stretch, dialect), dialect, stretch),
+        add_stretch=_text(insert_into(stretch, dialect), dialect, stretch),
         cut_stretch=text(
             update(stretch)
             .values(last=stretch.c.since, starts=later(_ONE, stretch.c.starts - _ONE))
@@ -179,9 +181,9 @@ def presence_statements(dialect: Dialect) -> PresenceStatements:
     """The presence statements as `dialect` writes them, which takes its parameters by position."""
     presence = models.RECORDS.tables["presence"]
     heartbeat = models.RECORDS.tables["heartbeat"]
-    replace = _insert(presence, dialect)
+    replace = insert_into(presence, dialect)
     said = {name: replace.excluded[name] for name in _names(presence) if name != "node_id"}
-    add = _insert(heartbeat, dialect)
+    add = insert_into(heartbeat, dialect)
     beacons = heartbeat.c.beacons + add.excluded.beacons
     return PresenceStatements(
         set_presence=_text(
@@ -202,7 +204,7 @@ def statements(kind: FileKind, dialect: Dialect) -> Statements:
     """
     metadata = models.RECORDS if kind == RECORDS else models.STATE
     node, epoch, batch, usage = (metadata.tables[name] for name in ("node", "epoch", "batch", "usage"))
-    count = _insert(usage, dialect)
+    count = insert_into(usage, dialect)
     sums = {name: usage.c[name] + count.excluded[name] for name in ("rows", "bytes")}
     state = [epoch.c[name] for name in ("id", "uid", *_CURSOR)]
     rows = {stream: metadata.tables[ROW_TABLES[stream]] for stream in sorted(kind.streams)}
@@ -225,11 +227,13 @@ def statements(kind: FileKind, dialect: Dialect) -> Statements:
 
     def added(name: str) -> str:
         table = metadata.tables[name]
-        return _text(_insert(table, dialect), dialect, table)
+        return _text(insert_into(table, dialect), dialect, table)
 
     def numbered(table: Table) -> str:
         # Another recorder may have been first: then nothing is answered.
-        return _text(_insert(table, dialect).on_conflict_do_nothing().returning(table.c.id), dialect, table)
+        return _text(
+            insert_into(table, dialect).on_conflict_do_nothing().returning(table.c.id), dialect, table
+        )
 
     return Statements(
         find_node=text(select(node.c.id).where(node.c.zone == bindparam("z"), node.c.name == bindparam("n"))),
@@ -286,7 +290,7 @@ def _neighbour(table: Table, *, before: bool) -> Select[Any]:
     return query.where(seq > bindparam("q")).order_by(seq)
 
 
-def _insert(table: Table, dialect: Dialect) -> postgresql.Insert | sqlite.Insert:
+def insert_into(table: Table, dialect: Dialect) -> postgresql.Insert | sqlite.Insert:
     """An insert that answers nothing unless it is told to: one dialect would ask for each new id of itself."""
     if not dialect.positional:
         raise ValueError(f"{dialect.name}: the parameters have to be given by position")

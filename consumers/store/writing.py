@@ -6,11 +6,13 @@ driver's errors, and the fastest way of many rows into a table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
+from tabard.brokers.delivery.leases import Lease
 from tabard.brokers.delivery.ports import Entry
+from tabard.consumers.store.lease_statements import LeaseStatements
 from tabard.consumers.store.statements import DeploymentStatements, PresenceStatements, Statements
 
 
@@ -27,12 +29,22 @@ class Made(NamedTuple):
     """Those of its log records that say with which configuration a service runs."""
 
 
+class Locked(NamedTuple):
+    """Rows of `lease`, kept as they are until the end of the transaction."""
+
+    found: Mapping[int, Lease]
+    """By part."""
+    skipped: Collection[int]
+    """Parts whose rows somebody else keeps just now."""
+
+
 class Writer(Protocol):
     """The writing side of one file or schema. Its errors are the driver's own."""
 
     statements: Statements
     deployments: DeploymentStatements
     presence: PresenceStatements
+    leases: LeaseStatements
     refusals: tuple[type[Exception], ...]
     """How driver and database refuse a row, as against failing themselves."""
 
@@ -56,6 +68,13 @@ class Writer(Protocol):
 
     def run(self, text: str, values: Sequence[Any]) -> int:
         """Run a statement; how many rows it changed."""
+
+    def lock_leases(self, role: str, parts: Sequence[int], *, claiming: bool) -> Locked:
+        """Keep leases as they are until the transaction ends.
+
+        To write under them, with others who do, waiting for whoever takes one just then; or `claiming` them, alone,
+        leaving out what somebody writes under.
+        """
 
     def set_cursors(self, changed: Sequence[Sequence[Any]]) -> int:
         """Run `set_epoch` for each; how many cursors were the ones they had to be."""

@@ -20,6 +20,7 @@ from tabard.consumers.store.postgresql.server import schema_of
 from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
 from tabard.ops.bench.postgres import Postgres
+from tests.contract.leasing import LeasingContract
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
@@ -83,6 +84,17 @@ class PostgresEngine:
         finally:
             connection.close()
 
+    def another(self, store: PostgresStore) -> PostgresStore:
+        """Over connections of its own."""
+        made = PostgresStore.open(self._server.url(self._made[store]))
+        self._made[made] = self._made[store]
+        return made
+
+    def execute(self, store: PostgresStore, stream: int, text: str) -> None:
+        """Run a statement in the schema of that stream."""
+        kind = next(kind for kind in FILES if stream in kind.streams)
+        self._server.execute(f"SET search_path TO {schema_of(kind)}; {text}", self._made[store])
+
     def reader(self, store: PostgresStore) -> PostgresReader:
         """What reads that database."""
         return PostgresReader(self._server.url(self._made[store]))
@@ -101,7 +113,7 @@ class PostgresEngine:
         )
 
 
-class TestPostgres(ReadingContract, StorageContract, RetentionContract):
+class TestPostgres(ReadingContract, StorageContract, RetentionContract, LeasingContract):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls, postgres: Postgres) -> Iterator[PostgresEngine]:

@@ -22,6 +22,7 @@ from tabard.consumers.store.read import Reader
 from tabard.consumers.store.retention import Retention
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.contract.chain import NOON, WEB, Chain, logs
+from tests.contract.leasing import LeasingContract
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
@@ -72,6 +73,18 @@ class SqliteEngine:
         kind = next(kind for kind in FILES if stream in kind.streams)
         return store.connection(kind).execute(f"SELECT {columns} FROM {table} ORDER BY {order}").fetchall()
 
+    def another(self, store: SqliteStore) -> SqliteStore:
+        """The same files, or the only store in memory that there is."""
+        if store not in self._paths:
+            return store
+        made = SqliteStore.open(self._paths[store], "normal")
+        self._made.append(made)
+        return made
+
+    def execute(self, store: SqliteStore, stream: int, text: str) -> None:
+        """Run a statement on the file of that stream."""
+        store.connection(next(kind for kind in FILES if stream in kind.streams)).execute(text)
+
     def reader(self, store: SqliteStore) -> Reader:
         """What reads the store in that directory."""
         return Reader(self._paths[store])
@@ -98,7 +111,7 @@ class SqliteEngine:
         )
 
 
-class SqliteContract(StorageContract, RetentionContract):
+class SqliteContract(StorageContract, RetentionContract, LeasingContract):
     """What this engine promises beyond the contract."""
 
     def test_a_failing_stream_does_not_hold_up_another_file(

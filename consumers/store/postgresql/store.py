@@ -21,6 +21,7 @@ from tabard.consumers.store.postgresql import partitions, schema
 from tabard.consumers.store.postgresql.server import Server
 from tabard.consumers.store.postgresql.texts import texts
 from tabard.consumers.store.postgresql.writer import PostgresWriter
+from tabard.consumers.store.writing import Writer
 from tabard.errors import WireError
 
 
@@ -50,6 +51,15 @@ class _Part:
             self._forget()
             self.server.rollback()
             raise
+
+    @contextlib.contextmanager
+    def lightly(self) -> Iterator[PostgresWriter]:
+        """Without a wait for the server's disk."""
+        with self.writing() as writer:
+            writer.begin()
+            writer.run("SET LOCAL synchronous_commit = off", ())
+            yield writer
+            writer.commit()
 
     @property
     def kind(self) -> FileKind:
@@ -107,6 +117,11 @@ class PostgresStore(PartedStore[_Part]):
     def fault(self) -> str | None:
         """Why the store cannot be written, as of the last try; None when all is well."""
         return next((part.server.fault for part in self._parts if part.server.fault), None)
+
+    def _now(self, writer: Writer) -> int:
+        """The server's: those of two recorders' hosts differ."""
+        row = writer.one("SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint", ())
+        return int(row[0]) if row else 0
 
     def idle(self) -> None:
         """Nothing: the server looks after itself."""

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from sqlalchemy.dialects import postgresql
 
 from tabard.consumers.store.layout import FileKind
+from tabard.consumers.store.lease_statements import LeaseStatements, lease_statements
 from tabard.consumers.store.statements import (
     DeploymentStatements,
     PresenceStatements,
@@ -34,6 +35,7 @@ class Texts(NamedTuple):
     statements: Statements
     deployments: DeploymentStatements
     presence: PresenceStatements
+    leases: LeaseStatements
     set_cursors: str
     """`set_epoch` for many, the values of all in place of %s."""
     cursor_row: str
@@ -51,6 +53,7 @@ def texts(kind: FileKind) -> Texts:
         statements(kind, dialect),
         deployment_statements(dialect),
         presence_statements(dialect),
+        lease_statements(dialect),
         f"UPDATE epoch SET {given} FROM (VALUES %s) AS said ({names}, id, was)"  # noqa: S608
         " WHERE epoch.id = said.id AND epoch.version = said.was",
         f"({', '.join(f'%s::{each}' for each in types)})",

@@ -11,6 +11,7 @@ import psycopg2
 from psycopg2 import errors, extensions
 from psycopg2.extras import execute_values
 
+from tabard.brokers.delivery.leases import Lease
 from tabard.brokers.delivery.ports import Entry
 from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store import deployed
@@ -33,7 +34,7 @@ from tabard.consumers.store.postgresql.packing import (
 from tabard.consumers.store.postgresql.server import Server
 from tabard.consumers.store.postgresql.texts import Texts
 from tabard.consumers.store.rows import builder
-from tabard.consumers.store.writing import Made
+from tabard.consumers.store.writing import Locked, Made
 from tabard.records import INT_FIELDS, LOG_FIELDS, LOG_INDEX
 
 _LOGGER: Final = len(LOG_HEAD) + LOG_INDEX["logger"]
@@ -56,6 +57,9 @@ _BATCH: Final[Sequence[tuple[str, Field]]] = (
     ("signature", blob),
     ("arrived", number),
 )
+_LEASES: Final = "SELECT part, owner, fence FROM lease WHERE role = %s AND part = ANY(%s) ORDER BY part"
+_HOLD_LEASES: Final = f"{_LEASES} FOR SHARE"
+_CLAIM_LEASES: Final = f"{_LEASES} FOR UPDATE SKIP LOCKED"
 
 
 class PostgresWriter:
@@ -74,6 +78,7 @@ class PostgresWriter:
         self.statements = texts.statements
         self.deployments = texts.deployments
         self.presence = texts.presence
+        self.leases = texts.leases
 
     @property
     def connection(self) -> extensions.connection:
@@ -119,6 +124,16 @@ class PostgresWriter:
         """Run a statement."""
         self._cursor.execute(text, values)
         return int(self._cursor.rowcount)
+
+    def lock_leases(self, role: str, parts: Sequence[int], *, claiming: bool) -> Locked:
+        """By locks of rows; `claiming`, what a transaction that is open anywhere writes under is left out."""
+        self._cursor.execute(_CLAIM_LEASES if claiming else _HOLD_LEASES, (role, list(parts)))
+        found = {int(row[0]): Lease(*row) for row in self._cursor.fetchall()}
+        skipped: set[int] = set()
+        if claiming and len(found) < len(parts):
+            there = self.all(self.leases.leases, (role,))
+            skipped = {int(row[0]) for row in there}.intersection(parts).difference(found)
+        return Locked(found, skipped)
 
     def set_cursors(self, changed: Sequence[Sequence[Any]]) -> int:
         """All in one statement, in the order of their ids, so that two recorders do not wait for each other in a ring."""
