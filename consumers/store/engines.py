@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.place import Place
 from tabard.consumers.store.ports import RecorderStore, StoreReader, Upkeep
+from tabard.errors import StoreError
+
+if TYPE_CHECKING:
+    from tabard.consumers.store.schema import Step, Told
 
 
 class Kept(NamedTuple):
@@ -48,15 +52,52 @@ def open_reader(place: Place) -> StoreReader:
     return Reader(place.directory)
 
 
-def upgrade(place: Place) -> dict[str, tuple[str | None, str]]:
-    """Bring a store to this program's schema; per file or schema the version before and after. Raises StoreError."""
+def upgrade(place: Place, told: Told | None = None) -> dict[str, tuple[str | None, str]]:
+    """Bring a store to this program's schema; per file or schema the version before and after.
+
+    `told` hears of each step. Raises StoreError.
+    """
     if place.url:
         from tabard.consumers.store.postgresql import schema as served
 
-        return served.upgrade(place.url, place.password())
+        return served.upgrade(place.url, place.password(), told=told)
     from tabard.consumers.store import schema
 
-    return schema.upgrade(place.directory)
+    return schema.upgrade(place.directory, told)
+
+
+class Planned(NamedTuple):
+    """What an upgrade of one part would do."""
+
+    part: str
+    before: str
+    steps: list[Step]
+
+
+def plan(place: Place) -> list[Planned]:
+    """What `upgrade` would do to a store that is there; changes nothing.
+
+    Raises StoreError: it is not there or cannot be read, or is newer than this program.
+    """
+    from tabard.consumers.store.layout import FILES, VERSION, newer_store
+    from tabard.consumers.store.schema import steps_after
+
+    found = versions(place)
+    if len(found) != len(FILES):
+        raise StoreError(
+            "store not found",
+            expected="its parts " + " and ".join(kind.name for kind in FILES),
+            found=", ".join(found) or "none that can be read",
+            where=str(place),
+            hint="Start a recorder, or pass --home",
+        )
+    for where, version in found.items():
+        if version > VERSION:
+            raise newer_store(version, where)
+    return [
+        Planned(kind.name, version, steps_after(version))
+        for kind, version in zip(FILES, found.values(), strict=True)
+    ]
 
 
 def versions(place: Place) -> dict[str, str]:

@@ -10,9 +10,9 @@ import contextlib
 import functools
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from alembic import command
 from alembic.config import Config
@@ -36,6 +36,24 @@ from tabard.errors import StoreError
 BUSY_SECONDS: Final = 30.0
 """How long an upgrade waits for a recorder's transaction to end."""
 
+Told = Callable[[str, str], None]
+"""Hears of each step that is done and not yet committed: the part, and the version it leads to."""
+
+
+class Step(NamedTuple):
+    """One migration."""
+
+    version: str
+    what: str
+    """Its own sentence."""
+
+
+def steps_after(version: str | None, end: str = VERSION) -> list[Step]:
+    """The migrations that lead from a schema version to a later one, in order; None: from nothing."""
+    walked = ScriptDirectory.from_config(config()).walk_revisions("base", end)
+    steps = [Step(each.revision, (each.doc or "").partition("\n")[0]) for each in walked]
+    return [step for step in reversed(steps) if version is None or step.version > version]
+
 
 def create(store: str | os.PathLike[str]) -> None:
     """Make the files that do not exist yet; those that do must have this program's schema.
@@ -55,8 +73,10 @@ def create(store: str | os.PathLike[str]) -> None:
             check_version(connection, str(path))
 
 
-def upgrade(store: str | os.PathLike[str]) -> dict[str, tuple[str | None, str]]:
+def upgrade(store: str | os.PathLike[str], told: Told | None = None) -> dict[str, tuple[str | None, str]]:
     """Bring both files to this program's schema; per file the version before and after.
+
+    `told` hears of each step.
 
     Raises:
         StoreError: a file cannot be opened or changed, or is newer than this program.
@@ -82,13 +102,20 @@ def upgrade(store: str | os.PathLike[str]) -> dict[str, tuple[str | None, str]]:
                 check_version(connection, str(path))
             if before is None:
                 _prepare(connection)
-            migrate(connection, kind, str(path))
+            migrate(connection, kind, str(path), told=told)
             done[kind.name] = (before, VERSION)
     return done
 
 
-def migrate(connection: sqlite3.Connection, kind: FileKind, where: str) -> None:
-    """Run all outstanding steps on one database in one transaction.
+def migrate(
+    connection: sqlite3.Connection,
+    kind: FileKind,
+    where: str,
+    *,
+    end: str = "head",
+    told: Told | None = None,
+) -> None:
+    """Run the outstanding steps up to `end` on one database in one transaction.
 
     Raises:
         StoreError: the database refused; nothing was changed.
@@ -96,12 +123,20 @@ def migrate(connection: sqlite3.Connection, kind: FileKind, where: str) -> None:
     check_library()
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
     try:
-        # The driver is in autocommit mode, so the transaction is begun by hand; the engine ends it.
-        connection.execute("BEGIN IMMEDIATE")
         with engine.begin() as core:
-            command.upgrade(config(connection=core, database=kind.name), "head")
+            # The driver is in autocommit mode, so the transaction is begun by hand, and the engine ends it. Not before
+            # the engine has it: it rolls back what it finds in a connection that it sees for the first time.
+            connection.execute("BEGIN IMMEDIATE")
+            command.upgrade(config(connection=core, database=kind.name, told=teller(kind, told)), end)
     except (sqlite3.Error, SQLAlchemyError, CommandError) as error:
         raise StoreError("the schema cannot be changed", found=str(error), where=where) from error
+
+
+def teller(kind: FileKind, told: Told | None) -> Callable[..., None] | None:
+    """What Alembic calls after each step."""
+    if told is None:
+        return None
+    return lambda *, step, **_more: told(kind.name, str(step.up_revision_id))
 
 
 def head() -> str | None:

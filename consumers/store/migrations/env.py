@@ -3,6 +3,9 @@
 
 from alembic import context
 
-context.configure(connection=context.config.attributes["connection"])
+context.configure(
+    connection=context.config.attributes["connection"],
+    on_version_apply=context.config.attributes.get("told"),
+)
 # SQLite changes its schema within a transaction, which `schema` has begun and commits or rolls back.
 context.run_migrations()

@@ -17,17 +17,19 @@ from sqlalchemy.pool import StaticPool
 
 from tabard.consumers.store.layout import FILES, VERSION, FileKind
 from tabard.consumers.store.postgresql.server import check_version, connect, schema_of, schema_version
-from tabard.consumers.store.schema import config
+from tabard.consumers.store.schema import Told, config, teller
 from tabard.errors import StoreError
 
 _LOCK: Final = 0x7461_6261_7265
 """The advisory lock under which schemas are changed."""
 
 
-def upgrade(url: str, password: str = "", *, only_new: bool = False) -> dict[str, tuple[str | None, str]]:
+def upgrade(
+    url: str, password: str = "", *, only_new: bool = False, told: Told | None = None
+) -> dict[str, tuple[str | None, str]]:
     """Bring both schemas to this program's version, making what is not there; per schema the version before and after.
 
-    With `only_new` what is there stays as it is. Raises StoreError.
+    With `only_new` what is there stays as it is. `told` hears of each step. Raises StoreError.
     """
     done = {}
     for kind in FILES:
@@ -41,7 +43,7 @@ def upgrade(url: str, password: str = "", *, only_new: bool = False) -> dict[str
             if before is not None and before > VERSION:
                 check_version(connection, schema_of(kind))
             if before is None or not only_new:
-                _migrate(connection, kind)
+                migrate(connection, kind, told=told)
             done[kind.name] = (before, VERSION)
         except psycopg2.Error as error:
             raise _refused(kind, error) from error
@@ -50,12 +52,15 @@ def upgrade(url: str, password: str = "", *, only_new: bool = False) -> dict[str
     return done
 
 
-def _migrate(connection: extensions.connection, kind: FileKind) -> None:
+def migrate(
+    connection: extensions.connection, kind: FileKind, *, end: str = "head", told: Told | None = None
+) -> None:
+    """Run the outstanding steps up to `end` on the schema in the search path in one transaction. Raises StoreError."""
     engine = create_engine("postgresql+psycopg2://", creator=lambda: connection, poolclass=StaticPool)
     connection.autocommit = False
     try:
         with engine.begin() as core:
-            command.upgrade(config(connection=core, database=kind.name), "head")
+            command.upgrade(config(connection=core, database=kind.name, told=teller(kind, told)), end)
     except (psycopg2.Error, SQLAlchemyError, CommandError) as error:
         raise _refused(kind, error) from error
     finally:
