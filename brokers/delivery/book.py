@@ -46,6 +46,8 @@ class EpochBook:
     """The last one it has, by its last beacon."""
     past: tuple[EpochBook, ...] = ()
     """Earlier histories of the epoch, the first one first; nothing more is stored there."""
+    committing: tuple[Entry, ...] = ()
+    """What a commit is writing just now."""
 
     @classmethod
     def of(cls, epoch: bytes, cursor: EpochCursor, past: tuple[EpochBook, ...] = ()) -> EpochBook:
@@ -107,10 +109,16 @@ class EpochBook:
         around = self.seen.covering(last)
         if around is not None and around.hi == last and around.after:
             return around.after
-        return next((entry.batch.digest for entry in self.entries if entry.batch.header.last == last), None)
+        pending = (*self.committing, *self.entries)
+        return next((entry.batch.digest for entry in pending if entry.batch.header.last == last), None)
 
-    def work(self, key: NodeKey, stream: int) -> EpochWork:
-        """What the next commit writes for this epoch."""
+    @property
+    def dirty(self) -> bool:
+        """Whether there is something for the next commit."""
+        return bool(self.entries or self.gaps or self.changed)
+
+    def begin(self, key: NodeKey, stream: int) -> EpochWork:
+        """Hand out what the next commit writes for this epoch; what is received from now on is for the one after."""
         after = EpochCursor(
             self.cursor.epoch,
             self.cursor.version,
@@ -120,14 +128,17 @@ class EpochBook:
             self.opened,
             self.ended,
         )
-        return EpochWork(key, stream, after, self.entries, self.gaps)
+        work = EpochWork(key, stream, after, self.entries, self.gaps)
+        self.committing = tuple(self.entries)
+        self.entries = []
+        self.gaps = []
+        self.changed = False
+        return work
 
     def committed(self, work: EpochWork) -> None:
         """The commit of `work` is durable."""
         self.cursor = work.cursor
-        self.entries = []
-        self.gaps = []
-        self.changed = False
+        self.committing = ()
 
 
 @dataclass(eq=False)
@@ -162,7 +173,7 @@ class StreamBook:
 
     def dirty(self) -> list[EpochBook]:
         """What a commit must write."""
-        return [book for book in self.books() if book.entries or book.gaps or book.changed]
+        return [book for book in self.books() if book.dirty]
 
 
 @dataclass(eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from tabard.brokers.delivery.book import EpochBook, StreamBook, forked_id
 from tabard.brokers.delivery.epochs import Epochs
@@ -29,9 +29,15 @@ class HistoryDiffers(Exception):
 class Intake:
     """Takes batches and beacons into a stream's book. Raises StoreUnavailable when it cannot look something up."""
 
-    def __init__(self, epochs: Epochs, counters: Counter[str]) -> None:
+    def __init__(
+        self,
+        epochs: Epochs,
+        counters: Counter[str],
+        prepare: Callable[[int, Entry], None] | None = None,
+    ) -> None:
         self._epochs = epochs
         self._counters = counters
+        self._prepare = prepare
 
     def take(self, key: NodeKey, stream: StreamBook, batch: Batch) -> tuple[int, bool]:
         """Enter `batch`; returns the records now pending and whether the node should be answered soon.
@@ -60,7 +66,10 @@ class Intake:
             book.changed = True
             stream.unacked += 1
             return 0, answer
-        book.entries.append(self._entry(key, stream, book, batch))
+        entry = self._entry(key, stream, book, batch)
+        if self._prepare is not None:
+            self._prepare(header.stream, entry)
+        book.entries.append(entry)
         return header.count, answer
 
     def spans(

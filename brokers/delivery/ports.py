@@ -98,6 +98,8 @@ class Entry:
     groups: Sequence[Any] | None = None
     """Decoded body groups ``(source, mark, origin, records)``."""
     poison: str | None = None
+    made: Any = None
+    """What the store has made of the groups when the batch came in; None: it does that when it commits."""
 
 
 @dataclass(slots=True)

@@ -3,6 +3,9 @@
 A `Sink` is what a recorder drives. It takes messages in (`receive`), commits what is pending in one
 transaction (`flush`) and returns the cursor messages that are due (`outgoing`). A cursor is sent only
 after a durable commit; whatever a failed commit held is dropped and asked for again.
+
+Where a database works apart (a server), a commit is begun (`begin`), more is taken in meanwhile, and then it is settled
+(`finish`), one at a time. When it failed, what came in meanwhile goes as well: it stands behind.
 """
 
 from __future__ import annotations
@@ -11,13 +14,16 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import count
+from typing import NamedTuple
 
 from tabard.brokers.delivery.book import EpochBook, NodeBook, StreamBook
 from tabard.brokers.delivery.credit import BUDGET, BUDGET_BYTES, Budget
 from tabard.brokers.delivery.epochs import Epochs
+from tabard.brokers.delivery.heard import heard_of
 from tabard.brokers.delivery.intake import HistoryDiffers, Intake
 from tabard.brokers.delivery.ports import (
     CursorConflict,
+    Entry,
     EpochWork,
     NodeKey,
     Presence,
@@ -31,7 +37,6 @@ from tabard.brokers.wire.batch import check_batch
 from tabard.brokers.wire.messages import (
     SESSION_BYTES,
     Beacon,
-    BeaconStream,
     Envelope,
     Hello,
     Message,
@@ -55,6 +60,15 @@ CALL_EVERY = 1.0
 """Seconds between two calls to a node that sends in a session nobody knows."""
 
 
+class _Begun(NamedTuple):
+    """What is being committed of one epoch."""
+
+    node: NodeBook
+    stream: StreamBook
+    book: EpochBook
+    work: EpochWork
+
+
 class Sink:
     """Delivery decisions of one sink over one store."""
 
@@ -68,7 +82,9 @@ class Sink:
         budget: int = BUDGET,
         budget_bytes: int = BUDGET_BYTES,
         linger_rate: float = 3000.0,
+        prepare: Callable[[int, Entry], None] | None = None,
     ) -> None:
+        """`prepare` is told of each batch that is to be stored, with its stream, when it comes in."""
         self.name = name
         self.counters: Counter[str] = Counter()
         self.fault: str | None = None
@@ -78,10 +94,11 @@ class Sink:
         self._entropy = entropy
         self._budget = Budget(budget, budget_bytes)
         self._epochs = Epochs(store)
-        self._intake = Intake(self._epochs, self.counters)
+        self._intake = Intake(self._epochs, self.counters, prepare)
         self._reply = Reply(name, seal, self._budget, linger_rate)
         self._nodes: dict[NodeKey, NodeBook] = {}
         self._dirty: dict[NodeBook, None] = {}
+        self._begun: list[_Begun] = []
         self._due: list[tuple[float, int, NodeBook]] = []
         self._order = count()
         self._called: dict[NodeKey, float] = {}
@@ -265,31 +282,46 @@ class Sink:
 
     def flush(self, now: float, wall: int) -> bool:
         """Commit all that is pending, in one transaction a file; True when the store took it."""
+        works = self.begin()
+        if not works:
+            return True
+        try:
+            self._store.commit(works, wall)
+        except (CursorConflict, StoreUnavailable) as error:
+            return self.finish(now, error)
+        return self.finish(now)
+
+    def begin(self) -> list[EpochWork]:
+        """Hand out what is pending, for one transaction a file. Until `finish` says what became of it, more may come in."""
+        assert not self._begun, "a commit is begun and not finished"
         nodes = list(self._dirty)
         self._dirty.clear()
-        works: list[tuple[NodeBook, StreamBook, EpochBook, EpochWork]] = [
-            (node, stream, book, book.work(node.key, stream.stream))
+        self.pending_records = 0
+        self._begun = [
+            _Begun(node, stream, book, book.begin(node.key, stream.stream))
             for node in nodes
             for stream in node.streams.values()
             for book in stream.dirty()
         ]
-        self.pending_records = 0
-        if not works:
-            return True
-        try:
-            self._store.commit([work for _, _, _, work in works], wall)
-        except (CursorConflict, StoreUnavailable) as error:
+        return [begun.work for begun in self._begun]
+
+    def finish(self, now: float, error: CursorConflict | StoreUnavailable | None = None) -> bool:
+        """Settle what was begun: it is durable, or `error` says why that cannot be known."""
+        done, self._begun = self._begun, []
+        if error is not None:
             self.store_lost(error)
             return False
         self.fault = None
-        for node, stream, book, work in works:
+        for node, stream, book, work in done:
             stream.unacked += len(work.entries)
             self.counters["batches stored"] += len(work.entries)
             book.committed(work)
-            done = book.finished and stream.epochs.get(book.epoch) is book
-            if done and book.epoch != stream.newest and book.epoch not in stream.listed:
+            # What came in since it was begun is not stored yet, and may have brought the epoch to its end.
+            over = book.finished and not book.dirty and stream.epochs.get(book.epoch) is book
+            if over and book.epoch != stream.newest and book.epoch not in stream.listed:
                 del stream.epochs[book.epoch]
-            self._after_commit(now, node, stream)
+            if self._nodes.get(node.key) is node:
+                self._after_commit(now, node, stream)
         self._serve_waiting(now)
         return True
 
@@ -342,13 +374,7 @@ class Sink:
 
     def presence(self) -> list[Presence]:
         """The beacons heard since the last call, one a node, with what of them is stored by now."""
-        found = []
-        for key, (wall, node, beacon) in self._heard.items():
-            state = {
-                STREAM_NAMES[part.stream]: self._lag(node.streams[part.stream], part)
-                for part in beacon.streams
-            }
-            found.append(Presence(key, wall, beacon.wall, beacon.interval, state, beacon.facts))
+        found = [heard_of(wall, node, beacon) for wall, node, beacon in self._heard.values()]
         self._heard.clear()
         return found
 
@@ -370,19 +396,3 @@ class Sink:
         if when < node.due:
             node.due = when
             heapq.heappush(self._due, (when, next(self._order), node))
-
-    @staticmethod
-    def _lag(stream: StreamBook, part: BeaconStream) -> dict[str, int]:
-        """Records that the node keeps and the store has not, over all epochs named."""
-        behind = 0
-        for epoch, oldest, last, _ in part.spans:
-            book = stream.epochs.get(epoch)
-            holes = book.cursor.ranges.holes(last, oldest) if book else [(oldest, last)]
-            behind += sum(hi - lo + (lo > 1) for lo, hi in holes)  # an epoch's opening is no record
-        last_span = part.spans[-1] if part.spans else None
-        return {
-            "oldest": last_span[1] if last_span else 0,
-            "last": last_span[2] if last_span else 0,
-            "behind": behind,
-            "epochs": len(part.spans) + part.more,
-        }

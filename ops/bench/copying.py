@@ -32,14 +32,14 @@ class Part(NamedTuple):
 
 
 def binary(columns: Sequence[str], prepared: Sequence[Row]) -> Part:
-    """The format that the store uses."""
+    """The format that the store uses for samples and batch headers."""
     fields = [(name, packing.number if name in _NUMBERS else packing.text) for name in columns]
     data = b"".join((packing.SIGNATURE, packing.pack_rows(fields, prepared).data, packing.TRAILER))
     return Part(f"COPY log ({', '.join(columns)}) FROM STDIN (FORMAT binary)", data)
 
 
 def text(columns: Sequence[str], prepared: Sequence[Row]) -> Part:
-    """The format that most programs use."""
+    """The format that most programs use, and the store for logs."""
     lines = (
         "\t".join("\\N" if value is None else str(value).translate(_ESCAPES) for value in row)
         for row in prepared

@@ -186,6 +186,52 @@ def _() -> Iterator[None]:
         yield
 
 
+# --- the sink: commits beside the loop ------------------------------------------------------
+
+
+@_bug("what comes in during a commit is taken for stored", aside=True, burst=40, pace=0.1, seeds=10)
+def _() -> Iterator[None]:
+    committed = EpochBook.committed
+
+    def greedy(self: EpochBook, work: EpochWork) -> None:
+        committed(self, work)
+        self.entries, self.gaps, self.changed = [], [], False
+
+    with _set(EpochBook, "committed", greedy):
+        yield
+
+
+@_bug("a commit that has begun is taken for done", "kill recorder", aside=True, burst=40, pace=0.1)
+def _() -> Iterator[None]:
+    begin = Sink.begin
+
+    def rash(self: Sink) -> list[EpochWork]:
+        works = begin(self)
+        for begun in self._begun:
+            begun.book.cursor = begun.work.cursor
+        return works
+
+    with _set(Sink, "begin", rash):
+        yield
+
+
+@_bug(
+    "what came in behind a failed commit is kept",
+    "doubtful commits",
+    "store away",
+    aside=True,
+    burst=40,
+    pace=0.1,
+    seconds=25.0,
+)
+def _() -> Iterator[None]:
+    def keep(self: Sink, error: Exception) -> None:
+        self.fault = str(error)
+
+    with _set(Sink, "store_lost", keep):
+        yield
+
+
 # --- the sink: what is missing -------------------------------------------------------------
 
 

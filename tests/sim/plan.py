@@ -43,6 +43,8 @@ class Plan:
     """Chance that a store that is restored while running shows by its cursors alone."""
     fsync: float = 0.05
     """Seconds from an append to its sync."""
+    aside: bool = False
+    """Whether recorders commit beside their loop, as they do where the database is a server."""
 
     @classmethod
     def drawn(cls, rng: Random, faults: tuple[str, ...]) -> Plan:
@@ -63,6 +65,7 @@ class Plan:
             keep_acked=rng.choice((0, 8192)),
             outbox=rng.choice((8 * 1024, PLENTY)),
             stray=rng.choice((0.0, 0.0, 0.3)),
+            aside=rng.choice((False, True)),
         )
 
     @property

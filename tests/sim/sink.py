@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from tabard.brokers.delivery.aside import StoreAside
 from tabard.brokers.delivery.ports import CursorConflict, EpochWork, StoreUnavailable
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.delivery.sink import Sink
@@ -19,6 +20,14 @@ PRESENCE_EVERY = 1.0
 IDLE = 0.005
 """Seconds after which the socket counts as drained."""
 FROZEN_INBOX = 500
+LONGEST_COMMIT = 0.3
+"""Seconds that a commit beside the loop takes."""
+MOST_PENDING = 100
+"""Records that gather during one, before the loop waits for it."""
+
+
+Machine = tuple[bytes, Sink | None, StoreAside | None]
+"""A database, and the process with its store."""
 
 
 class FlakyStore:
@@ -53,11 +62,50 @@ class FlakyStore:
             raise CursorConflict("another file lies there now")
 
 
+class SlowWorker:
+    """Does a job some time later, or at once for somebody who waits. A job of a process that is gone is not done."""
+
+    def __init__(self, recorder: SimRecorder) -> None:
+        self._recorder = recorder
+        self._life = recorder.life
+        self._job: Callable[[], None] | None = None
+
+    def begin(self, job: Callable[[], None]) -> None:
+        """Begin a job."""
+        self._job = job
+        self._later()
+
+    def wait(self) -> None:
+        """Do it now."""
+        job, self._job = self._job, None
+        if job is not None:
+            job()
+            self._recorder.committed()
+
+    def _later(self) -> None:
+        recorder = self._recorder
+        recorder.time.at(recorder.time.now + recorder.rng.uniform(0.0, LONGEST_COMMIT), self._do)
+
+    def _do(self) -> None:
+        if self._life == self._recorder.life and self._job is not None:
+            if self._recorder.frozen is not None:
+                self._later()
+            else:
+                self._recorder.mortal(lambda _sink: self.wait())
+
+
 class SimRecorder:
     """One recorder process and its database, which survives it."""
 
     def __init__(
-        self, name: str, time: Time, rng: Random, down: Callable[[list[bytes]], None], budget: int
+        self,
+        name: str,
+        time: Time,
+        rng: Random,
+        down: Callable[[list[bytes]], None],
+        budget: int,
+        *,
+        aside: bool = False,
     ) -> None:
         self.name = name
         self.time = time
@@ -66,6 +114,8 @@ class SimRecorder:
         self.budget = budget
         self.flaky = FlakyStore(SqliteStore.memory(), rng)
         self.sink: Sink | None = None
+        self._apart = aside
+        self._aside: StoreAside | None = None
         self.restores = 0
         """How often an older database was put in the place of its own."""
         self.life = 0
@@ -86,7 +136,10 @@ class SimRecorder:
         self.frozen = None
         self._flush_due = False
         self._wake_at = float("inf")
-        self.sink = Sink(self.name, self.flaky, OpenSeal(), self.rng.randbytes, budget=self.budget)
+        self._aside = self._beside()
+        self.sink = Sink(
+            self.name, self._aside or self.flaky, OpenSeal(), self.rng.randbytes, budget=self.budget
+        )
         self._hello(self.life)
         self.time.at(self.time.now + 1.0, self._hello, self.life)
         self._tick(self.life)
@@ -124,14 +177,27 @@ class SimRecorder:
         self.restores += 1
         self.flaky.store = SqliteStore.memory()
 
-    def machine_snapshot(self) -> tuple[bytes, Sink | None]:
+    def machine_snapshot(self) -> Machine:
         """A copy of the whole machine: the database, and the process with all it has in memory."""
-        memo = {id(self.flaky): self.flaky, id(self.rng): self.rng}
-        return self.snapshot(), copy.deepcopy(self.sink, memo)
+        self._settle()
+        return self.snapshot(), copy.deepcopy(self.sink, self._outside(self._aside, self._aside)), self._aside
 
-    def machine_restore(self, machine: tuple[bytes, Sink | None]) -> None:
+    def _outside(self, before: StoreAside | None, after: StoreAside | None) -> dict[int, Any]:
+        """What a copy of the process does not copy; `after` stands in the place of `before`."""
+        held = [self.flaky, self.rng]
+        return {id(each): each for each in held} | ({} if before is None else {id(before): after})
+
+    def _beside(self) -> StoreAside | None:
+        return StoreAside(self.flaky, SlowWorker(self)) if self._apart else None
+
+    def _settle(self) -> None:
+        """Wait for the commit that is on its way."""
+        if self.sink is not None and self._aside is not None and self._aside.busy:
+            self.sink.finish(self.time.now, self._aside.outcome())
+
+    def machine_restore(self, machine: Machine) -> None:
         """Put the machine back to what it was, as a hypervisor does; nobody on it notices."""
-        image, sink = machine
+        image, sink, before = machine
         self.restores += 1
         self.life += 1
         self.frozen = None
@@ -139,11 +205,12 @@ class SimRecorder:
         self._wake_at = float("inf")
         self.flaky.store = SqliteStore.memory(image)
         self.flaky.replaced = False
-        self.sink = copy.deepcopy(sink, {id(self.flaky): self.flaky, id(self.rng): self.rng})
+        self._aside = self._beside()
+        self.sink = copy.deepcopy(sink, self._outside(before, self._aside))
         if self.sink is not None:
             self._tick(self.life)
 
-    def _mortal(self, action: Callable[[Sink], None]) -> None:
+    def mortal(self, action: Callable[[Sink], None]) -> None:
         """Do what may end the process in the middle of it."""
         if self.sink is None:
             return
@@ -162,7 +229,7 @@ class SimRecorder:
             if len(self.frozen) < FROZEN_INBOX:
                 self.frozen.append(frames)
             return
-        self._mortal(lambda sink: sink.receive(self.time.now, self.wall(), Message(*frames)))
+        self.mortal(lambda sink: sink.receive(self.time.now, self.wall(), Message(*frames)))
         if self.alive and not self._flush_due:
             self._flush_due = True
             self.time.at(self.time.now + IDLE, self._flush, self.life)
@@ -178,11 +245,39 @@ class SimRecorder:
             self.time.at(self.time.now + 0.25, self._flush, life)
             return
         self._flush_due = False
-        self._mortal(self._commit)
+        self.mortal(self._commit)
 
     def _commit(self, sink: Sink) -> None:
-        sink.flush(self.time.now, self.wall())
+        if self._aside is None:
+            sink.flush(self.time.now, self.wall())
+            self._send(sink)
+            return
+        if self._aside.busy:
+            if sink.pending_records < MOST_PENDING:
+                return  # `_settled` goes on
+            self._settle()
+        works = sink.begin()
+        if works:
+            self._aside.begin(works, self.wall())
         self._send(sink)
+
+    def committed(self) -> None:
+        """The worker is done: the loop hears of it a moment later."""
+        self.time.at(self.time.now + self.rng.uniform(0.0, 0.01), self._settled, self.life)
+
+    def _settled(self, life: int) -> None:
+        if life != self.life or self._aside is None or not (self._aside.busy and self._aside.done):
+            return
+        if self.frozen is not None:
+            self.time.at(self.time.now + 0.25, self._settled, life)
+            return
+
+        def go_on(sink: Sink) -> None:
+            self._settle()
+            self._send(sink)
+            self._commit(sink)
+
+        self.mortal(go_on)
 
     def _send(self, sink: Sink) -> None:
         for message in sink.outgoing(self.time.now):
@@ -195,7 +290,7 @@ class SimRecorder:
     def _wake(self, life: int, wake_at: float) -> None:
         if life == self.life and wake_at == self._wake_at and self.frozen is None:
             self._wake_at = float("inf")
-            self._mortal(self._send)
+            self.mortal(self._send)
 
     def _hello(self, life: int) -> None:
         if life == self.life and self.sink is not None:
@@ -204,7 +299,7 @@ class SimRecorder:
     def _tick(self, life: int) -> None:
         if life == self.life and self.frozen is None:
             self._wake_at = float("inf")
-            self._mortal(self._note_presence)
+            self.mortal(self._note_presence)
             self.time.at(self.time.now + PRESENCE_EVERY, self._tick, life)
 
     def _note_presence(self, sink: Sink) -> None:

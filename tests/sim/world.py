@@ -57,7 +57,10 @@ class World:
 
     def _recorder(self, name: str) -> SimRecorder:
         top = self.brokers[-1]
-        recorder = SimRecorder(name, self.time, self.rng, self._link(top.down).send, self.plan.budget)
+        plan = self.plan
+        recorder = SimRecorder(
+            name, self.time, self.rng, self._link(top.down).send, plan.budget, aside=plan.aside
+        )
         top.up_links[f"u/{name}/"] = self._link(recorder.receive, self.plan.rate)
         return recorder
 

@@ -1,9 +1,9 @@
-"""How one part of the store is written: everything of which there is much goes through binary COPY."""
+"""How one part of the store is written: everything of which there is much goes through COPY."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -15,20 +15,18 @@ from tabard.brokers.delivery.leases import Lease
 from tabard.brokers.delivery.ports import Entry
 from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store import deployed
-from tabard.consumers.store.columns import groups_of
 from tabard.consumers.store.layout import ROW_TABLES
 from tabard.consumers.store.models import LOG_HEAD
-from tabard.consumers.store.postgresql import packing
+from tabard.consumers.store.postgresql import lines, packing
 from tabard.consumers.store.postgresql.marks import MARK
 from tabard.consumers.store.postgresql.packing import (
     Field,
-    LogRows,
     Packed,
-    Source,
     blob,
     number,
     pack_rows,
     small,
+    source,
     text,
 )
 from tabard.consumers.store.postgresql.server import Server
@@ -146,15 +144,14 @@ class PostgresWriter:
     def make(
         self, stream: int, entry: Entry, node_id: int, epoch_id: int, arrived: int, *, careful: bool
     ) -> Made:
-        """Bytes for COPY."""
-        count = entry.batch.header.count
+        """Bytes for COPY. Batches of logs were made ready when they came, or are now."""
         if stream == LOGS and not careful:
-            packed: list[LogRows] = []
-            found: list[Any] = []
-            for group in groups_of(entry, arrived):
-                packed.append(LogRows.of(group, node_id, epoch_id, arrived))
-                found += group.configurations
-            return Made(count if packed else 0, 0, packed, found)
+            prepared = entry.made if entry.made is not None else lines.prepare(entry, arrived)
+            packed = [
+                Packed(each.columns, each.placed(node_id, epoch_id, arrived), binary=False)
+                for each in prepared.lines
+            ]
+            return Made(prepared.rows, 0, packed, prepared.configurations)
         rows = builder(stream, careful=careful)(entry, node_id, epoch_id, arrived)
         made = pack_rows(_LOG_ROW if stream == LOGS else _MAP_ROW, rows)
         configurations = (
@@ -169,27 +166,22 @@ class PostgresWriter:
         packed = [part for each in made for part in each.parts]
         if packed and stream == LOGS:
             self._cursor.execute(MARK)
-        for columns, run in groupby(packed, key=lambda part: part.columns):
-            self._copy(ROW_TABLES[stream], columns, run)
+        for _, run in groupby(packed, key=lambda part: (part.binary, part.columns)):
+            self._copy(ROW_TABLES[stream], list(run))
 
     def add_batches(self, rows: Sequence[Sequence[Any]]) -> None:
         """One COPY."""
-        made = pack_rows(_BATCH, rows)
-        self._copy("batch", made.columns, [made])
+        self._copy("batch", [pack_rows(_BATCH, rows)])
 
     def count(self, stream: int, rows: int, size: int) -> None:
         """Nothing: the sizes of the partitions say it, and one row for all would make recorders wait for each other."""
 
-    def _copy(self, table: str, columns: Sequence[str], parts: Iterable[Packed | LogRows]) -> None:
-        source = Source(parts)
-        names = ", ".join(f'"{name}"' for name in columns)
-        command = f"COPY {table} ({names}) FROM STDIN (FORMAT binary)"
+    def _copy(self, table: str, parts: Sequence[Packed]) -> None:
+        first = parts[0]
+        names = ", ".join(f'"{name}"' for name in first.columns)
+        command = f"COPY {table} ({names}) FROM STDIN" + (" (FORMAT binary)" if first.binary else "")
         try:
-            self._cursor.copy_expert(command, source, size=1 << 20)  # type: ignore[arg-type]  # it only reads
-        except errors.QueryCanceled as error:
-            if source.error is not None:
-                raise source.error from error
-            raise
+            self._cursor.copy_expert(command, source(parts), size=1 << 20)
         except errors.CheckViolation as error:
             if (
                 error.diag.constraint_name is None

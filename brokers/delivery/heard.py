@@ -1,0 +1,30 @@
+"""What a node's beacon says, as it is kept for the nodes page."""
+
+from __future__ import annotations
+
+from tabard.brokers.delivery.book import NodeBook, StreamBook
+from tabard.brokers.delivery.ports import Presence
+from tabard.brokers.wire.messages import Beacon, BeaconStream
+from tabard.brokers.wire.streams import STREAM_NAMES
+
+
+def heard_of(wall: int, node: NodeBook, beacon: Beacon) -> Presence:
+    """A beacon heard at `wall`, with what of the node's streams is stored by now."""
+    state = {STREAM_NAMES[part.stream]: _lag(node.streams[part.stream], part) for part in beacon.streams}
+    return Presence(node.key, wall, beacon.wall, beacon.interval, state, beacon.facts)
+
+
+def _lag(stream: StreamBook, part: BeaconStream) -> dict[str, int]:
+    """Records that the node keeps and the store has not, over all epochs named."""
+    behind = 0
+    for epoch, oldest, last, _ in part.spans:
+        book = stream.epochs.get(epoch)
+        holes = book.cursor.ranges.holes(last, oldest) if book else [(oldest, last)]
+        behind += sum(hi - lo + (lo > 1) for lo, hi in holes)  # an epoch's opening is no record
+    last_span = part.spans[-1] if part.spans else None
+    return {
+        "oldest": last_span[1] if last_span else 0,
+        "last": last_span[2] if last_span else 0,
+        "behind": behind,
+        "epochs": len(part.spans) + part.more,
+    }
