@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from tabard.brokers.delivery.publisher import Publisher
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.loop import Loop, Timer
 from tabard.brokers.topology import Ends
+from tabard.brokers.uplink import Uplink
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.codec import pack
 from tabard.brokers.wire.messages import Message
@@ -144,8 +145,15 @@ class Agent:
         self._host = HostSampler(self._clock)
         self._processes = ProcessSampler(self._clock)
         self._samples_lost = 0
-        self._up = made.publisher()
-        self._down = made.subscriber()
+        self._uplink = Uplink(
+            made,
+            loop,
+            [topics.down_topic(self._key.zone, self._key.node), *map(topics.all_topic, self._sinks)],
+            take=self._receive,
+            taken=self._pump,
+            moved=self._moved,
+            counters=self.publisher.counters,
+        )
         self._wake: Timer | None = None
         self._progress = (0, 0)
         self._progress_at = loop.now()
@@ -153,14 +161,12 @@ class Agent:
 
     # --- life ------------------------------------------------------------------------------
 
-    def start(self, ends: Ends) -> None:
-        """Connect, listen, begin to read and to sample. Raises IntakeError when an address cannot be used."""
-        self._down.subscribe(topics.down_topic(self._key.zone, self._key.node))
-        for sink in self._sinks:
-            self._down.subscribe(topics.all_topic(sink))
-        sockets.connect(self._up, ends.up)
-        sockets.connect(self._down, ends.down)
-        self._loop.add_socket(self._down, self._receive)
+    def start(self, ends: Sequence[Ends]) -> None:
+        """Connect, listen, begin to read and to sample; of the brokers in `ends` the first one is preferred.
+
+        Raises IntakeError when an address cannot be used.
+        """
+        self._uplink.start(ends)
         self._server.open()
         self._spill.open()
         self._bridge.open()
@@ -206,15 +212,15 @@ class Agent:
 
     # --- publishing ------------------------------------------------------------------------
 
-    def _receive(self) -> None:
-        for _ in range(BURST):
-            frames = sockets.receive(self._down)
-            if frames is None:
-                break
-            if len(frames) == len(Message._fields):
-                self.publisher.receive(self._loop.now(), Message(*frames))
-            else:
-                self.publisher.counters["malformed message"] += 1
+    def _receive(self, frames: list[bytes]) -> None:
+        if len(frames) == len(Message._fields):
+            self.publisher.receive(self._loop.now(), Message(*frames))
+        else:
+            self.publisher.counters["malformed message"] += 1
+
+    def _moved(self) -> None:
+        """Say at once through the other broker what was sent: some of it is lost."""
+        self.publisher.speak(self._loop.now())
         self._pump()
 
     def _pump(self) -> None:
@@ -222,7 +228,7 @@ class Agent:
         now = self._loop.now()
         messages = self.publisher.outgoing(now, self._clock.wall(), BURST)
         for message in messages:
-            sockets.send(self._up, message)
+            self._uplink.send(message)
         self._batcher.linger = self.publisher.linger(self._linger)
         if self._wake is not None:
             self._wake.cancel()
@@ -234,7 +240,7 @@ class Agent:
         while True:
             messages = self.publisher.outgoing(now, self._clock.wall(), BURST)
             for message in messages:
-                sockets.send(self._up, message)
+                self._uplink.send(message)
             if len(messages) < BURST:
                 return
 
@@ -329,6 +335,7 @@ class Agent:
             "samples_lost": self._samples_lost,
             "journals": self.journals.status(),
             "sinks": self.publisher.sinks(),
+            "links": self._uplink.status(),
             "faults": [*map(list, self.journals.faults()), *self._spill.faults(), *bridge.faults(reports)],
             "counters": {**self.publisher.counters, **self._counted(), **bridge.counters(reports)},
         }

@@ -51,7 +51,7 @@ class Outlet:
         self._loop = loop
         self._lane = lane
         self._endpoint = endpoint
-        self._dials = dials
+        self._dials = list(dials)
         self._counters = counters
         self._told = told
         self._asked = Subscriptions(up=lane.startswith("up"))
@@ -114,6 +114,13 @@ class Outlet:
             self.socket = self._open()
         except TabardError:
             self._loop.call_at(self._loop.now() + RETRY, self._reopen)
+
+    def redial(self, left: str, used: str) -> None:
+        """Connect to another peer in the place of one that is connected to."""
+        self._dials = [used if endpoint == left else endpoint for endpoint in self._dials]
+        if not self.socket.closed:
+            sockets.disconnect(self.socket, left)
+            sockets.connect(self.socket, used)
 
     def send(self, frames: list[bytes]) -> None:
         """Send to whoever asked for the topic; while it is closed, to nobody, as if none of them were there."""

@@ -10,12 +10,15 @@ import zmq
 
 from tabard import failpoints
 from tabard.brokers import sockets
+from tabard.brokers.above import Above
 from tabard.brokers.forwarder import Forwarder
 from tabard.brokers.loop import Loop
 from tabard.brokers.outlet import Outlet
+from tabard.brokers.pair import EVERY
 from tabard.brokers.running import role
 from tabard.brokers.topology import Plan
 from tabard.brokers.wire import topics
+from tabard.brokers.wire.heartbeat import Heartbeat, encode_heartbeat
 from tabard.home import Home
 
 BURST: Final = 256
@@ -46,14 +49,17 @@ class Broker:
         sockets.bind(self.down_in, plan.down_in)
         # Nodes' subscriptions end here.
         self.down_out = self._outlet(made, loop, "down_out")
-        for sock, lane in ((self.up_in, "up_in"), (self.down_in, "down_in")):
-            for endpoint in plan.dialled_by(lane):
-                sockets.connect(sock, endpoint)
+        for endpoint in plan.dialled_by("up_in"):
+            sockets.connect(self.up_in, endpoint)
         # Upward a broker asks for its own zone only.
         for prefix in (topics.zone_subscription(plan.zone), topics.ALL_PREFIX):
             self.down_in.send(b"\x01" + prefix)
+        self.above = Above(plan, made, loop, self.up_out, self.down_in, self.forwarder.counters)
+        self._loop = loop
+        self._beats = 0
         loop.add_socket(self.up_in, self.forward_up)
         loop.add_socket(self.down_in, self.forward_down)
+        loop.every(EVERY, self._beat)
 
     def _outlet(
         self,
@@ -72,7 +78,20 @@ class Broker:
 
     def forward_down(self) -> None:
         """Hand on what came from above."""
-        self._forward(self.down_in, self.down_out, self.forwarder.down)
+        self._forward(self.down_in, self.down_out, self._down)
+
+    def _down(self, frames: list[bytes]) -> list[bytes] | None:
+        if frames[0].startswith(topics.LINK_PREFIX):  # goes one hop only
+            self.above.hear(frames)
+            return None
+        return self.forwarder.down(frames)
+
+    def _beat(self) -> None:
+        """Tell those below that this broker is there, and whether it leads on."""
+        self._beats += 1
+        well = self.above.is_well(self._loop.now())
+        beat = Heartbeat(self.plan.name, self.plan.zone, EVERY, self._beats, well)
+        self.down_out.send(encode_heartbeat(beat))
 
     @staticmethod
     def _forward(
@@ -109,7 +128,8 @@ class Broker:
                 "down_in": plan.down_in,
                 "down_out": plan.down_out,
             },
-            "dials": [list(dial) for dial in plan.dials],
+            "dials": [list(dial) for dial in plan.dialled(plan.parents)],
+            "above": self.above.status(),
             "counters": dict(self.forwarder.counters),
         }
 

@@ -135,6 +135,12 @@ def connect(sock: zmq.Socket[bytes], endpoint: str) -> None:
         ) from error
 
 
+def disconnect(sock: zmq.Socket[bytes], endpoint: str) -> None:
+    """Let go of an endpoint that was connected to, and drop what waits for it."""
+    with contextlib.suppress(zmq.ZMQError):  # it is not connected to: that is what was wanted
+        sock.disconnect(os.fsencode(endpoint))
+
+
 def receive(sock: zmq.Socket[bytes]) -> list[bytes] | None:
     """The next message's frames, None when there is none now."""
     try:

@@ -16,7 +16,7 @@ from tabard.brokers.wire.topics import MAX_TOPIC
 from tabard.names import MAX_ZONE_DEPTH, NAME
 
 MOST: Final = 20_000
-"""Topics that the peers of one socket may ask for: a node takes two, a recorder one for each shard."""
+"""Topics that the peers of one socket may ask for: a node takes three, a recorder one for each shard."""
 MOST_REFUSED: Final = 1_000
 """Refused subscriptions after which the peers of a socket are cut off; libzmq remembers even those."""
 MAX_BYTES: Final = MAX_TOPIC + 1
@@ -24,7 +24,7 @@ MAX_BYTES: Final = MAX_TOPIC + 1
 
 _NAME: Final = NAME.pattern.encode()
 _UP: Final = re.compile(rb"u/%b/(?:\d\d/(?:%b/){0,%d})?" % (_NAME, _NAME, MAX_ZONE_DEPTH + 1), re.ASCII)
-_DOWN: Final = re.compile(rb"a/(?:%b/)?|d/(?:%b/){1,%d}" % (_NAME, _NAME, MAX_ZONE_DEPTH + 1), re.ASCII)
+_DOWN: Final = re.compile(rb"l/|a/(?:%b/)?|d/(?:%b/){1,%d}" % (_NAME, _NAME, MAX_ZONE_DEPTH + 1), re.ASCII)
 
 
 def is_up(topic: bytes) -> bool:
@@ -33,7 +33,7 @@ def is_up(topic: bytes) -> bool:
 
 
 def is_down(topic: bytes) -> bool:
-    """Whether nodes or outer brokers ask for this: a zone, a node, or what goes to all nodes."""
+    """Whether nodes or outer brokers ask for this: a zone, a node, what goes to all nodes, or heartbeats."""
     return len(topic) < MAX_BYTES and _DOWN.fullmatch(topic) is not None
 
 

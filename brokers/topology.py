@@ -6,6 +6,7 @@ Endpoints left empty in the settings are unix sockets in the home's private dire
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tabard.errors import SettingsError
@@ -13,6 +14,13 @@ from tabard.home import Home
 from tabard.settings import Broker, Settings
 
 LANES: Final = ("up_in", "up_out", "down_in", "down_out")
+
+
+class Ends(NamedTuple):
+    """Where a role of this home publishes to and listens on."""
+
+    up: str
+    down: str
 
 
 class Plan(NamedTuple):
@@ -25,18 +33,20 @@ class Plan(NamedTuple):
     down_in: str
     down_out: str
     dials: tuple[tuple[str, str], ...]
-    """(own socket, endpoint of the other side): ``up_out`` dials a parent's ``up_in``, ``up_in`` a child's ``up_out``."""
+    """(own socket, endpoint of a child's side) of the links on which the child is dialled."""
+    parents: tuple[Ends, ...] = ()
+    """Those that it dials above itself, the preferred one first; it uses one of them at a time."""
 
     def dialled_by(self, lane: str) -> list[str]:
-        """What one of its sockets dials."""
-        return [endpoint for own, endpoint in self.dials if own == lane]
+        """What one of its sockets dials at first."""
+        return [endpoint for own, endpoint in self.dialled(self.parents[:1]) if own == lane]
 
-
-class Ends(NamedTuple):
-    """Where a role of this home publishes to and listens on."""
-
-    up: str
-    down: str
+    def dialled(self, parents: Sequence[Ends]) -> list[tuple[str, str]]:
+        """(own socket, endpoint of the other side) of its links below, and of those to `parents`."""
+        above = [
+            (own, end) for parent in parents for own, end in (("up_out", parent.up), ("down_in", parent.down))
+        ]
+        return [*above, *self.dials]
 
 
 def brokers(settings: Settings, home: Home) -> list[Plan]:
@@ -49,24 +59,37 @@ def brokers(settings: Settings, home: Home) -> list[Plan]:
     bound = {broker.name: _bound(broker, home) for broker in described}
     children = {broker.name: broker.parent for broker in described if broker.parent}
     plans = [
-        Plan(broker.name, broker.zone, *bound[broker.name], tuple(_dials(broker, described, bound)))
+        Plan(
+            broker.name,
+            broker.zone,
+            *bound[broker.name],
+            tuple(_dials(broker)),
+            tuple(_parents(broker, described, bound)),
+        )
         for broker in described
     ]
     return sorted(plans, key=lambda plan: -_depth(plan.name, children))
 
 
-def agent_ends(settings: Settings, home: Home) -> Ends:
-    """Where this home's agent publishes and listens: its own zone's outermost broker unless set."""
+def agent_ends(settings: Settings, home: Home) -> tuple[Ends, ...]:
+    """Where this home's agent publishes and listens: its own zone's outermost broker unless set, and its standby."""
     plans = brokers(settings, home)
     zone = settings.str("node.zone")
     plan = next((plan for plan in plans if plan.zone == zone), plans[0])
-    return Ends(settings.str("agent.up") or plan.up_in, settings.str("agent.down") or plan.down_out)
+    first = Ends(settings.str("agent.up") or plan.up_in, settings.str("agent.down") or plan.down_out)
+    return (first, *_standby(settings, "agent"))
 
 
-def recorder_ends(settings: Settings, home: Home) -> Ends:
-    """Where this home's recorder listens and publishes: the top of the chain unless set."""
+def recorder_ends(settings: Settings, home: Home) -> tuple[Ends, ...]:
+    """Where this home's recorder listens and publishes: the top of the chain unless set, and its standby."""
     plan = brokers(settings, home)[-1]
-    return Ends(settings.str("recorder.up") or plan.up_out, settings.str("recorder.down") or plan.down_in)
+    first = Ends(settings.str("recorder.up") or plan.up_out, settings.str("recorder.down") or plan.down_in)
+    return (first, *_standby(settings, "recorder"))
+
+
+def _standby(settings: Settings, role: str) -> tuple[Ends, ...]:
+    up, down = settings.str(f"{role}.standby_up"), settings.str(f"{role}.standby_down")
+    return (Ends(up, down),) if up and down else ()
 
 
 def _chain(settings: Settings) -> tuple[Broker, ...]:
@@ -75,7 +98,7 @@ def _chain(settings: Settings) -> tuple[Broker, ...]:
     names = [f"b{number}" for number in range(1, count + 1)]
     parents = [*names[1:], ""]
     return tuple(
-        Broker(name, zone, "", "", "", "", parent, "", "", ())
+        Broker(name, zone, "", "", "", "", parent, "", "", "", "", ())
         for name, parent in zip(names, parents, strict=True)
     )
 
@@ -89,12 +112,11 @@ def _bound(broker: Broker, home: Home) -> tuple[str, str, str, str]:
     return up_in, up_out, down_in, down_out
 
 
-def _dials(
+def _parents(
     broker: Broker, described: tuple[Broker, ...], bound: dict[str, tuple[str, str, str, str]]
-) -> list[tuple[str, str]]:
-    dials: list[tuple[str, str]] = []
+) -> Iterator[Ends]:
     if broker.parent_up or broker.parent_down:
-        dials += [("up_out", broker.parent_up), ("down_in", broker.parent_down)]
+        yield Ends(broker.parent_up, broker.parent_down)
     elif broker.parent:
         if broker.parent not in bound:
             raise SettingsError(
@@ -104,13 +126,18 @@ def _dials(
                 found=repr(broker.parent),
                 hint="Describe it in a [[broker]] table, or give parent_up and parent_down",
             )
-        parent = bound[broker.parent]
+        up_in, _up_out, _down_in, down_out = bound[broker.parent]
         if not _linked(broker, described):
-            dials += [("up_out", parent[0]), ("down_in", parent[3])]
+            yield Ends(up_in, down_out)
+    if broker.standby_up and broker.standby_down:
+        yield Ends(broker.standby_up, broker.standby_down)
+
+
+def _dials(broker: Broker) -> Iterator[tuple[str, str]]:
     for link in broker.link:
         if link.dials == "this":
-            dials += [("up_in", link.up), ("down_out", link.down)]
-    return dials
+            yield "up_in", link.up
+            yield "down_out", link.down
 
 
 def _linked(child: Broker, described: tuple[Broker, ...]) -> bool:

@@ -67,6 +67,21 @@ def _of(role: Seen, now: int, writable: bool) -> Iterator[Fault]:
         yield Fault(role.name, f"{name}: {count} within the last minute, {total} since it started")
     if role.name == "agent":
         yield from _of_agent(role, now)
+    if role.since is not None and now - role.since >= PATIENCE:
+        yield from _of_links(role, now)
+
+
+def _of_links(role: Seen, now: int) -> Iterator[Fault]:
+    """The brokers above an agent or a broker: each of a pair is to be there, although one is enough."""
+    links = role.said.get("links", role.said.get("above", ()))
+    for link in links:
+        name = f"broker {link['broker'] or ''}".rstrip()
+        name += f" at {link['end']}" if link["end"] else " above"
+        going = "" if link["used"] or len(links) == 1 else "; it goes on through the other one"
+        if link["heard"] is None or now - link["heard"] > PATIENCE:
+            yield Fault(role.name, f"does not hear the {name}{going}")
+        elif not link["well"]:
+            yield Fault(role.name, f"the {name} hears nothing from above{going}")
 
 
 def _of_agent(role: Seen, now: int) -> Iterator[Fault]:

@@ -55,6 +55,7 @@ def report(home: Home) -> dict[str, Any]:
         "sources": list(agent.get("sources", ())),
         "streams": streams(agent, lag),
         "brokers": [_broker(role.said) for role in running if role.role == "broker" and role.said],
+        "links": [link for role in running for link in _links(role)],
         "recorder": _recorder(seen.said(roles, "recorder")),
         "counters": [row for role in running for row in _counters(role)],
         "store": store,
@@ -125,6 +126,12 @@ def _broker(status: Mapping[str, Any]) -> dict[str, Any]:
         "dropped": {name: count for name, count in counters.items() if name.startswith(_DROPPED)},
         "endpoints": status["endpoints"],
     }
+
+
+def _links(role: Seen) -> Iterator[dict[str, Any]]:
+    """The brokers that an agent or a broker hands up to, one of which it uses."""
+    for link in role.said.get("links", role.said.get("above", ())):
+        yield {"role": role.name, **link}
 
 
 def _counters(role: Seen) -> Iterator[dict[str, Any]]:

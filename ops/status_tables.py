@@ -83,6 +83,11 @@ def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
         ("name", "zone", "up_received", "up_sent", "down_received", "down_sent", "dropped"),
         [{**broker, "dropped": _dropped(broker["dropped"])} for broker in report["brokers"]],
     )
+    yield Section(
+        "Links",
+        ("role", "broker", "zone", "at", "used", "well", "heard"),
+        [{**link, "at": link["end"], "heard": _local(link["heard"])} for link in report["links"]],
+    )
     if report["recorder"]:
         credit = report["recorder"]["credit"] or {}
         yield Section(

@@ -244,6 +244,11 @@ class Publisher:
                 messages.append(self._beacon(now, wall, state))
         return messages
 
+    def speak(self, now: float) -> None:
+        """Let the next `outgoing` have a beacon for every sink."""
+        for state in self._sinks.values():
+            state.next_beacon = now
+
     def deadline(self) -> float:
         """When `outgoing` must be called again at the latest, without anything coming in."""
         return min(min(state.next_beacon, self._speak_up_at(state)) for state in self._sinks.values())

@@ -4,6 +4,7 @@
 ``u/SINK/SHARD/ZONE.../NODE/STREAM/``          up: a batch of a stream, or ``beacon``
 ``d/ZONE.../NODE/``                            down: to one node
 ``a/SINK/``                                    down: to all nodes (a sink's hello)
+``l/BROKER/``                                  down, one hop: a broker's heartbeat
 =============================================  =================================================
 
 Every topic ends in ``/``, so that a subscription to ``d/hq/web1/`` never matches ``web10``.
@@ -25,6 +26,8 @@ MAX_TOPIC: Final = 1024
 UP_PREFIX: Final = b"u/"
 DOWN_PREFIX: Final = b"d/"
 ALL_PREFIX: Final = b"a/"
+LINK_PREFIX: Final = b"l/"
+"""Heartbeats of the brokers that one is connected to; they are never handed on."""
 
 _LAST_PARTS: Final = frozenset({*STREAM_NAMES.values(), BEACON})
 
@@ -68,6 +71,11 @@ def zone_subscription(zone: str) -> bytes:
 def all_topic(sink: str) -> bytes:
     """The topic on which a sink says hello to every node."""
     return f"a/{sink}/".encode()
+
+
+def link_topic(broker: str) -> bytes:
+    """The topic of a broker's heartbeats."""
+    return f"l/{broker}/".encode()
 
 
 def parse_up(topic: bytes) -> UpTopic:

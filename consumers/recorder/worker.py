@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from tabard import failpoints
@@ -88,10 +89,11 @@ class Recorder:
         self._wake_at = float("inf")
         self._heard = loop.now()
 
-    def start(self, ends: Ends) -> None:
-        """Connect and begin; the peers need not be there yet."""
-        sockets.connect(self._up, ends.up)
-        sockets.connect(self._down, ends.down)
+    def start(self, ends: Sequence[Ends]) -> None:
+        """Connect to every broker of the pair and begin; they need not be there yet. Each node uses one of them."""
+        for end in ends:
+            sockets.connect(self._up, end.up)
+            sockets.connect(self._down, end.down)
         self._loop.add_socket(self._up, self._receive)
         self._loop.every(PRESENCE_EVERY, self._note_presence)
         self._loop.every(HELLO_EVERY, self._hello)

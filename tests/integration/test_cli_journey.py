@@ -104,7 +104,7 @@ def test_status_when_all_is_well(up: Started) -> None:
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", report["page"])
     states = {Path(source["path"]).name: source["state"] for source in report["sources"]}
     assert states == {"shop.log": "reading", "nothing.log": "waiting"}
-    for part in ("roles", "sources", "streams", "brokers", "counters"):
+    for part in ("roles", "sources", "streams", "brokers", "links", "counters"):
         assert {tuple(row) for row in report[part]} == {tuple(described(f"status: {part}"))}
     assert list(report["recorder"]) == described("status: recorder")
     assert list(report["store"]) == described("status: store")
@@ -115,7 +115,7 @@ def test_status_for_a_person(up: Started) -> None:
     said = tabard(up.home.path, "status").stdout
     titles = [line for line in said.splitlines() if line and not line.startswith(" ")]
     assert [title.split()[0].rstrip(":") for title in titles[2:]] == [
-        *("Roles", "Addresses", "Sources", "Journal", "Brokers", "Recorder", "Counters", "Store")
+        *("Roles", "Addresses", "Sources", "Journal", "Brokers", "Links", "Recorder", "Counters", "Store")
     ]
 
 

@@ -87,6 +87,25 @@ def _brokers(settings: Settings) -> Iterator[Finding]:
                 "only one of parent_up and parent_down is given",
                 "A parent has both lanes: give both endpoints, or neither",
             )
+        yield from _broker_standby(broker, origin)
+
+
+def _broker_standby(broker: Broker, origin: Origin) -> Iterator[Finding]:
+    key = f"broker {broker.name}"
+    if bool(broker.standby_up) != bool(broker.standby_down):
+        yield _at(
+            origin,
+            key,
+            "only one of standby_up and standby_down is given",
+            "A standby has both lanes: give both endpoints, or neither",
+        )
+    elif broker.standby_up and not (broker.parent or broker.parent_up):
+        yield _at(
+            origin,
+            key,
+            "it has a standby of a parent and no parent",
+            "Give parent_up and parent_down, or leave standby_up and standby_down out",
+        )
 
 
 def _parents(settings: Settings) -> Iterator[Finding]:
@@ -182,15 +201,19 @@ def _exposed(settings: Settings) -> Iterator[Finding]:
 
 def _lanes(settings: Settings) -> Iterator[Finding]:
     for role in ("agent", "recorder"):
-        up, down = settings.str(f"{role}.up"), settings.str(f"{role}.down")
-        if bool(up) != bool(down):
-            missing = f"{role}.down" if up else f"{role}.up"
-            yield _against(
-                settings,
-                missing,
-                "only one lane has an endpoint",
-                f"Give both {role}.up and {role}.down, or neither for the broker of this home",
-            )
+        for first, neither in (
+            ("", "for the broker of this home"),
+            ("standby_", "where there is no standby"),
+        ):
+            names = (f"{role}.{first}up", f"{role}.{first}down")
+            given = [bool(settings.str(name)) for name in names]
+            if any(given) and not all(given):
+                yield _against(
+                    settings,
+                    names[given.index(False)],
+                    "only one lane has an endpoint",
+                    f"Give both {names[0]} and {names[1]}, or neither {neither}",
+                )
     if settings["recorder.sink"] not in settings.strings("agent.sinks"):
         yield _against(
             settings,

@@ -32,15 +32,21 @@ def test_what_recorders_ask_for_is_taken(shard: int) -> None:
 
 
 def test_what_nodes_and_brokers_ask_for_is_taken() -> None:
-    """A node, a zone, one sink's hellos, all of them."""
+    """A node, a zone, one sink's hellos, all of them, heartbeats."""
     deep = "/".join("abcdefgh")
-    asked = [topics.down_topic(deep, "web1"), topics.zone_subscription("hq"), topics.all_topic("main"), b"a/"]
+    asked = [
+        topics.down_topic(deep, "web1"),
+        topics.zone_subscription("hq"),
+        topics.all_topic("main"),
+        b"a/",
+        b"l/",
+    ]
     assert all(is_down(topic) and not is_up(topic) for topic in asked)
 
 
 @pytest.mark.parametrize(
     "topic",
-    [b"", b"u/", b"u/main/0", b"u/main/00", b"u/MAIN/00/", b"u//00/", b"x/", b"d/", b"d/hq", b"a/b/c/",
+    [b"", b"u/", b"u/main/0", b"u/main/00", b"u/MAIN/00/", b"u//00/", b"x/", b"d/", b"d/hq", b"l", b"l/b1/", b"a/b/c/",
      b"u/main/00/" + b"a/" * 10, b"d/" + b"a/" * 10, b"u/main/00/hq//", b"d/\xff/", b"a/main/\n", b"d/" + b"a" * 1100 + b"/"],
 )  # fmt: skip
 def test_nothing_else_is(topic: bytes) -> None:

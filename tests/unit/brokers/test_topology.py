@@ -32,7 +32,7 @@ def bound(home: Home, name: str) -> tuple[str, ...]:
 
 def dials(plans: list[Plan]) -> dict[str, dict[str, str]]:
     """For each broker which of its sockets dials what."""
-    return {plan.name: dict(plan.dials) for plan in plans}
+    return {plan.name: dict(plan.dialled(plan.parents)) for plan in plans}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
@@ -46,12 +46,12 @@ def test_brokers_that_are_not_described_are_a_chain(home: Home, count: int) -> N
         assert plan.zone == "hq/dmz"
         assert plan[2:6] == bound(home, plan.name)
         above = dict(zip(LANES, bound(home, parent), strict=True))
-        assert dict(plan.dials) == (
+        assert dict(plan.dialled(plan.parents)) == (
             {"up_out": above["up_in"], "down_in": above["down_out"]} if parent else {}
         )
     bottom, top = (dict(zip(LANES, bound(home, name), strict=True)) for name in (names[0], names[-1]))
-    assert topology.agent_ends(settings, home) == Ends(bottom["up_in"], bottom["down_out"])
-    assert topology.recorder_ends(settings, home) == Ends(top["up_out"], top["down_in"])
+    assert topology.agent_ends(settings, home) == (Ends(bottom["up_in"], bottom["down_out"]),)
+    assert topology.recorder_ends(settings, home) == (Ends(top["up_out"], top["down_in"]),)
 
 
 def test_a_parent_is_named(home: Home) -> None:
@@ -87,8 +87,8 @@ def test_a_parent_is_named(home: Home) -> None:
     top = plans[-1]
     assert (top.up_in, top.down_out) == ("tcp://127.0.0.1:9001", "tcp://127.0.0.1:9002")
     assert (top.up_out, top.down_in) == (bound(home, "top")[1], bound(home, "top")[2])
-    assert topology.agent_ends(settings, home) == Ends(plans[0].up_in, plans[0].down_out)
-    assert topology.recorder_ends(settings, home) == Ends(top.up_out, top.down_in)
+    assert topology.agent_ends(settings, home) == (Ends(plans[0].up_in, plans[0].down_out),)
+    assert topology.recorder_ends(settings, home) == (Ends(top.up_out, top.down_in),)
 
 
 def test_a_parent_elsewhere_has_endpoints(home: Home) -> None:
@@ -164,8 +164,22 @@ def test_endpoints_of_agent_and_recorder_may_be_set(home: Home) -> None:
         down = "tcp://127.0.0.1:4"
         """,
     )
-    assert topology.agent_ends(settings, home) == Ends("tcp://127.0.0.1:1", "tcp://127.0.0.1:2")
-    assert topology.recorder_ends(settings, home) == Ends("tcp://127.0.0.1:3", "tcp://127.0.0.1:4")
+    assert topology.agent_ends(settings, home) == (Ends("tcp://127.0.0.1:1", "tcp://127.0.0.1:2"),)
+    assert topology.recorder_ends(settings, home) == (Ends("tcp://127.0.0.1:3", "tcp://127.0.0.1:4"),)
+
+
+def test_a_standby_comes_second(home: Home) -> None:
+    """Of the agent, of the recorder, and of a broker, which dials its parent only at first."""
+    text = "[agent]\nstandby_up = 'tcp://x:1'\nstandby_down = 'tcp://x:2'\n"
+    text += "[recorder]\nstandby_up = 'tcp://x:3'\nstandby_down = 'tcp://x:4'\n"
+    text += "[[broker]]\nname = 'a'\nzone = 'hq'\nparent_up = 'tcp://x:5'\nparent_down = 'tcp://x:6'\n"
+    text += "standby_up = 'tcp://x:7'\nstandby_down = 'tcp://x:8'\n"
+    settings = described(home, text)
+    assert topology.agent_ends(settings, home)[1:] == (Ends("tcp://x:1", "tcp://x:2"),)
+    assert topology.recorder_ends(settings, home)[1:] == (Ends("tcp://x:3", "tcp://x:4"),)
+    (plan,) = topology.brokers(settings, home)
+    assert plan.parents == (Ends("tcp://x:5", "tcp://x:6"), Ends("tcp://x:7", "tcp://x:8"))
+    assert (plan.dialled_by("up_out"), plan.dialled_by("down_in")) == (["tcp://x:5"], ["tcp://x:6"])
 
 
 @pytest.mark.parametrize(

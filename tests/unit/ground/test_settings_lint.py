@@ -37,6 +37,15 @@ def broker(name: str, zone: str = "hq", **keys: str) -> str:
         (broker("a", up_in="ipc:///x", up_out="ipc:///x"), "ipc:///x is also bound by"),
         ('[agent]\nup = "tcp://127.0.0.1:1"\n', "only one lane has an endpoint"),
         ('[recorder]\ndown = "tcp://127.0.0.1:1"\n', "only one lane has an endpoint"),
+        ('[agent]\nstandby_down = "tcp://127.0.0.1:1"\n', "only one lane has an endpoint"),
+        (
+            broker("a", parent_up="tcp://x:1", parent_down="tcp://x:2", standby_up="tcp://x:3"),
+            "only one of standby_up and standby_down",
+        ),
+        (
+            broker("a", standby_up="tcp://x:3", standby_down="tcp://x:4"),
+            "a standby of a parent and no parent",
+        ),
         ('[journal]\nsegment = "1GiB"\n', "holds fewer than two segments"),
         ("[recorder]\ncredit_batches = 2001\n", "more than half of brokers.hwm"),
         ('[[intake.tail]]\npath="/a"\n[[intake.tail]]\npath="/a"\n', "/a is described twice"),

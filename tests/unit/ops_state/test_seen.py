@@ -169,6 +169,13 @@ def test_another_version_is_a_fault_and_its_words_are_left_alone(home: Home) -> 
     assert next(fault["what"] for fault in found["faults"]).startswith("runs version 0.0.1")
 
 
+def link(
+    *, end: str = "tcp://x:1", heard: int | None, used: bool = True, well: bool = True
+) -> dict[str, Any]:
+    """What an agent or a broker says of a broker above it."""
+    return {"end": end, "broker": "b1", "zone": "hq", "used": used, "well": well, "heard": heard}
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [
@@ -186,6 +193,18 @@ def test_another_version_is_a_fault_and_its_words_are_left_alone(home: Home) -> 
         ),
         ({"sinks": {"main": {"attached": True}}}, []),
         ({"sinks": {"main": {"attached": False}}}, ["has not heard of sink main"]),
+        ({"links": [link(heard=100 * NOW)]}, []),
+        ({"links": [link(heard=None)]}, ["does not hear the broker b1 at tcp://x:1"]),
+        ({"links": [link(heard=NOW)]}, ["does not hear the broker b1 at tcp://x:1"]),
+        (
+            {"links": [link(heard=100 * NOW, well=False)]},
+            ["the broker b1 at tcp://x:1 hears nothing from above"],
+        ),
+        (
+            {"links": [link(heard=NOW, used=False), link(heard=100 * NOW)]},
+            ["does not hear the broker b1 at tcp://x:1; it goes on through the other one"],
+        ),
+        ({"above": [link(end="", heard=NOW)]}, ["does not hear the broker b1 above"]),
     ],
 )
 def test_what_an_agent_says_of_itself(status: Mapping[str, Any], words: list[str]) -> None:
