@@ -57,7 +57,7 @@ def run(
 
     with role("recorder", home, lambda: held.reload(take)) as process:
         made = sockets.Sockets(hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"))
-        store, retention = open_store(
+        store, retention, apart = open_store(
             Place.of(settings, home),
             settings.str("store.synchronous"),
             RetentionLimits.of(settings),
@@ -71,6 +71,7 @@ def run(
             _commits(settings),
             Budget(settings.int("recorder.credit_batches"), settings.bytes("recorder.credit_bytes")),
             upkeep=retention,
+            apart=apart,
         )
         try:
             recorder.start(recorder_ends(settings, home))
@@ -86,6 +87,7 @@ def run(
             process.loop.run()
             recorder.finish()
         finally:
+            recorder.close()
             store.close()
             made.close()
 

@@ -2,6 +2,9 @@
 
 It commits as soon as the socket is drained, so that a single record is stored at once; under load the
 socket is not drained, and a commit comes every `commit_rows` records or `commit_delay` seconds.
+
+Where the database is a server, a thread commits while the loop takes in and makes ready what comes next: up to
+`commit_rows` records, then the loop waits. What came in during a commit is committed when that is done.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from tabard import failpoints
 from tabard.brokers import sockets
+from tabard.brokers.delivery.aside import StoreAside
 from tabard.brokers.delivery.ports import CursorConflict, Presence, StoreUnavailable
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.delivery.sink import Sink
@@ -21,6 +25,7 @@ from tabard.brokers.topology import Ends
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.messages import Message
 from tabard.clock import Clock
+from tabard.consumers.recorder.beside import Beside
 from tabard.consumers.store.ports import RecorderStore, Upkeep
 
 PRESENCE_EVERY: Final = 1.0
@@ -69,14 +74,24 @@ class Recorder:
         budget: Budget,
         *,
         upkeep: Upkeep | None = None,
+        apart: bool = False,
     ) -> None:
+        """`apart`: the database works in other processes, so that a commit leaves this one time for the next."""
         self.limits = limits
         self._store = store
         self._loop = loop
         self._clock = clock
         self._upkeep = upkeep
+        self._thread = Beside("commit", lambda: loop.call_soon(self._go_on)) if apart else None
+        self._aside = StoreAside(store, self._thread) if self._thread is not None else None
         self.sink = Sink(
-            sink, store, OpenSeal(), os.urandom, budget=budget.batches, budget_bytes=budget.bytes
+            sink,
+            self._aside or store,
+            OpenSeal(),
+            os.urandom,
+            budget=budget.batches,
+            budget_bytes=budget.bytes,
+            prepare=store.prepare,
         )
         self._up = made.subscriber()
         self._down = made.publisher()
@@ -128,8 +143,33 @@ class Recorder:
         self._commit()
 
     def _commit(self) -> None:
+        """Commit what is pending, or leave it for the end of the commit that is on its way."""
         self._pending_since = None
-        self.sink.flush(self._loop.now(), self._clock.wall())
+        if self._aside is None:
+            self.sink.flush(self._loop.now(), self._clock.wall())
+            self._settled()
+            return
+        if self._aside.busy:
+            if not self._aside.done and self.sink.pending_records < self.limits.rows:
+                return
+            self._settle(self._aside)
+        works = self.sink.begin()
+        if works:
+            self._aside.begin(works, self._clock.wall())
+        else:
+            self._settled()
+
+    def _go_on(self) -> None:
+        """The thread has done a commit, which may have been settled by now."""
+        if self._aside is not None and self._aside.busy and self._aside.done:
+            self._commit()
+
+    def _settle(self, aside: StoreAside) -> None:
+        """Wait for the commit that is on its way."""
+        self.sink.finish(self._loop.now(), aside.outcome())
+        self._settled()
+
+    def _settled(self) -> None:
         self._tell()
         failpoints.hit(COMMITTED)
         self._send(self.sink.outgoing(self._loop.now()))
@@ -170,6 +210,8 @@ class Recorder:
     def _note_presence(self) -> None:
         """Also how a store that was replaced is noticed when nothing else is written."""
         beacons: list[Presence] = self.sink.presence()
+        if self._aside is not None:
+            self._aside.wait()
         try:
             self._store.presence(beacons)
             self._store.idle()
@@ -181,6 +223,8 @@ class Recorder:
 
     def _keep_up(self) -> None:
         """Retention, one small step at a time, with whatever arrives in between."""
+        if self._aside is not None:
+            self._aside.wait()
         if self._upkeep is not None and self._upkeep.step(self._loop.now()):
             self._loop.call_at(self._loop.now() + 0.02, self._keep_up)
 
@@ -191,6 +235,14 @@ class Recorder:
     def finish(self) -> None:
         """Commit what is pending and tell the nodes; the last thing before the process ends."""
         self._commit()
+        while self._aside is not None and self._aside.busy:
+            self._settle(self._aside)
+            self._commit()
+
+    def close(self) -> None:
+        """End the thread; before the store is closed."""
+        if self._thread is not None:
+            self._thread.close()
 
     def status(self) -> dict[str, Any]:
         """For the status file."""

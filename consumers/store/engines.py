@@ -18,6 +18,8 @@ class Kept(NamedTuple):
 
     store: RecorderStore
     upkeep: Upkeep
+    apart: bool
+    """Whether the database works in other processes, so that a commit leaves the recorder time for the next one."""
 
 
 def open_store(place: Place, synchronous: str, limits: RetentionLimits) -> Kept:
@@ -30,12 +32,12 @@ def open_store(place: Place, synchronous: str, limits: RetentionLimits) -> Kept:
         from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
 
         served = PostgresStore.open(place.url, synchronous, place.password())
-        return Kept(served, PostgresUpkeep(served, limits))
+        return Kept(served, PostgresUpkeep(served, limits), apart=True)
     from tabard.consumers.store.retention import Retention
     from tabard.consumers.store.sqlite import SqliteStore
 
     store = SqliteStore.open(place.directory, synchronous)
-    return Kept(store, Retention(store, limits))
+    return Kept(store, Retention(store, limits), apart=False)
 
 
 def open_reader(place: Place) -> StoreReader:

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, Self, TypeVar
 from tabard.brokers.delivery.leases import Role
 from tabard.brokers.delivery.ports import (
     CursorConflict,
+    Entry,
     EpochCursor,
     EpochWork,
     NodeKey,
@@ -134,6 +135,9 @@ class PartedStore(ABC, Generic[P]):
     @abstractmethod
     def _now(self, writer: Writer) -> int:
         """The store's clock, nanoseconds since 1970: one for all who share it."""
+
+    def prepare(self, stream: int, entry: Entry) -> None:
+        """Make a batch that has come in ready for its commit, where that is worth something."""
 
     def presence(self, beacons: Sequence[Presence]) -> None:
         """Note who was heard, and count beacons per minute. Raises StoreUnavailable."""

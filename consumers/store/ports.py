@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from tabard.brokers.delivery.leases import LeaseStore, Role
-from tabard.brokers.delivery.ports import SinkStore
+from tabard.brokers.delivery.ports import Entry, SinkStore
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.results import (
     FacetCounts,
@@ -199,6 +199,10 @@ class RecorderStore(SinkStore, Protocol):
 
     def leases(self, role: Role) -> LeaseStore:
         """Who shares a role's work with whom."""
+        ...
+
+    def prepare(self, stream: int, entry: Entry) -> None:
+        """Make a batch that has come in ready for its commit, as far as that can be done by then. Never raises."""
         ...
 
     def idle(self) -> None:

@@ -97,7 +97,7 @@ class StoredOnServer:
     def __init__(self, url: str) -> None:
         self._connection = server.connect(url, "", server.schema_of(RECORDS), "tabard bench")
         self._cursor = self._connection.cursor()
-        self._drawn = -1
+        self._drawn = self._before = self._last_drawn()
         self._looks = 0
 
     def close(self) -> None:
@@ -106,14 +106,15 @@ class StoredOnServer:
 
     def changed(self) -> bool:
         """By the ids that were drawn, which costs the server next to nothing."""
-        row = self._first("SELECT last_value FROM log_id_seq")
-        drawn, self._drawn = self._drawn, int(row[0]) if row else 0
+        drawn, self._drawn = self._drawn, self._last_drawn()
         # Rows become visible some time after their ids were drawn.
         self._looks = _LOOKS if self._drawn != drawn else self._looks - 1
         return self._looks > 0 or self._looks % _SELDOM == 0
 
     def has(self, number: int, product: str) -> bool:
-        """By the ids of the last rows."""
+        """By the ids of the last rows; not looked at before as many were drawn, for that costs the server something."""
+        if self._drawn - self._before < number:
+            return False
         # In this order the index serves also a table of which the server has no statistics yet.
         newest = f"SELECT {NUMBER}, product FROM log ORDER BY id DESC LIMIT {_TAIL}"  # noqa: S608
         text = f"SELECT 1 FROM ({newest}) AS newest WHERE {NUMBER} = %s AND product = %s"  # noqa: S608
@@ -136,6 +137,10 @@ class StoredOnServer:
         text = f"SELECT count(*) FROM (SELECT 1 FROM log WHERE product = %s GROUP BY {NUMBER} HAVING count(*) = 1) AS once"  # noqa: S608
         row = self._first(text, PRODUCT)
         return count - int(row[0] if row else 0)
+
+    def _last_drawn(self) -> int:
+        row = self._first("SELECT last_value FROM log_id_seq")
+        return int(row[0]) if row else 0
 
     def _first(self, text: str, *values: Any) -> tuple[Any, ...] | None:
         self._cursor.execute(text, values)

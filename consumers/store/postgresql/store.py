@@ -13,14 +13,17 @@ from typing import Self
 
 import psycopg2
 
-from tabard.brokers.delivery.ports import EpochWork
+from tabard.brokers.delivery.ports import Entry, EpochWork
+from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store.commit import Ids
 from tabard.consumers.store.layout import FILES, ROW_TABLES, FileKind
 from tabard.consumers.store.parts import PartedStore
-from tabard.consumers.store.postgresql import partitions, schema
+from tabard.consumers.store.postgresql import lines, partitions, schema
+from tabard.consumers.store.postgresql.packing import REFUSALS
 from tabard.consumers.store.postgresql.server import Server
 from tabard.consumers.store.postgresql.texts import texts
 from tabard.consumers.store.postgresql.writer import PostgresWriter
+from tabard.consumers.store.rows import Malformed, Suspicious
 from tabard.consumers.store.writing import Writer
 from tabard.errors import WireError
 
@@ -67,7 +70,13 @@ class _Part:
         return self.server.kind
 
     def before_commit(self, work: Sequence[EpochWork], arrived: int) -> None:
-        """See that rows that arrive now have a partition. Raises psycopg2.Error."""
+        """See that rows that arrive now have a partition, and are ready. Raises psycopg2.Error.
+
+        A recorder that makes rows within its transaction is idle to the server, and may not be for `IDLE_SECONDS`.
+        """
+        for item in work:
+            for entry in item.entries:
+                prepare(item.stream, entry, arrived)
         day = partitions.day_of(arrived)
         for stream in sorted({item.stream for item in work}):
             place = (ROW_TABLES[stream], day)
@@ -81,6 +90,13 @@ class _Part:
     def _forget(self) -> None:
         self.ids.forget()
         self.days.clear()
+
+
+def prepare(stream: int, entry: Entry, arrived: int | None = None) -> None:
+    """Make a batch ready for COPY as far as it can be by now; one that has to be looked at closely stays as it is."""
+    if stream == LOGS and entry.made is None and entry.groups:
+        with contextlib.suppress(lines.Undated, Malformed, Suspicious, *REFUSALS):
+            entry.made = lines.prepare(entry, arrived)
 
 
 class PostgresStore(PartedStore[_Part]):
@@ -112,6 +128,10 @@ class PostgresStore(PartedStore[_Part]):
         """Close the connections."""
         for part in self._parts:
             part.server.close()
+
+    def prepare(self, stream: int, entry: Entry) -> None:
+        """Make a batch ready that has come in."""
+        prepare(stream, entry)
 
     @property
     def fault(self) -> str | None:
