@@ -65,6 +65,7 @@ def logs() -> Response:
         newer=_page_link(params, after=found.newer),
         partial=found.partial,
         reached=None if found.reached is None else iso(found.reached),
+        index=found.index or None,
     )
 
 

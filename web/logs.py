@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, abort, jsonify, render_template, url_for
 
+from tabard.consumers.store.hits import INDEX
 from tabard.consumers.store.results import GapRow, LogRow
+from tabard.consumers.store.words import advice
 from tabard.records import severity_name
 from tabard.web.args import is_number
 from tabard.web.facets import count_facets
@@ -67,6 +69,9 @@ def page() -> tuple[str, int]:
         params=params,
         found=found,
         last=last,
+        advice=advice(found.index, params.query.text)
+        if found.partial and found.index not in {"", INDEX}
+        else "",
         empty_columns=empty_columns(found.rows),
         faulty={problem.parameter for problem in params.problems},
         page_size=site().page_size,

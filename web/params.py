@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from tabard.consumers.store.results import Key, LogQuery
+from tabard.consumers.store.words import MOST_WORDS, split
 from tabard.errors import TabardError
 from tabard.records import SEVERITIES
 from tabard.web.args import Args, Problem, is_number, one_of, shorten, whole_number
@@ -41,7 +42,7 @@ PAGE_SIZES: Final = (50, 100, 200, 500, 1000)
 MAX_ROWS: Final = 1000
 """Rows of one page."""
 PARAMETERS: Final = (
-    "q", "since", "until", "min", *ID_FIELDS, "order", "n", "before", "after", "tz", "facets",
+    "q", "w", "since", "until", "min", *ID_FIELDS, "order", "n", "before", "after", "tz", "facets",
 )  # fmt: skip
 EVERYTHING: Final = "all"
 """As ``since``: from the oldest record on, the histogram too."""
@@ -70,7 +71,7 @@ class LogParams:
         """Whether anything keeps records off this page."""
         return (
             bool(self.filters)
-            or any(name in self.raw for name in ("q", "until", "min"))
+            or any(name in self.raw for name in ("q", "w", "until", "min"))
             or not self.everything
         )
 
@@ -122,6 +123,7 @@ def read_log_params(
     query = LogQuery(
         **ids,
         text=args.raw.get("q"),
+        words=args.read("w", parse_words, ()),
         min_severity=args.read("min", parse_severity, 0),
         since=since,
         until=until,
@@ -132,6 +134,14 @@ def read_log_params(
     )
     facets = args.read("facets", lambda text: one_of(text, {"1": True, "0": False}), default=False)
     return LogParams(args.raw, query, zone, facets, tuple(args.problems))
+
+
+def parse_words(text: str) -> tuple[str, ...]:
+    """Words parted by white space. Raises TabardError for too many."""
+    words = split(text)
+    if len(words) > MOST_WORDS:
+        raise TabardError("too many words", expected=f"at most {MOST_WORDS} words", found=str(len(words)))
+    return words
 
 
 def parse_key(text: str) -> Key | None:

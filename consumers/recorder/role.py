@@ -61,6 +61,7 @@ def run(
             Place.of(settings, home),
             settings.str("store.synchronous"),
             RetentionLimits.of(settings),
+            settings.str("store.index"),
         )
         recorder = Recorder(
             settings.str("recorder.sink"),

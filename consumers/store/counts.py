@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Final
 
-from tabard.consumers.store.filters import filter_of
-from tabard.consumers.store.pages import Walk, from_log
 from tabard.consumers.store.reading import Reading
-from tabard.consumers.store.results import FACET_FIELDS, FacetCounts, Histogram, LogQuery
+from tabard.consumers.store.results import FACET_FIELDS, Count, FacetCounts, Histogram, LogQuery
+from tabard.consumers.store.walk import Walk, from_log, searched
 from tabard.records import severity_name
 
 _NODE: Final = {"node": "name", "zone": "zone"}
@@ -24,12 +24,17 @@ def facets(
     for field in fields:
         if field not in FACET_FIELDS:
             raise ValueError(f"{field!r} is not one of {', '.join(FACET_FIELDS)}")
-    walk = Walk(connection, query, filter_of(connection, query), falling=True)
+    return searched(connection, query, lambda walk: _facets(connection, walk, fields, limit, budget))
+
+
+def _facets(
+    connection: Reading, walk: Walk, fields: Sequence[str], limit: int, budget: float
+) -> dict[str, FacetCounts]:
     columns = ", ".join("node." + _NODE[field] if field in _NODE else f"log.{field}" for field in fields)
     counts: list[Counter[str | int | None]] = [Counter() for _ in fields]
     deadline = monotonic() + budget
     partial = False
-    for where, values, edge in walk.windows(stepwise=True):
+    for where, values, edge in walk.stretches():
         found = connection.execute(
             f"SELECT {columns} {from_log(connection)} WHERE {where}", values
         ).fetchall()
@@ -46,15 +51,36 @@ def facets(
     }
 
 
+def count(connection: Reading, query: LogQuery, budget: float) -> Count:
+    """How many records fit, as `Reader.count` says."""
+    if query == replace(LogQuery(), order=query.order, limit=query.limit):
+        return connection.total()
+    deadline = monotonic() + budget
+
+    def counted(walk: Walk) -> Count:
+        found = 0
+        for where, values, edge in walk.stretches():
+            (more,) = connection.execute(f"SELECT count(*) FROM log WHERE {where}", values).fetchone()  # noqa: S608
+            found += more
+            if edge is not None and monotonic() >= deadline:
+                return Count(found, "at least")
+        return Count(found, "exactly")
+
+    return searched(connection, query, counted)
+
+
 def histogram(connection: Reading, query: LogQuery, width: int, budget: float) -> Histogram:
     """Records per bucket and level, as `Reader.histogram` says."""
     if width < 1:
         raise ValueError(f"a bucket is at least 1 ns wide, not {width!r}")
-    walk = Walk(connection, query, filter_of(connection, query), falling=True)
+    return searched(connection, query, lambda walk: _histogram(connection, walk, width, budget))
+
+
+def _histogram(connection: Reading, walk: Walk, width: int, budget: float) -> Histogram:
     counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
     deadline = monotonic() + budget
     counted_from = None
-    for where, values, edge in walk.windows(stepwise=True):
+    for where, values, edge in walk.stretches():
         # Of the log alone and by plain columns: the names of nodes and of levels, looked up per row, take half the time.
         found = connection.execute(
             f"SELECT log.time / ?, log.severity, count(*) FROM log WHERE {where} GROUP BY 1, 2",  # noqa: S608

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.place import Place
 from tabard.consumers.store.ports import RecorderStore, StoreReader, Upkeep
+from tabard.consumers.store.together import Together
 from tabard.errors import StoreError
 
 if TYPE_CHECKING:
@@ -22,22 +23,37 @@ class Kept(NamedTuple):
     """Whether the database works in other processes, so that a commit leaves the recorder time for the next one."""
 
 
-def open_store(place: Place, synchronous: str, limits: RetentionLimits) -> Kept:
+def open_store(place: Place, synchronous: str, limits: RetentionLimits, index: str = "none") -> Kept:
     """Open a store for its recorder, and make it if it is not there.
 
-    `synchronous` is ``full`` or ``normal``: whether a commit survives a power cut. Raises StoreError.
+    `synchronous` is ``full`` or ``normal``: whether a commit survives a power cut. `index` is the search index that it
+    is to have: ``none``, ``words`` or ``trigram``. Raises StoreError.
     """
     if place.url:
         from tabard.consumers.store.postgresql.store import PostgresStore
         from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
 
+        if index != "none":
+            raise StoreError(
+                "a store on PostgreSQL has no search index yet",
+                expected='"none"',
+                found=index,
+                where="store.index",
+                hint="Take it out of the settings",
+            )
         served = PostgresStore.open(place.url, synchronous, place.password())
         return Kept(served, PostgresUpkeep(served, limits), apart=True)
+    from tabard.consumers.store.indexer import Indexer
     from tabard.consumers.store.retention import Retention
     from tabard.consumers.store.sqlite import SqliteStore
 
     store = SqliteStore.open(place.directory, synchronous)
-    return Kept(store, Retention(store, limits), apart=False)
+    try:
+        store.index_by(index)
+    except BaseException:
+        store.close()
+        raise
+    return Kept(store, Together(Retention(store, limits), Indexer(store, index)), apart=False)
 
 
 def open_reader(place: Place) -> StoreReader:

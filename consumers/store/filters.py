@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from unicodedata import normalize
 
-from tabard.consumers.store.reading import Reading
+from tabard.consumers.store.reading import Reading, Sql
 from tabard.consumers.store.results import EQUAL_FIELDS, LogQuery
+from tabard.consumers.store.words import fold
 
 _TEXTS: Final = ("message", "function", "module")
 """What is searched for a text."""
+_WORDED: Final = ("message", "exception")
+"""What is searched for words."""
 _ESCAPE: Final = "'\\'"
 
 
@@ -69,6 +71,8 @@ def filter_of(connection: Reading, query: LogQuery) -> Filter:
         like = connection.sql.like
         conditions.append(f"({' OR '.join(f'log.{name} {like} ? ESCAPE {_ESCAPE}' for name in _TEXTS)})")
         values += [_pattern(query.text)] * len(_TEXTS)
+    for word in query.words:
+        _add_word(connection.sql, word, conditions, values)
     return Filter(
         nodes=node_ids(connection, query.node, query.zone),
         conditions=tuple(conditions),
@@ -81,9 +85,18 @@ def _pattern(text: str) -> str:
     return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
 
-def fold(text: str | None) -> str | None:
-    """The text without regard to case, and with each accented letter in its one-character form."""
-    return None if text is None else normalize("NFC", normalize("NFC", text).casefold())
+def _add_word(sql: Sql, word: str, conditions: list[str], values: list[Any]) -> None:
+    """The condition for a record with that word. That the text is there at all is cheaper to find, and asked first."""
+    if word.isascii():
+        has, said, bounds = sql.like, "{}", sql.word
+    else:
+        has, said, bounds = "LIKE", sql.fold, sql.folded_word
+    either = [
+        f"({said.format(f'log.{name}')} {has} ? ESCAPE {_ESCAPE} AND {bounds.format(f'log.{name}')})"
+        for name in _WORDED
+    ]
+    conditions.append(f"({' OR '.join(either)})")
+    values += [_pattern(word if word.isascii() else fold(word) or ""), sql.word_value(word)] * len(_WORDED)
 
 
 def _equal_values(query: LogQuery) -> tuple[str | None, ...]:

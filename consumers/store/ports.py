@@ -15,6 +15,7 @@ from tabard.brokers.delivery.leases import LeaseStore, Role
 from tabard.brokers.delivery.ports import Entry, SinkStore
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.results import (
+    Count,
     FacetCounts,
     GapRow,
     Histogram,
@@ -106,6 +107,10 @@ class StoreReader(Protocol):
 
         Raises ValueError for a width below 1.
         """
+        ...
+
+    def count(self, query: LogQuery, budget: float = ...) -> Count:
+        """How many records fit the filters and times of a query, whatever its limit."""
         ...
 
     def gaps(

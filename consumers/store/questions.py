@@ -12,6 +12,7 @@ from tabard.consumers.store import counts, deployments, fleet, pages, quarantine
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.reading import Pool
 from tabard.consumers.store.results import (
+    Count,
     FacetCounts,
     GapRow,
     Histogram,
@@ -112,6 +113,11 @@ class Questions(ABC):
         """
         with self._connections.use() as connection:
             return counts.histogram(connection, query, width, budget)
+
+    def count(self, query: LogQuery, budget: float = BUDGET) -> Count:
+        """How many records fit the filters and times of a query, whatever its limit; counted from the newest on."""
+        with self._connections.use() as connection:
+            return counts.count(connection, query, budget)
 
     def gaps(
         self,

@@ -6,9 +6,14 @@ The questions themselves are one text for all: parameters are ``?``, tables of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple, Protocol
+
+from tabard.consumers.store.hits import Hits
+from tabard.consumers.store.results import Count, LogQuery
+from tabard.consumers.store.words import SEPARATORS_POSTGRESQL, said
 
 
 class Sql(NamedTuple):
@@ -26,6 +31,12 @@ class Sql(NamedTuple):
     """LIKE without regard to the case of ASCII letters."""
     fold: str
     """A column without regard to case, accents in one form; {} is its name."""
+    word: str
+    """Whether the column {} has a word of ASCII, given as `word_value` says."""
+    folded_word: str
+    """The same of any other word."""
+    word_value: Callable[[str], str]
+    """What stands for a word in these conditions."""
 
     @property
     def parts(self) -> tuple[str, str]:
@@ -33,7 +44,23 @@ class Sql(NamedTuple):
         return (self.records, self.state)
 
 
-SQLITE: Final = Sql("main", "state", "CROSS JOIN", "hex(epoch.uid)", "LIKE", "tabard_fold({})")
+def _pattern_of(word: str) -> str:
+    """A regular expression of PostgreSQL that finds a word in a text of small letters."""
+    escaped = re.sub(r"([^0-9a-z\x80-\U0010ffff])", r"\\\1", said(word))
+    return f"(^|{SEPARATORS_POSTGRESQL}){escaped}({SEPARATORS_POSTGRESQL}|$)"
+
+
+SQLITE: Final = Sql(
+    "main",
+    "state",
+    "CROSS JOIN",
+    "hex(epoch.uid)",
+    "LIKE",
+    "tabard_fold({})",
+    "tabard_word({}, ?)",
+    "tabard_word({}, ?)",
+    str,
+)
 POSTGRESQL: Final = Sql(
     "tabard_records",
     "tabard_state",
@@ -41,6 +68,10 @@ POSTGRESQL: Final = Sql(
     "encode(epoch.uid, 'hex')",
     "ILIKE",
     "lower(normalize({}, NFC))",
+    # Small letters of ASCII alone, whatever the locale.
+    'lower({} COLLATE "C") ~ ?',
+    "lower(normalize({}, NFC)) ~ ?",
+    _pattern_of,
 )
 
 
@@ -66,6 +97,12 @@ class Reading(Protocol):
 
     def execute(self, text: str, values: Sequence[Any] = (), /) -> Answer:
         """Ask."""
+
+    def total(self) -> Count:
+        """How many log records there are in all."""
+
+    def hits(self, query: LogQuery, /) -> Hits | None:
+        """The search index that serves the text or words of a query; None: none does, or nothing of it is searched."""
 
 
 class Pool(Protocol):

@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tabard.consumers.store import layout
-from tabard.consumers.store.filters import fold
+from tabard.brokers.wire.streams import LOGS
+from tabard.consumers.store import layout, sqlite_hits
+from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.layout import FILES, RECORDS, STATE
 from tabard.consumers.store.reading import SQLITE
+from tabard.consumers.store.results import Count, LogQuery
+from tabard.consumers.store.words import fold, has_word
 from tabard.errors import StoreError
 
 BUSY_SECONDS: Final = 2.0
@@ -27,6 +30,15 @@ class SqliteReading(sqlite3.Connection):
     """A reader's connection; see `reading.Reading`."""
 
     sql: Final = SQLITE
+
+    def total(self) -> Count:
+        """By the books that commits and deletions keep."""
+        row = self.execute("SELECT rows FROM main.usage WHERE stream = ?", (LOGS,)).fetchone()
+        return Count(row[0] if row else 0, "exactly")
+
+    def hits(self, query: LogQuery) -> Hits | None:
+        """What serves it."""
+        return sqlite_hits.find(self, query) if query.text or query.words else None
 
 
 class Connections:
@@ -125,6 +137,7 @@ class Connections:
         )
         # LIKE takes A for a and leaves Ä apart from ä. Folding by Python is slower: only such a text pays for it.
         connection.create_function("tabard_fold", 1, fold, deterministic=True)
+        connection.create_function("tabard_word", 2, has_word, deterministic=True)
         try:
             connection.execute("ATTACH ? AS state", (_uri(state),))
             connection.execute("PRAGMA query_only = ON")

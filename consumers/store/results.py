@@ -53,6 +53,9 @@ class LogQuery:
 
     A text of ASCII alone finds what has it letter by letter; one with other letters is folded as Unicode says, and so
     is what it is compared with: ``ärger`` finds ``ÄRGER``, ``straße`` finds ``STRASSE``."""
+    words: tuple[str, ...] = ()
+    """Words that message or exception have, all of them: texts that no letter or digit adjoins, in any case of their
+    letters, which are compared as those of `text` are. The separators are those of `tabard.consumers.store.words`."""
     since: int | None = None
     """Event time, inclusive."""
     until: int | None = None
@@ -198,6 +201,8 @@ class LogPage:
     """The search was stopped by its time box: the page is right, but not full, and goes on at `reached`."""
     reached: int | None = None
     """Event time up to which was searched, when `partial`."""
+    index: str = ""
+    """How a search for a text or words went: by an ``index``, ``partly`` by one, or as a ``scan``; "" was none."""
 
 
 class FacetCounts(NamedTuple):
@@ -207,6 +212,14 @@ class FacetCounts(NamedTuple):
     """Value and how many records have it, most frequent first."""
     partial: bool
     """The time box ended first: only the newest of the matching records were counted."""
+
+
+class Count(NamedTuple):
+    """How many records there are."""
+
+    records: int
+    how: str
+    """``exactly``; ``at least``, when the time box ended first; ``about``, when the engine only estimates it."""
 
 
 @dataclass(frozen=True, slots=True)

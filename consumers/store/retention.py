@@ -21,6 +21,7 @@ from tabard import failpoints
 from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
 from tabard.clock import Clock, SystemClock
+from tabard.consumers.store import indexing
 from tabard.consumers.store.forgetting import Forgetting
 from tabard.consumers.store.layout import FILES, QUARANTINED, RECORDS, ROW_TABLES, FileKind
 from tabard.consumers.store.limits import RetentionLimits
@@ -225,6 +226,8 @@ class Retention:
                     (end,),
                 ).fetchone()[0]
             )
+            if stream == LOGS:
+                indexing.forget(connection, "id < ?", (end,))
             done = connection.execute(f"DELETE FROM {table} WHERE id < ?", (end,)).rowcount  # noqa: S608
             uncount(connection, stream, done, size)
             if over > 0:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from tabard.brokers.delivery.ports import CursorConflict, EpochWork, StoreUnavailable
-from tabard.consumers.store import schema
+from tabard.consumers.store import indexing, schema
 from tabard.consumers.store.commit import Ids
 from tabard.consumers.store.database import Database
-from tabard.consumers.store.layout import FILES, FileKind
+from tabard.consumers.store.layout import FILES, RECORDS, FileKind
 from tabard.consumers.store.parts import PartedStore
 from tabard.consumers.store.reserve import Reserve
 from tabard.consumers.store.sqlite_writer import SqliteWriter
@@ -37,6 +37,8 @@ class _File:
         self.ids = Ids()
         self.unmoved = 0
         """Bytes of batches committed since the write-ahead log was told of them."""
+        self.index = indexing.NONE
+        """The search index of the log, if this file has one."""
         self.stored: Counter[int] = Counter()
         """Rows committed since retention asked, by stream."""
 
@@ -67,7 +69,7 @@ class _File:
 
     def writer(self) -> SqliteWriter:
         """What writes it. Raises StoreUnavailable."""
-        return SqliteWriter(self.database, self.statements)
+        return SqliteWriter(self.database, self.statements, self.index)
 
     @contextlib.contextmanager
     def writing(self, *, changes: bool = False) -> Iterator[SqliteWriter]:
@@ -167,6 +169,16 @@ class SqliteStore(PartedStore[_File]):
     def connection(self, kind: FileKind) -> sqlite3.Connection:
         """The writing connection of one file, to look into a store in memory."""
         return self._of_kind(kind).database.connection
+
+    def index_by(self, kind: str) -> None:
+        """Put what is stored from now on into a search index of that kind, as far as it is there; ``none``: into none.
+
+        Raises StoreError when this SQLite library cannot keep such an index.
+        """
+        file = self._of_kind(RECORDS)
+        if kind != indexing.NONE:
+            indexing.check_library(file.database.connection, kind)
+        file.index = kind
 
     def writer(self, kind: FileKind) -> SqliteWriter:
         """How one file is written. Raises StoreUnavailable."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 from tabard.brokers.delivery.leases import Lease
 from tabard.brokers.delivery.ports import Entry
 from tabard.brokers.wire.streams import LOGS
-from tabard.consumers.store import deployed
+from tabard.consumers.store import deployed, indexing
 from tabard.consumers.store.chunks import Chunk, chunks_of
 from tabard.consumers.store.columns import groups_of
 from tabard.consumers.store.database import REFUSALS, Database
@@ -31,8 +31,12 @@ class SqliteWriter:
 
     refusals: tuple[type[Exception], ...] = REFUSALS
 
-    def __init__(self, database: Database, statements: Statements) -> None:
+    def __init__(self, database: Database, statements: Statements, index: str = indexing.NONE) -> None:
+        """`index` is the search index that the log's rows go into, if it is there."""
         self._database = database
+        self._index = index
+        self._before: int | None = None
+        """The last id before this transaction's log records; None: it has none, or nobody asks."""
         self._connection = database.connection
         self.statements = statements
         self.deployments = sqlite_deployments()
@@ -45,10 +49,14 @@ class SqliteWriter:
 
     def commit(self) -> None:
         """Wait for the disk."""
+        if self._before is not None:
+            indexing.fill(self._connection, self._index, self._before)
+            self._before = None
         self._connection.execute("COMMIT")
 
     def rollback(self) -> None:
         """End a transaction without effect."""
+        self._before = None
         self._database.rollback()
 
     @contextlib.contextmanager
@@ -108,6 +116,8 @@ class SqliteWriter:
     def insert(self, stream: int, made: Sequence[Made]) -> None:
         """In order; neighbours of few rows share a statement."""
         execute = self._connection.execute
+        if stream == LOGS and self._before is None and self._index != indexing.NONE:
+            self._before = indexing.last_id(self._connection)
         for chunked, run in groupby(made, key=lambda each: bool(each.parts) and type(each.parts[0]) is Chunk):
             if chunked:
                 for each in run:

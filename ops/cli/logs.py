@@ -8,6 +8,7 @@ import select
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -29,6 +30,8 @@ NEWEST: Final = 100
 FOLLOWED: Final = 10
 """Rows shown when neither -n nor --since says how many: without and with -f."""
 MOST: Final = 100_000
+PATIENCE: Final = 3.0
+"""Seconds that a search may take before it is said how it would not."""
 
 
 class _Time(click.ParamType[int]):
@@ -87,6 +90,7 @@ class _Level(click.ParamType[str]):
         ("tabard logs -f --level warning", "Follow warnings and worse until Ctrl-C"),
         ("tabard logs --since 2h --service shop", "The last two hours of one service"),
         ("tabard logs --since '2026-11-03 08:00' --until '2026-11-03 09:00'", "One hour, in local time"),
+        ("tabard logs --word timeout --word 10.0.0.7", "Records with both words"),
         ("tabard logs --since 1d -o ndjson > day.ndjson", "A day, one JSON object a line"),
     ],
 )
@@ -103,6 +107,13 @@ class _Level(click.ParamType[str]):
 @click.option("--zone", type=_Zone(), metavar="PATH", help="Of this zone and those below it.")
 @click.option("--service", metavar="NAME", help="Of this service.")
 @click.option("--grep", metavar="TEXT", help="With this text in message, module or function.")
+@click.option(
+    "--word",
+    "word",
+    multiple=True,
+    metavar="WORD",
+    help="With this word in message or exception, whole; several: with all of them.",
+)
 @click.option(
     "-n",
     "--lines",
@@ -121,6 +132,7 @@ def logs(
     zone: str | None,
     service: str | None,
     grep: str | None,
+    word: tuple[str, ...],
     lines: int | None,
     output: str,
 ) -> int:
@@ -128,23 +140,32 @@ def logs(
 
     Reads the store of this home; no role needs to run. A time without an offset is local; a date without a time
     is its midnight. A GAP stands where records were lost, a DOUBT where one side was restored from a backup, whatever
-    the filters say of records. The text of --grep is looked for as it is, in any case of its letters.
+    the filters say of records. The text of --grep is looked for as it is, in any case of its letters; --word finds it
+    where no letter or digit adjoins it. With a search index (store.index) both are found at once.
     """
     if follow and until is not None:
         raise UsageError("-f has no end, --until has one", hint="Leave one of them out")
     if follow and output == "json":
         raise UsageError("-f never closes a JSON array", hint="Use -o ndjson")
     from tabard.consumers.store.results import LogQuery
+    from tabard.consumers.store.words import MOST_WORDS, split
 
+    words = split(" ".join(word))
+    if len(words) > MOST_WORDS:
+        raise UsageError(
+            "too many words", expected=f"at most {MOST_WORDS}", found=str(len(words)), hint="Leave some out"
+        )
     query = LogQuery(
         node=node,
         zone=zone,
         service=service,
         min_severity=SEVERITIES[level] if level else 0,
         text=grep,
+        words=words,
         since=since,
         until=until,
     )
+    began = time.monotonic()
     try:
         written = _write(_rows(home, query, lines, follow=follow), output)
     except KeyboardInterrupt:
@@ -153,6 +174,8 @@ def logs(
     else:
         if not written and output == "table":
             click.echo("tabard: nothing fits", err=True)
+        if time.monotonic() - began > PATIENCE and (grep or words) and not follow:
+            _offer_index(home, query)
     return exits.DONE
 
 
@@ -173,6 +196,18 @@ def _rows(home: Home, query: LogQuery, lines: int | None, *, follow: bool) -> It
         # What was stored while this was read comes right after, once.
         yield (row for row in stored if mark.covers(row))
         yield from listing.follow(reader, query, mark)
+
+
+def _offer_index(home: Home, query: LogQuery) -> None:
+    """Say how such a search would not take that long."""
+    from tabard.consumers.store.hits import INDEX
+    from tabard.consumers.store.words import advice
+    from tabard.ops.stores import open_reader
+
+    with open_reader(home) as reader:
+        how = reader.logs(replace(query, limit=1), 0.0).index
+    if how != INDEX:
+        click.echo(f"tabard: {advice(how, query.text)}", err=True)
 
 
 def _write(batches: Iterable[Iterable[Row]], output: str) -> int:

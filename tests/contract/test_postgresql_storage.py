@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tabard.brokers.delivery.ports import EpochWork
 from tabard.clock import Clock
-from tabard.consumers.store import pages, samples
+from tabard.consumers.store import samples, walk
 from tabard.consumers.store.layout import FILES, ROW_TABLES
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.postgresql.read import PostgresReader
@@ -101,8 +101,8 @@ class PostgresEngine:
 
     def in_small_steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """By windows that hold next to nothing."""
-        monkeypatch.setattr(pages, "FIRST_WINDOW", 3)
-        monkeypatch.setattr(pages, "LAST_WINDOW", 5)
+        monkeypatch.setattr(walk, "FIRST_WINDOW", 3)
+        monkeypatch.setattr(walk, "LAST_WINDOW", 5)
         monkeypatch.setattr(samples, "READ_PER_POINT", 2)
 
     def forbid(self, store: PostgresStore, message: str) -> None:

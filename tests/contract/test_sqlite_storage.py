@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tabard.brokers.delivery.ports import CursorConflict, EpochWork, StoreUnavailable
 from tabard.brokers.wire.streams import CONTROL, LOGS
 from tabard.clock import Clock
-from tabard.consumers.store import pages, samples, schema
+from tabard.consumers.store import samples, schema, walk
 from tabard.consumers.store.layout import FILES, RECORDS, ROW_TABLES
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.read import Reader
@@ -91,8 +91,8 @@ class SqliteEngine:
 
     def in_small_steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """By windows that hold next to nothing."""
-        monkeypatch.setattr(pages, "FIRST_WINDOW", 3)
-        monkeypatch.setattr(pages, "LAST_WINDOW", 5)
+        monkeypatch.setattr(walk, "FIRST_WINDOW", 3)
+        monkeypatch.setattr(walk, "LAST_WINDOW", 5)
         monkeypatch.setattr(samples, "READ_PER_POINT", 2)
 
     def arrive(self, store: SqliteStore, work: Sequence[EpochWork], arrived: int) -> None:

@@ -18,16 +18,19 @@ from psycopg2 import extensions
 
 from tabard.brokers.wire.streams import STREAM_NAMES
 from tabard.consumers.store import pages
+from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.layout import FILES, ROW_TABLES
 from tabard.consumers.store.postgresql import marks, partitions
 from tabard.consumers.store.postgresql.server import check_version, connect, schema_of
 from tabard.consumers.store.questions import BUDGET, Questions
 from tabard.consumers.store.reading import POSTGRESQL, Answer, Sql
-from tabard.consumers.store.results import LogQuery, LogRow, Stats, StreamStats
+from tabard.consumers.store.results import Count, LogQuery, LogRow, Stats, StreamStats
 from tabard.errors import StoreError
 
 KEPT: Final = 8
 """Idle connections that are kept for the next question."""
+CHEAP: Final = 100_000
+"""Rows of a partition from which on they are not counted: the server has an estimate."""
 _ONE_VIEW: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _EACH_ITS_OWN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 """Each statement sees what was committed when it began."""
@@ -41,6 +44,19 @@ class PostgresReading:
 
     def __init__(self, connection: extensions.connection) -> None:
         self.connection = connection
+
+    def total(self) -> Count:
+        """By the server's own estimate; what is little is counted."""
+        rows, estimated = 0, False
+        for name in partitions.existing(self.connection, f"{self.sql.records}.log"):
+            table = f"{self.sql.records}.{name.name}"
+            found, guessed = _rows_of(self, table)
+            rows, estimated = rows + found, estimated or guessed
+        return Count(rows, "about" if estimated else "exactly")
+
+    def hits(self, query: LogQuery) -> Hits | None:  # noqa: ARG002
+        """None so far."""
+        return None
 
     def execute(self, text: str, values: Sequence[Any] = (), /) -> Answer:
         """Ask, each question with a cursor of its own."""
@@ -191,17 +207,24 @@ def _stream_stats(connection: PostgresReading, schema: str, table: str) -> Strea
     rows, oldest, newest = 0, None, None
     for part in partitions.existing(connection.connection, f"{schema}.{table}"):
         name = f"{schema}.{part.name}"
-        (estimate,) = connection.execute(
-            "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(?)", (name,)
-        ).fetchone()
         first, last = connection.execute(f"SELECT min(arrived), max(arrived) FROM {name}").fetchone()  # noqa: S608
-        if estimate < 0 or estimate < 100_000:  # never analysed, or cheap to count
-            (estimate,) = connection.execute(f"SELECT count(*) FROM {name}").fetchone()  # noqa: S608
-        rows += int(estimate)
+        rows += _rows_of(connection, name)[0]
         if first is not None:
             oldest = first if oldest is None else min(oldest, first)
             newest = last if newest is None else max(newest, last)
     return StreamStats(rows, oldest, newest)
+
+
+def _rows_of(connection: PostgresReading, table: str) -> tuple[int, bool]:
+    """How many rows a partition has, and whether that is the server's estimate."""
+    (estimate,) = connection.execute(
+        "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(?)", (table,)
+    ).fetchone()
+    if estimate is not None and estimate >= CHEAP:
+        return int(estimate), True
+    # Never analysed, or cheap to count.
+    (counted,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
+    return int(counted), False
 
 
 def _close(reading: PostgresReading | None) -> None:

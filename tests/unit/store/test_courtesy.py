@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tabard.consumers.store import courtesy, pages
+from tabard.consumers.store import courtesy, walk
 from tabard.consumers.store.layout import RECORDS
 from tabard.consumers.store.read import Reader
 from tabard.consumers.store.results import LogPage, LogQuery
@@ -26,7 +26,7 @@ def chain(monkeypatch: pytest.MonkeyPatch) -> Chain:
     """Of a node whose records make the log long at once; a search looks at its time box often."""
     monkeypatch.setattr(courtesy, "KEPT", 2**20)
     for name in ("FIRST_WINDOW", "LAST_WINDOW"):
-        monkeypatch.setattr(pages, name, 50)
+        monkeypatch.setattr(walk, name, 50)
     return Chain()
 
 

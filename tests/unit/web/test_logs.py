@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tabard.consumers.store.pages import Walk
 from tabard.consumers.store.read import LogQuery, Reader
+from tabard.consumers.store.walk import Walk
 from tabard.records import LOG_FIELDS
 from tabard.web.params import ID_FIELDS
 from tests.unit.web.html import messages, parse
@@ -310,7 +310,7 @@ def test_facets_walk_the_log_once(client, seeder, tmp_path, monkeypatch):
             walks.append(1)
             super().__init__(*args, **kwargs)
 
-    monkeypatch.setattr("tabard.consumers.store.counts.Walk", Counted)
+    monkeypatch.setattr("tabard.consumers.store.walk.Walk", Counted)
     assert client.get("/logs").status_code == 200
     without = len(walks)
     assert client.get("/logs?facets=1").status_code == 200

@@ -1,0 +1,59 @@
+"""How an index serves one search: what it finds when that is little, and what it spares when it is much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+INDEX: Final = "index"
+PARTLY: Final = "partly"
+SCAN: Final = "scan"
+"""How a search went; see `results.LogPage.index`."""
+
+Condition = tuple[str, tuple[Any, ...]]
+"""A text of SQL and its values; the text is empty when it asks for nothing."""
+
+
+class Asked(Protocol):
+    """A search, as far as an index has to know it."""
+
+    @property
+    def conditions(self) -> Condition:
+        """All that is asked of a record, its place in time included, as ``AND ...``; not bound to any index."""
+
+    @property
+    def falling(self) -> bool:
+        """Whether the newest are met first."""
+
+
+class Hits(Protocol):
+    """What an index knows of one search, within one view of the data."""
+
+    how: str
+    """``index`` or ``partly``."""
+    faults: tuple[type[Exception], ...]
+    """How it shows that it is damaged while it is asked."""
+    uncovered: Condition
+    """Which records it does not know, as ``AND ...``; empty when it knows all."""
+
+    def few(self, asked: Asked, most: int | None) -> Condition | None:
+        """The condition for the records it knows that may be meant, the first `most` of them at least, or all (None).
+
+        None when they are too many to be looked at one by one: the way by time is the shorter one then.
+        """
+
+    def narrow(self, first: int, last: int, size: int) -> Condition:
+        """What spares looking at most of `size` records whose ids lie between two, as ``AND ...``; empty: nothing does."""
+
+
+class Unnarrowed:
+    """An index that knows of no stretch of the way what is in it."""
+
+    def narrow(self, first: int, last: int, size: int) -> Condition:  # noqa: ARG002 -- that is the point
+        """Nothing."""
+        return "", ()
+
+
+def listed(values: Sequence[int]) -> str:
+    """Numbers in a text of SQL."""
+    return ", ".join(map(str, values))

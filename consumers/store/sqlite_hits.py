@@ -1,0 +1,67 @@
+"""What the search index of a store on SQLite knows of one search."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from tabard.consumers.store import indexing
+from tabard.consumers.store.hits import INDEX, PARTLY, Asked, Condition
+from tabard.consumers.store.indexing import Note
+from tabard.consumers.store.results import LogQuery
+from tabard.consumers.store.words import matching
+
+FEW: Final = 3_000
+"""Candidates that are looked at one by one: some 10 ms."""
+SPREAD: Final = 8
+"""A stretch of the log is narrowed when the ids in it lie within this many times as many: others are walked."""
+
+
+class SqliteHits:
+    """See `hits.Hits`."""
+
+    faults: tuple[type[Exception], ...] = (sqlite3.DatabaseError,)
+
+    def __init__(self, connection: sqlite3.Connection, note: Note, match: str, *, whole: bool) -> None:
+        self.how = INDEX if whole else PARTLY
+        self.uncovered: Condition = (
+            ("", ()) if whole else (" AND log.id NOT BETWEEN ? AND ?", (note.low, note.high))
+        )
+        self._connection = connection
+        self._note = note
+        self._match = match
+
+    def few(self, asked: Asked, most: int | None) -> Condition | None:  # noqa: ARG002 -- their rows say more
+        """All of them, by the ids that the index has."""
+        found = self._within(self._note.low, self._note.high)
+        rows = self._connection.execute(f"{found[0]} LIMIT ?", (*found[1], FEW + 1)).fetchall()
+        if len(rows) > FEW:
+            return None
+        return f"log.id IN ({found[0]})", found[1]
+
+    def narrow(self, first: int, last: int, size: int) -> Condition:
+        """By the index, where the ids lie close enough together for it to be worth it."""
+        if last - first > size * SPREAD:
+            return "", ()
+        text, values = self._within(max(first, self._note.low), min(last, self._note.high))
+        covered = (self._note.low, self._note.high)
+        return f" AND (log.id NOT BETWEEN ? AND ? OR log.id IN ({text}))", (*covered, *values)
+
+    def _within(self, first: int, last: int) -> Condition:
+        table = self._note.table
+        return (
+            f"SELECT rowid FROM {table} WHERE {table} MATCH ? AND rowid BETWEEN ? AND ?",  # noqa: S608
+            (self._match, first, last),
+        )
+
+
+def find(connection: sqlite3.Connection, query: LogQuery) -> SqliteHits | None:
+    """What serves a search for a text or words; None: nothing does."""
+    for note in indexing.notes(connection):
+        match = matching(note.kind, query.text, query.words) if note.usable else ""
+        if match:
+            ends = connection.execute("SELECT (SELECT min(id) FROM log), (SELECT max(id) FROM log)")
+            first, last = ends.fetchone()
+            whole = first is None or (note.low <= first and last <= note.high)
+            return SqliteHits(connection, note, match, whole=whole)
+    return None

@@ -1,0 +1,274 @@
+"""The way through the log by (time, id): along an index, in stretches of known size, with what a search index spares.
+
+An index gives the newest or the next page at once when nothing is filtered. A filter that few records pass
+would have the engine read the whole log: it is searched in windows of the index, each of known size, so that the
+search can stop between them and say how far it came. Where a search index knows few candidates, these are all there is
+to look at; where it knows many, the page is soon full along the way, which it makes shorter where it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
+from typing import Any, Final, TypeVar
+
+from tabard.brokers.wire.streams import LOGS, STREAM_NAMES
+from tabard.consumers.store import quarantine
+from tabard.consumers.store.filters import Filter, among, filter_of
+from tabard.consumers.store.hits import SCAN, Condition, Hits
+from tabard.consumers.store.reading import Reading, Sql
+from tabard.consumers.store.results import GAP_BASE, QUARANTINE_BASE, GapRow, Key, LogQuery, LogRow
+from tabard.records import INT_MIN, TIME_MAX
+
+T = TypeVar("T")
+
+FIRST_WINDOW: Final = 1_000
+LAST_WINDOW: Final = 16_000
+"""Index entries searched between two looks at the clock; the first windows are smaller."""
+NARROWED_WINDOW: Final = 65_536
+"""The same where a search index spares looking at most of them."""
+
+_NODE_FIELDS: Final = ("node", "zone")
+RECORD_COLUMNS: Final = ", ".join(
+    f"node.{'name' if field == 'node' else field}" if field in _NODE_FIELDS else f"log.{field}"
+    for field in LogRow._fields
+)
+_GAP_COLUMNS: Final = (
+    "gap.id, node.name, node.zone, gap.stream, {epoch}, gap.first, gap.last, gap.count, gap.at_least,"
+    " gap.kind, gap.reason, gap.detail, gap.time, gap.arrived"
+)
+_GAP_ID: Final = f"gap.id + {GAP_BASE}"
+_NO_ID: Final = INT_MIN
+"""Less than the id of any record or gap."""
+_TOP: Final[Key] = (TIME_MAX + 1, _NO_ID)
+_BOTTOM: Final[Key] = (-1, _NO_ID)
+
+
+def gap_row(row: Sequence[Any]) -> GapRow:
+    """A gap from the columns of `gap_select`."""
+    row_id, node, zone, stream, epoch, first, last, count, at_least, *rest = row
+    return GapRow(
+        row_id,
+        node,
+        zone,
+        STREAM_NAMES[stream],
+        epoch.lower() if epoch else None,
+        first,
+        last,
+        count,
+        bool(at_least),
+        *rest,
+    )
+
+
+def in_quarantine(nodes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]]:
+    """The condition for batches of those nodes, with its values; None is any."""
+    return ("", ()) if nodes is None else (f" AND {among('held.node_id', nodes)}", nodes)
+
+
+def from_log(connection: Reading) -> str:
+    """The records and their nodes, to be read along an index of the records."""
+    return f"FROM log {connection.sql.join} node ON node.id = log.node_id"
+
+
+def gap_select(sql: Sql, database: str) -> str:
+    """The start of a query for gaps in one of the two parts."""
+    return (
+        f"SELECT {_GAP_COLUMNS.format(epoch=sql.epoch)} FROM {database}.gap AS gap"  # noqa: S608
+        f" {sql.join} {database}.node AS node ON node.id = gap.node_id"
+        f" LEFT JOIN {database}.epoch AS epoch ON epoch.id = gap.epoch_id"
+    )
+
+
+def searched(connection: Reading, query: LogQuery, work: Callable[[Walk], T], *, falling: bool = True) -> T:
+    """What `work` finds on its way through the log; without the search index where that turns out to be damaged."""
+    only = filter_of(connection, query)
+    hits = connection.hits(query)
+    if hits is None:
+        return work(Walk(connection, query, only, None, falling=falling))
+    try:
+        return work(Walk(connection, query, only, hits, falling=falling))
+    except hits.faults:
+        return work(Walk(connection, query, only, None, falling=falling))
+
+
+class Walk:
+    """A way through the log by (time, id), newest first when `falling`, between two places (both exclusive)."""
+
+    def __init__(
+        self, connection: Reading, query: LogQuery, only: Filter, hits: Hits | None, *, falling: bool
+    ) -> None:
+        self.falling = falling
+        self.how = (hits.how if hits else SCAN) if query.text or query.words else ""
+        """How the search goes; see `LogPage.index`."""
+        self._connection = connection
+        self._only = only
+        self._hits = hits
+        self._order = "DESC" if falling else "ASC"
+        self._low = max(query.after or _BOTTOM, _BOTTOM if query.since is None else (query.since, _NO_ID))
+        self._high = min(query.before or _TOP, _TOP if query.until is None else (query.until, _NO_ID))
+
+    @property
+    def conditions(self) -> Condition:
+        """All that is asked of a record, its place in time included; not bound to any index."""
+        bounds, values = _bounds(self._low, self._high, plus="+")
+        lane, lane_values = self._only.lane
+        rest, rest_values = self._only.rest
+        condition = f" AND {'+' if lane else ''}{lane}{bounds}{rest}"
+        return condition, (*lane_values, *values, *rest_values)
+
+    def records(self, limit: int, deadline: float) -> tuple[list[LogRow], Key | None]:
+        """Up to `limit` records, and the place reached when the deadline ended the search (None: it did not)."""
+        rows: list[LogRow] = []
+        covered = self._covered(limit)
+        if covered is not None:
+            text, values = covered
+            rows += self._read(text, values, limit, plus="+")
+        outside, edge = self._walked(limit, deadline, covered)
+        if not outside and edge is None:
+            return rows, None
+        rows = sorted([*rows, *outside], key=lambda row: row.key, reverse=self.falling)
+        if edge is not None:  # beyond it nobody has looked at what the index does not know
+            end = edge
+            rows = [row for row in rows if (row.key >= end if self.falling else row.key <= end)]
+        return rows[:limit], None if len(rows) >= limit else edge
+
+    def _walked(
+        self, limit: int, deadline: float, covered: Condition | None
+    ) -> tuple[list[LogRow], Key | None]:
+        """The same along the way, without what is `covered`."""
+        rows: list[LogRow] = []
+        for where, values, edge in self.windows(
+            stepwise=bool(self._only.rest[0]), besides=covered is not None
+        ):
+            rows += self._read(where, values, limit - len(rows))
+            if len(rows) >= limit:
+                break
+            if edge is not None and monotonic() >= deadline:
+                return rows, edge
+        return rows, None
+
+    def _read(self, where: str, values: Sequence[Any], limit: int, plus: str = "") -> list[LogRow]:
+        found = self._connection.execute(
+            f"SELECT {RECORD_COLUMNS} {from_log(self._connection)} WHERE {where}"
+            f" ORDER BY {plus}log.time {self._order}, log.id {self._order} LIMIT ?",
+            (*values, limit),
+        ).fetchall()
+        return list(map(LogRow._make, found))
+
+    def _covered(self, most: int | None) -> Condition | None:
+        """The condition for what the search index knows, if it is little enough to be looked at one by one."""
+        if self._hits is None or self._only.nodes == ():
+            return None
+        found = self._hits.few(self, most)
+        if found is None:
+            return None
+        more, values = self.conditions
+        return found[0] + more, (*found[1], *values)
+
+    def stretches(self) -> Iterator[tuple[str, tuple[Any, ...], Key | None]]:
+        """`windows` for whoever needs no order: what a search index knows comes first, at once."""
+        covered = self._covered(None)
+        if covered is not None:
+            yield (*covered, None)
+        yield from self.windows(stepwise=True, besides=covered is not None)
+
+    def gaps(self, limit: int, reached: Key | None) -> list[GapRow]:
+        """Up to `limit` gaps and batches in quarantine of the stream of logs on the same way, none beyond `reached`."""
+        nodes = self._only.nodes
+        low, high = self._between(self._low, self._high, reached)
+        bounds, values = _bounds(low, high, "gap.time", _GAP_ID)
+        lane = "" if nodes is None else f" AND {among('gap.node_id', nodes)}"
+        found = self._connection.execute(
+            f"{gap_select(self._connection.sql, self._connection.sql.records)} WHERE gap.stream = ? AND {bounds}{lane}"
+            f" ORDER BY gap.time {self._order}, gap.id {self._order} LIMIT ?",
+            (LOGS, *values, *(nodes or ()), limit),
+        )
+        rows = [gap_row(row) for row in found]
+        rows += self._quarantined(low, high, limit)
+        return sorted(rows, key=lambda row: row.key, reverse=self.falling)[:limit]
+
+    def _quarantined(self, low: Key, high: Key, limit: int) -> list[GapRow]:
+        """Up to `limit` batches in quarantine between two places, both exclusive."""
+        inside, values = _bounds(low, high, "held.time", f"held.id + {QUARANTINE_BASE}")
+        lane, nodes = in_quarantine(self._only.nodes)
+        sql = self._connection.sql
+        found = self._connection.execute(
+            f"{quarantine.select(sql, sql.records)} WHERE held.stream = ? AND {inside}{lane}"
+            f" ORDER BY held.time {self._order}, held.id {self._order} LIMIT ?",
+            (LOGS, *values, *nodes, limit),
+        )
+        return [gap_row(row) for row in found]
+
+    def windows(
+        self, *, stepwise: bool, besides: bool = False
+    ) -> Iterator[tuple[str, tuple[Any, ...], Key | None]]:
+        """Conditions and values of one stretch of the way after another, each with the place where it ends.
+
+        The last one ends nowhere (None); unless `stepwise` it is the only one. With `besides` what the search index
+        knows is left out, all of the way when it knows all.
+        """
+        if self._only.nodes == ():
+            return
+        hits = self._hits
+        outside: Condition = ("", ())
+        if besides and hits is not None:
+            outside, hits = hits.uncovered, None
+            if not outside[0]:
+                return
+        lane, lane_values = self._only.lane
+        rest, rest_values = self._only.rest
+        low, high = self._low, self._high
+        size = FIRST_WINDOW
+        edge: Key | None = None
+        while True:
+            edge = self._edge(low, high, size) if stepwise else None
+            bounds, values = _bounds(*self._between(low, high, edge))
+            spared = (
+                outside if hits is None else self._spared(hits, f"{lane}{bounds}", (*lane_values, *values))
+            )
+            yield f"{lane}{bounds}{spared[0]}{rest}", (*lane_values, *values, *spared[1], *rest_values), edge
+            if edge is None:
+                return
+            low, high = (low, edge) if self.falling else (edge, high)
+            size = min(size * 2, LAST_WINDOW if hits is None else NARROWED_WINDOW)
+
+    def _spared(self, hits: Hits, where: str, values: tuple[Any, ...]) -> Condition:
+        """What the search index spares on one stretch."""
+        first, last, size = self._connection.execute(
+            f"SELECT min(log.id), max(log.id), count(*) FROM log WHERE {where}",  # noqa: S608
+            values,
+        ).fetchone()
+        return ("", ()) if first is None else hits.narrow(first, last, size)
+
+    def _between(self, low: Key, high: Key, edge: Key | None) -> tuple[Key, Key]:
+        """The exclusive ends of the stretch up to `edge`, which still belongs to it."""
+        if edge is None:
+            return low, high
+        time, row_id = edge
+        return ((time, row_id - 1), high) if self.falling else (low, (time, row_id + 1))
+
+    def _edge(self, low: Key, high: Key, size: int) -> Key | None:
+        """The place of the `size`-th record from here, by the index alone; None when there are fewer."""
+        lane, lane_values = self._only.lane
+        bounds, values = _bounds(low, high)
+        row = self._connection.execute(
+            f"SELECT log.time, log.id FROM log WHERE {lane}{bounds}"  # noqa: S608
+            f" ORDER BY log.time {self._order}, log.id {self._order} LIMIT 1 OFFSET ?",
+            (*lane_values, *values, size - 1),
+        ).fetchone()
+        return None if row is None else (row[0], row[1])
+
+
+def _bounds(
+    low: Key, high: Key, time: str = "log.time", row_id: str = "log.id", plus: str = ""
+) -> tuple[str, tuple[int, ...]]:
+    """The condition for places between `low` and `high`, both exclusive.
+
+    The plus signs leave one range for the index, or with `plus` none; what remains decides among records of the same time.
+    """
+    condition = (
+        f"{plus}{time} >= ? AND {plus}{time} <= ? AND (+{time} > ? OR +({row_id}) > ?)"
+        f" AND (+{time} < ? OR +({row_id}) < ?)"
+    )
+    return condition, (low[0], high[0], *low, *high)
