@@ -19,7 +19,13 @@ from tabard.ops.bench.postgres import Postgres
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # Tests that start real processes. One worker runs all of them, so that they do not starve each other.
-PROCESSES: Final = ("tests/integration/", "tests/chaos/", "tests/browser/", "tests/unit/bench/test_smoke.py")
+PROCESSES: Final = (
+    "tests/integration/",
+    "tests/chaos/",
+    "tests/browser/",
+    "tests/peers/",
+    "tests/unit/bench/test_smoke.py",
+)
 # Debian keeps mount, ip and the like outside a plain user's PATH.
 _SEARCH: Final = os.pathsep.join(
     [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"]

@@ -47,6 +47,8 @@ class Measured:
 
     results: Json
     aims: Sequence[Aim]
+    listing: Sequence[Json] = ()
+    """For people, instead of all the figures: rows that all have the same columns."""
 
 
 def as_json(name: str, machine: Json, measured: Measured) -> Json:
@@ -71,6 +73,9 @@ def write(name: str, machine: Json, measured: Measured, output: str, stream: Tex
     rows = [{**row, "aim": f"{row['sense']} {row['aim']:g}", "value": shown(row["value"])} for row in aims]
     emit(rows, ("name", "value", "unit", "aim", "holds"), "table", stream)
     stream.write("\n")
+    if measured.listing:
+        emit(list(measured.listing), tuple(measured.listing[0]), "table", stream)
+        return
     figures = [{"figure": key, "value": shown(value)} for key, value in _flat("", measured.results)]
     emit(figures, ("figure", "value"), "table", stream)
 

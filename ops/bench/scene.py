@@ -37,6 +37,7 @@ class Scene:
         self._plan = {each.name: each for each in planned(settings, self.home, roles)}
         self._children: dict[str, Child] = {}
         self._words: dict[str, list[str]] = {}
+        self._ready: dict[str, float] = {}
         self._loop = Loop()
         # Nobody ever writes to it: the roles see it close when this process ends, however it does.
         self._lifeline, self._life = os.pipe()
@@ -68,27 +69,48 @@ class Scene:
 
     def start(self, name: str) -> float:
         """Start one role; the seconds until it was ready. Raises TabardError when it does not get there."""
+        began = time.monotonic()
+        self.launch(name)
+        while name not in self._ready:
+            self.rest(0.5)
+            if time.monotonic() > began + STARTING:
+                raise TabardError(
+                    "a role does not start", expected=f"it to be ready within {STARTING:.0f}s", where=name
+                )
+        return self._ready[name] - began
+
+    def launch(self, name: str) -> None:
+        """Start one role without waiting for it."""
         words = [*self._plan[name].words, "--home", str(self.home.path)]
         words += [word for item in self._given.items() for word in ("--set", "=".join(item))]
-        ready: list[float] = []
+        ready = self._ready
+        ready.pop(name, None)
         said = self._words[name] = []
-        began = time.monotonic()
         with unbroken():
             self._children[name] = Child(
                 [sys.executable, "-P", "-m", "tabard.ops.main", *words],
                 self._loop,
                 self._lifeline,
                 environment(),
-                on_ready=lambda: ready.append(time.monotonic()),
+                on_ready=lambda: ready.__setitem__(name, time.monotonic()),
                 on_line=said.append,
             )
-        while not ready:
-            self.rest(0.5)
-            if time.monotonic() > began + STARTING:
-                raise TabardError(
-                    "a role does not start", expected=f"it to be ready within {STARTING:.0f}s", where=name
-                )
-        return ready[0] - began
+
+    def kill(self, name: str) -> None:
+        """Kill one role without a word, and wait until it is gone."""
+        child = self._children.pop(name, None)
+        if child is not None:
+            child.kill()
+            while child.ended() is None:
+                self._loop.turn(0.01)
+
+    def revive(self) -> list[str]:
+        """Hear what the roles say, and launch those again that ended, as ``tabard up`` does; which these were."""
+        self._loop.turn(0.0)
+        ended = [name for name, child in self._children.items() if child.ended() is not None]
+        for name in ended:
+            self.launch(name)
+        return ended
 
     def rest(self, seconds: float) -> None:
         """Let at most `seconds` pass, less when something happens. Raises TabardError when a role has ended."""

@@ -20,6 +20,10 @@ class Options(NamedTuple):
     """How often a run and its ceiling are repeated."""
     store: str = "sqlite"
     """The engine of the store: ``sqlite`` or ``postgresql``."""
+    names: tuple[str, ...] = ()
+    """Of peers: which; all when none is named."""
+    long: bool = False
+    """Of peers: more records, rounds and kills."""
 
 
 Say = Callable[[str], None]
@@ -56,5 +60,9 @@ BENCHES: Final = {
     "logging": Bench(
         "tabard.ops.bench.logging",
         "the cost of a logging call for the application, beside NullHandler, SocketHandler and QueueHandler",
+    ),
+    "peers": Bench(
+        "tabard.ops.bench.peers.compare",
+        "rsyslog, syslog-ng, pyzmq, SocketHandler and Tabard on the same work: speed, the same kills, memory",
     ),
 }

@@ -25,10 +25,13 @@ from tabard.ops.cli.options import output_option
         ),
         ("tabard bench logging", "What does a logging call cost an application?"),
         ("tabard bench ingest --store postgresql", "The same with the store on a server"),
+        ("tabard bench peers", "How do rsyslog, syslog-ng, pyzmq and SocketHandler do on the same work?"),
+        ("tabard bench peers rsyslog-relp tabard-sqlite --long", "Two of them, at length"),
         ("tabard bench ingest --records 50000 --rounds 1 -o json", "A quick look, for a program"),
     ],
 )
 @click.argument("name", type=click.Choice(list(BENCHES)))
+@click.argument("peers", nargs=-1, metavar="[PEER]...")
 @click.option("--records", type=click.IntRange(1, 10_000_000), metavar="N", help="Records of one run.")
 @click.option(
     "--seconds", type=click.IntRange(1, 3600), metavar="N", help="How long something steady is watched."
@@ -41,32 +44,42 @@ from tabard.ops.cli.options import output_option
     help="Of ingest: where the store is. A PostgreSQL server of its own is started for it.",
 )
 @click.option("--rounds", type=click.IntRange(1, 100), metavar="N", help="How often a run is repeated.")
+@click.option("--long", is_flag=True, help="Of peers: five times the records, more rounds, longer kills.")
 @output_option
 def bench(
     home: Home,  # noqa: ARG001 -- every command takes --home; a bench makes a home of its own
     name: str,
+    peers: tuple[str, ...],
     records: int | None,
     seconds: int | None,
     rounds: int | None,
     store: str,
+    long: bool,
     output: str,
 ) -> int:
     """Measure this machine, each figure beside a ceiling or a peer of the same run.
 
     NAME is ingest (records a second and delay from an agent's socket through three brokers into the store),
-    agent (memory, CPU and start of an agent), intake (records a second of each way in) or logging (the
-    cost of a logging call for the application). Takes up to three minutes. Everything runs in a home of its own
+    agent (memory, CPU and start of an agent), intake (records a second of each way in), logging (the
+    cost of a logging call for the application) or peers (other tools and Tabard on the same work, struck by the
+    same kills; a PEER chooses some of them). Takes up to three minutes. Everything runs in a home of its own
     that is removed afterwards. An aim that is missed is reported as missed, with exit code 0; code 1 means that
     nothing could be measured, or that a record was lost. How far it is comes on standard error.
     """
     if store != "sqlite" and name != "ingest":
         raise UsageError("--store belongs to the bench ingest", found=name, hint="Leave it out")
+    if (peers or long) and name != "peers":
+        found = f"{name} {peers[0] if peers else '--long'}"
+        raise UsageError(
+            "names of peers and --long belong to the bench peers", found=found, hint="Leave them out"
+        )
     from tabard.ops.bench.machine import describe
     from tabard.ops.bench.result import write
 
     machine = describe()
     measured = BENCHES[name].load()(
-        Options(records, seconds, rounds, store), lambda text: click.echo(f"tabard bench: {text}", err=True)
+        Options(records, seconds, rounds, store, peers, long),
+        lambda text: click.echo(f"tabard bench: {text}", err=True),
     )
     write(name, machine, measured, output, sys.stdout)
     return exits.DONE

@@ -1,0 +1,89 @@
+"""The table of the comparison page, written from a result: never typed by hand.
+
+``tabard bench peers -o json > docs/comparison.json``, then
+``python -m tabard.ops.bench.peers.page docs/comparison.json docs/comparison.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tabard import exits
+from tabard.errors import TabardError
+from tabard.ops.bench.peers.compare import COLUMNS, rows
+from tabard.ops.bench.result import shown
+
+BEGIN: Final = (
+    "<!-- Written by `python -m tabard.ops.bench.peers.page` from what `tabard bench peers -o json` said. -->"
+)
+END: Final = "<!-- Until here. -->"
+
+
+def block(result: Mapping[str, Any]) -> str:
+    """What stands between the marks, in Markdown."""
+    return "\n\n".join("\n".join(part) for part in _parts(result))
+
+
+def with_block(page: str, result: Mapping[str, Any]) -> str:
+    """The page with its block written anew. Raises TabardError when it has no place for one."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise TabardError("no place for the table", expected=f"a line {BEGIN} and a line {END}")
+    return f"{before}{BEGIN}\n\n{block(result)}\n\n{END}{after}"
+
+
+def _parts(result: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    found, machine = result["results"], result["machine"]
+    measured = f"{found['records']:,} records in each of {found['rounds']} rounds; medians."
+    cores = f"{machine['cores']} cores ({machine['cpu']}), load before the run {machine['load']:.1f}"
+    disk = f"{machine['filesystem']}, {machine['sync_ms']} ms to write and sync a block"
+    yield [f"{measured} {cores}, Linux {machine['kernel']}, {disk}."]
+    yield [
+        f"| {' | '.join(COLUMNS)} |",
+        "|---|---|" + "---:|" * (len(COLUMNS) - 3) + "---|",
+        *(f"| {' | '.join(map(str, row.values()))} |" for row in rows(found["peers"])),
+    ]
+    yield [
+        "| ratio | found | aim | holds |",
+        "|---|---:|---:|---|",
+        *_ratios(found["ratios"], result["aims"]),
+    ]
+    yield [
+        "Versions:",
+        "",
+        *sorted({f"* {row['version']}" for row in found["peers"].values() if "version" in row}),
+    ]
+    plan = found["plan"]
+    strikes = [f"{each['part']} {each['blow']} {each['seconds']:g} s" for each in plan["strikes"]]
+    yield [
+        f"The kills (seed {plan['seed']}, {plan['records_per_second']:,} records a second to each): {', '.join(strikes)}."
+    ]
+
+
+def _ratios(ratios: Mapping[str, float], aims: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for name, value in ratios.items():
+        aim = aims.get(name)
+        bound = "" if aim is None else f"{aim['sense']} {aim['aim']:g}"
+        holds = "" if aim is None else ("yes" if aim["holds"] else "no")
+        yield f"| {name} | {shown(float(value))} | {bound} | {holds} |"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the block of the second file from the first."""
+    if len(arguments) != 2:
+        print("expected: RESULT.json PAGE.md", file=sys.stderr)
+        return exits.WRONG_USE
+    result, page = map(Path, arguments)
+    page.write_text(
+        with_block(page.read_text(encoding="utf-8"), json.loads(result.read_text())), encoding="utf-8"
+    )
+    return exits.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,44 @@
+"""Database servers for those who need one: one for all who come one after the other, or one for each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tabard.errors import TabardError
+from tabard.ops.bench.postgres import Postgres, programs
+
+_OPTIONS: Final = ("shared_buffers=512MB", "max_wal_size=4GB")
+"""As an administrator sets them who has a gigabyte for it; it waits for its disk as it is installed."""
+
+
+class Serving:
+    """Starts servers, and ends all of them with `close`."""
+
+    def __init__(self) -> None:
+        self._servers: list[Postgres] = []
+        self._first: Postgres | None = None
+
+    def shared(self) -> Postgres:
+        """The same for everybody who asks."""
+        if self._first is None:
+            self._first = self.own()
+        return self._first
+
+    def own(self) -> Postgres:
+        """One for whoever asks. Raises TabardError where there is none."""
+        found = programs()
+        if found is None:
+            raise TabardError(
+                "no server can be started",
+                found="no programs of PostgreSQL",
+                hint="Install the package postgresql",
+            )
+        server = Postgres(found, _OPTIONS)
+        self._servers.append(server)
+        return server
+
+    def close(self) -> None:
+        """End all."""
+        while self._servers:
+            self._servers.pop().close()
+        self._first = None
