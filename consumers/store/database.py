@@ -12,7 +12,9 @@ from typing import Final
 from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.consumers.store import layout
 from tabard.consumers.store.layout import FileKind
+from tabard.consumers.store.readonly import SqliteReading
 from tabard.consumers.store.wal import WriteAheadLog
+from tabard.consumers.store.words import fold
 from tabard.errors import StoreError
 
 BUSY_SECONDS: Final = 2.0
@@ -73,7 +75,7 @@ class Database:
         self._wal_identity = (0, 0)
         self._image = image
         self.wal = WriteAheadLog(None if path is None else _beside(path, "-wal"), self._second)
-        self._connection: sqlite3.Connection | None = self._open()
+        self._connection: SqliteReading | None = self._open()
 
     @property
     def where(self) -> str:
@@ -81,7 +83,7 @@ class Database:
         return str(self.path) if self.path else f"{self.kind.name} in memory"
 
     @property
-    def connection(self) -> sqlite3.Connection:
+    def connection(self) -> SqliteReading:
         """The open connection, in autocommit mode. Raises StoreUnavailable when there is none to be had."""
         if self._connection is None:
             try:
@@ -140,7 +142,7 @@ class Database:
                 self.reset()
 
     @contextlib.contextmanager
-    def relaxed(self) -> Iterator[sqlite3.Connection]:
+    def relaxed(self) -> Iterator[SqliteReading]:
         """A transaction that may be lost in a power cut, with no wait for the disk; the next commit carries it along."""
         connection = self.connection
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -184,7 +186,7 @@ class Database:
             finally:
                 self.connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> SqliteReading:
         layout.check_library()
         # Never made by being opened: a file that is gone must not come back empty.
         target = ":memory:" if self.path is None else f"{self.path.absolute().as_uri()}?mode=rw"
@@ -197,7 +199,9 @@ class Database:
                 check_same_thread=False,
                 cached_statements=CACHED_STATEMENTS,
                 uri=True,
+                factory=SqliteReading,
             )
+            connection.create_function("tabard_fold", 1, fold, deterministic=True)  # for `holds`
             if self.path is None:
                 connection.deserialize(self._image)
             else:

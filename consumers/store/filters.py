@@ -66,11 +66,11 @@ def filter_of(connection: Reading, query: LogQuery) -> Filter:
         # LIKE takes A for a and leaves Ä apart from ä. Folding by Python is slower: only such a text pays for it.
         folded = (connection.sql.fold.format(f"log.{name}") for name in _TEXTS)
         conditions.append(f"({' OR '.join(f'{text} LIKE ? ESCAPE {_ESCAPE}' for text in folded)})")
-        values += [_pattern(fold(query.text) or "")] * len(_TEXTS)
+        values += [pattern(fold(query.text) or "")] * len(_TEXTS)
     elif query.text:
         like = connection.sql.like
         conditions.append(f"({' OR '.join(f'log.{name} {like} ? ESCAPE {_ESCAPE}' for name in _TEXTS)})")
-        values += [_pattern(query.text)] * len(_TEXTS)
+        values += [pattern(query.text)] * len(_TEXTS)
     for word in query.words:
         _add_word(connection.sql, word, conditions, values)
     return Filter(
@@ -80,7 +80,7 @@ def filter_of(connection: Reading, query: LogQuery) -> Filter:
     )
 
 
-def _pattern(text: str) -> str:
+def pattern(text: str) -> str:
     """What LIKE takes for that text anywhere."""
     return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
@@ -96,7 +96,7 @@ def _add_word(sql: Sql, word: str, conditions: list[str], values: list[Any]) -> 
         for name in _WORDED
     ]
     conditions.append(f"({' OR '.join(either)})")
-    values += [_pattern(word if word.isascii() else fold(word) or ""), sql.word_value(word)] * len(_WORDED)
+    values += [pattern(word if word.isascii() else fold(word) or ""), sql.word_value(word)] * len(_WORDED)
 
 
 def _equal_values(query: LogQuery) -> tuple[str | None, ...]:

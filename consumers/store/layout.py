@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
 from tabard.errors import NewerStore, StoreError
 
-VERSION: Final = "0005"
+VERSION: Final = "0006"
 """The schema this program reads and writes: the head of the migrations, the same for both files."""
 
 OLDEST_SQLITE: Final = (3, 37, 0)

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from tabard.records import INT_FIELDS, LOG_FIELDS, REQUIRED_FIELDS, TIME_MAX, TIME_MIN
@@ -36,6 +37,9 @@ LOG_HEAD: Final = ("node_id", "epoch_id", "seq", "arrived", "origin")
 """What the store adds to a log record; the node comes first."""
 LOG_COLUMNS: Final = (*LOG_HEAD, *LOG_FIELDS)
 """Columns of `log` in the order in which rows are written; the id is the store's own."""
+
+
+_ACTIVE: Final = text("released IS NULL")
 
 
 def _table(name: str, metadata: MetaData, *items: Any, with_rowid: bool = True) -> Table:
@@ -179,6 +183,34 @@ def _add_delivery_tables(metadata: MetaData) -> None:
         _text("owner"),
         _int("fence"),
         with_rowid=False,
+    )
+    # What must not be deleted, and who said so; see `holds`. The same rows in both databases.
+    _table(
+        "hold",
+        metadata,
+        _id(),
+        _text("name"),
+        _int("since", null=True),
+        _int("until", null=True),
+        _text("node", null=True),
+        _text("zone", null=True),
+        _text("service", null=True),
+        _text("text", null=True),
+        _text("reason"),
+        _int("made"),
+        _text("made_by"),
+        _int("released", null=True),
+        _text("released_by", null=True),
+        _text("release_reason", null=True),
+        Index("hold_in_force", "name", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
+    )
+    # How far retention got, by what it was doing; see `marks`.
+    _table(
+        "retention_mark",
+        metadata,
+        Column("name", Text, primary_key=True),
+        _int("upto"),
+        _int("rows"),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from tabard.brokers.delivery.leases import LeaseStore, Role
 from tabard.brokers.delivery.ports import Entry, SinkStore
 from tabard.consumers.store.deployments import Configuration, Deployment
+from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.results import (
     Count,
     FacetCounts,
@@ -188,6 +189,10 @@ class StoreReader(Protocol):
         ...
 
     # --- the store itself -------------------------------------------------------------------------
+
+    def holds(self, *, released: bool = ...) -> list[Hold]:
+        """The legal holds in force, by name and age; those that were released too if `released`."""
+        ...
 
     def stats(self) -> Stats:
         """The store in numbers."""

@@ -8,8 +8,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
-from tabard.consumers.store import counts, deployments, fleet, pages, quarantine, samples
+from tabard.consumers.store import counts, deployments, fleet, holds, pages, quarantine, samples
 from tabard.consumers.store.deployments import Configuration, Deployment
+from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.reading import Pool
 from tabard.consumers.store.results import (
     Count,
@@ -217,6 +218,17 @@ class Questions(ABC):
     @abstractmethod
     def last_id(self) -> int:
         """The id of the record stored last, 0 when there is none: where a tail begins."""
+
+    def holds(self, *, released: bool = False) -> list[Hold]:
+        """The legal holds in force, by name and age; those that were released too if `released`."""
+        found: dict[tuple[str, int], Hold] = {}
+        with self._connections.use() as connection:
+            for part in connection.sql.parts:
+                for hold in holds.listed(connection, part, released=True):
+                    place = (hold.name, hold.made)
+                    if place not in found or found[place].released is not None:
+                        found[place] = hold
+        return [found[place] for place in sorted(found) if released or found[place].released is None]
 
     @abstractmethod
     def stats(self) -> Stats:

@@ -12,13 +12,6 @@ def kind_of(stream: int) -> FileKind:
     return next(kind for kind in FILES if stream in kind.streams)
 
 
-def ends_of(connection: sqlite3.Connection, table: str) -> tuple[int, int] | None:
-    """The first and the last id of a table; asked for together, SQLite would read the whole table."""
-    ends = f"SELECT (SELECT min(id) FROM {table}), (SELECT max(id) FROM {table})"  # noqa: S608
-    first, last = connection.execute(ends).fetchone()
-    return None if first is None else (first, last)
-
-
 def uncount(connection: sqlite3.Connection, stream: int, rows: int, size: int) -> None:
     """Take deleted rows out of the totals."""
     connection.execute(

@@ -17,6 +17,7 @@ from tabard.consumers.store.commit import Ids
 from tabard.consumers.store.database import Database
 from tabard.consumers.store.layout import FILES, RECORDS, FileKind
 from tabard.consumers.store.parts import PartedStore
+from tabard.consumers.store.readonly import SqliteReading
 from tabard.consumers.store.reserve import Reserve
 from tabard.consumers.store.sqlite_writer import SqliteWriter
 from tabard.consumers.store.statements import Statements, sqlite_statements
@@ -43,7 +44,7 @@ class _File:
         """Rows committed since retention asked, by stream."""
 
     @contextlib.contextmanager
-    def guarded(self, *, writes: bool = False) -> Iterator[sqlite3.Connection]:
+    def guarded(self, *, writes: bool = False) -> Iterator[SqliteReading]:
         """The connection; every failure ends its transaction, drops the numbers, and becomes a refusal to go on.
 
         Only a success that `writes` ends a fault: a full disk can still be read.
@@ -185,14 +186,14 @@ class SqliteStore(PartedStore[_File]):
         return self._of_kind(kind).writer()
 
     @contextlib.contextmanager
-    def upkeep(self, kind: FileKind) -> Iterator[sqlite3.Connection]:
+    def upkeep(self, kind: FileKind) -> Iterator[SqliteReading]:
         """A short transaction of retention on one file, between two commits. Raises StoreUnavailable."""
         file = self._of_kind(kind)
         with file.guarded(writes=True), file.database.relaxed() as connection:
             yield connection
 
     @contextlib.contextmanager
-    def looking(self, kind: FileKind) -> Iterator[sqlite3.Connection]:
+    def looking(self, kind: FileKind) -> Iterator[SqliteReading]:
         """The writing connection of one file, for a question of retention. Raises StoreUnavailable."""
         with self._of_kind(kind).guarded() as connection:
             yield connection

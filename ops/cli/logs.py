@@ -15,11 +15,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from tabard import exits
-from tabard.errors import TabardError, UsageError
+from tabard.errors import UsageError
 from tabard.home import Home
-from tabard.names import check_zone
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
+from tabard.ops.cli.values import Time, Zone
 from tabard.records import SEVERITIES
 
 if TYPE_CHECKING:
@@ -32,36 +32,6 @@ FOLLOWED: Final = 10
 MOST: Final = 100_000
 PATIENCE: Final = 3.0
 """Seconds that a search may take before it is said how it would not."""
-
-
-class _Time(click.ParamType[int]):
-    """A time as the page takes it, in nanoseconds since 1970 UTC."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        from tabard.web.zones import DisplayZone, parse_instant
-
-        if str(value).strip().startswith("-"):
-            self.fail(f"expected 5m for five minutes ago, or a date and time, found {value!r}", param, ctx)
-        try:
-            return parse_instant(value, now=time.time_ns(), zone=DisplayZone("local", None))
-        except TabardError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _Zone(click.ParamType[str]):
-    """The path of a zone."""
-
-    name = "path"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return check_zone(str(value))
-        except TabardError as error:
-            self.fail(str(error), param, ctx)
 
 
 class _Level(click.ParamType[str]):
@@ -97,14 +67,14 @@ class _Level(click.ParamType[str]):
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is stored from now on, until Ctrl-C.")
 @click.option(
     "--since",
-    type=_Time(),
+    type=Time(),
     metavar="TIME",
     help="From this event time on: 15m, 2h, 1d ago, or a date and time.",
 )
-@click.option("--until", type=_Time(), metavar="TIME", help="Before this event time.")
+@click.option("--until", type=Time(), metavar="TIME", help="Before this event time.")
 @click.option("--level", type=_Level(), metavar="LEVEL", help="This level and worse, such as warning.")
 @click.option("--node", metavar="NAME", help="Of this node.")
-@click.option("--zone", type=_Zone(), metavar="PATH", help="Of this zone and those below it.")
+@click.option("--zone", type=Zone(), metavar="PATH", help="Of this zone and those below it.")
 @click.option("--service", metavar="NAME", help="Of this service.")
 @click.option("--grep", metavar="TEXT", help="With this text in message, module or function.")
 @click.option(

@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "quarantine": Entry(
         "tabard.ops.cli.store_quarantine:quarantine", "Look at what the store could not take."
     ),
+    "hold": Entry("tabard.ops.cli.store_hold:hold", "Keep records that must not be deleted."),
     "upgrade": Entry(
         "tabard.ops.cli.store_upgrade:store_upgrade", "Bring the store to this version's schema."
     ),

@@ -26,6 +26,7 @@ import pytest
 from tabard import failpoints
 from tabard.brokers.delivery.ports import EpochWork, SinkStore
 from tabard.clock import Clock
+from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.ports import StoreReader, Upkeep
 
@@ -66,6 +67,12 @@ class RetentionEngine(Engine[S], Protocol[S]):
 
     def upkeep(self, store: S, limits: RetentionLimits, clock: Clock) -> Upkeep:
         """What keeps that store within `limits`, by that clock."""
+
+    def hold(self, store: S, hold: Hold) -> None:
+        """Put a hold in force, as somebody beside the recorder does."""
+
+    def release(self, store: S, name: str) -> None:
+        """End one."""
 
 
 class Contract:

@@ -30,6 +30,8 @@ NEVER = RetentionLimits(
     versions_age=1e6 * DAY,
     quarantine_age=1e6 * DAY,
     quarantine_bytes=2**40,
+    control_age=1e6 * DAY,
+    control_bytes=2**40,
 )
 """Limits that nothing reaches."""
 
@@ -108,13 +110,17 @@ def spoilt(chain: Chain, size: int = 1000) -> EpochWork:
     return EpochWork(chain.key, chain.stream, chain.cursor, [Entry(batch, poison="not msgpack")])
 
 
-class RetentionContract(Contract):
-    """Inherit, and give an `engine` that is a `RetentionEngine`."""
+class AgedContract(Contract):
+    """What parts of the contract have in common that are about deleting."""
 
     @pytest.fixture
     def aged(self, engine: RetentionEngine[Any], store: SinkStore) -> Aged:
         """An empty store."""
         return Aged(engine, store)
+
+
+class RetentionContract(AgedContract):
+    """Inherit, and give an `engine` that is a `RetentionEngine`."""
 
     # --- age --------------------------------------------------------------------------------------
 

@@ -12,14 +12,18 @@ from hypothesis import strategies as st
 
 from tabard.brokers.delivery.ports import EpochWork
 from tabard.clock import Clock
-from tabard.consumers.store import samples, walk
+from tabard.consumers.store import holding, samples, walk
+from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.layout import FILES, ROW_TABLES
 from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.place import Place
 from tabard.consumers.store.postgresql.read import PostgresReader
 from tabard.consumers.store.postgresql.server import schema_of
 from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
 from tabard.ops.bench.postgres import Postgres
+from tests.contract.chain import NOON
+from tests.contract.holding import HoldContract
 from tests.contract.leasing import LeasingContract
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
@@ -58,6 +62,14 @@ class PostgresEngine:
     def upkeep(self, store: PostgresStore, limits: RetentionLimits, clock: Clock) -> PostgresUpkeep:
         """What drops days."""
         return PostgresUpkeep(store, limits, clock)
+
+    def hold(self, store: PostgresStore, hold: Hold) -> None:
+        """Over a connection of its own."""
+        holding.add(Place(url=self._server.url(self._made[store])), hold)
+
+    def release(self, store: PostgresStore, name: str) -> None:
+        """Likewise."""
+        holding.release(Place(url=self._server.url(self._made[store])), name, NOON, "judge", "closed")
 
     def close(self) -> None:
         """Close all stores."""
@@ -113,7 +125,7 @@ class PostgresEngine:
         )
 
 
-class TestPostgres(ReadingContract, StorageContract, RetentionContract, LeasingContract):
+class TestPostgres(ReadingContract, StorageContract, RetentionContract, LeasingContract, HoldContract):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls, postgres: Postgres) -> Iterator[PostgresEngine]:

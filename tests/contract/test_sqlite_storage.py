@@ -15,18 +15,29 @@ from hypothesis import strategies as st
 from tabard.brokers.delivery.ports import CursorConflict, EpochWork, StoreUnavailable
 from tabard.brokers.wire.streams import CONTROL, LOGS
 from tabard.clock import Clock
-from tabard.consumers.store import samples, schema, walk
-from tabard.consumers.store.layout import FILES, RECORDS, ROW_TABLES
+from tabard.consumers.store import holding, samples, schema, walk
+from tabard.consumers.store.holds import Hold
+from tabard.consumers.store.layout import FILES, RECORDS, ROW_TABLES, FileKind
 from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.place import Place
 from tabard.consumers.store.read import Reader
+from tabard.consumers.store.readonly import SqliteReading
 from tabard.consumers.store.retention import Retention
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.contract.chain import NOON, WEB, Chain, logs
+from tests.contract.holding import HoldContract
 from tests.contract.leasing import LeasingContract
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
 from tests.contract.storage import ARRIVED, StorageContract
+
+
+def reading(store: SqliteStore, kind: FileKind) -> SqliteReading:
+    """The one connection to a file in memory."""
+    connection = store.connection(kind)
+    assert isinstance(connection, SqliteReading)
+    return connection
 
 
 class SqliteEngine:
@@ -103,6 +114,22 @@ class SqliteEngine:
         """What deletes row by row."""
         return Retention(store, limits, clock)
 
+    def hold(self, store: SqliteStore, hold: Hold) -> None:
+        """Over connections of its own; of a store in memory there is only one."""
+        if store in self._paths:
+            holding.add(Place(str(self._paths[store])), hold)
+        else:
+            for kind in FILES:
+                holding.put(reading(store, kind), hold)
+
+    def release(self, store: SqliteStore, name: str) -> None:
+        """Likewise."""
+        if store in self._paths:
+            holding.release(Place(str(self._paths[store])), name, NOON, "judge", "closed")
+        else:
+            for kind in FILES:
+                holding.end(reading(store, kind), name, NOON, "judge", "closed")
+
     def forbid(self, store: SqliteStore, message: str) -> None:
         """Make the database refuse every log record with that message."""
         store.connection(RECORDS).execute(
@@ -111,7 +138,7 @@ class SqliteEngine:
         )
 
 
-class SqliteContract(StorageContract, RetentionContract, LeasingContract):
+class SqliteContract(StorageContract, RetentionContract, LeasingContract, HoldContract):
     """What this engine promises beyond the contract."""
 
     def test_a_failing_stream_does_not_hold_up_another_file(

@@ -210,20 +210,26 @@ class Number(Kind):
 
 
 class Duration(Kind):
-    """Seconds, written with a unit, between ``low`` and ``high`` (written the same way)."""
+    """Seconds, written with a unit, between ``low`` and ``high`` (written the same way).
+
+    ``empty`` says that "" is allowed, which is read as 0 and means what the setting's help says.
+    """
 
     name = "duration"
 
-    def __init__(self, low: str, high: str) -> None:
+    def __init__(self, low: str, high: str, *, empty: bool = False) -> None:
         self.reach = f"{low} to {high}"
-        self.form = f"{units.DURATION_FORM}, from {self.reach}"
+        self.form = f"{units.DURATION_FORM}, from {self.reach}" + (', or ""' if empty else "")
         self._low = units.parse_duration(low)
         self._high = units.parse_duration(high)
+        self._empty = empty
 
     def read(self, raw: object) -> float:
         """The value of a decoded TOML value."""
         if not isinstance(raw, str):
             raise self.refuse(raw)
+        if self._empty and not raw.strip():
+            return 0.0
         try:
             seconds = units.parse_duration(raw)
         except TabardError as error:
@@ -234,7 +240,7 @@ class Duration(Kind):
 
     def show(self, value: float) -> str:
         """As a person would write it."""
-        return units.format_duration(value)
+        return "" if self._empty and not value else units.format_duration(value)
 
 
 class Size(Kind):

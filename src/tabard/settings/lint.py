@@ -27,6 +27,7 @@ _INTAKES: Final = {
     "intake.otlp": "tcp",
 }
 """Settings that are addresses of the intake, and how they are spoken to."""
+_LEVELS: Final = ("critical", "error", "warning", "info", "debug", "trace")
 SYSLOG_FILES: Final = ("/var/log/syslog", "/var/log/messages")
 """Where a syslog daemon writes what the systemd journal has as well."""
 _IN_STAGE: Final = re.compile(r"stage\.[^.]+\.")
@@ -49,6 +50,7 @@ def lint(settings: Settings, broken: Collection[str] = ()) -> tuple[Finding, ...
         (_names, ("node.name",)),
         (_tails, ("intake.tail",)),
         (_twice, ("intake.journal", "intake.tail_defaults")),
+        (_levels, ("retention.logs_age", *(f"retention.{name}_age" for name in _LEVELS))),
     )
     return tuple(
         finding
@@ -292,3 +294,19 @@ def _tails(settings: Settings) -> Iterator[Finding]:
         if tail.path in seen:
             yield _at(origin, "intake.tail", f"{tail.path} is described twice", "Remove one of them")
         seen.add(tail.path)
+
+
+def _levels(settings: Settings) -> Iterator[Finding]:
+    longest = settings.seconds("retention.logs_age")
+    for level in _LEVELS:
+        name = f"retention.{level}_age"
+        if settings.seconds(name) > longest:
+            shown, limit = (
+                settings.schema.by_name()[each].show(settings[each]) for each in (name, "retention.logs_age")
+            )
+            yield _against(
+                settings,
+                name,
+                f"{shown} is longer than retention.logs_age, {limit}, at which every log record is deleted",
+                "Make it shorter, or retention.logs_age longer",
+            )

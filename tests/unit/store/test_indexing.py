@@ -14,14 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tabard import failpoints
+from tabard.brokers.wire.streams import LOGS
+from tabard.clock import SystemClock
 from tabard.consumers.store import indexer, indexing, schema, sqlite_hits, walk
 from tabard.consumers.store.indexer import Indexer
 from tabard.consumers.store.layout import FILES, RECORDS
 from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.overrun import Overrun
 from tabard.consumers.store.read import LogQuery, Reader
 from tabard.consumers.store.results import LogRow
-from tabard.consumers.store.retention import Retention
 from tabard.consumers.store.sqlite import SqliteStore
+from tabard.consumers.store.sweeping import Sweeper
 from tabard.errors import StoreError
 from tests.contract.chain import NOON, Chain, log
 from tests.contract.chain import WEB as NODE
@@ -263,8 +266,7 @@ def test_what_retention_deletes_leaves_the_index_too(shelf: Shelf, kind: str) ->
     shelf.open(kind)
     shelf.build()
     shelf.say(*(f"ordinary ä {number}" for number in range(40)))
-    retention = Retention(shelf.store, FOREVER._replace(logs_bytes=0, budget_rows=15))
-    retention._delete_rows(2, 15)
+    Sweeper(shelf.store, FOREVER._replace(logs_bytes=0), SystemClock(), Overrun()).delete(LOGS, 15)
     connection = shelf.store.connection(RECORDS)
     (first,) = connection.execute("SELECT min(id) FROM log").fetchone()
     assert first == 16

@@ -1,0 +1,43 @@
+"""Values of options that several commands take: times and zones."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from tabard.errors import TabardError
+from tabard.names import check_zone
+
+
+class Time(click.ParamType[int]):
+    """A time as the page takes it, in nanoseconds since 1970 UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Nanoseconds since 1970 UTC."""
+        if isinstance(value, int):
+            return value
+        from tabard.web.zones import DisplayZone, parse_instant
+
+        if str(value).strip().startswith("-"):
+            self.fail(f"expected 5m for five minutes ago, or a date and time, found {value!r}", param, ctx)
+        try:
+            return parse_instant(value, now=time.time_ns(), zone=DisplayZone("local", None))
+        except TabardError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Zone(click.ParamType[str]):
+    """The path of a zone."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The path."""
+        try:
+            return check_zone(str(value))
+        except TabardError as error:
+            self.fail(str(error), param, ctx)
