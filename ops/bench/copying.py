@@ -9,7 +9,11 @@ import io
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from typing import Any, Final, NamedTuple
+
+from psycopg2 import extensions
 
 from tabard.consumers.store.layout import RECORDS
 from tabard.consumers.store.models import LOG_COLUMNS
@@ -49,8 +53,23 @@ def text(columns: Sequence[str], prepared: Sequence[Row]) -> Part:
     )
 
 
-FORMS: Final[Mapping[str, Callable[[Sequence[str], Sequence[Row]], Part]]] = {"binary": binary, "text": text}
-"""How the rows are written."""
+class Form(NamedTuple):
+    """How the rows are written."""
+
+    make: Callable[[Sequence[str], Sequence[Row]], Part]
+    connections: int = 1
+    """Over which they are copied at once."""
+
+
+SEVERAL: Final = 2
+"""Connections where one is not enough to keep two cores busy."""
+FORMS: Final[Mapping[str, Form]] = {
+    "binary": Form(binary),
+    "text": Form(text),
+    "binary_two_connections": Form(binary, SEVERAL),
+    "text_two_connections": Form(text, SEVERAL),
+}
+ONE_CONNECTION: Final = tuple(name for name, form in FORMS.items() if form.connections == 1)
 
 
 def said(prepared: Sequence[Row]) -> tuple[list[str], list[Row]]:
@@ -65,28 +84,40 @@ def said(prepared: Sequence[Row]) -> tuple[list[str], list[Row]]:
     ]
 
 
-def insert(url: str, parts: Sequence[Part], arrived: int) -> dict[str, float]:
+def insert(url: str, parts: Sequence[Part], arrived: int, connections: int = 1) -> dict[str, float]:
     """Copy all parts into an empty log, one a transaction; the time and CPU that took, and the wait for a core."""
-    connection = connect(url, "", schema_of(RECORDS), "tabard bench")
-    try:
-        partitions.ensure(connection, "log", partitions.day_of(arrived))
-        with connection.cursor() as cursor:
+    with ExitStack() as stack:
+        opened = [
+            stack.enter_context(closing(connect(url, "", schema_of(RECORDS), "tabard bench")))
+            for _ in range(connections)
+        ]
+        pool = stack.enter_context(ThreadPoolExecutor(connections))
+        partitions.ensure(opened[0], "log", partitions.day_of(arrived))
+        with opened[0].cursor() as cursor:
             cursor.execute("TRUNCATE log")
             cursor.execute("CHECKPOINT")
-            cpu, waited = time.process_time(), core_wait(os.getpid())
-            began = time.monotonic()
-            for part in parts:
-                cursor.execute("BEGIN")
-                cursor.copy_expert(part.text, io.BytesIO(part.data), size=1 << 20)
-                cursor.execute("COMMIT")
-            took = time.monotonic() - began
-    finally:
-        connection.close()
+        cpu, waited = time.process_time(), core_wait(os.getpid())
+        began = time.monotonic()
+        lanes = [
+            pool.submit(_copy, connection, parts[number::connections])
+            for number, connection in enumerate(opened)
+        ]
+        for lane in lanes:
+            lane.result()
+        took = time.monotonic() - began
     return {
         "seconds": took,
         "cpu": time.process_time() - cpu,
         "waited": core_wait(os.getpid()) - waited,
     }
+
+
+def _copy(connection: extensions.connection, parts: Sequence[Part]) -> None:
+    with connection.cursor() as cursor:
+        for part in parts:
+            cursor.execute("BEGIN")
+            cursor.copy_expert(part.text, io.BytesIO(part.data), size=1 << 20)
+            cursor.execute("COMMIT")
 
 
 def main() -> None:
@@ -104,11 +135,11 @@ def main() -> None:
             columns, prepared = said(whole)
             answer(rows=len(prepared))
             continue
-        size, form = request["size"], request["form"]
-        if (size, form) not in made:
+        size, form = request["size"], FORMS[request["form"]]
+        if (size, form.make) not in made:
             starts = range(0, len(prepared), size)
-            made[size, form] = [FORMS[form](columns, prepared[start : start + size]) for start in starts]
-        answer(**insert(url, made[size, form], arrived))
+            made[size, form.make] = [form.make(columns, prepared[start : start + size]) for start in starts]
+        answer(**insert(url, made[size, form.make], arrived, form.connections))
 
 
 if __name__ == "__main__":

@@ -30,8 +30,6 @@ from tabard.ops.bench.table import Options, Say
 RECORDS: Final = 200_000
 ROUNDS: Final = 4
 SECONDS: Final = 15
-SIZES: Final = (256, 1_024, 4_096, 16_384, 65_536)
-"""Rows in one transaction of the bare insert: the best of them is the ceiling."""
 RATE: Final = 10_000
 """Records a second at which the delay is measured."""
 
@@ -67,9 +65,9 @@ class Ceiling(NamedTuple):
 class Bare:
     """What the bare inserts came to, round by round."""
 
-    def __init__(self, forms: Sequence[str]) -> None:
+    def __init__(self, forms: Sequence[str], sizes: Sequence[int]) -> None:
         self.forms = forms
-        self.rates: dict[Ceiling, list[float]] = {Ceiling(form, size): [] for form in forms for size in SIZES}
+        self.rates: dict[Ceiling, list[float]] = {Ceiling(form, size): [] for form in forms for size in sizes}
         self.cpu: dict[Ceiling, list[float]] = {way: [] for way in self.rates}
         self.waited: dict[Ceiling, list[float]] = {way: [] for way in self.rates}
 
@@ -112,7 +110,7 @@ def run(options: Options, say: Say) -> Measured:
         Helper("tabard.ops.bench.generator") as generator,
         Helper(database.helper) as ceiling,
     ):
-        bare, where = Bare(database.forms), database.bare(place)
+        bare, where = Bare(database.forms, database.sizes), database.bare(place)
         say(f"preparing {count:,} records")
         sent = generator.ask(_PREPARING, do="prepare", records=count)
         ceiling.ask(_PREPARING, do="prepare", where=where, records=count)
@@ -162,10 +160,12 @@ def _measured(
         "delay_reader_cpu_percent": delay["cpu_percent"],
         "delay_cpu_percent_of_a_core": delay["cpu"],
     }
-    fastest = {form: median(_ratios(rates, bare.rates[bare.best(form)])) for form in bare.forms}
-    fastest[""] = median(_ratios(rates, bare.rates[top]))
+
+    def ratio(*forms: str) -> float:
+        return median(_ratios(rates, bare.rates[bare.best(*(forms or bare.forms))]))
+
     aims = (
-        *database.aims(fastest),
+        *database.aims(ratio),
         Aim("delay p50", delay["delays"]["p50"], "<", 15, "ms"),
         Aim("delay p99", delay["delays"]["p99"], "<", 50, "ms"),
     )
@@ -196,7 +196,8 @@ def _passage(home: Path, database: Database, generator: Helper, count: int) -> P
         _await(scene, stored, count)
         ended = time.monotonic()
         after, waited = scene.cpu(), usage.core_wait(scene.pid("recorder")) - waited
-        server = database.server_cpu() - server
+        ended_with = database.server_cpu()
+        server = {name: spent - server.get(name, 0.0) for name, spent in ended_with.items()}
         sent = generator.hear(_CARRYING)
         missing = stored.missing(count)
         stored.close()
@@ -205,7 +206,9 @@ def _passage(home: Path, database: Database, generator: Helper, count: int) -> P
             "records were lost or doubled on the way", expected="none", found=f"{missing} of {count}"
         )
     used = {"generator": sent["cpu"]} | {name: after[name] - before[name] for name in scene.names}
-    used |= {"server": server} if server else {}
+    used["all"] = sum(used.values()) + server.get("server", 0.0)
+    # What used less than can be measured says nothing.
+    used |= {name: spent for name, spent in server.items() if spent > 0 or name == "server"}
     seconds = ended - sent["began"]
     cpu = {name: spent / count * 1e6 for name, spent in used.items()}
     return Passage(seconds, cpu, waited / seconds * 100)

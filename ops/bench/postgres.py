@@ -133,6 +133,25 @@ class Postgres:
                 used += usage.cpu_seconds(int(child))
         return used
 
+    def cpu_by_kind(self) -> dict[str, float]:
+        """CPU time of the processes that are there: of sessions by the name they gave, of others by what they do."""
+        connection = psycopg2.connect(self.url("postgres"))
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT coalesce(nullif(application_name, ''), backend_type), array_agg(pid)"
+                    " FROM pg_stat_activity WHERE pid <> pg_backend_pid() GROUP BY 1 ORDER BY 1"
+                )
+                kinds = cursor.fetchall()
+        finally:
+            connection.close()
+        used = dict.fromkeys((kind for kind, _ in kinds), 0.0)
+        for kind, pids in kinds:
+            for pid in pids:
+                with contextlib.suppress(OSError):
+                    used[kind] += usage.cpu_seconds(pid)
+        return used
+
     def close(self) -> None:
         """End it and remove its files."""
         self._run("pg_ctl", "-w", "-t", "60", "-m", "immediate", "stop", check=False)

@@ -19,8 +19,9 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The median of each name over runs that all have the same names."""
-    return {name: median(run[name] for run in runs) for name in runs[0]}
+    """The median of each name; what a run does not name is nothing there."""
+    names = dict.fromkeys(name for run in runs for name in run)
+    return {name: median(run.get(name, 0.0) for run in runs) for name in names}
 
 
 def best(rates: Mapping[_K, Sequence[float]]) -> _K:
