@@ -20,7 +20,7 @@ from tabard.consumers.store.postgresql.server import check_version, connect, sch
 from tabard.consumers.store.schema import Told, config, teller
 from tabard.errors import StoreError
 
-_LOCK: Final = 0x7461_6261_7265
+LOCK: Final = 0x7461_6261_7265
 """The advisory lock under which schemas are changed."""
 
 
@@ -37,7 +37,7 @@ def upgrade(
         try:
             with connection.cursor() as cursor:
                 # Held by the session: of two that upgrade at once the second finds the work done.
-                cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+                cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
                 cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema_of(kind)}")
             before = schema_version(connection)
             if before is not None and before > VERSION:

@@ -20,6 +20,9 @@ locks no longer than that, and what it does afterwards fails."""
 OLDEST_SERVER: Final = 140_000
 """PostgreSQL 14, the oldest that its makers still look after."""
 
+WHICH: Final = "SELECT to_regclass('epoch')::oid::bigint"
+"""Asks which tables the name of the schema leads to: others after a restoration, none while there are none."""
+
 _BYTES: Final = extensions.new_type(
     (17,), "BYTES", lambda value, cursor: None if value is None else bytes(psycopg2.BINARY(value, cursor))
 )
@@ -41,6 +44,9 @@ class Server:
         self._password = password
         self._synchronous = "on" if synchronous == "full" else "off"
         self._connection: extensions.connection | None = None
+        self._tables: int | None = None
+        self.replaced = False
+        """Other tables were found in place of those that were written: what was read there no longer holds. The reader clears it."""
 
     @property
     def where(self) -> str:
@@ -70,6 +76,19 @@ class Server:
             with contextlib.suppress(psycopg2.Error):
                 self._connection.close()
             self._connection = None
+
+    def known(self, tables: int | None) -> bool:
+        """Whether the answer to `WHICH` is that of the last time; notes it when not, and that they were `replaced`."""
+        before, self._tables = self._tables, tables
+        if before in (None, tables):
+            return tables is not None
+        self.replaced = True
+        return False
+
+    def look(self) -> None:
+        """See whether the tables were replaced. Raises StoreUnavailable, psycopg2.Error."""
+        row = first(self.connection, WHICH)
+        self.known(row[0] if row else None)
 
     def failed(self, error: BaseException) -> StoreUnavailable:
         """Note a failure of the database, leave no transaction open, and make the error to be raised."""
