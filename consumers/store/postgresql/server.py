@@ -11,6 +11,7 @@ from psycopg2 import errors, extensions
 
 from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.consumers.store.layout import FILES, VERSION, FileKind, newer_store
+from tabard.consumers.store.postgresql.away import sentence, unusable
 from tabard.errors import StoreError
 
 CONNECT_SECONDS: Final = 5
@@ -92,7 +93,7 @@ class Server:
 
     def failed(self, error: BaseException) -> StoreUnavailable:
         """Note a failure of the database, leave no transaction open, and make the error to be raised."""
-        self.fault = f"{self.where}: {_sentence(error)}"
+        self.fault = f"{self.where}: {sentence(error)}"
         self.rollback()
         if not isinstance(error, _PASSING):
             self.close()
@@ -150,10 +151,10 @@ def connect(
             **extra,
         )
     except psycopg2.Error as error:
-        raise StoreError(
+        raise unusable(
             "the store's server cannot be reached",
+            error,
             expected="a PostgreSQL server that lets this user in",
-            found=_sentence(error),
             where="store.url",
         ) from error
     connection.autocommit = True
@@ -201,7 +202,7 @@ def check_version(connection: extensions.connection, where: str) -> None:
     try:
         found = schema_version(connection)
     except psycopg2.Error as error:
-        raise StoreError("the store cannot be read", found=_sentence(error), where=where) from error
+        raise unusable("the store cannot be read", error, expected="its tables", where=where) from error
     if found == VERSION:
         return
     if found is not None and found > VERSION:
@@ -231,8 +232,3 @@ _PASSING: Final = (
     errors.DiskFull,
 )
 """Failures after which the connection is still good; after any other it is opened anew."""
-
-
-def _sentence(error: BaseException) -> str:
-    """What the driver says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
