@@ -73,6 +73,10 @@ class Control:
         if self._outbox:
             self._outbox.release(cursors)
 
+    def lacking(self, cursors: Mapping[bytes, Ranges]) -> int:
+        """See `Outbox.lacking`."""
+        return self._outbox.lacking(cursors) if self._outbox else 0
+
     def renew(self, doubt: str) -> None:
         """See `Outbox.renew`. Raises JournalError."""
         if self._outbox:

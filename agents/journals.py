@@ -14,7 +14,9 @@ from tabard.agents.journal.faults import Fault
 from tabard.agents.journal.journal import Journal
 from tabard.agents.journal.limits import Limits
 from tabard.agents.journal.outbox_file import open_outbox
+from tabard.agents.notes import Notes
 from tabard.brokers.delivery.ports import NodeKey, StreamJournal
+from tabard.brokers.delivery.ranges import Ranges
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
 from tabard.clock import Clock, boot_id
@@ -42,6 +44,7 @@ class Journals:
         with suppress(OSError):  # what is wrong shows when it is locked
             home.journal.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock.enter_context(hold_directory(home.journal, "this journal"))
+        self.notes = Notes.open(home.journal)
         common: dict[str, Any] = {
             "clock": clock,
             "seal": OpenSeal(),
@@ -84,6 +87,12 @@ class Journals:
         """Keep all of them within their bounds."""
         for journal in (self.control, self.logs, self.samples):
             journal.enforce(now)
+
+    def lacking(self, stream: int, cursors: Mapping[bytes, Ranges]) -> tuple[int, float | None]:
+        """Bytes of a stream that these cursors do not cover, and the age of the oldest; of control that is not known."""
+        if stream == CONTROL:
+            return self.control.lacking(cursors), None
+        return (self.logs if stream == LOGS else self.samples).lacking(cursors)
 
     def close(self, report: Callable[[JournalError], None]) -> None:
         """End all of them in order; what goes wrong is reported and does not keep the others from it."""

@@ -77,16 +77,16 @@ def run(
             if once is not None:
                 process.loop.every(LOOK_EVERY, lambda: process.loop.stop() if agent.idle() > once else None)
             process.loop.run()
-            left = leftovers(agent.publisher)
+            left = leftovers(agent.publisher, process.loop.now())
             agent.finish()
         finally:
             made.close()
     return left
 
 
-def leftovers(publisher: Publisher) -> list[Leftover]:
+def leftovers(publisher: Publisher, now: float) -> list[Leftover]:
     """What stays in the journal for each sink that has not all of it."""
-    sinks = publisher.sinks()
+    sinks = publisher.sinks(now)
     return [
         Leftover(sink, bool(sinks[sink]["attached"]), streams) for sink, streams in publisher.left().items()
     ]

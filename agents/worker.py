@@ -23,6 +23,7 @@ from tabard.agents.intake.tail.specs import TailSpec, default_specs
 from tabard.agents.intake.tail.tailer import Tailer
 from tabard.agents.journal.journal import Journal
 from tabard.agents.journals import Journals
+from tabard.agents.required import RequiredSinks
 from tabard.agents.samplers.host import HostSampler
 from tabard.agents.samplers.processes import ProcessSampler
 from tabard.agents.syncer import Syncer
@@ -30,6 +31,7 @@ from tabard.brokers import sockets
 from tabard.brokers.delivery.ports import NodeKey
 from tabard.brokers.delivery.publisher import Publisher
 from tabard.brokers.delivery.seal import OpenSeal
+from tabard.brokers.delivery.starting import AGE
 from tabard.brokers.loop import Loop, Timer
 from tabard.brokers.topology import Ends
 from tabard.brokers.uplink import Uplink
@@ -43,6 +45,8 @@ from tabard.settings import Settings
 
 ENFORCE_EVERY: Final = 2.0
 """Seconds between two looks at the journal's bounds."""
+IDLE: Final = 60.0
+"""Seconds after which the publisher is asked again when nothing is to be said to any sink."""
 BURST: Final = 64
 """Batches sent before everything else has its turn."""
 _IDS: Final = ("product", "system", "subsystem", "subsubsystem", "user1", "user2")
@@ -90,6 +94,10 @@ class Agent:
             os.urandom,
             interval=settings.seconds("agent.beacon"),
             facts=self._facts,
+            notes=self.journals.notes,
+        )
+        self._required = RequiredSinks(
+            home, self.journals.notes, self.journals, self.publisher, self._note_durably
         )
         self._syncer = Syncer(
             loop, (self.journals.logs, self.journals.samples), settings.seconds("journal.fsync"), self._pump
@@ -173,6 +181,7 @@ class Agent:
         self._tailer.start()
         self._loop.every(ENFORCE_EVERY, self._enforce)
         self._note("agent.started", {"version": VERSION, "boot": boot_id(), "pid": os.getpid()})
+        self._required.look_after(self._loop.now())
         self._sample_host()
         self._sample_processes()
         self._pump()
@@ -204,11 +213,14 @@ class Agent:
 
     def _note(self, kind: str, data: Mapping[str, Any]) -> None:
         """A control record about the agent itself: what an auditor asks for later."""
-        body = pack([("agent", None, "agent", [(self._clock.wall(), kind, data)])])
         try:
-            self.journals.control.append(body, 1, {})
+            self._note_durably(kind, data)
         except JournalError as error:
             _log.error("cannot note %s: %s", kind, error)
+
+    def _note_durably(self, kind: str, data: Mapping[str, Any]) -> None:
+        body = pack([("agent", None, "agent", [(self._clock.wall(), kind, data)])])
+        self.journals.control.append(body, 1, {})
 
     # --- publishing ------------------------------------------------------------------------
 
@@ -229,10 +241,10 @@ class Agent:
         messages = self.publisher.outgoing(now, self._clock.wall(), BURST)
         for message in messages:
             self._uplink.send(message)
-        self._batcher.linger = self.publisher.linger(self._linger)
+        self._batcher.linger = self.publisher.linger(now, self._linger)
         if self._wake is not None:
             self._wake.cancel()
-        due = now if len(messages) >= BURST else self.publisher.deadline()
+        due = now if len(messages) >= BURST else min(self.publisher.deadline(), now + IDLE)
         self._wake = self._loop.call_at(due, self._pump)
 
     def _send_all(self) -> None:
@@ -245,7 +257,10 @@ class Agent:
                 return
 
     def _enforce(self) -> None:
-        self.journals.enforce(self._loop.now())
+        now = self._loop.now()
+        self.journals.enforce(now)
+        self._required.look_after(now)
+        self._pump()
 
     # --- samples ---------------------------------------------------------------------------
 
@@ -285,11 +300,13 @@ class Agent:
     # --- what it says of itself ------------------------------------------------------------
 
     def _facts(self) -> dict[str, Any]:
+        journals = self.journals.status()
         faults = [f"{fault.kind}: {fault.where}: {fault.detail}" for fault in self.journals.faults()]
         return {
             "version": VERSION,
             "boot": boot_id(),
-            "journal_bytes": sum(stream["bytes"] for stream in self.journals.status().values()),
+            "journal_bytes": sum(stream["bytes"] for stream in journals.values()),
+            AGE: max(stream.get("oldest_age", 0.0) for stream in journals.values()),
             "faults": faults[:8],
         }
 
@@ -297,7 +314,9 @@ class Agent:
         """Seconds since anything was accepted or sent; infinite when all there is was read and stored."""
         now = self._loop.now()
         sent = sum(
-            stream["sent"] for sink in self.publisher.sinks().values() for stream in sink["streams"].values()
+            stream["sent"]
+            for sink in self.publisher.sinks(now).values()
+            for stream in sink["streams"].values()
         )
         progress = (self._batcher.accepted, sent)
         if progress != self._progress:
@@ -334,7 +353,7 @@ class Agent:
             "blocked": str(self._batcher.blocked) if self._batcher.blocked else None,
             "samples_lost": self._samples_lost,
             "journals": self.journals.status(),
-            "sinks": self.publisher.sinks(),
+            "sinks": self._required.status(self._loop.now()),
             "links": self._uplink.status(),
             "faults": [*map(list, self.journals.faults()), *self._spill.faults(), *bridge.faults(reports)],
             "counters": {**self.publisher.counters, **self._counted(), **bridge.counters(reports)},

@@ -91,8 +91,9 @@ class Uplink:
             self._down[which].subscribe(topic)
 
     def send(self, frames: tuple[bytes, ...] | list[bytes]) -> None:
-        """Publish to the broker that is used, without waiting."""
-        sockets.send(self._up[self._pair.active], frames)
+        """Publish to the broker that is used, without waiting; before `start` there is none."""
+        if self._up:
+            sockets.send(self._up[self._pair.active], frames)
 
     def _hear(self, which: int) -> None:
         """What was on its way from the broker that was left counts, too: all of it is idempotent."""

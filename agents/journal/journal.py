@@ -314,6 +314,11 @@ class Journal:
         self._quota.mark(cursors)
         self._quota.drop_acked(self._limits.keep_acked)
 
+    def lacking(self, cursors: Mapping[bytes, Ranges]) -> tuple[int, float | None]:
+        """Bytes kept that these cursors do not cover, and the age in seconds of the oldest of them."""
+        size, since = self._quota.lacking(cursors)
+        return size, None if since is None else max(self._time.now() - since, 0) / 1000
+
     def enforce(self, now: float) -> None:
         """Keep within the limits of bytes and age, at monotonic time `now`.
 

@@ -29,6 +29,7 @@ from tabard.agents.journal.outbox_rows import (
     insert_batch,
     insert_epoch,
     insert_mark,
+    kept_between,
     load_epochs,
     load_marks,
     replace_batch,
@@ -308,6 +309,16 @@ class Outbox:
         if self._bytes > keep:
             with suppress(DiskRefused):  # noted as a fault; the next release tries again
                 self._delete_stored(keep)
+
+    def lacking(self, cursors: Mapping[bytes, Ranges]) -> int:
+        """Bytes of the batches kept that are not stored by these cursors."""
+        nothing = Ranges()
+        db = self._database.connection()
+        return sum(
+            kept_between(db, epoch, lo, hi)
+            for uid, epoch in self._epochs.items()
+            for lo, hi in cursors.get(uid, nothing).holes(epoch.last, epoch.oldest)
+        )
 
     def _delete_stored(self, keep: int) -> None:
         stored = stored_rows(self._database.connection(), self._epochs, self._stored)

@@ -100,6 +100,15 @@ def stored_rows(
     return rows
 
 
+def kept_between(db: sqlite3.Connection, epoch: KeptEpoch, lo: int, hi: int) -> int:
+    """Bytes of the batches of an epoch that hold any of these sequence numbers."""
+    found = db.execute(
+        "SELECT coalesce(sum(size), 0) FROM outbox_batch WHERE epoch = ? AND last >= ? AND first <= ?",
+        (epoch.row, lo, hi),
+    ).fetchone()
+    return int(found[0])
+
+
 def insert_epoch(db: sqlite3.Connection, uid: bytes, row: int | None = None) -> KeptEpoch:
     """Begin an epoch that holds nothing yet, with the next row id or with `row`."""
     cursor = db.execute(

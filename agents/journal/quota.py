@@ -66,6 +66,18 @@ class Quota:
                 else:
                     self._catalog.set_acked(segment, acked=acked)
 
+    def lacking(self, cursors: Mapping[bytes, Ranges]) -> tuple[int, int | None]:
+        """Bytes of the segments that are not stored to their end by these cursors; when the oldest was begun."""
+        size, since = 0, None
+        for segment in self._catalog:
+            ranges = cursors.get(segment.epoch)
+            held = ranges.covering(segment.base) if ranges else None
+            if segment.end < segment.base or (held is not None and held.hi >= segment.end):
+                continue
+            size += segment.footprint
+            since = segment.head.kept if since is None else min(since, segment.head.kept)
+        return size, since
+
     def drop_acked(self, keep: int) -> None:
         """Remove the oldest segments that are stored everywhere, until `keep` bytes of such are left."""
         self._drop_empty()

@@ -13,6 +13,7 @@ from tabard.brokers.delivery.ports import (
     CursorConflict,
     EpochCursor,
     EpochWork,
+    Heard,
     NodeKey,
     Presence,
     SinkStore,
@@ -84,6 +85,16 @@ class StoreAside:
         """See `SinkStore.digest`."""
         self._worker.wait()
         return self._store.digest(key, stream, epoch, last)
+
+    def heard(self, key: NodeKey, stream: int) -> Heard:
+        """See `SinkStore.heard`."""
+        self._worker.wait()
+        return self._store.heard(key, stream)
+
+    def said(self, key: NodeKey, stream: int, epoch: bytes) -> list[tuple[int, int]]:
+        """See `SinkStore.said`."""
+        self._worker.wait()
+        return self._store.said(key, stream, epoch)
 
     def commit(self, work: Sequence[EpochWork], arrived: int) -> None:
         """Commit at once."""

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tabard.brokers.delivery.credit import Account
-from tabard.brokers.delivery.ports import Entry, EpochCursor, EpochWork, Gap, NodeKey
+from tabard.brokers.delivery.ports import Entry, EpochCursor, EpochWork, Gap, Heard, NodeKey
 from tabard.brokers.delivery.ranges import UNKNOWN, Range, Ranges
 from tabard.brokers.wire.batch import EPOCH_BYTES
 from tabard.brokers.wire.messages import Beacon
 from tabard.digests import digest
+
+MOST_IGNORED = 3
+"""Beacons of a node that was answered and does not use the session, after which it gets another one."""
 
 
 def forked_id(stored_as: bytes) -> bytes:
@@ -44,6 +47,8 @@ class EpochBook:
     """The first sequence number the node still keeps, by its last beacon."""
     last: int = 0
     """The last one it has, by its last beacon."""
+    said: list[tuple[int, int]] = field(default_factory=list)
+    """Of an epoch with holes, what the store says already to be lost or skipped: asked for again, it may still come."""
     past: tuple[EpochBook, ...] = ()
     """Earlier histories of the epoch, the first one first; nothing more is stored there."""
     committing: tuple[Entry, ...] = ()
@@ -93,8 +98,13 @@ class EpochBook:
         )
 
     def unsaid(self, lo: int, hi: int) -> list[tuple[int, int]]:
-        """The parts of `lo` to `hi` that are missing, and that no earlier history holds either."""
-        holes = self.seen.holes(hi, lo)
+        """The parts of `lo` to `hi` that are missing, that no earlier history holds either, and of which nothing is said."""
+        holes = (
+            Ranges(Range(a, b, UNKNOWN, UNKNOWN) for a, b in self.said).holes(hi, lo)
+            if self.said
+            else [(lo, hi)]
+        )
+        holes = [part for start, end in holes for part in self.seen.holes(end, start)]
         for book in self.past:
             holes = [part for start, end in holes for part in book.seen.holes(end, start)]
         return holes
@@ -128,7 +138,7 @@ class EpochBook:
             self.opened,
             self.ended,
         )
-        work = EpochWork(key, stream, after, self.entries, self.gaps)
+        work = EpochWork(key, stream, after, self.entries, self.gaps, fills=bool(self.said))
         self.committing = tuple(self.entries)
         self.entries = []
         self.gaps = []
@@ -155,6 +165,10 @@ class StreamBook:
     live: tuple[bytes, int] | None = None
     node_live: int = 0
     """The next sequence number the node sends unasked, by its last beacon."""
+    heard: Heard | None = None
+    """What the store knew of it at the beginning of the session; None in a sink that wants all there is."""
+    begins: bool = False
+    """Whether the sink heard of it for the first time in this session, and wants what is new only."""
     asked: dict[tuple[bytes, int, int], int] = field(default_factory=dict)
     """Ranges asked for, with the number of the cursor message that asked."""
     unacked: int = 0
@@ -194,3 +208,14 @@ class NodeBook:
     streams: dict[int, StreamBook] = field(default_factory=dict)
     due: float = float("inf")
     """When the next cursor message is to be sent."""
+
+    def restarted(self, beacon: Beacon) -> bool:
+        """Whether a node does not use this session any more, or never will.
+
+        One that used it is another process now. One that still does not, after so many answers, may have heard
+        another recorder of this sink in between, and refuses what came before that for ever.
+        """
+        if all(part.envelope.session == self.session for part in beacon.streams):
+            return False
+        self.ignored += bool(self.number)
+        return self.confirmed or self.ignored > MOST_IGNORED

@@ -147,6 +147,11 @@ class Budget:
                 self.out -= account.out
                 account.granted = account.used
 
+    def report(self) -> dict[str, int]:
+        """In batches: all of it, what of it is out; active and waiting streams."""
+        waiting = len(self.urgent) + len(self.queue)
+        return {"budget": self.total, "out": self.out, "active": self.active, "waiting": waiting}
+
     def turns(self) -> list[Account]:
         """The waiting accounts that the free budget can serve now, urgent ones first, in their order."""
         found: list[Account] = []

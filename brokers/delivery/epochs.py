@@ -25,6 +25,8 @@ class Epochs:
         if book is None:
             known = self._store.load(key, stream.stream, [epoch, forked_id(epoch)])
             book = EpochBook.of(epoch, known.get(epoch) or EpochCursor(epoch, 0, Ranges()))
+            if book.cursor.version and _has_holes(book.cursor):
+                book.said = self._store.said(key, stream.stream, epoch)
             while (later := known.get(forked_id(book.stored_as))) is not None:
                 book = EpochBook.of(epoch, later, (*book.past, book))
                 known = self._store.load(key, stream.stream, [forked_id(book.stored_as)])
@@ -54,3 +56,8 @@ class Epochs:
         """Whether this very batch is stored in an earlier history of its epoch."""
         last, digest = batch.header.last, batch.digest
         return any(self.digest(key, stream, past, last) == digest for past in book.past)
+
+
+def _has_holes(cursor: EpochCursor) -> bool:
+    ranges = cursor.ranges
+    return ranges.solid < max(ranges.high, cursor.ended or 1)

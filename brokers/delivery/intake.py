@@ -9,6 +9,7 @@ from tabard.brokers.delivery.book import EpochBook, StreamBook, forked_id
 from tabard.brokers.delivery.epochs import Epochs
 from tabard.brokers.delivery.ports import Entry, Gap, NodeKey
 from tabard.brokers.delivery.ranges import UNKNOWN, ChainBroken, Range, Ranges, TooManyRanges
+from tabard.brokers.delivery.starting import SKIPPED
 from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST, Batch, Header
 from tabard.brokers.wire.body import Open, decode_gap, decode_groups, decode_open
 from tabard.brokers.wire.messages import BeaconStream
@@ -93,7 +94,7 @@ class Intake:
             if (stream.stream, epoch) in disputed or _contradicts(book.seen, last, _known(digest)):
                 book = self._fork(stream, book)
             if oldest > 1:
-                self._lose(book, oldest - 1, "not kept by the node any more")
+                self._lose(stream, book, oldest - 1, "not kept by the node any more")
         if not part.spans:
             return
         stream.listed = tuple(span[0] for span in part.spans)
@@ -108,7 +109,7 @@ class Intake:
             book = stream.epochs[epoch]
             self._end(book, book.last)
             # an end that was known before lies beyond what a node has that went back in time
-            self._lose(book, book.ended or 0, "not kept by the node any more", start=book.last + 1)
+            self._lose(stream, book, book.ended or 0, "not kept by the node any more", start=book.last + 1)
         if part.more == 0:
             self._close_unlisted(stream)
 
@@ -197,15 +198,24 @@ class Intake:
 
     @staticmethod
     def _add_gaps(
-        book: EpochBook, lost: Iterable[tuple[int, int]], reason: str, *, at_least: bool = False
+        book: EpochBook,
+        lost: Iterable[tuple[int, int]],
+        reason: str,
+        *,
+        at_least: bool = False,
+        kind: str = "gap",
     ) -> None:
         for lo, hi in lost:
             records = hi - lo + (lo > 1)  # an epoch's opening is none
             if records:
-                book.gaps.append(Gap(book.stored_as, lo, hi, records, at_least, "gap", reason))
+                book.gaps.append(Gap(book.stored_as, lo, hi, records, at_least, kind, reason))
 
-    def _lose(self, book: EpochBook, upto: int, reason: str, start: int = 1) -> None:
-        """Record that what is missing from `start` to `upto` will never come."""
+    def _lose(self, stream: StreamBook, book: EpochBook, upto: int, reason: str, start: int = 1) -> None:
+        """Record that what is missing from `start` to `upto` will never come.
+
+        To a sink that only begins with this stream, what was gone by then is no loss.
+        """
+        unwanted = stream.begins and not book.cursor.version
         for lo, hi in book.seen.holes(upto, start):
             lost = book.unsaid(lo, hi)
             try:
@@ -213,8 +223,8 @@ class Intake:
             except TooManyRanges:
                 return  # the holes before it close first; the next beacon comes back to this one
             book.changed = True
-            self._add_gaps(book, lost, reason)
-            if lo == 1 and not book.opened:
+            self._add_gaps(book, lost, reason, kind=SKIPPED if unwanted else "gap")
+            if lo == 1 and lost and not book.opened and not unwanted:
                 detail = (
                     "the record that names the epoch before this one is gone: whole epochs may be missing"
                 )
@@ -244,7 +254,7 @@ class Intake:
                 detail = "the node does not know this epoch any more: what it held beyond this is not known"
                 book.gaps.append(_doubt(book.stored_as, book.seen.high + 1, "unknown end", detail))
                 self._end(book, book.seen.high)
-            self._lose(book, book.ended or 0, "not kept by the node any more")
+            self._lose(stream, book, book.ended or 0, "not kept by the node any more")
 
     def _end(self, book: EpochBook, last: int) -> None:
         """`last` is where an epoch ended, as far as its node kept it."""

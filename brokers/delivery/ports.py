@@ -85,7 +85,8 @@ class Gap(NamedTuple):
     count: int  # type: ignore[assignment]  # the field, not tuple.count
     at_least: bool
     kind: str
-    """``gap`` (records are lost) or ``doubt`` (one side was rolled back; `detail` says what is undecided)."""
+    """``gap`` (records are lost), ``doubt`` (one side was rolled back; `detail` says what is undecided) or ``skipped``
+    (no loss: the sink was to begin with what is new)."""
     reason: str
     detail: str = ""
 
@@ -112,6 +113,8 @@ class EpochWork:
     """The state to be written (its `ranges` are those after the commit)."""
     entries: list[Entry] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    fills: bool = False
+    """Whether records may come in the place of what is said to be lost or skipped, which is then said no more."""
     claim: Claim | None = None
     """The lease it is written under; None for whoever needs none, as a migration or a test."""
 
@@ -131,6 +134,15 @@ class Presence(NamedTuple):
     facts: Mapping[str, Any]
 
 
+class Heard(NamedTuple):
+    """What a store knows of one stream of a node before anything of it is looked up."""
+
+    ever: bool
+    """Whether any epoch of it was ever heard of."""
+    skipped: Collection[bytes]
+    """The epochs of which something was skipped, since the sink began with what was new."""
+
+
 class SinkStore(Protocol):
     """A sink's database, as the delivery core needs it. One stream belongs to one file or partition."""
 
@@ -144,6 +156,17 @@ class SinkStore(Protocol):
 
     def digest(self, key: NodeKey, stream: int, epoch: bytes, last: int) -> bytes | None:
         """The digest of the stored batch that ends at `last`, None when there is none. Raises StoreUnavailable."""
+        ...
+
+    def heard(self, key: NodeKey, stream: int) -> Heard:
+        """Whether a stream of a node was ever heard of, and what of it was skipped. Raises StoreUnavailable."""
+        ...
+
+    def said(self, key: NodeKey, stream: int, epoch: bytes) -> list[tuple[int, int]]:
+        """Closed ranges of an epoch that are said to be lost, exactly, or were skipped: they need not be said again.
+
+        Raises StoreUnavailable.
+        """
         ...
 
     def commit(self, work: Sequence[EpochWork], arrived: int) -> None:
@@ -162,10 +185,7 @@ class SinkStore(Protocol):
         ...
 
     def presence(self, beacons: Sequence[Presence]) -> None:
-        """Note who was heard. Losing this loses no record.
-
-        Raises StoreUnavailable; CursorConflict when another store is found in place of the one that was written.
-        """
+        """Note who was heard. Losing this loses no record. Raises StoreUnavailable."""
         ...
 
 

@@ -6,17 +6,18 @@ One `Publisher` a node, with a `Sender` for each sink and stream. It holds no so
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import reduce
 from random import Random
 from typing import Any
 
+from tabard.brokers.delivery.notes import BY_SINK, MemoryNotes, Retirement, SinkNotes
 from tabard.brokers.delivery.ports import NodeKey, StreamJournal
 from tabard.brokers.delivery.ranges import Ranges
 from tabard.brokers.delivery.seal import Seal
 from tabard.brokers.delivery.sender import Sender
+from tabard.brokers.delivery.sinkstate import SinkState
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.messages import (
     CURSOR_KIND,
@@ -24,12 +25,13 @@ from tabard.brokers.wire.messages import (
     MAX_EPOCHS,
     NO_SESSION,
     NONCE_BYTES,
+    RETIRE_KIND,
     Beacon,
-    BeaconStream,
     Cursor,
     Message,
     decode_cursor,
     decode_hello,
+    decode_retire,
     encode_beacon,
     encode_envelope,
     kind_of,
@@ -45,29 +47,13 @@ STUCK_AFTER = 0.25
 """Seconds without credit, with something to send, after which a beacon goes out early."""
 STUCK_EVERY = 1.0
 """Seconds between early beacons."""
+LINGER_LEASE = 30.0
+"""Seconds for which it holds what a sink asks for: it answers each beacon."""
 _NOTHING = Ranges()
-_NONCES_KEPT = 4
-_DEAD_SESSIONS_KEPT = 16
-
-
-@dataclass
-class _SinkState:
-    """What the node knows of one sink."""
-
-    name: str
-    senders: dict[int, Sender]
-    session: bytes = NO_SESSION
-    number: int = 0
-    hello: bytes = NO_SESSION
-    dead: deque[bytes] = field(default_factory=lambda: deque(maxlen=_DEAD_SESSIONS_KEPT))
-    nonces: deque[bytes] = field(default_factory=lambda: deque(maxlen=_NONCES_KEPT))
-    next_beacon: float = 0.0
-    unheard: int = 0
-    """Beacons sent since the start without a word from the sink."""
-    last_beacon: float = float("-inf")
-    stuck_since: float | None = None
-    linger: float = 0.0
-    topics: dict[int, bytes] = field(default_factory=dict)
+FAREWELLS = 3
+"""Beacons in which a node tells a retired sink that it has heard: one may get lost."""
+FAREWELL_EVERY = 1.0
+"""Seconds between them."""
 
 
 class Publisher:
@@ -83,6 +69,7 @@ class Publisher:
         *,
         interval: float = 10.0,
         facts: Callable[[], dict[str, Any]] = dict,
+        notes: SinkNotes | None = None,
     ) -> None:
         self.key = key
         self.interval = interval
@@ -92,13 +79,62 @@ class Publisher:
         self._entropy = entropy
         self._random = Random(entropy(8))
         self._facts = facts
+        self._notes = notes or MemoryNotes()
         self._sinks = {name: self._new_sink(name) for name in sinks}
 
-    def _new_sink(self, name: str) -> _SinkState:
-        state = _SinkState(name, {stream: Sender(journal) for stream, journal in self._journals.items()})
+    def _new_sink(self, name: str) -> SinkState:
+        state = SinkState(name, {stream: Sender(journal) for stream, journal in self._journals.items()})
         for stream in self._journals:
             state.topics[stream] = topics.up_topic(name, self.key.zone, self.key.node, STREAM_NAMES[stream])
+        retirement = self._notes.retired().get(name)
+        if retirement is not None:
+            state.retire(0.0, retirement, 1)
         return state
+
+    @property
+    def _required(self) -> list[SinkState]:
+        """The sinks that are not retired."""
+        return [state for state in self._sinks.values() if state.retirement is None]
+
+    # --- the end of a sink -----------------------------------------------------------------
+
+    def retire(self, now: float, name: str, retirement: Retirement) -> None:
+        """From now on the journal is not held for a sink, and it is sent nothing; also after a restart.
+
+        The first word on it stays. Raises JournalError: it could not be noted, and nothing was changed.
+        """
+        self._notes.retire(name, retirement)
+        state = self._sinks.get(name)
+        if state is not None and state.retirement is None:
+            state.retire(now, self._notes.retired()[name], FAREWELLS)
+            self._release()
+
+    def restore(self, now: float, name: str, who: str) -> None:
+        """A retired sink is required again, from what the journal still keeps on. Raises JournalError."""
+        self._notes.restore(name, who)
+        state = self._sinks.get(name)
+        if state is not None and state.retirement is not None:
+            back = self._sinks[name] = self._new_sink(name)
+            back.next_beacon = now
+            self._release()
+
+    def _told_to_retire(self, now: float, message: Message) -> None:
+        word = decode_retire(message.head)
+        state = self._sinks.get(word.sink)
+        if state is None or word.node != self.key.node:
+            self.counters["retirement not for this node"] += 1
+        elif not self._seal.verify(message.head, message.signature, word.sink):
+            self.counters["forged retirement"] += 1
+        elif word.nonce not in state.nonces:
+            self.counters["stale retirement"] += 1
+        else:
+            try:
+                if word.retired and state.retirement is None:
+                    self.retire(now, word.sink, Retirement(BY_SINK, word.who, word.since))
+                elif not word.retired and state.retirement and state.retirement.by == BY_SINK:
+                    self.restore(now, word.sink, word.who)
+            except JournalError:
+                self.counters["retirement put off"] += 1  # the sink says it again
 
     # --- what comes in ---------------------------------------------------------------------
 
@@ -110,6 +146,8 @@ class Publisher:
                 self._hello(now, message)
             elif kind == CURSOR_KIND:
                 self._cursor(now, message)
+            elif kind == RETIRE_KIND:
+                self._told_to_retire(now, message)
             else:
                 self.counters["unknown message"] += 1
         except WireError:
@@ -123,7 +161,11 @@ class Publisher:
             return
         if hello.session != state.hello:
             state.hello = hello.session
-            state.next_beacon = min(state.next_beacon, now + self._random.uniform(0, HELLO_JITTER))
+            soon = now + self._random.uniform(0, HELLO_JITTER)
+            if state.retirement is None:
+                state.next_beacon = min(state.next_beacon, soon)
+            else:
+                state.bid_farewell(soon, 1)
 
     def _cursor(self, now: float, message: Message) -> None:
         cursor = decode_cursor(message.head)
@@ -131,13 +173,17 @@ class Publisher:
         if state is None or cursor.node != self.key.node:
             self.counters["cursor not for this node"] += 1
             return
+        if state.retirement is not None:
+            self.counters["cursor of a retired sink"] += 1
+            return
         if not self._seal.verify(message.head, message.signature, cursor.sink):
             self.counters["forged cursor"] += 1
             return
         if not self._is_current(state, cursor):
             return
         state.number = cursor.number
-        state.linger = cursor.linger
+        state.heard = now
+        state.linger, state.linger_until = cursor.linger, now + LINGER_LEASE
         for part in cursor.streams:
             sender = state.senders.get(part.stream)
             if sender is None:
@@ -149,9 +195,20 @@ class Publisher:
             newest = sender.newest
             if newest is not None and newest.epoch in sender.foreign:
                 self._renew(now, part.stream)
+        self._meet(state, cursor)
         self._release()
 
-    def _is_current(self, state: _SinkState, cursor: Cursor) -> bool:
+    def _meet(self, state: SinkState, cursor: Cursor) -> None:
+        """Once a sink has something of this node, it will never take it for one that it has not heard of."""
+        if any(ranges for part in cursor.streams for _, ranges in part.cursors) and not self._notes.met(
+            state.name
+        ):
+            try:
+                self._notes.meet(state.name)
+            except JournalError:
+                self.counters["note put off"] += 1  # the next cursor says it again
+
+    def _is_current(self, state: SinkState, cursor: Cursor) -> bool:
         if cursor.session == state.session:
             if cursor.number <= state.number:
                 self.counters["old cursor"] += 1
@@ -178,21 +235,21 @@ class Publisher:
             self.counters["new epoch put off"] += 1  # the next cursor message says it again
             return
         self.counters["epoch renewed"] += 1
-        for state in self._sinks.values():
+        for state in self._required:
             state.next_beacon = now
 
     def _release(self) -> None:
         """Tell each journal what of its epochs every sink has stored; an epoch that some sink lacks, with nothing.
 
         Also when that is less than before: a sink that was restored or replaced asks again for what is still kept.
+        When no sink is left nothing is let go of before its bounds: nobody has it.
         """
+        required = self._required
         for stream, journal in self._journals.items():
             stored = {}
             for span in journal.spans():
-                held = [
-                    state.senders[stream].cursors.get(span.epoch, _NOTHING) for state in self._sinks.values()
-                ]
-                stored[span.epoch] = reduce(Ranges.common, held)
+                held = [state.senders[stream].cursors.get(span.epoch, _NOTHING) for state in required]
+                stored[span.epoch] = reduce(Ranges.common, held) if held else _NOTHING
             journal.release(stored)
 
     def delivered(self) -> bool:
@@ -207,31 +264,22 @@ class Publisher:
     def left(self) -> dict[str, dict[str, int]]:
         """By sink and stream, how many durable records the sink has not stored; without those that have all."""
         left = {
-            state.name: {
-                STREAM_NAMES[stream]: sum(
-                    last - first + 1
-                    for span in sender.journal.spans()
-                    for first, last in sender.cursors.get(span.epoch, _NOTHING).holes(span.last, span.oldest)
-                )
-                for stream, sender in state.senders.items()
-            }
-            for state in self._sinks.values()
+            state.name: {STREAM_NAMES[stream]: count for stream, count in state.lag().items()}
+            for state in self._required
         }
         some = {sink: {name: count for name, count in of.items() if count} for sink, of in left.items()}
         return {sink: streams for sink, streams in some.items() if streams}
 
-    def sinks(self) -> dict[str, dict[str, Any]]:
-        """Of each sink: whether it was heard, and what was sent in its session, by stream."""
+    def sinks(self, now: float) -> dict[str, dict[str, Any]]:
+        """Of each sink: how it stands, and what was sent in its session, by stream."""
         return {
-            state.name: {
-                "attached": state.session != NO_SESSION,
-                "streams": {
-                    STREAM_NAMES[stream]: {"sent": sender.sent, "wants": sender.envelope.wants}
-                    for stream, sender in state.senders.items()
-                },
-            }
+            state.name: state.report(now, self.interval, met=self._notes.met(state.name))
             for state in self._sinks.values()
         }
+
+    def stored(self, sink: str) -> Mapping[int, Mapping[bytes, Ranges]]:
+        """By stream and epoch, what a sink has of what the journals keep."""
+        return self._sinks[sink].stored()
 
     # --- what goes out ---------------------------------------------------------------------
 
@@ -251,19 +299,21 @@ class Publisher:
 
     def deadline(self) -> float:
         """When `outgoing` must be called again at the latest, without anything coming in."""
-        return min(min(state.next_beacon, self._speak_up_at(state)) for state in self._sinks.values())
+        due = (min(state.next_beacon, self._speak_up_at(state)) for state in self._sinks.values())
+        return min(due, default=float("inf"))
 
     @staticmethod
-    def _speak_up_at(state: _SinkState) -> float:
+    def _speak_up_at(state: SinkState) -> float:
         if state.stuck_since is None:
             return float("inf")
         return max(state.stuck_since + STUCK_AFTER, state.last_beacon + STUCK_EVERY)
 
-    def linger(self, own: float) -> float:
-        """Seconds that a record may wait for its batch: `own`, or what the busiest sink asks for."""
-        return max(own, *(state.linger for state in self._sinks.values()))
+    def linger(self, now: float, own: float) -> float:
+        """Seconds that a record may wait for its batch: `own`, or what the busiest sink that is there asks for."""
+        asked = (state.linger for state in self._sinks.values() if now < state.linger_until)
+        return max(own, *asked, 0.0)
 
-    def _batches(self, now: float, state: _SinkState, limit: int) -> list[Message]:
+    def _batches(self, now: float, state: SinkState, limit: int) -> list[Message]:
         messages: list[Message] = []
         # control first: a day's backlog of logs must not hold back an answer
         for stream, sender in sorted(state.senders.items()):
@@ -288,7 +338,7 @@ class Publisher:
                 state.next_beacon = min(state.next_beacon, now + STUCK_AFTER)
         return messages
 
-    def _stuck(self, now: float, state: _SinkState) -> bool:
+    def _stuck(self, now: float, state: SinkState) -> bool:
         """Whether there is something to send and no credit, long enough to speak up."""
         stuck = any(
             sender.has_work() and not sender.may_send(now) for sender in state.senders.values()
@@ -304,37 +354,27 @@ class Publisher:
     def _unattached(sender: Sender) -> bool:
         return sender.session != NO_SESSION and sender.live == 0
 
-    def _beacon(self, now: float, wall: int, state: _SinkState) -> Message:
+    def _beacon(self, now: float, wall: int, state: SinkState) -> Message:
         nonce = self._entropy(NONCE_BYTES)
         state.nonces.append(nonce)
         state.last_beacon = now
         state.stuck_since = None
         state.next_beacon = now + self._pause(state)
-        streams = tuple(
-            self._beacon_stream(stream, sender) for stream, sender in sorted(state.senders.items())
-        )
-        head = encode_beacon(
-            Beacon(self.key.node, self.key.zone, nonce, wall, self.interval, streams, self._facts())
-        )
+        facts = {**self._facts(), "met": self._notes.met(state.name)}
+        if state.retirement is not None:
+            facts.update(retired=state.retirement.since, retired_by=state.retirement.by)
+        beacon = Beacon(self.key.node, self.key.zone, nonce, wall, self.interval, state.streams(), facts)
+        head = encode_beacon(beacon)
         topic = topics.up_topic(state.name, self.key.zone, self.key.node, topics.BEACON)
         return Message(topic, b"", head, self._seal.sign(head), b"", b"")
 
-    def _pause(self, state: _SinkState) -> float:
+    def _pause(self, state: SinkState) -> float:
         """Seconds to the next beacon: short ones until the sink was heard for the first time."""
+        if state.retirement is not None:
+            state.farewells -= 1
+            return FAREWELL_EVERY if state.farewells > 0 else float("inf")
         regular = self.interval * self._random.uniform(0.9, 1.0)
         if state.session != NO_SESSION:
             return regular
         state.unheard += 1
         return min(regular, FIRST_PAUSE * 2.0 ** min(state.unheard, 10))
-
-    @staticmethod
-    def _beacon_stream(stream: int, sender: Sender) -> BeaconStream:
-        spans = sender.unsettled()
-        named = [*spans[: MAX_EPOCHS - 1], spans[-1]] if len(spans) > MAX_EPOCHS else spans
-        return BeaconStream(
-            stream,
-            tuple((span.epoch, span.oldest, span.last, span.digest) for span in named),
-            len(spans) - len(named),
-            sender.envelope,
-            sender.live,
-        )

@@ -17,10 +17,12 @@ from itertools import count
 from typing import NamedTuple
 
 from tabard.brokers.delivery.book import EpochBook, NodeBook, StreamBook
+from tabard.brokers.delivery.calling import Calls
 from tabard.brokers.delivery.credit import BUDGET, BUDGET_BYTES, Budget
 from tabard.brokers.delivery.epochs import Epochs
 from tabard.brokers.delivery.heard import heard_of
 from tabard.brokers.delivery.intake import HistoryDiffers, Intake
+from tabard.brokers.delivery.notes import Retirement
 from tabard.brokers.delivery.ports import (
     CursorConflict,
     Entry,
@@ -31,18 +33,19 @@ from tabard.brokers.delivery.ports import (
     StoreUnavailable,
 )
 from tabard.brokers.delivery.reply import Reply
+from tabard.brokers.delivery.retiring import Retiring
 from tabard.brokers.delivery.seal import Seal
+from tabard.brokers.delivery.starting import Starting
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.batch import check_batch
 from tabard.brokers.wire.messages import (
+    NO_SESSION,
     SESSION_BYTES,
     Beacon,
     Envelope,
-    Hello,
     Message,
     decode_beacon,
     decode_envelope,
-    encode_hello,
 )
 from tabard.brokers.wire.streams import CONTROL, STREAM_IDS, STREAM_NAMES
 from tabard.errors import WireError
@@ -53,11 +56,7 @@ CONFIRM_DELAY = 1.0
 """Seconds after which the first cursor message of a session is sent again."""
 CONFIRM_TRIES = 10
 AHEAD = "the node heard what this sink has not said"
-"""It is the sink that went back in time: its machine was restored while it ran."""
-MOST_IGNORED = 3
-"""Beacons of a node that was answered and does not use the session, after which it gets another one."""
-CALL_EVERY = 1.0
-"""Seconds between two calls to a node that sends in a session nobody knows."""
+"""In this session: it is the sink that went back in time, since its machine was restored while it ran."""
 
 
 class _Begun(NamedTuple):
@@ -83,6 +82,7 @@ class Sink:
         budget_bytes: int = BUDGET_BYTES,
         linger_rate: float = 3000.0,
         prepare: Callable[[int, Entry], None] | None = None,
+        began: int | None = None,
     ) -> None:
         """`prepare` is told of each batch that is to be stored, with its stream, when it comes in."""
         self.name = name
@@ -95,13 +95,15 @@ class Sink:
         self._budget = Budget(budget, budget_bytes)
         self._epochs = Epochs(store)
         self._intake = Intake(self._epochs, self.counters, prepare)
+        self._starting = Starting(store, self._epochs, began)
+        self.retiring = Retiring(name, seal)
         self._reply = Reply(name, seal, self._budget, linger_rate)
         self._nodes: dict[NodeKey, NodeBook] = {}
         self._dirty: dict[NodeBook, None] = {}
         self._begun: list[_Begun] = []
         self._due: list[tuple[float, int, NodeBook]] = []
         self._order = count()
-        self._called: dict[NodeKey, float] = {}
+        self._calls = Calls(name, seal, entropy)
         self._disputed: dict[NodeKey, frozenset[tuple[int, bytes]]] = {}
         """What a session ran into that is to be settled in the node's next one."""
         self._out: list[Message] = []
@@ -138,6 +140,9 @@ class Sink:
         if not self._seal.verify(batch.head, batch.signature, topic.node):
             self.counters["forged batch"] += 1
             return
+        if self.retiring.word is not None:
+            self.counters["batches to a retired sink"] += 1
+            return
         envelope = decode_envelope(message.envelope)
         key = NodeKey(topic.node, topic.zone)
         node = self._nodes.get(key)
@@ -150,7 +155,7 @@ class Sink:
         if envelope.sent <= stream.account.used:
             self._rolled_back(now, node, "a batch was numbered as one before it")
             return
-        if self._heard_more(node, envelope):
+        if envelope.heard > node.number:
             self._rolled_back(now, node, AHEAD)
             return
         self._account(node, stream, envelope, received=1)
@@ -172,8 +177,11 @@ class Sink:
         if (beacon.node, beacon.zone) != (topic.node, topic.zone):
             raise WireError("a beacon under another node's topic", expected=topic.node, found=beacon.node)
         key = NodeKey(beacon.node, beacon.zone)
+        if self.retiring.ends(beacon):
+            self._part(wall, key, beacon)
+            return
         node = self._nodes.get(key)
-        if node is None or self._restarted(node, beacon):
+        if node is None or node.restarted(beacon):
             node = self._attach(key, beacon)
         node.beacon = beacon
         node.tries = 0
@@ -186,11 +194,12 @@ class Sink:
                 if envelope.sent < stream.account.used:
                     self._rolled_back(now, node, "a beacon counts less than was received")
                     return
-                if self._heard_more(node, envelope):
+                if envelope.heard > node.number:
                     self._rolled_back(now, node, AHEAD)
                     return
                 self._account(node, stream, envelope, received=0)
             exact = envelope.session == node.session
+            self._starting.skip(wall, node.key, stream, part, beacon)
             self._intake.spans(node.key, stream, part, exact=exact, disputed=node.disputed if exact else ())
             if stream.dirty():
                 self._dirty[node] = None
@@ -198,23 +207,6 @@ class Sink:
             node.disputed = frozenset()
         self._heard[key] = (wall, node, beacon)
         self._schedule(node, now)
-
-    @staticmethod
-    def _heard_more(node: NodeBook, envelope: Envelope) -> bool:
-        """Whether the node heard, in this session, what this sink has not said: it is the sink that was put back."""
-        return envelope.heard > node.number
-
-    @staticmethod
-    def _restarted(node: NodeBook, beacon: Beacon) -> bool:
-        """Whether a node does not use this session any more, or never will.
-
-        One that used it is another process now. One that still does not, after so many answers, may have heard
-        another recorder of this sink in between, and refuses what came before that for ever.
-        """
-        if all(part.envelope.session == node.session for part in beacon.streams):
-            return False
-        node.ignored += bool(node.number)
-        return node.confirmed or node.ignored > MOST_IGNORED
 
     def _account(self, node: NodeBook, stream: StreamBook, envelope: Envelope, *, received: int) -> None:
         lost = envelope.sent - stream.account.used - received
@@ -229,28 +221,44 @@ class Sink:
 
     def hello(self) -> Message:
         """The call to all nodes; to be published when the sink starts and after it lost its store."""
-        head = encode_hello(Hello(self.name, self.session))
-        return Message(topics.all_topic(self.name), b"", head, self._seal.sign(head), b"", b"")
+        return self._calls.all(self.session)
 
     def _call(self, now: float, key: NodeKey) -> None:
         """Ask one node for a beacon."""
-        if now - self._called.get(key, float("-inf")) < CALL_EVERY:
-            return
-        self._called[key] = now
-        head = encode_hello(Hello(self.name, self._entropy(SESSION_BYTES)))
-        self._out.append(
-            Message(topics.down_topic(key.zone, key.node), b"", head, self._seal.sign(head), b"", b"")
-        )
+        self._out.extend(self._calls.one(now, key))
 
     def _attach(self, key: NodeKey, beacon: Beacon) -> NodeBook:
         self._drop(key)
         node = NodeBook(key, self._entropy(SESSION_BYTES), beacon, self._disputed.pop(key, frozenset()))
         for number in STREAM_NAMES:
             stream = node.streams[number] = self._new_stream(number)
+            self._starting.look(key, stream)
             self._epochs.restore(key, stream)
         self._nodes[key] = node
         self.counters["sessions"] += 1
         return node
+
+    def retire(self, word: Retirement | None) -> None:
+        """Tell all nodes that the sink is retired, or with None that it is not any more, each when it is heard."""
+        if word == self.retiring.word:
+            return
+        self.retiring.word = word
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        for key in list(self._nodes):
+            self._drop(key)
+        self.session = self._entropy(SESSION_BYTES)
+        self._out.append(self.hello())
+
+    def _part(self, wall: int, key: NodeKey, beacon: Beacon) -> None:
+        """There is nothing to deliver between this sink and a node."""
+        self._drop(key)
+        beacon = beacon._replace(streams=())
+        self._heard[key] = (wall, NodeBook(key, NO_SESSION, beacon), beacon)
+        answer = self.retiring.answer(beacon)
+        if answer is not None:
+            self._out.append(answer)
 
     def _new_stream(self, number: int) -> StreamBook:
         return StreamBook(number, self._budget.open(urgent=number == CONTROL))
@@ -338,10 +346,7 @@ class Sink:
         else:
             self.fault = str(error)
             self.counters["store unavailable"] += 1
-        for key in list(self._nodes):
-            self._drop(key)
-        self.session = self._entropy(SESSION_BYTES)
-        self._out.append(self.hello())
+        self._begin_anew()
 
     # --- what goes out ---------------------------------------------------------------------
 
@@ -365,12 +370,7 @@ class Sink:
 
     def credit(self) -> dict[str, int]:
         """The budget in batches, what of it is out, active and waiting streams."""
-        return {
-            "budget": self._budget.total,
-            "out": self._budget.out,
-            "active": self._budget.active,
-            "waiting": len(self._budget.urgent) + len(self._budget.queue),
-        }
+        return self._budget.report()
 
     def presence(self) -> list[Presence]:
         """The beacons heard since the last call, one a node, with what of them is stored by now."""

@@ -22,6 +22,7 @@ MESSAGE_VERSION: Final = 1
 BEACON_KIND: Final = 1
 CURSOR_KIND: Final = 2
 HELLO_KIND: Final = 3
+RETIRE_KIND: Final = 4
 
 SESSION_BYTES: Final = 8
 NONCE_BYTES: Final = 8
@@ -30,6 +31,8 @@ MAX_EPOCHS: Final = 8
 """Epochs of one stream that a beacon names: the oldest ones and the one being written."""
 MAX_WANTS: Final = 16
 MAX_FACTS: Final = 64
+MAX_WHO: Final = 128
+"""Characters that say who retired a sink."""
 
 
 class Message(NamedTuple):
@@ -131,6 +134,20 @@ class Hello(NamedTuple):
     session: bytes
 
 
+class Retire(NamedTuple):
+    """A sink's word to one node that it is retired, or that it is not any more. Repeated until the node has heard."""
+
+    sink: str
+    node: str
+    nonce: bytes
+    """Of one of the node's last four beacons to this sink: an old message cannot be replayed."""
+    retired: bool
+    since: int
+    """Nanoseconds since 1970-01-01 UTC by the sink's clock."""
+    who: str
+    """Who said so, for people."""
+
+
 def encode_envelope(envelope: Envelope) -> bytes:
     """The frame of `envelope`."""
     return pack(tuple(envelope))
@@ -211,6 +228,22 @@ def decode_hello(head: bytes) -> Hello:
     _sink_name(sink)
     _blob(session, SESSION_BYTES, "session")
     return Hello(sink, session)
+
+
+def encode_retire(retire: Retire) -> bytes:
+    """The signed bytes of `retire`."""
+    return pack((MESSAGE_VERSION, RETIRE_KIND, *retire))
+
+
+def decode_retire(head: bytes) -> Retire:
+    """Decode and check. Raises WireError."""
+    sink, node, nonce, retired, since, who = _fields(head, RETIRE_KIND, "retirement", 6)
+    _sink_name(sink)
+    _text(node, "node")
+    _blob(nonce, NONCE_BYTES, "nonce")
+    if type(retired) is not bool or len(_text(who, "name")) > MAX_WHO:
+        raise WireError("a wrong retirement", expected="yes or no, and by whom", found=shown((retired, who)))
+    return Retire(sink, node, nonce, retired, _number(since, "time"), who)
 
 
 def kind_of(head: bytes) -> int:

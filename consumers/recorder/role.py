@@ -8,18 +8,20 @@ from collections.abc import Callable
 from typing import Final
 
 from tabard.brokers import sockets
-from tabard.brokers.running import Role, role
+from tabard.brokers.running import role
 from tabard.brokers.topology import recorder_ends
 from tabard.clock import SystemClock
-from tabard.consumers.recorder.waiting import Opening
+from tabard.consumers.recorder.owning import own
 from tabard.consumers.recorder.worker import Budget, CommitLimits, Recorder
-from tabard.consumers.store.engines import Kept, open_store
+from tabard.consumers.store.engines import open_store
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.place import Place
 from tabard.home import Home
 from tabard.settings import Settings
 from tabard.settings.roles import RoleSettings
 
+NOW: Final = "now"
+"""The setting of a sink that wants of a node it has not heard of before only what is new."""
 LOOK_EVERY: Final = 0.2
 """Seconds between two looks whether a single pass is done."""
 
@@ -47,35 +49,24 @@ def run(
 
     Raises:
         AlreadyRunning: it runs already in this home.
-        StoreError: the store cannot be opened; a server that is away is waited for.
+        StoreError: the store cannot be opened.
     """
     held = RoleSettings("recorder", load)
     settings = held.current
 
-    recorder: Recorder | None = None
-
     def take(newer: Settings) -> None:
-        if recorder is not None:
-            recorder.limits = _commits(newer)
-            retention.limits = RetentionLimits.of(newer)
+        recorder.limits = _commits(newer)
+        retention.limits = RetentionLimits.of(newer)
 
     with role("recorder", home, lambda: held.reload(take)) as process:
-        place = Place.of(settings, home)
-
-        def opening() -> Kept:
-            return open_store(
-                place,
-                settings.str("store.synchronous"),
-                RetentionLimits.of(settings),
-                settings.str("store.index"),
-            )
-
-        # One that a job runs for a while is not to wait; whoever runs it is told.
-        kept = _awaited(process, settings, opening) if place.url and once is None else opening()
-        if kept is None:
-            return
-        store, retention, apart = kept
         made = sockets.Sockets(hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"))
+        store, retention, apart = open_store(
+            Place.of(settings, home),
+            settings.str("store.synchronous"),
+            RetentionLimits.of(settings),
+            settings.str("store.index"),
+        )
+        owned = own(store, settings.str("recorder.sink"), str(Place.of(settings, home)))
         recorder = Recorder(
             settings.str("recorder.sink"),
             store,
@@ -86,6 +77,7 @@ def run(
             Budget(settings.int("recorder.credit_batches"), settings.bytes("recorder.credit_bytes")),
             upkeep=retention,
             apart=apart,
+            began=owned.began if settings.str("recorder.start") == NOW else None,
         )
         try:
             recorder.start(recorder_ends(settings, home))
@@ -104,20 +96,6 @@ def run(
             recorder.close()
             store.close()
             made.close()
-
-
-def _awaited(process: Role, settings: Settings, opening: Callable[[], Kept]) -> Kept | None:
-    """A store on a server, as soon as that answers. None: told to end before."""
-    waiting = Opening(process, opening)
-    process.report(
-        lambda: {
-            "sink": settings.str("recorder.sink"),
-            "fault": waiting.fault,
-            "counters": {},
-            "credit": {},
-        }
-    )
-    return waiting.run()
 
 
 def _commits(settings: Settings) -> CommitLimits:

@@ -26,6 +26,7 @@ from tabard.brokers.wire import topics
 from tabard.brokers.wire.messages import Message
 from tabard.clock import Clock
 from tabard.consumers.recorder.beside import Beside
+from tabard.consumers.recorder.owning import Watch
 from tabard.consumers.store.ports import RecorderStore, Upkeep
 
 PRESENCE_EVERY: Final = 1.0
@@ -75,6 +76,7 @@ class Recorder:
         *,
         upkeep: Upkeep | None = None,
         apart: bool = False,
+        began: int | None = None,
     ) -> None:
         """`apart`: the database works in other processes, so that a commit leaves this one time for the next."""
         self.limits = limits
@@ -92,7 +94,9 @@ class Recorder:
             budget=budget.batches,
             budget_bytes=budget.bytes,
             prepare=store.prepare,
+            began=began,
         )
+        self._watch = Watch(store, self.sink)
         self._up = made.subscriber()
         self._down = made.publisher()
         for shard in range(topics.SHARDS):
@@ -112,6 +116,7 @@ class Recorder:
         self._loop.add_socket(self._up, self._receive)
         self._loop.every(PRESENCE_EVERY, self._note_presence)
         self._loop.every(HELLO_EVERY, self._hello)
+        self._watch.look()
         now = self._loop.now()
         for delay in HELLOS:
             self._loop.call_at(now + delay, self._hello)
@@ -212,13 +217,14 @@ class Recorder:
         beacons: list[Presence] = self.sink.presence()
         if self._aside is not None:
             self._aside.wait()
+        self._watch.look()
         try:
             self._store.presence(beacons)
             self._store.idle()
         except (CursorConflict, StoreUnavailable) as error:
             _log.warning("the store is not usable as it was: %s", error)
             self.sink.store_lost(error)
-            self._send(self.sink.outgoing(self._loop.now()))
+        self._send(self.sink.outgoing(self._loop.now()))
         self._keep_up()
 
     def _keep_up(self) -> None:
@@ -251,4 +257,5 @@ class Recorder:
             "fault": self.sink.fault or self._store.fault or (self._upkeep.fault if self._upkeep else None),
             "counters": dict(self.sink.counters),
             "credit": self.sink.credit(),
+            "retired": None if self.sink.retiring.word is None else self.sink.retiring.word._asdict(),
         }

@@ -15,7 +15,8 @@ from typing import Any, Final
 from tabard import failpoints
 from tabard.brokers.delivery.leases import RECORDER
 from tabard.brokers.delivery.ports import CursorConflict, Entry, EpochWork, Gap, NodeKey
-from tabard.consumers.store import deployed, leases
+from tabard.brokers.delivery.starting import SKIPPED
+from tabard.consumers.store import deployed, leases, sinks
 from tabard.consumers.store.cursors import state_of
 from tabard.consumers.store.layout import QUARANTINED
 from tabard.consumers.store.rows import Malformed, Suspicious
@@ -123,7 +124,9 @@ class Commit:
             )
         for unit, reason in self._refused:
             self._quarantine(unit, reason)
-        for item, epoch_id in zip(work, epochs, strict=True):
+        for item, node_id, epoch_id in zip(work, nodes, epochs, strict=True):
+            if item.entries and item.fills:
+                sinks.fill(self._writer, item, node_id, epoch_id)
             if item.entries and epoch_id in self._gapped():
                 self._move_gaps(item, epoch_id)
         for item, node_id in zip(work, nodes, strict=True):
@@ -298,6 +301,9 @@ class Commit:
 
     def _add_gap(self, item: EpochWork, node_id: int, gap: Gap) -> None:
         epoch_id = None if gap.epoch is None else self._epoch_id(item.key, item.stream, gap.epoch, node_id)
+        if gap.kind == SKIPPED and epoch_id is not None:
+            sinks.add_skip(self._writer, (node_id, item.stream, epoch_id), gap, self._arrived)
+            return
         detail = gap.detail
         if gap.epoch is not None and epoch_id is None:
             detail = f"epoch {gap.epoch.hex()}; {detail}" if detail else f"epoch {gap.epoch.hex()}"

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
 from tabard.errors import NewerStore, StoreError
 
-VERSION: Final = "0006"
+VERSION: Final = "0007"
 """The schema this program reads and writes: the head of the migrations, the same for both files."""
 
 OLDEST_SQLITE: Final = (3, 37, 0)
@@ -35,9 +35,6 @@ FILES: Final = (RECORDS, STATE)
 
 ROW_TABLES: Final = {CONTROL: "control", LOGS: "log", SAMPLES: "sample"}
 """The table that holds a stream's records."""
-
-RESTORING: Final = "restoring"
-"""The directory below a store's in which a backup is made ready; see `restoring`."""
 
 QUARANTINED: Final = 0
 """In place of a stream in `usage`: batches in quarantine, of all streams of the file."""

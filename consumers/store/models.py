@@ -155,6 +155,49 @@ def _add_delivery_tables(metadata: MetaData) -> None:
         Index("quarantine_by_time", "stream", "time"),
         Index("quarantine_by_node", "node_id", "stream", "time"),
     )
+    # Whose store this is, since when, and whether its sink was retired. One row, made by the first recorder.
+    _table(
+        "sink",
+        metadata,
+        Column("id", Int16, primary_key=True, autoincrement=False),
+        _text("name"),
+        _int("began"),
+        _int("retired", null=True),
+        _text("retired_by", null=True),
+    )
+    # What a sink that was to begin with what is new did not take: no loss, and nothing that is shown among the records.
+    _table(
+        "skip",
+        metadata,
+        _id(),
+        _int("node_id"),
+        Column("stream", Int16, nullable=False),
+        _int("epoch_id"),
+        _int("first"),
+        _int("last"),
+        _int("count"),
+        _int("arrived"),
+        Index("skip_by_epoch", "epoch_id"),
+        Index("skip_by_node", "node_id", "stream"),
+    )
+    # What was asked for again of one stream of a node: gaps up to `upto_gap`, of which those up to `at_gap` were asked.
+    _table(
+        "backfill",
+        metadata,
+        _id(),
+        _int("node_id"),
+        Column("stream", Int16, nullable=False),
+        _int("upto_gap"),
+        _int("at_gap"),
+        _int("upto_skip"),
+        _int("at_skip"),
+        _int("asked"),
+        _int("came"),
+        _text("asked_by"),
+        _int("began"),
+        _int("ended", null=True),
+        Index("backfill_by_node", "node_id", "stream"),
+    )
     _table(
         "usage",
         metadata,

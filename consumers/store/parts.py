@@ -18,15 +18,17 @@ from tabard.brokers.delivery.ports import (
     Entry,
     EpochCursor,
     EpochWork,
+    Heard,
     NodeKey,
     Presence,
     StoreUnavailable,
 )
-from tabard.consumers.store import asking
+from tabard.consumers.store import asking, sinks
 from tabard.consumers.store.commit import Commit, Ids
 from tabard.consumers.store.layout import FILES, RECORDS, STATE, FileKind
 from tabard.consumers.store.leases import StoreLeases
 from tabard.consumers.store.presence import note_presence
+from tabard.consumers.store.results import Owned
 from tabard.consumers.store.writing import Writer
 
 
@@ -49,9 +51,6 @@ class Part(Protocol):
 
     def lightly(self) -> AbstractContextManager[Writer]:
         """A transaction of its own that a power cut may take back; otherwise as `writing`."""
-
-    def refuse_replaced(self) -> None:
-        """Raise CursorConflict, once, when another store was put in place of this one."""
 
     def before_commit(self, work: Sequence[EpochWork], arrived: int) -> None:
         """What has to be there first. Raises CursorConflict, and the driver's errors."""
@@ -130,6 +129,35 @@ class PartedStore(ABC, Generic[P]):
         if failure is not None:
             raise failure
 
+    def heard(self, key: NodeKey, stream: int) -> Heard:
+        """Whether a stream of a node was ever heard of, and what of it was skipped. Raises StoreUnavailable."""
+        with self._of(stream).writing() as writer:
+            return sinks.heard(writer, key, stream)
+
+    def said(self, key: NodeKey, stream: int, epoch: bytes) -> list[tuple[int, int]]:
+        """What of an epoch is said to be lost, exactly, or was skipped. Raises StoreUnavailable."""
+        with self._of(stream).writing() as writer:
+            return sinks.said(writer, key, stream, epoch)
+
+    def own(self, sink: str, began: int, where: str) -> Owned:
+        """Say whose store it is, unless somebody did. Raises ForeignStore, StoreUnavailable."""
+        owned = []
+        for part in self._parts:
+            with part.writing(changes=True) as writer:
+                owned.append(sinks.own(writer, sink, began, where))
+        return owned[FILES.index(STATE)]
+
+    def owned(self) -> Owned | None:
+        """What it says of its sink; None when no recorder has opened it. Raises StoreUnavailable."""
+        with self._of_kind(STATE).writing() as writer:
+            return sinks.find(writer)
+
+    def retire(self, who: str | None, when: int | None) -> None:
+        """Note that its sink is retired, or with None that it is not any more. Raises StoreUnavailable."""
+        for part in self._parts:
+            with part.writing(changes=True) as writer:
+                sinks.retire(writer, who, when)
+
     def leases(self, role: Role) -> StoreLeases:
         """The leases of a role."""
         state = self._of_kind(STATE)
@@ -143,15 +171,10 @@ class PartedStore(ABC, Generic[P]):
         """Make a batch that has come in ready for its commit, where that is worth something."""
 
     def presence(self, beacons: Sequence[Presence]) -> None:
-        """Note who was heard, and count beacons per minute.
-
-        Also how a part that is seldom written is found to be replaced. Raises StoreUnavailable, CursorConflict.
-        """
+        """Note who was heard, and count beacons per minute. Raises StoreUnavailable."""
         if not beacons:
             return
         self._refuse_writing()
-        for each in self._parts:
-            each.refuse_replaced()
         part = self._of_kind(RECORDS)
         with part.writing() as writer:
             note_presence(writer, part.ids, beacons)

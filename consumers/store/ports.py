@@ -24,7 +24,9 @@ from tabard.consumers.store.results import (
     LogQuery,
     LogRow,
     NodeRow,
+    Owned,
     ProcessTable,
+    SinkView,
     Stats,
 )
 
@@ -198,6 +200,10 @@ class StoreReader(Protocol):
         """The store in numbers."""
         ...
 
+    def sink(self, now: int) -> SinkView:
+        """Whose store it is, who works for that sink at wall clock `now`, what it skipped, and what was asked for again."""
+        ...
+
 
 class RecorderStore(SinkStore, Protocol):
     """What the recorder asks of its store beyond the delivery core's port. Not for several threads at once."""
@@ -205,6 +211,18 @@ class RecorderStore(SinkStore, Protocol):
     @property
     def fault(self) -> str | None:
         """Why it cannot be written, as of the last try; None when all is well."""
+        ...
+
+    def own(self, sink: str, began: int, where: str) -> Owned:
+        """Say whose store it is, unless somebody did; `where` is for the error. Raises ForeignStore, StoreUnavailable."""
+        ...
+
+    def owned(self) -> Owned | None:
+        """What it says of its sink; None when no recorder has opened it. Raises StoreUnavailable."""
+        ...
+
+    def retire(self, who: str | None, when: int | None) -> None:
+        """Note that its sink is retired, or with None that it is not any more. Raises StoreUnavailable."""
         ...
 
     def leases(self, role: Role) -> LeaseStore:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
-from tabard.consumers.store import counts, deployments, fleet, holds, pages, quarantine, samples
+from tabard.consumers.store import counts, deployments, fleet, holds, pages, quarantine, samples, sinkview
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.reading import Pool
@@ -22,6 +22,7 @@ from tabard.consumers.store.results import (
     LogRow,
     NodeRow,
     ProcessTable,
+    SinkView,
     Stats,
 )
 
@@ -204,6 +205,11 @@ class Questions(ABC):
         """What it runs with, secrets masked."""
         with self._connections.use() as connection:
             return deployments.configuration(connection, deployment.configuration_id)
+
+    def sink(self, now: int) -> SinkView:
+        """Whose store it is, who works for that sink at wall clock `now`, what it skipped, and what was asked for again."""
+        with self._connections.use() as connection:
+            return sinkview.look(connection, now)
 
     # --- what engines answer in ways of their own -----------------------------------------------------
 

@@ -17,6 +17,7 @@ from tabard.consumers.store.database import REFUSALS, Database
 from tabard.consumers.store.lease_statements import sqlite_leases
 from tabard.consumers.store.models import LOG_HEAD
 from tabard.consumers.store.rows import Row, builder
+from tabard.consumers.store.sink_statements import sqlite_sinks
 from tabard.consumers.store.statements import Statements, sqlite_deployments, sqlite_presence
 from tabard.consumers.store.writing import Locked, Made
 from tabard.records import LOG_INDEX
@@ -42,6 +43,7 @@ class SqliteWriter:
         self.deployments = sqlite_deployments()
         self.presence = sqlite_presence()
         self.leases = sqlite_leases()
+        self.sinks = sqlite_sinks()
 
     def begin(self) -> None:
         """Begin, as the only one that writes."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from tabard.brokers.delivery.leases import Lease
 from tabard.brokers.delivery.ports import Entry
 from tabard.consumers.store.lease_statements import LeaseStatements
+from tabard.consumers.store.sink_statements import SinkStatements
 from tabard.consumers.store.statements import DeploymentStatements, PresenceStatements, Statements
 
 
@@ -45,6 +46,7 @@ class Writer(Protocol):
     deployments: DeploymentStatements
     presence: PresenceStatements
     leases: LeaseStatements
+    sinks: SinkStatements
     refusals: tuple[type[Exception], ...]
     """How driver and database refuse a row, as against failing themselves."""
 

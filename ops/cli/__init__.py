@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "logs": Entry("tabard.ops.cli.logs:logs", "Show what was said, oldest first."),
     "nodes": Entry("tabard.ops.cli.nodes:nodes", "List the nodes, when they were heard, and how far behind they are."),
     "status": Entry("tabard.ops.cli.status:status", "Show how this home is doing, faults first."),
-    "sink": Entry("tabard.ops.cli.sink:sink", "Look at the sinks that records go to."),
+    "sink": Entry("tabard.ops.cli.sink:sink", "Look at the sinks that records go to, and end one."),
     "store": Entry("tabard.ops.cli.store:store", "Look after the store."),
     "check": Entry("tabard.ops.cli.check:check", "Validate the settings and look for contradictions."),
     "versions": Entry("tabard.ops.cli.versions:versions", "Show which version of which service runs where, and what changed when."),

@@ -8,13 +8,21 @@ from tabard.ops.cli.base import Entry
 from tabard.ops.cli.group import Group
 
 COMMANDS: Final = {
-    "list": Entry("tabard.ops.cli.sink_list:sink_list", "List the sinks and how far each is behind."),
+    "list": Entry(
+        "tabard.ops.cli.sink_list:sink_list", "List the sinks, how each stands, and what it holds."
+    ),
+    "retire": Entry(
+        "tabard.ops.cli.sink_retire:sink_retire", "End a sink: no journal is held for it any more."
+    ),
 }
 
 sink: Final = Group(
     name="sink",
     table=COMMANDS,
     default="list",
-    help="Look at the sinks that records go to.",
-    examples=[("tabard sink list", "Every sink that this home knows of")],
+    help="Look at the sinks that records go to, and end one.",
+    examples=[
+        ("tabard sink list", "Every sink that this home knows of"),
+        ("tabard sink retire plant", "No node keeps anything for it any more"),
+    ],
 )

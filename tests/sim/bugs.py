@@ -77,6 +77,10 @@ def _set(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, before)
 
 
+sink_bug = _bug
+set_for = _set
+
+
 def _nothing(*_args: Any, **_kwargs: Any) -> None:
     """Do nothing."""
 

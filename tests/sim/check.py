@@ -14,6 +14,7 @@ from tabard.brokers.delivery.book import forked_id
 from tabard.brokers.wire.batch import DATA
 from tabard.brokers.wire.streams import CONTROL, LOGS, STREAM_NAMES
 from tabard.consumers.store.layout import RECORDS, ROW_TABLES, STATE
+from tests.sim.clock import EPOCH_NS
 from tests.sim.node import Accepted, SimNode
 from tests.sim.sink import SimRecorder
 from tests.sim.world import World
@@ -44,6 +45,11 @@ class Loss(NamedTuple):
         within = self.first <= entry.seq and (self.last is None or entry.seq <= self.last)
         return within and self.stored_as in histories(entry.epoch)
 
+    def holds(self, row: Row) -> bool:
+        """Whether it stands for the place of that row."""
+        last = row.seq if self.last is None else self.last
+        return self.stored_as == row.stored_as and self.first <= row.seq <= last
+
 
 class Violation(AssertionError):
     """Raised when the guarantee is broken."""
@@ -63,7 +69,17 @@ def check(world: World) -> None:
     if not world.at_rest():
         raise Violation("never came to rest: something kept on a node was not stored")
     for node, recorder, stream in product(world.nodes, world.recorders, STREAM_NAMES):
-        _Check(world, node, recorder, stream).run()
+        if recorder.name in node.retired() | node.told_to_retire:
+            _check_retired(node, recorder)
+        else:
+            _Check(world, node, recorder, stream).run()
+
+
+def _check_retired(node: SimNode, recorder: SimRecorder) -> None:
+    """Nothing is sent to a retired sink, nor held for it, whatever happened since."""
+    assert node.publisher is not None
+    if node.publisher.stored(recorder.name):
+        raise Violation(f"{node.key.node} still sends to {recorder.name}, which is retired")
 
 
 def _database(recorder: SimRecorder, stream: int) -> sqlite3.Connection:
@@ -92,6 +108,16 @@ def stored(recorder: SimRecorder, node: SimNode, stream: int) -> tuple[list[Row]
     return rows, [Loss(*row) for row in found]
 
 
+def skipped(recorder: SimRecorder, node: SimNode, stream: int) -> list[Loss]:
+    """What of a stream the sink did not want."""
+    found = _database(recorder, stream).execute(
+        "SELECT e.uid, s.first, s.last, 'skipped', '', 0, s.count FROM skip s JOIN epoch e ON e.id = s.epoch_id "
+        "JOIN node n ON n.id = s.node_id WHERE n.name = ? AND s.stream = ?",
+        (node.key.node, stream),
+    )
+    return [Loss(*row) for row in found]
+
+
 class _Check:
     """One stream of one node in one sink's store."""
 
@@ -101,6 +127,7 @@ class _Check:
         self._recorder = recorder
         self._stream = stream
         self._rows, self._losses = stored(recorder, node, stream)
+        self._skips = skipped(recorder, node, stream)
         self._quota = world.plan.small and stream != CONTROL
         """Whether the journal may have dropped records."""
 
@@ -108,6 +135,7 @@ class _Check:
         """Raise `Violation` on anything that the guarantee does not allow."""
         self._once()
         self._accounted()
+        self._skips_are_true()
         self._gaps_are_true()
         self._nothing_is_given_up()
         self._doubts_have_a_reason()
@@ -134,6 +162,11 @@ class _Check:
 
     def _excused(self, entry: Accepted) -> None:
         """A record that is not stored: something must have happened, and something must be said."""
+        if any(skip.covers(entry) for skip in self._skips):
+            first = self._recorder.flaky.first[self._node.key, self._stream]
+            if EPOCH_NS + int(entry.at * 1e9) > first:
+                raise Violation(f"{entry} was skipped, and came after its node was heard of")
+            return
         rolled_back = entry.payload in self._node.rolled_back
         power = entry.payload in self._node.lost_by_power
         restored = self._recorder.restores > 0
@@ -182,6 +215,16 @@ class _Check:
             if loss.reason in {"rolled back", "fork", "unknown end"}:
                 raise Violation(f"{loss}, and nothing was restored: a sink held what its node could lose")
 
+    def _skips_are_true(self) -> None:
+        if not self._skips:
+            return
+        began, installed = self._recorder.began, self._node.installed
+        if self._recorder.begins != "now" or began is None or installed is None or installed >= began:
+            raise Violation(f"{self._skips[0]}, and nothing was from before the sink began")
+        places = [row for row in self._rows for skip in self._skips if skip.holds(row)]
+        if places:
+            raise Violation(f"{places[0]} is stored, and counts as skipped")
+
     def _gaps_are_true(self) -> None:
         seqs = defaultdict(set)
         for row in self._rows:
@@ -211,7 +254,7 @@ class _Check:
 
     def _chained(self) -> None:
         """Every stored epoch but the first names the one before it and its end, in the order they were written."""
-        if self._recorder.restores or self._world.journal_restores:
+        if self._recorder.restores or self._world.journal_restores or self._recorder.begins == "now":
             return
         found = _database(self._recorder, self._stream).execute(
             "SELECT e.uid, e.previous, e.previous_last, e.opened FROM epoch e JOIN node n ON n.id = e.node_id "

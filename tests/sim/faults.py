@@ -197,6 +197,19 @@ def _doubtful(world: World) -> None:
     world.after(0.1, 10.0, lambda: setattr(flaky, "doubtful", 0.0))
 
 
+# --- sinks, only in plans that ask for it ---------------------------------------------------
+
+
+def _retire_sink(world: World) -> None:
+    """Somebody says in a node's home that its last sink is retired."""
+    node = _node(world)
+    node.retire(world.recorders[-1].name)
+
+
+RARE: Final[dict[str, Fault]] = {"retire sink": _retire_sink}
+"""What befalls a world when its plan names it."""
+
+
 # --- restored to an older state --------------------------------------------------------------
 
 

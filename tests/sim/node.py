@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 from tabard.agents.journal.journal import Journal
 from tabard.agents.journal.limits import Limits
 from tabard.agents.journal.outbox import Outbox
+from tabard.agents.notes import Notes
+from tabard.brokers.delivery.notes import BY_NODE, Retirement
 from tabard.brokers.delivery.ports import NodeKey
 from tabard.brokers.delivery.publisher import Publisher
 from tabard.brokers.delivery.seal import OpenSeal
+from tabard.brokers.delivery.starting import AGE
 from tabard.brokers.wire.codec import pack
 from tabard.brokers.wire.messages import Message
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
@@ -78,6 +81,12 @@ class SimNode:
         self.frozen: list[list[bytes]] | None = None
         self.journals: dict[int, Journal | Outbox] = {}
         self.publisher: Publisher | None = None
+        self.noted: bytes | None = None
+        """The file of the notes on sinks, which is synced at each writing."""
+        self.told_to_retire: set[str] = set()
+        """The sinks that its people said are retired."""
+        self.installed: float | None = None
+        """When its agent was started for the first time."""
         self._numbers = dict.fromkeys(STREAM_NAMES, 0)
         self._sync_due = False
         self._wake_at = float("inf")
@@ -100,10 +109,38 @@ class SimNode:
             self._restart_later()
             return
         self.publisher = Publisher(
-            self.key, self.sinks, self.journals, OpenSeal(), self.rng.randbytes, interval=5.0
+            self.key,
+            self.sinks,
+            self.journals,
+            OpenSeal(),
+            self.rng.randbytes,
+            interval=5.0,
+            facts=self._facts,
+            notes=Notes(lambda: self.noted, self._write_note, "notes"),
         )
+        if self.installed is None:
+            self.installed = self.time.now
         self.alive = True
         self._tick()
+
+    def _write_note(self, content: bytes) -> None:
+        self.noted = content
+
+    def _facts(self) -> dict[str, Any]:
+        logs = self.journals[LOGS]
+        return {AGE: logs.stats().oldest_age} if isinstance(logs, Journal) else {}
+
+    def retire(self, sink: str, who: str = "root") -> None:
+        """Somebody says in the node's home that a sink is retired."""
+        if self.alive and self.frozen is None and self.publisher is not None:
+            word = Retirement(BY_NODE, who, self.clock.wall())
+            self.publisher.retire(self.clock.monotonic(), sink, word)
+            self.told_to_retire.add(sink)
+            self._pump()
+
+    def retired(self) -> set[str]:
+        """The sinks that are retired, as the file has it."""
+        return set(Notes(lambda: self.noted, self._write_note, "notes").retired())
 
     def _outbox(self) -> Outbox:
         return Outbox.open(self.database.connect, CONTROL, limits=self.outbox_limits, **self._author())
@@ -227,7 +264,9 @@ class SimNode:
 
     def settled(self, sink: str, stream: int) -> frozenset[bytes]:
         """The epochs that the node knows to be stored by a sink to their end."""
-        return self.publisher._sinks[sink].senders[stream].settled if self.publisher else frozenset()
+        if self.publisher is None or sink in self.retired():
+            return frozenset()
+        return self.publisher._sinks[sink].senders[stream].settled
 
     # --- work ------------------------------------------------------------------------------
 

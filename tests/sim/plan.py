@@ -15,6 +15,10 @@ class Plan:
     faults: tuple[str, ...]
     nodes: int = 1
     sinks: tuple[str, ...] = ("main",)
+    begins: tuple[str, ...] = ()
+    """What each sink wants of a node it has not heard of: ``oldest``, where nothing is said, or ``now``."""
+    late: float = 0.0
+    """When the recorders of all sinks but the first are started."""
     brokers: int = 1
     seconds: float = 20.0
     """How long records are made and faults strike; then everything is healed."""

@@ -8,10 +8,11 @@ from random import Random
 from typing import Any
 
 from tabard.brokers.delivery.aside import StoreAside
-from tabard.brokers.delivery.ports import CursorConflict, EpochWork, StoreUnavailable
+from tabard.brokers.delivery.ports import CursorConflict, EpochWork, NodeKey, StoreUnavailable
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.wire.messages import Message
+from tabard.consumers.recorder.owning import Watch
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.sim.clock import EPOCH_NS, Time
 from tests.sim.disk import Killed
@@ -37,13 +38,15 @@ class FlakyStore:
         self.store = store
         self.rng = rng
         self.down = False
+        self.first: dict[tuple[NodeKey, int], int] = {}
+        """When something of a stream was committed for the first time of all, by the recorder's wall clock."""
         self.replaced = False
         """Whether the files were exchanged underneath: the next look at them finds out."""
         self.doubtful = 0.0
         """Chance that a commit is done and yet reported as failed."""
 
     def __getattr__(self, name: str) -> Any:
-        if name in {"load", "unfinished", "newest", "digest", "presence"}:
+        if name in {"load", "unfinished", "newest", "digest", "presence", "heard", "said", "owned"}:
             self._look()
         return getattr(self.store, name)
 
@@ -51,6 +54,8 @@ class FlakyStore:
         """Commit, unless the fault says otherwise."""
         self._look()
         self.store.commit(work, arrived)
+        for item in work:
+            self.first.setdefault((item.key, item.stream), arrived)
         if self.doubtful and self.rng.random() < self.doubtful:
             raise StoreUnavailable("the connection broke during the commit")
 
@@ -104,6 +109,7 @@ class SimRecorder:
         rng: Random,
         down: Callable[[list[bytes]], None],
         budget: int,
+        begins: str = "oldest",
         *,
         aside: bool = False,
     ) -> None:
@@ -112,6 +118,9 @@ class SimRecorder:
         self.rng = rng
         self.down = down
         self.budget = budget
+        self.begins = begins
+        self.began: float | None = None
+        """When its first process was started."""
         self.flaky = FlakyStore(SqliteStore.memory(), rng)
         self.sink: Sink | None = None
         self._apart = aside
@@ -137,12 +146,25 @@ class SimRecorder:
         self._flush_due = False
         self._wake_at = float("inf")
         self._aside = self._beside()
+        if self.began is None:
+            self.began = self.time.now
+        owned = self.flaky.store.own(self.name, self.wall(), "memory")
         self.sink = Sink(
-            self.name, self._aside or self.flaky, OpenSeal(), self.rng.randbytes, budget=self.budget
+            self.name,
+            self._aside or self.flaky,
+            OpenSeal(),
+            self.rng.randbytes,
+            budget=self.budget,
+            began=owned.began if self.begins == "now" else None,
         )
         self._hello(self.life)
         self.time.at(self.time.now + 1.0, self._hello, self.life)
         self._tick(self.life)
+
+    def start_first(self) -> None:
+        """Start its first process, unless there was one."""
+        if self.began is None:
+            self.start()
 
     def kill(self) -> None:
         """SIGKILL: what was not committed is gone."""
@@ -303,6 +325,7 @@ class SimRecorder:
             self.time.at(self.time.now + PRESENCE_EVERY, self._tick, life)
 
     def _note_presence(self, sink: Sink) -> None:
+        Watch(self.flaky, sink).look()
         try:
             self.flaky.presence(sink.presence())
         except (CursorConflict, StoreUnavailable) as error:

@@ -60,7 +60,7 @@ def test_two_hundred_backlogged_nodes_pass_a_narrow_link_without_waste() -> None
         stream["sent"]
         for node in world.nodes
         if node.publisher
-        for stream in node.publisher.sinks()["main"]["streams"].values()
+        for stream in node.publisher.sinks(0.0)["main"]["streams"].values()
     )
     useful = world.recorder.sink.counters["batches stored"]
     print(f"{sent} batches sent, {useful} of them stored: {useful / sent:.1%}")

@@ -13,7 +13,7 @@ from tabard.brokers.wire.batch import NO_DIGEST
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
 from tests.sim.clock import Time
 from tests.sim.failing import FailPoints
-from tests.sim.faults import FAULTS
+from tests.sim.faults import FAULTS, RARE
 from tests.sim.net import Link, SimBroker
 from tests.sim.node import SimNode
 from tests.sim.plan import Plan
@@ -43,7 +43,8 @@ class World:
         plan = self.plan
         self.brokers = [SimBroker(f"b{number}", "lab") for number in range(plan.brokers)]
         self._join()
-        self.recorders = [self._recorder(name) for name in plan.sinks]
+        begins = dict(zip(plan.sinks, plan.begins, strict=False))
+        self.recorders = [self._recorder(name, begins.get(name, "oldest")) for name in plan.sinks]
         self.nodes = [self._node(f"n{number}") for number in range(plan.nodes)]
 
     def _node(self, name: str) -> SimNode:
@@ -55,11 +56,11 @@ class World:
         lowest.down_links[f"d/lab/{name}/"] = self._link(node.receive, stray=plan.stray)
         return node
 
-    def _recorder(self, name: str) -> SimRecorder:
+    def _recorder(self, name: str, begins: str) -> SimRecorder:
         top = self.brokers[-1]
         plan = self.plan
         recorder = SimRecorder(
-            name, self.time, self.rng, self._link(top.down).send, plan.budget, aside=plan.aside
+            name, self.time, self.rng, self._link(top.down).send, plan.budget, begins, aside=plan.aside
         )
         top.up_links[f"u/{name}/"] = self._link(recorder.receive, self.plan.rate)
         return recorder
@@ -103,7 +104,10 @@ class World:
     def start(self) -> None:
         """Start every process."""
         for recorder in self.recorders:
-            recorder.start()
+            if recorder is self.recorder or not self.plan.late:
+                recorder.start()
+            else:
+                self.time.at(self.plan.late, recorder.start_first)
         for node in self.nodes:
             node.start()
 
@@ -124,7 +128,7 @@ class World:
     def inflict(self, fault: str) -> None:
         """Let a fault strike now."""
         self.done.append(f"{self.time.now:.2f} {fault}")
-        FAULTS[fault](self)
+        (FAULTS.get(fault) or RARE[fault])(self)
 
     def after(self, low: float, high: float, action: Callable[[], None]) -> None:
         """Let `action` happen some time later, unless everything was healed by then."""
@@ -157,7 +161,12 @@ class World:
 
     def at_rest(self) -> bool:
         """Whether every node's journal is stored as far as it goes, and every past epoch is accounted for."""
-        return all(self.stored(node, recorder) for node in self.nodes for recorder in self.recorders)
+        return all(
+            self.stored(node, recorder)
+            for node in self.nodes
+            for recorder in self.recorders
+            if recorder.name not in node.retired()
+        )
 
     def stored(self, node: SimNode, recorder: SimRecorder) -> bool:
         """Whether that holds for one node and one sink."""

@@ -74,6 +74,7 @@ SETTINGS: Final = (
     Setting("brokers.hwm", Integer(100, 1_000_000), 4000, "Messages a broker queues per connection before it drops."),
     Setting("brokers.max_frame", Size("1152KiB", "64MiB"), "2MiB", "Largest frame a broker takes from the wire."),
     Setting("recorder.sink", forms.SINK, "main", "The sink this recorder works for."),
+    Setting("recorder.start", Choice("oldest", "now"), "oldest", "What this sink wants of a node that it has never heard of: all that the node still keeps, or only what is new."),
     Setting("recorder.up", forms.ENDPOINT, "", 'Broker endpoint the up lane is read from; "" for the broker of this home.'),
     Setting("recorder.down", forms.ENDPOINT, "", 'Broker endpoint the down lane is written to; "" for the broker of this home.'),
     Setting("recorder.standby_up", forms.ENDPOINT, "", "The `up_out` of a second broker that the up lane is read from as well."),

@@ -81,7 +81,7 @@ class Node:
 
     def sent(self) -> int:
         """Batches sent in this session."""
-        sinks = self.publisher.sinks()
+        sinks = self.publisher.sinks(0.0)
         return int(sinks["main"]["streams"]["logs"]["sent"])
 
 
@@ -196,7 +196,7 @@ def test_what_is_not_signed_by_the_sink_is_counted(node: Node, signed: str) -> N
     head = node.cursor(nonce).head if signed == "cursor" else encode_hello(Hello("main", FIRST))
     node.publisher.receive(0.0, told(head, b"forged"))
     assert sum(node.counters.values()) == 1
-    assert not node.publisher.sinks()["main"]["attached"]
+    assert not node.publisher.sinks(0.0)["main"]["attached"]
 
 
 def test_what_is_for_others_or_no_message_is_counted(node: Node) -> None:
@@ -220,14 +220,14 @@ def test_what_is_for_others_or_no_message_is_counted(node: Node) -> None:
         "malformed message": 3,
         "unknown message": 1,
     }
-    assert not node.publisher.sinks()["main"]["attached"]
+    assert not node.publisher.sinks(0.0)["main"]["attached"]
 
 
 def test_a_stream_that_the_node_has_not_is_passed_over(node: Node) -> None:
     """The rest of the message counts."""
     nonce = node.beacon().nonce
     node.publisher.receive(0.0, node.cursor(nonce, stream=CONTROL))
-    assert node.publisher.sinks()["main"]["attached"]
+    assert node.publisher.sinks(0.0)["main"]["attached"]
 
 
 # --- letting go ------------------------------------------------------------------------------

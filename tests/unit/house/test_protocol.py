@@ -20,6 +20,7 @@ MESSAGES: Final[tuple[Any, ...]] = (
     messages.Envelope,
     messages.Hello,
     messages.Message,
+    messages.Retire,
     messages.Want,
 )
 

@@ -1,0 +1,182 @@
+"""Several sinks: one that begins with what is new, one that is retired, one that is away; none of it touches the other."""
+
+from __future__ import annotations
+
+import pytest
+
+from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
+from tests.sim.check import check, skipped, stored
+from tests.sim.faults import FAULTS
+from tests.sim.plan import PLENTY, Plan
+from tests.sim.run import simulate
+from tests.sim.test_scenarios import calm, log, seqs
+from tests.sim.world import World
+
+LATE = 8.0
+ROUGH = tuple(name for name in FAULTS if "store" not in name.split() and "restore" not in name)
+"""Faults after which a store still knows whom it knew."""
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_sink_that_begins_with_what_is_new_skips_each_node_once(seed: int) -> None:
+    """Started late, among all faults: what nodes had by then is skipped, and every record after is stored or lost aloud."""
+    plan = Plan(
+        ROUGH, nodes=2, sinks=("main", "new"), begins=("oldest", "now"), late=LATE, fault_count=6, loss=0.05
+    )
+    world = simulate(seed, plan)
+    new = world.recorders[1]
+    assert any(skipped(new, node, LOGS) for node in world.nodes)
+
+
+def test_a_new_node_is_not_skipped() -> None:
+    """It was installed after the sink began, so all it has is new; also when the sink was away just then."""
+    world = calm(sinks=("main", "new"), begins=("oldest", "now"))
+    main, new = world.recorders
+    main.start()
+    new.start()
+    world.time.run(3.0)
+    new.kill()
+    node = world.nodes[0]
+    node.start()
+    log(world, node, 5)
+    node.stop()
+    node.start()
+    log(world, node, 5)
+    new.start()
+    world.settle()
+    check(world)
+    assert [skipped(new, node, stream) for stream in (CONTROL, LOGS, SAMPLES)] == [[], [], []]
+    assert len(stored(new, node, LOGS)[0]) == 50
+
+
+def test_more_epochs_than_fit_a_beacon_are_skipped_all() -> None:
+    """Nothing of what a node had is sent, nothing is said to be lost, and its journal lets go of it."""
+    world = calm(sinks=("main", "new"), begins=("oldest", "now"), keep_acked=0, segment=2048)
+    main, new = world.recorders
+    main.start()
+    node = world.nodes[0]
+    for _ in range(20):
+        node.start()
+        log(world, node, 2)
+        node.stop()
+    node.start()
+    world.time.run(30.0)
+    kept = len(node.journals[LOGS].spans())
+    assert kept > 8
+    new.start()
+    world.time.run(60.0)
+    log(world, node, 3)
+    world.settle()
+    check(world)
+    rows, losses = stored(new, node, LOGS)
+    assert ([row.seq for row in rows], losses) == ([*range(2, 17)], [])
+    assert len(skipped(new, node, LOGS)) == kept - 1 or len(skipped(new, node, LOGS)) == kept
+    assert len(node.journals[LOGS].spans()) == 1
+
+
+def test_a_sink_whose_store_was_replaced_gets_what_is_kept() -> None:
+    """The nodes have met it: that it does not know them any more is no reason to skip anything."""
+    world = calm(sinks=("main", "new"), begins=("oldest", "now"), keep_acked=PLENTY)
+    world.start()
+    node = world.nodes[0]
+    log(world, node, 10)
+    world.time.run(10.0)
+    new = world.recorders[1]
+    new.kill()
+    new.wipe()
+    new.start()
+    world.settle()
+    check(world)
+    assert (len(stored(new, node, LOGS)[0]), skipped(new, node, LOGS)) == (50, [])
+
+
+def test_a_sink_that_is_away_costs_the_other_nothing() -> None:
+    """The journal drops what one of them has: gaps there, and here every record, none of them late."""
+    world = calm(sinks=("main", "other"), quota=24 * 1024, segment=2048)
+    main, other = world.recorders
+    main.start()
+    node = world.nodes[0]
+    node.start()
+    for _ in range(40):
+        log(world, node, 2, 20)
+        world.time.run(world.time.now + 0.5)
+        assert seqs(world)[-1] == len(seqs(world)) + 1
+    other.start()
+    world.settle()
+    check(world)
+    assert stored(main, node, LOGS)[1] == []
+    (gap,) = stored(other, node, LOGS)[1]
+    assert (gap.kind, gap.at_least) == ("gap", False)
+
+
+# --- retired ---------------------------------------------------------------------------------
+
+
+def test_a_sink_retired_in_a_home_holds_nothing_after_a_restart() -> None:
+    """The journal lets go of what only it lacked; the other sink goes on; nothing of a restart brings it back."""
+    world = calm(sinks=("main", "gone"), segment=2048)
+    world.recorder.start()
+    node = world.nodes[0]
+    node.start()
+    log(world, node, 40, 20)
+    world.time.run(world.time.now + 10.0)
+    before = node.journals[LOGS].spans()[0].oldest
+    node.retire("gone")
+    assert node.journals[LOGS].spans()[0].oldest > before
+    for end in (node.stop, node.kill, node.power_cut):
+        end()
+        node.start()
+        log(world, node, 3)
+    world.settle()
+    check(world)
+    assert node.publisher is not None
+    assert node.publisher.sinks(node.clock.monotonic())["gone"]["state"] == "retired"
+    assert world.recorders[1].began is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_sink_retired_in_its_store_tells_every_node(seed: int) -> None:
+    """However many messages get lost, and whoever is away when it is said; the recorder stores nothing more."""
+    plan = Plan(ROUGH, nodes=3, sinks=("main", "gone"), fault_count=4, loss=0.15)
+    world = _rough(seed, plan)
+    gone = world.recorders[1]
+    gone.flaky.store.retire("root at hub", gone.wall())
+    before = [len(stored(gone, node, LOGS)[0]) for node in world.nodes]
+    world.time.run(world.time.now + 3.0)
+    for node in world.nodes:
+        log(world, node, 3)
+    world.settle()
+    world.time.run(world.time.now + 60.0)
+    assert [node.retired() for node in world.nodes] == [{"gone"}] * 3
+    check(world)
+    assert [len(stored(gone, node, LOGS)[0]) for node in world.nodes] == before
+
+
+def test_a_sink_takes_back_its_own_word_and_not_that_of_a_node() -> None:
+    """Required again, it is sent what is still kept; a node whose people retired it stays as they said."""
+    world = calm(nodes=2, sinks=("main", "back"), keep_acked=PLENTY)
+    world.start()
+    own = world.nodes[0]
+    back = world.recorders[1]
+    for node in world.nodes:
+        log(world, node, 3)
+    world.time.run(10.0)
+    own.retire("back")
+    back.flaky.store.retire("root", back.wall())
+    world.time.run(30.0)
+    assert [node.retired() for node in world.nodes] == [{"back"}, {"back"}]
+    for node in world.nodes:
+        log(world, node, 3)
+    back.flaky.store.retire(None, None)
+    world.time.run(90.0)
+    assert [node.retired() for node in world.nodes] == [{"back"}, set()]
+    world.settle()
+    check(world)
+    assert [len(stored(back, node, LOGS)[0]) for node in world.nodes] == [15, 30]
+
+
+def _rough(seed: int, plan: Plan) -> World:
+    """A world that is healed and not yet checked."""
+    world = World(seed, plan)
+    world.run()
+    return world
