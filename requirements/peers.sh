@@ -4,7 +4,7 @@
 #   requirements/peers.sh DIRECTORY
 #
 # Nothing of it is installed or started: export SYSLOG_NG_ROOT=DIRECTORY afterwards. What it needs of other packages can be
-# installed: libdbd-sqlite3 libdbi1 libivykis0 libjson-c5 libnet1 libwrap0. Does nothing when it was done before.
+# installed: libdbd-sqlite3 libdbi1 libglib2.0-0 libivykis0 libjson-c5 libnet1 libpcre3 libwrap0. Does nothing when it was done before.
 set -eu
 
 to=${1:?say where to}

@@ -7,18 +7,20 @@ result too, with what to install.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from tabard.errors import UsageError
+from tabard.errors import TabardError, UsageError
 from tabard.ops.bench.helper import Helper
 from tabard.ops.bench.peers import kills, speed, work
 from tabard.ops.bench.peers.kills import Suffered
+from tabard.ops.bench.peers.ours import Tabard
 from tabard.ops.bench.peers.peer import Peer
 from tabard.ops.bench.peers.plan import Plan, make_plan
+from tabard.ops.bench.peers.rows import rows
 from tabard.ops.bench.peers.serving import Serving
 from tabard.ops.bench.peers.table import PEERS
 from tabard.ops.bench.result import Aim, Measured
@@ -65,8 +67,14 @@ RATIOS: Final[Mapping[str, Ratio]] = {
 }
 
 
+TURNS: Final = tuple(
+    dict.fromkeys(chain.from_iterable((ratio.ours, ratio.theirs) for ratio in RATIOS.values()))
+)
+"""Those that are held against each other run one after the other: a busy machine then slows both."""
+
+
 def run(options: Options, say: Say, table: Mapping[str, type[Peer]] = PEERS) -> Measured:
-    """Measure. Raises UsageError for a name that no peer has, TabardError when one does not start or stores nothing."""
+    """Measure. Raises UsageError for a name that no peer has, TabardError when Tabard itself cannot be measured."""
     chosen = _chosen(options.names, table)
     size = LONG if options.long else SHORT
     size = size._replace(records=options.records or size.records, rounds=options.rounds or size.rounds)
@@ -77,10 +85,15 @@ def run(options: Options, say: Say, table: Mapping[str, type[Peer]] = PEERS) -> 
             say(f"{name}: not installed: {kind.missing()}")
     plan = make_plan(SEED, lasting, size.times)
     with workplace() as place:
-        fast = _fast(there, place, size, say)
+        fast, broken = _fast(there, place, size, say)
+        for name in broken:
+            del there[name]
         say(f"the same kills: all at once, {size.rate:,} records/s each")
         struck = kills.torment(there, place, plan, size.rate, say) if there else {}
-    return _measured(chosen, size, plan, fast, struck)
+    for name in set(there) - set(struck):
+        del fast[name]
+        broken[name] = "does not start with the configuration that it has under the kills"
+    return _measured(chosen, size, plan, fast, struck, broken)
 
 
 _STRIKES: Final = 6
@@ -94,19 +107,38 @@ def _chosen(names: Sequence[str], table: Mapping[str, type[Peer]]) -> dict[str, 
     return {name: kind for name, kind in table.items() if name in (names or table)}
 
 
-def _fast(there: Mapping[str, type[Peer]], place: Path, size: Size, say: Say) -> dict[str, list[speed.Run]]:
-    """Every peer in every round, forwards and backwards by turns."""
+def _fast(
+    there: Mapping[str, type[Peer]], place: Path, size: Size, say: Say
+) -> tuple[dict[str, list[speed.Run]], dict[str, str]]:
+    """Every peer in every round, forwards and backwards by turns; and what was wrong with those that do not work."""
+    order = sorted(there, key=lambda name: TURNS.index(name) if name in TURNS else len(TURNS))
     runs: dict[str, list[speed.Run]] = {name: [] for name in there}
-    with closing(Serving()) as serving, Helper(speed.SENDER) as sender:
+    broken: dict[str, str] = {}
+    with closing(Serving()) as serving, ExitStack() as stack:
         say(f"preparing {size.records:,} records")
-        for form in work.FORMS:
-            sender.ask(speed.PREPARING, do="prepare", form=form, records=size.records)
+        sender = _sender(stack, size.records)
         for number in range(size.rounds):
-            for name in reversed(list(there)) if number % 2 else there:
+            turns = [name for name in order if name not in broken]
+            for name in reversed(turns) if number % 2 else turns:
                 count = max(size.records // there[name].divided_by, 1)
-                runs[name].append(speed.measure(there[name], place, serving, sender, count))
+                try:
+                    runs[name].append(speed.measure(there[name], place, serving, sender, count))
+                except TabardError as error:
+                    if issubclass(there[name], Tabard):
+                        raise
+                    broken[name] = str(error)
+                    say(f"round {number + 1} of {size.rounds}: {name}: {error}")
+                    sender = _sender(stack, size.records)  # the other one may be busy with it still
+                    continue
                 say(f"round {number + 1} of {size.rounds}: {name}: {runs[name][-1].rate:,.0f} records/s")
-    return runs
+    return {name: found for name, found in runs.items() if name not in broken}, broken
+
+
+def _sender(stack: ExitStack, records: int) -> Helper:
+    sender = stack.enter_context(Helper(speed.SENDER))
+    for form in work.FORMS:
+        sender.ask(speed.PREPARING, do="prepare", form=form, records=records)
+    return sender
 
 
 def _measured(
@@ -115,40 +147,40 @@ def _measured(
     plan: Plan,
     fast: Mapping[str, list[speed.Run]],
     struck: Mapping[str, Suffered],
+    broken: Mapping[str, str],
 ) -> Measured:
-    peers = {
-        name: {
-            "title": kind.title,
-            "store": kind.store,
-            **(
-                {"version": kind.version(), **speed.summary(fast[name]), "kills": struck[name].as_json()}
-                if name in fast
-                else {"not_installed": kind.missing()}
-            ),
-        }
-        for name, kind in chosen.items()
-    }
+    peers: dict[str, dict[str, Any]] = {}
+    for name, kind in chosen.items():
+        peers[name] = {"title": kind.title, "store": kind.store}
+        if kind.missing():
+            peers[name]["not_installed"] = kind.missing()
+            continue
+        peers[name]["version"] = kind.version()
+        if name in broken:
+            peers[name]["failed"] = broken[name]
+            continue
+        peers[name] |= {**speed.summary(fast[name]), "kills": struck[name].as_json()}
+    held = {name: ratio for name, ratio in RATIOS.items() if ratio.ours in fast and ratio.theirs in fast}
     results = {
         "records": size.records,
         "rounds": size.rounds,
         "plan": {**plan.as_json(), "records_per_second": size.rate},
         "peers": peers,
-        "ratios": {
-            name: median(_by_round(ratio, fast))
-            for name, ratio in RATIOS.items()
-            if ratio.ours in fast and ratio.theirs in fast
-        },
-        "ratios_by_round": {
-            name: _by_round(ratio, fast)
-            for name, ratio in RATIOS.items()
-            if ratio.ours in fast and ratio.theirs in fast
-        },
+        "ratios": {name: median(_by_round(ratio, fast)) for name, ratio in held.items()},
+        "ratios_by_round": {name: _by_round(ratio, fast) for name, ratio in held.items()},
+        "cpu_ratios": {name: _of_cpu(ratio, fast) for name, ratio in held.items()},
     }
     return Measured(results, tuple(_aims(fast, struck)), tuple(rows(peers)))
 
 
 def _by_round(ratio: Ratio, fast: Mapping[str, list[speed.Run]]) -> list[float]:
     return [mine.rate / other.rate for mine, other in zip(fast[ratio.ours], fast[ratio.theirs], strict=True)]
+
+
+def _of_cpu(ratio: Ratio, fast: Mapping[str, list[speed.Run]]) -> float:
+    """How much more CPU the other one uses for the same records."""
+    mine, other = (median(run.cpu for run in fast[name]) for name in (ratio.ours, ratio.theirs))
+    return other / mine
 
 
 def _aims(fast: Mapping[str, list[speed.Run]], struck: Mapping[str, Suffered]) -> Iterator[Aim]:
@@ -159,54 +191,3 @@ def _aims(fast: Mapping[str, list[speed.Run]], struck: Mapping[str, Suffered]) -
         if name.startswith("tabard-"):
             yield Aim(f"{name}: lost", suffered.found.lost, "<=", 0, "records")
             yield Aim(f"{name}: doubled", suffered.found.doubled, "<=", 0, "records")
-
-
-def rows(peers: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The table for people: a line for each peer. Also made of what ``-o json`` wrote."""
-    return [dict(zip(COLUMNS, chain([peer["title"]], _cells(peer)), strict=True)) for peer in peers.values()]
-
-
-COLUMNS: Final = (
-    "peer",
-    "ends in",
-    "records/s",
-    "CPU s/million",
-    "memory MB",
-    "lost",
-    "doubled",
-    "out of order",
-    "told",
-)
-"""Of the table."""
-
-
-def _cells(peer: Mapping[str, Any]) -> list[Any]:
-    if "not_installed" in peer:
-        return [peer["store"], f"not installed: {peer['not_installed']}", *[""] * (len(COLUMNS) - 3)]
-    hit = peer["kills"]
-    server = f" + {peer['server_pss_mb']:.0f}" if "server_pss_mb" in peer else ""
-    return [
-        peer["store"],
-        f"{peer['records_per_second']:,.0f}",
-        f"{peer['cpu_seconds_per_million']:.1f}",
-        f"{peer['pss_mb']:.0f}{server}",
-        _lost(hit),
-        f"{hit['doubled']:,}",
-        f"{hit['out_of_order']:,}",
-        _told(hit),
-    ]
-
-
-def _lost(hit: Mapping[str, Any]) -> str:
-    if not hit["lost"]:
-        return "0"
-    share = hit["lost"] / max(hit["given"], 1)
-    return f"{hit['lost']:,} ({share:.1%})" if share >= 0.001 else f"{hit['lost']:,} (< 0.1%)"
-
-
-def _told(hit: Mapping[str, Any]) -> str:
-    """Whether anybody who looks would know of the loss."""
-    told = hit["peer_told"] + hit["application_told"]
-    if not hit["lost"] and not told:
-        return "-"
-    return f"of {told:,}" if told else "no"

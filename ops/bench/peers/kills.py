@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Final, NamedTuple
 
+from tabard.errors import TabardError
 from tabard.ops.bench.helper import Helper
 from tabard.ops.bench.peers.peer import Ground, Peer
 from tabard.ops.bench.peers.plan import Blow, Plan, Strike
@@ -33,6 +34,8 @@ class Suffered(NamedTuple):
     """Records of which the application was told that they failed."""
     told: int
     """Records that the peer says itself it lost."""
+    last: int
+    """The highest number that is stored: whether it went on after the last strike."""
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -47,8 +50,11 @@ def hit(peers: Iterable[Peer], strike: Strike) -> None:
             (victim.kill if strike.blow is Blow.KILL else victim.hang)()
 
 
-def mend(peers: Iterable[Peer], strike: Strike) -> None:
-    """End a strike. Raises TabardError when something does not start again."""
+def mend(peers: Iterable[Peer], strike: Strike, say: Callable[[str], None]) -> None:
+    """End a strike. A receiver that does not start again stays away, and loses all that comes.
+
+    Raises TabardError when a database server does not.
+    """
     victims = [victim for peer in peers for victim in peer.victims(strike.part)]
     if strike.blow is Blow.HANG:
         for victim in victims:
@@ -61,7 +67,10 @@ def mend(peers: Iterable[Peer], strike: Strike) -> None:
     servers = [victim for victim in victims if isinstance(victim, Server)]
     for victim in victims:
         if victim not in servers:
-            victim.start()
+            try:
+                victim.start()
+            except TabardError as error:
+                say(f"after the kill: {error}")
     with ThreadPoolExecutor(max(len(servers), 1)) as pool:
         list(pool.map(Server.start, servers))
 
@@ -74,7 +83,10 @@ def torment(
     say: Callable[[str], None],
     quiet: float = QUIET,
 ) -> dict[str, Suffered]:
-    """Run all peers at once through the plan; `quiet` as above. Raises TabardError when one of them cannot be started."""
+    """Run all peers at once through the plan; `quiet` as above. One that does not start is not in the result.
+
+    Raises TabardError when a database server does not start again.
+    """
     with ExitStack() as stack:
         serving = Serving()
         stack.callback(serving.close)
@@ -83,7 +95,12 @@ def torment(
         for name, kind in made.items():
             peers[name] = peer = kind(Ground(Path(mkdtemp(dir=place)), serving.own, relayed=True))
             stack.callback(peer.stop)
-            peer.start()
+            try:
+                peer.start()
+            except TabardError as error:
+                say(f"{name}: {error}")
+                del peers[name]
+                continue
             senders[name] = stack.enter_context(Helper(SENDER))
         for name, peer in peers.items():
             target = peer.target()
@@ -97,10 +114,12 @@ def torment(
         for name, peer in peers.items():
             peer.expected = said[name]["given"]
         _settle(list(peers.values()), quiet)
-        return {
-            name: Suffered(tally(peer.expected, peer.numbers()), said[name]["failed"], peer.told())
-            for name, peer in peers.items()
-        }
+        return {name: _counted(peer, int(said[name]["failed"])) for name, peer in peers.items()}
+
+
+def _counted(peer: Peer, failed: int) -> Suffered:
+    numbers = peer.numbers()
+    return Suffered(tally(peer.expected, numbers), failed, peer.told(), max(numbers, default=0))
 
 
 def _carry_out(plan: Plan, peers: Sequence[Peer], say: Callable[[str], None]) -> None:
@@ -109,7 +128,7 @@ def _carry_out(plan: Plan, peers: Sequence[Peer], say: Callable[[str], None]) ->
         say(f"{strike.part}: {strike.blow} for {strike.lasting:g} s")
         hit(peers, strike)
         _rest(peers, strike.lasting)
-        mend(peers, strike)
+        mend(peers, strike, say)
     _rest(peers, plan.peace)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tabard import exits
 from tabard.errors import TabardError
-from tabard.ops.bench.peers.compare import COLUMNS, rows
+from tabard.ops.bench.peers.rows import COLUMNS, rows
 from tabard.ops.bench.result import shown
 
 BEGIN: Final = (
@@ -49,9 +49,9 @@ def _parts(result: Mapping[str, Any]) -> Iterator[Sequence[str]]:
         *(f"| {' | '.join(map(str, row.values()))} |" for row in rows(found["peers"])),
     ]
     yield [
-        "| ratio | found | aim | holds |",
-        "|---|---:|---:|---|",
-        *_ratios(found["ratios"], result["aims"]),
+        "| ratio | records/s | aim | holds | CPU a record, theirs / ours |",
+        "|---|---:|---:|---|---:|",
+        *_ratios(found, result["aims"]),
     ]
     yield [
         "Versions:",
@@ -65,12 +65,13 @@ def _parts(result: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     ]
 
 
-def _ratios(ratios: Mapping[str, float], aims: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    for name, value in ratios.items():
+def _ratios(found: Mapping[str, Any], aims: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for name, value in found["ratios"].items():
         aim = aims.get(name)
         bound = "" if aim is None else f"{aim['sense']} {aim['aim']:g}"
         holds = "" if aim is None else ("yes" if aim["holds"] else "no")
-        yield f"| {name} | {shown(float(value))} | {bound} | {holds} |"
+        cpu = shown(float(found["cpu_ratios"][name]))
+        yield f"| {name} | {shown(float(value))} | {bound} | {holds} | {cpu} |"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -67,22 +67,22 @@ class Plan(NamedTuple):
         }
 
 
-_PEACE: Final = 2.0
+PEACE: Final = 2.0
 """Seconds between two strikes, about; before the first and after the last too."""
 
 
-def make_plan(seed: int, lasting: float, times: int = 1) -> Plan:
+def make_plan(seed: int, lasting: float, times: int = 1, peace: float = PEACE) -> Plan:
     """Every blow to both parts, `times` times, in an order of the seed's; each lasts about `lasting` seconds."""
     chance = random.Random(seed)
     blows = [(part, blow) for part in Part for blow in Blow] * times
     chance.shuffle(blows)
     strikes = [
         Strike(
-            round(_PEACE * chance.uniform(0.7, 1.3), 2),
+            round(peace * chance.uniform(0.7, 1.3), 2),
             part,
             blow,
             round(lasting * chance.uniform(0.8, 1.2), 2),
         )
         for part, blow in blows
     ]
-    return Plan(seed, tuple(strikes), _PEACE)
+    return Plan(seed, tuple(strikes), peace)

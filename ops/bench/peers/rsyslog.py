@@ -106,7 +106,7 @@ class Rsyslog(Composed):
 
     def told(self) -> int:
         """What impstats counted as discarded or failed, in each process that lived to say so."""
-        return sum(_discarded(self.ground.place / f"{name}.stats") for name in ("receiver", "relay"))
+        return sum(discarded(self.ground.place / f"{name}.stats") for name in ("receiver", "relay"))
 
     def _process(self, name: str, port: int, config: str) -> Process:
         place = self.ground.place
@@ -218,8 +218,8 @@ def server_version() -> str:
     return f"PostgreSQL {said.split()[2]}"
 
 
-def _discarded(path: Path) -> int:
-    """The last word of each of its counters of lost messages."""
+def discarded(path: Path) -> int:
+    """Messages that the impstats in this file count as discarded or failed: the last word of each counter."""
     last: dict[str, int] = {}
     for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
         _, brace, rest = line.partition("{")

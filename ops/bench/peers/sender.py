@@ -195,7 +195,10 @@ def main() -> None:
             answer(bytes=sum(map(len, prepared[request["form"]])))
         elif request["do"] == "send":
             parts = prepared[request["form"]][: request["messages"]]
-            answer(began=send(request["form"], request["where"], parts))
+            try:
+                answer(began=send(request["form"], request["where"], parts))
+            except OSError as error:
+                answer(failed=str(error))
         elif request["do"] == "pace":
             application = APPLICATIONS[request["form"]](request["where"])
             answer(ready=True)

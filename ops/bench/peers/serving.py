@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from tabard.errors import TabardError
+from tabard.ops.bench.peers.processes import Server
 from tabard.ops.bench.postgres import Postgres, programs
+from tabard.ops.bench.surroundings import unbroken
 
 _OPTIONS: Final = ("shared_buffers=512MB", "max_wal_size=4GB")
 """As an administrator sets them who has a gigabyte for it; it waits for its disk as it is installed."""
@@ -19,9 +21,10 @@ class Serving:
         self._first: Postgres | None = None
 
     def shared(self) -> Postgres:
-        """The same for everybody who asks."""
+        """The same for everybody who asks, with nothing left to be written of those before."""
         if self._first is None:
             self._first = self.own()
+        self._first.execute("CHECKPOINT")
         return self._first
 
     def own(self) -> Postgres:
@@ -33,12 +36,14 @@ class Serving:
                 found="no programs of PostgreSQL",
                 hint="Install the package postgresql",
             )
-        server = Postgres(found, _OPTIONS)
-        self._servers.append(server)
-        return server
+        with unbroken():
+            self._servers.append(Postgres(found, _OPTIONS))
+        return self._servers[-1]
 
     def close(self) -> None:
         """End all."""
         while self._servers:
-            self._servers.pop().close()
+            server = self._servers.pop()
+            Server(server).resume()  # a frozen one does not hear that it is to end
+            server.close()
         self._first = None

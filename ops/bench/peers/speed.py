@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -46,6 +47,7 @@ def measure(
         stack.callback(peer.stop)
         peer.start()
         peer.expected = count
+        os.sync()  # what others left to be written is not to be written now
         pids = [*peer.pids(), *peer.server_pids()]
         before = _cpu(pids)
         target = peer.target()
@@ -53,13 +55,15 @@ def measure(
         messages = count if made.divided_by > 1 else None
         sender.tell(do="send", form=target.form, where=target.where, messages=messages)
         ended, stored = _wait(peer, count, quiet)
-        began = float(sender.hear(PREPARING)["began"])
+        said = sender.hear(PREPARING)
+        if "failed" in said:
+            raise TabardError("a peer does not take what is sent", found=said["failed"], where=made.title)
         used = _cpu([*peer.pids(), *peer.server_pids()]) - before
         memory = memory_of(peer)
         found = tally(count, peer.numbers())
     if not stored:
         raise TabardError("a peer stored nothing", where=made.title)
-    return Run(found.stored / (ended - began), used / count * 1e6, memory, found)
+    return Run(found.stored / (ended - float(said["began"])), used / count * 1e6, memory, found)
 
 
 def memory_of(peer: Peer) -> dict[str, float]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tabard.errors import TabardError, UsageError
-from tabard.ops.bench.peers import compare, page, scripts, work
+from tabard.ops.bench.peers import compare, page, rsyslog, scripts, work
 from tabard.ops.bench.peers.peer import Peer
 from tabard.ops.bench.peers.plan import Blow, Part, make_plan
 from tabard.ops.bench.peers.receiver import pickled, split
+from tabard.ops.bench.peers.sinks import FileTable, Lines, Sink
 from tabard.ops.bench.peers.table import PEERS
 from tabard.ops.bench.peers.tally import Tally, tally
 from tabard.ops.bench.table import Options
@@ -84,6 +87,54 @@ def test_what_is_not_installed_stands_in_the_result() -> None:
     found = compare.run(Options(records=10), lambda _text: None, table)
     assert found.results["peers"]["absent"]["not_installed"] == "apt install something"
     assert "not installed: apt install something" in found.listing[0].values()
+
+
+def test_what_does_not_run_stands_in_the_result() -> None:
+    """With why; the others are measured all the same."""
+
+    class Refusing(scripts.Handler):
+        kind = "socket"
+
+        def start(self) -> None:
+            raise TabardError("it has no wish to", where="refusing")
+
+    table: dict[str, type[Peer]] = {"refusing": Refusing}
+    found = compare.run(Options(records=10, rounds=1), lambda _text: None, table)
+    assert "no wish" in found.results["peers"]["refusing"]["failed"]
+    assert any("does not run: refusing" in str(cell) for cell in found.listing[0].values())
+
+
+def test_what_rsyslog_says_it_lost_is_the_last_word_of_its_counters(tmp_path: Path) -> None:
+    """Counters grow; one that was killed leaves half a line."""
+    path = tmp_path / "receiver.stats"
+    path.write_text(
+        'Sun Nov 22 09:00:00 2026: { "name": "action-0", "origin": "core.action", "processed": 5, "failed": 1 }\n'
+        'Sun Nov 22 09:00:00 2026: { "name": "main Q", "origin": "core.queue", "discarded.full": 2, "discarded.nf": 0 }\n'
+        'Sun Nov 22 09:00:01 2026: { "name": "action-0", "origin": "core.action", "processed": 9, "failed": 3 }\n'
+        'Sun Nov 22 09:00:02 2026: { "name": "action-0", "origin": "core.ac'
+    )
+    assert rsyslog.discarded(path) == 5
+    assert rsyslog.discarded(tmp_path / "never written") == 0
+
+
+@pytest.mark.parametrize("sink", ["lines", "table"])
+def test_a_look_into_a_store_gives_its_numbers_in_order(tmp_path: Path, sink: str) -> None:
+    """Rows by id, lines as they stand; what is cut or foreign has no number."""
+    said = [work.text(3), "no record of ours", work.text(1)]
+    if sink == "lines":
+        (tmp_path / "log").write_text("".join(f"{each}\n" for each in said))
+        look: Sink = Lines(tmp_path / "log")
+    else:
+        look = FileTable(tmp_path / "log")
+        with closing(sqlite3.connect(tmp_path / "log")) as connection:
+            connection.executemany(
+                "INSERT INTO log (time, host, service, severity, process, message) VALUES ('', '', '', 6, '', ?)",
+                [(each,) for each in said],
+            )
+            connection.commit()
+    assert look.stored() == 3
+    assert list(look.numbers()) == [3, 0, 1]
+    look.close()
 
 
 @pytest.fixture

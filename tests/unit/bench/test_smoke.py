@@ -100,6 +100,42 @@ def test_ingest_measures_a_store_on_a_server(place: Path, need: Need) -> None:
     assert set(Path("/tmp").glob("pg-*")) <= before
 
 
+def test_peers_measures_others_and_tabard_and_leaves_nothing(place: Path) -> None:
+    """Those that are named, in the order of the table: speed, kills, memory, and whether Tabard lost anything."""
+    words = [
+        "peers",
+        "tabard-sqlite",
+        "sockethandler",
+        "--records",
+        "2000",
+        "--rounds",
+        "1",
+        "--seconds",
+        "2",
+    ]
+    found = _run(place, *words)
+    assert found["bench"] == "peers"
+    peers = found["results"]["peers"]
+    assert list(peers) == ["tabard-sqlite", "sockethandler"]
+    for peer in peers.values():
+        assert peer["records_per_second"] > 0
+        assert peer["cpu_seconds_per_million"] > 0
+        assert 0 < peer["pss_mb"] <= peer["rss_mb"]
+        assert (peer["lost_at_full_speed"], peer["doubled_at_full_speed"]) == (0, 0)
+        assert peer["kills"]["stored"] + peer["kills"]["lost"] == peer["kills"]["given"] > 0
+    assert len(found["results"]["plan"]["strikes"]) == 6
+    assert found["aims"]["tabard-sqlite: lost"]["holds"]
+    assert found["aims"]["tabard-sqlite: doubled"]["holds"]
+
+
+@pytest.mark.parametrize("words", [("peers", "nobody"), ("agent", "pyzmq"), ("agent", "--long")])
+def test_names_of_peers_belong_to_peers(place: Path, words: tuple[str, ...]) -> None:
+    """A name that no peer has, and names or --long for another bench, are wrong use."""
+    process = _start(place, *words)
+    _out, err = process.communicate(timeout=60)
+    assert (process.returncode, "peer" in err) == (2, True)
+
+
 def test_only_ingest_has_a_choice_of_stores(place: Path) -> None:
     """The others have none."""
     process = _start(place, "agent", "--store", "postgresql")
@@ -165,6 +201,18 @@ def test_a_bench_that_is_interrupted_leaves_nothing(place: Path, number: signal.
         if "round 1 of" in line:
             break
     process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def test_peers_that_are_frozen_are_ended_too(place: Path) -> None:
+    """Ended while a strike has stopped them: they hear nothing, and nothing of them stays all the same."""
+    process = _start(place, "peers", "tabard-sqlite", "sockethandler", "--records", "1000", "--rounds", "1")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "hang" in line:
+            break
+    process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 130
 
