@@ -22,13 +22,16 @@ class Role:
         self.home = home
         self.loop = Loop()
         self._status: Callable[[], Mapping[str, Any]] = dict
+        self._reporting = False
         self._file = StatusFile(name, home)
         self._rises = Rises(self.loop.now())
 
     def report(self, status: Callable[[], Mapping[str, Any]]) -> None:
-        """Write what `status` returns to the status file from now on."""
+        """Write what `status` returns to the status file from now on, in place of what was reported before."""
+        if not self._reporting:
+            self._reporting = True
+            self.loop.every(STATUS_EVERY, self.write_status)
         self._status = status
-        self.loop.every(STATUS_EVERY, self.write_status)
         self.write_status()
 
     def write_status(self) -> None:

@@ -185,7 +185,10 @@ class SinkStore(Protocol):
         ...
 
     def presence(self, beacons: Sequence[Presence]) -> None:
-        """Note who was heard. Losing this loses no record. Raises StoreUnavailable."""
+        """Note who was heard. Losing this loses no record.
+
+        Raises StoreUnavailable; CursorConflict when another store is found in place of the one that was written.
+        """
         ...
 
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Final
 
 from tabard.brokers import sockets
-from tabard.brokers.running import role
+from tabard.brokers.running import Role, role
 from tabard.brokers.topology import recorder_ends
 from tabard.clock import SystemClock
 from tabard.consumers.recorder.owning import own
+from tabard.consumers.recorder.waiting import Opening
 from tabard.consumers.recorder.worker import Budget, CommitLimits, Recorder
-from tabard.consumers.store.engines import open_store
+from tabard.consumers.store.engines import Kept, open_store
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.place import Place
 from tabard.home import Home
@@ -49,24 +50,36 @@ def run(
 
     Raises:
         AlreadyRunning: it runs already in this home.
-        StoreError: the store cannot be opened.
+        StoreError: the store cannot be opened; a server that is away is waited for.
     """
     held = RoleSettings("recorder", load)
     settings = held.current
 
+    recorder: Recorder | None = None
+
     def take(newer: Settings) -> None:
-        recorder.limits = _commits(newer)
-        retention.limits = RetentionLimits.of(newer)
+        if recorder is not None:
+            recorder.limits = _commits(newer)
+            retention.limits = RetentionLimits.of(newer)
 
     with role("recorder", home, lambda: held.reload(take)) as process:
+        place = Place.of(settings, home)
+
+        def opening() -> Kept:
+            return open_store(
+                place,
+                settings.str("store.synchronous"),
+                RetentionLimits.of(settings),
+                settings.str("store.index"),
+            )
+
+        # One that a job runs for a while is not to wait; whoever runs it is told.
+        kept = _awaited(process, settings, opening) if place.url and once is None else opening()
+        if kept is None:
+            return
+        store, retention, apart = kept
         made = sockets.Sockets(hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"))
-        store, retention, apart = open_store(
-            Place.of(settings, home),
-            settings.str("store.synchronous"),
-            RetentionLimits.of(settings),
-            settings.str("store.index"),
-        )
-        owned = own(store, settings.str("recorder.sink"), str(Place.of(settings, home)))
+        owned = own(store, settings.str("recorder.sink"), str(place))
         recorder = Recorder(
             settings.str("recorder.sink"),
             store,
@@ -96,6 +109,20 @@ def run(
             recorder.close()
             store.close()
             made.close()
+
+
+def _awaited(process: Role, settings: Settings, opening: Callable[[], Kept]) -> Kept | None:
+    """A store on a server, as soon as that answers. None: told to end before."""
+    waiting = Opening(process, opening)
+    process.report(
+        lambda: {
+            "sink": settings.str("recorder.sink"),
+            "fault": waiting.fault,
+            "counters": {},
+            "credit": {},
+        }
+    )
+    return waiting.run()
 
 
 def _commits(settings: Settings) -> CommitLimits:

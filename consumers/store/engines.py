@@ -79,8 +79,12 @@ def upgrade(place: Place, told: Told | None = None) -> dict[str, tuple[str | Non
         from tabard.consumers.store.postgresql import schema as served
 
         return served.upgrade(place.url, place.password(), told=told)
-    from tabard.consumers.store import schema
+    from pathlib import Path
 
+    from tabard.consumers.store import schema
+    from tabard.consumers.store.sqlite import settle
+
+    settle(Path(place.directory))
     return schema.upgrade(place.directory, told)
 
 

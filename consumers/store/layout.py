@@ -36,6 +36,9 @@ FILES: Final = (RECORDS, STATE)
 ROW_TABLES: Final = {CONTROL: "control", LOGS: "log", SAMPLES: "sample"}
 """The table that holds a stream's records."""
 
+RESTORING: Final = "restoring"
+"""The directory below a store's in which a backup is made ready; see `restoring`."""
+
 QUARANTINED: Final = 0
 """In place of a stream in `usage`: batches in quarantine, of all streams of the file."""
 

@@ -52,6 +52,9 @@ class Part(Protocol):
     def lightly(self) -> AbstractContextManager[Writer]:
         """A transaction of its own that a power cut may take back; otherwise as `writing`."""
 
+    def refuse_replaced(self) -> None:
+        """Raise CursorConflict, once, when another store was put in place of this one."""
+
     def before_commit(self, work: Sequence[EpochWork], arrived: int) -> None:
         """What has to be there first. Raises CursorConflict, and the driver's errors."""
 
@@ -171,10 +174,15 @@ class PartedStore(ABC, Generic[P]):
         """Make a batch that has come in ready for its commit, where that is worth something."""
 
     def presence(self, beacons: Sequence[Presence]) -> None:
-        """Note who was heard, and count beacons per minute. Raises StoreUnavailable."""
+        """Note who was heard, and count beacons per minute.
+
+        Also how a part that is seldom written is found to be replaced. Raises StoreUnavailable, CursorConflict.
+        """
         if not beacons:
             return
         self._refuse_writing()
+        for each in self._parts:
+            each.refuse_replaced()
         part = self._of_kind(RECORDS)
         with part.writing() as writer:
             note_presence(writer, part.ids, beacons)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import time
@@ -15,7 +16,7 @@ from tabard.brokers.delivery.ports import CursorConflict, EpochWork, StoreUnavai
 from tabard.consumers.store import indexing, schema
 from tabard.consumers.store.commit import Ids
 from tabard.consumers.store.database import Database
-from tabard.consumers.store.layout import FILES, RECORDS, FileKind
+from tabard.consumers.store.layout import FILES, RECORDS, RESTORING, FileKind
 from tabard.consumers.store.parts import PartedStore
 from tabard.consumers.store.readonly import SqliteReading
 from tabard.consumers.store.reserve import Reserve
@@ -27,6 +28,8 @@ from tabard.errors import StoreError, WireError
 IDLE_ROWS: Final = 1_000
 """Rows since the last checkpoint from which on an idle moment is used for the next."""
 _LENGTH_BYTES: Final = 8
+
+_log = logging.getLogger(__name__)
 
 
 class _File:
@@ -84,8 +87,16 @@ class _File:
         with self.guarded(), self.database.relaxed():
             yield self.writer()
 
+    def refuse_replaced(self) -> None:
+        """Raise CursorConflict, once, when another file was put in its place."""
+        with self.guarded():
+            self._refuse_noticed()
+
     def before_commit(self, _work: Sequence[EpochWork], _arrived: int) -> None:
         """Raise CursorConflict, once, when the file was replaced since the last commit."""
+        self._refuse_noticed()
+
+    def _refuse_noticed(self) -> None:
         if self.database.replaced:
             self.database.replaced = False
             raise CursorConflict(f"{self.database.where} was replaced by another file")
@@ -120,6 +131,7 @@ class SqliteStore(PartedStore[_File]):
             StoreError: it cannot be made or opened, or is of another schema version.
         """
         directory = Path(store)
+        settle(directory)
         if not all(kind.path(directory).exists() for kind in FILES):
             schema.create(directory)
         return cls._opened(lambda kind: Database(kind, kind.path(directory), synchronous))
@@ -267,6 +279,18 @@ class SqliteStore(PartedStore[_File]):
         """Wait until what was begun in the background is done."""
         for file in self._parts:
             file.database.wal.settle()
+
+
+def settle(store: Path) -> None:
+    """Finish a restoration that was interrupted. Raises StoreError, AlreadyRunning."""
+    if (store / RESTORING).exists():
+        from tabard.consumers.store import restoring
+
+        aside = restoring.settle(store)
+        if aside is not None:
+            _log.warning(
+                "a restoration was interrupted and is finished now; what was there before is in %s", aside
+            )
 
 
 def _split(image: bytes) -> list[bytes]:

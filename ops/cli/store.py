@@ -13,6 +13,8 @@ COMMANDS: Final = {
         "tabard.ops.cli.store_quarantine:quarantine", "Look at what the store could not take."
     ),
     "hold": Entry("tabard.ops.cli.store_hold:hold", "Keep records that must not be deleted."),
+    "backup": Entry("tabard.ops.cli.store_backup:store_backup", "Make a backup, while everything runs."),
+    "restore": Entry("tabard.ops.cli.store_restore:store_restore", "Put a backup in place of the store."),
     "upgrade": Entry(
         "tabard.ops.cli.store_upgrade:store_upgrade", "Bring the store to this version's schema."
     ),
@@ -24,6 +26,7 @@ store: Final = Group(
     help="Look after the store.",
     examples=[
         ("tabard store stats", "How much is stored, and since when"),
+        ("tabard store backup /backup/store-$(date +%F)", "A copy that can be restored"),
         ("tabard store upgrade", "After a new version of Tabard was installed"),
     ],
 )

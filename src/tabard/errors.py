@@ -129,6 +129,10 @@ class StoreError(TabardError):
     """Raised when the store cannot be opened, read or written."""
 
 
+class StoreAway(StoreError):
+    """Raised when the store's server does not answer, or takes nobody in, for the moment: it is worth trying again."""
+
+
 class NewerStore(StoreError):
     """Raised when a newer Tabard wrote the store: this one could only spoil it."""
 

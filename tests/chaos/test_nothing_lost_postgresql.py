@@ -81,8 +81,7 @@ def _run(directory: Path, server: Postgres, seed: int, *, spice: int, two: bool)
             wrong.append(str(error))
         for worker in fleet.crew.values():
             worker.stop()
-        # One that is started while the server is away says so and ends; whatever keeps it running starts it again.
-        wrong += [crash for crash in fleet.crashes if "cannot be reached" not in crash]
+        wrong += fleet.crashes
         sent = {each.name: Sent(each.node, each.accepted, each.given) for each in producers}
         verdict = judge(
             fleet.copied(directory / "copy"), sent, may_lose=frozenset(), ignore=frozenset({rest.RELIC})

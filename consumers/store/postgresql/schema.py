@@ -12,15 +12,18 @@ from alembic import command
 from alembic.util import CommandError
 from psycopg2 import extensions
 from sqlalchemy import create_engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from tabard.consumers.store.layout import FILES, VERSION, FileKind
+from tabard.consumers.store.postgresql.away import sentence, unusable
 from tabard.consumers.store.postgresql.server import check_version, connect, schema_of, schema_version
 from tabard.consumers.store.schema import Told, config, teller
 from tabard.errors import StoreError
 
-_LOCK: Final = 0x7461_6261_7265
+_RIGHTS: Final = "a user that may create schemas and tables in this database"
+_GRANT: Final = "GRANT CREATE ON DATABASE ... TO this user"
+LOCK: Final = 0x7461_6261_7265
 """The advisory lock under which schemas are changed."""
 
 
@@ -37,7 +40,7 @@ def upgrade(
         try:
             with connection.cursor() as cursor:
                 # Held by the session: of two that upgrade at once the second finds the work done.
-                cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+                cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
                 cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema_of(kind)}")
             before = schema_version(connection)
             if before is not None and before > VERSION:
@@ -70,10 +73,16 @@ def migrate(
 
 
 def _refused(kind: FileKind, error: BaseException) -> StoreError:
+    # The driver's own error may be wrapped in one of the engine's.
+    first = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(first, psycopg2.Error):
+        return unusable(
+            "the schema cannot be changed", first, expected=_RIGHTS, where=schema_of(kind), hint=_GRANT
+        )
     return StoreError(
         "the schema cannot be changed",
-        expected="a user that may create schemas and tables in this database",
-        found=" ".join(str(error).split()),
+        expected=_RIGHTS,
+        found=sentence(error),
         where=schema_of(kind),
-        hint="GRANT CREATE ON DATABASE ... TO this user",
+        hint=_GRANT,
     )

@@ -11,6 +11,7 @@ from psycopg2 import errors, extensions
 
 from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.consumers.store.layout import FILES, VERSION, FileKind, newer_store
+from tabard.consumers.store.postgresql.away import sentence, unusable
 from tabard.errors import StoreError
 
 CONNECT_SECONDS: Final = 5
@@ -19,6 +20,9 @@ IDLE_SECONDS: Final = 5
 locks no longer than that, and what it does afterwards fails."""
 OLDEST_SERVER: Final = 140_000
 """PostgreSQL 14, the oldest that its makers still look after."""
+
+WHICH: Final = "SELECT to_regclass('epoch')::oid::bigint"
+"""Asks which tables the name of the schema leads to: others after a restoration, none while there are none."""
 
 _BYTES: Final = extensions.new_type(
     (17,), "BYTES", lambda value, cursor: None if value is None else bytes(psycopg2.BINARY(value, cursor))
@@ -41,6 +45,9 @@ class Server:
         self._password = password
         self._synchronous = "on" if synchronous == "full" else "off"
         self._connection: extensions.connection | None = None
+        self._tables: int | None = None
+        self.replaced = False
+        """Other tables were found in place of those that were written: what was read there no longer holds. The reader clears it."""
 
     @property
     def where(self) -> str:
@@ -71,9 +78,22 @@ class Server:
                 self._connection.close()
             self._connection = None
 
+    def known(self, tables: int | None) -> bool:
+        """Whether the answer to `WHICH` is that of the last time; notes it when not, and that they were `replaced`."""
+        before, self._tables = self._tables, tables
+        if before in (None, tables):
+            return tables is not None
+        self.replaced = True
+        return False
+
+    def look(self) -> None:
+        """See whether the tables were replaced. Raises StoreUnavailable, psycopg2.Error."""
+        row = first(self.connection, WHICH)
+        self.known(row[0] if row else None)
+
     def failed(self, error: BaseException) -> StoreUnavailable:
         """Note a failure of the database, leave no transaction open, and make the error to be raised."""
-        self.fault = f"{self.where}: {_sentence(error)}"
+        self.fault = f"{self.where}: {sentence(error)}"
         self.rollback()
         if not isinstance(error, _PASSING):
             self.close()
@@ -131,10 +151,10 @@ def connect(
             **extra,
         )
     except psycopg2.Error as error:
-        raise StoreError(
+        raise unusable(
             "the store's server cannot be reached",
+            error,
             expected="a PostgreSQL server that lets this user in",
-            found=_sentence(error),
             where="store.url",
         ) from error
     connection.autocommit = True
@@ -182,7 +202,7 @@ def check_version(connection: extensions.connection, where: str) -> None:
     try:
         found = schema_version(connection)
     except psycopg2.Error as error:
-        raise StoreError("the store cannot be read", found=_sentence(error), where=where) from error
+        raise unusable("the store cannot be read", error, expected="its tables", where=where) from error
     if found == VERSION:
         return
     if found is not None and found > VERSION:
@@ -212,8 +232,3 @@ _PASSING: Final = (
     errors.DiskFull,
 )
 """Failures after which the connection is still good; after any other it is opened anew."""
-
-
-def _sentence(error: BaseException) -> str:
-    """What the driver says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__

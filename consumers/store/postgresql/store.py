@@ -13,7 +13,7 @@ from typing import Self
 
 import psycopg2
 
-from tabard.brokers.delivery.ports import Entry, EpochWork
+from tabard.brokers.delivery.ports import CursorConflict, Entry, EpochWork
 from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store.commit import Ids
 from tabard.consumers.store.layout import FILES, ROW_TABLES, FileKind
@@ -70,10 +70,12 @@ class _Part:
         return self.server.kind
 
     def before_commit(self, work: Sequence[EpochWork], arrived: int) -> None:
-        """See that rows that arrive now have a partition, and are ready. Raises psycopg2.Error.
+        """See that rows that arrive now have a partition, and are ready.
 
         A recorder that makes rows within its transaction is idle to the server, and may not be for `IDLE_SECONDS`.
+        Raises CursorConflict as `refuse_replaced`, psycopg2.Error.
         """
+        self._refuse_noticed()
         for item in work:
             for entry in item.entries:
                 prepare(item.stream, entry, arrived)
@@ -83,6 +85,17 @@ class _Part:
             if place not in self.days:
                 partitions.ensure(self.server.connection, *place)
                 self.days.add(place)
+
+    def refuse_replaced(self) -> None:
+        """Raise CursorConflict, once, when other tables were put in place of these."""
+        with self.writing():
+            self.server.look()
+            self._refuse_noticed()
+
+    def _refuse_noticed(self) -> None:
+        if self.server.replaced:
+            self.server.replaced = False
+            raise CursorConflict(f"{self.server.where} was replaced by other tables")
 
     def after_commit(self, _work: Sequence[EpochWork], _stored: Counter[int]) -> None:
         """Nothing: the server counts."""

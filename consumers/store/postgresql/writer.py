@@ -12,7 +12,7 @@ from psycopg2 import errors, extensions
 from psycopg2.extras import execute_values
 
 from tabard.brokers.delivery.leases import Lease
-from tabard.brokers.delivery.ports import Entry
+from tabard.brokers.delivery.ports import Entry, StoreUnavailable
 from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store import deployed
 from tabard.consumers.store.layout import ROW_TABLES
@@ -29,7 +29,7 @@ from tabard.consumers.store.postgresql.packing import (
     source,
     text,
 )
-from tabard.consumers.store.postgresql.server import Server
+from tabard.consumers.store.postgresql.server import WHICH, Server
 from tabard.consumers.store.postgresql.texts import Texts
 from tabard.consumers.store.rows import builder
 from tabard.consumers.store.sink_statements import postgresql_sinks
@@ -86,8 +86,14 @@ class PostgresWriter:
         return self._server.connection
 
     def begin(self) -> None:
-        """Begin; statements see what others have committed by then."""
-        self._cursor.execute("BEGIN")
+        """Begin; statements see what others have committed by then.
+
+        Raises StoreUnavailable, once, when other tables are in the place of those that were written: see `Server.known`.
+        """
+        self._cursor.execute(f"BEGIN; {WHICH}")
+        row = self._cursor.fetchone()
+        if not self._server.known(row[0] if row else None):
+            raise StoreUnavailable(f"{self._server.where} was replaced by other tables")
 
     def commit(self) -> None:
         """Wait for the server's disk."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from tabard.ops.bench.result import Aim, Measured, write
-from tests.unit.ops_reading.conftest import Run
+from tests.unit.ops_reading.conftest import Run, run_on
 
 PAGE: Final = (Path(__file__).parents[3] / "docs/reference/json.md").read_text(encoding="utf-8")
 COMMANDS: Final = (
@@ -24,6 +24,8 @@ COMMANDS: Final = (
     "store hold add",
     "store hold list",
     "store hold release",
+    "store backup",
+    "store restore",
     "store upgrade",
     "sink list",
     "sink retire",
@@ -88,6 +90,20 @@ def test_store(tabard: Run) -> None:
     rows = json.loads(tabard("store", "upgrade", "-o", "json").stdout)
     assert [list(row) for row in rows] == [described("tabard store upgrade")] * 2
     assert all(row["before"] == row["after"] for row in rows)
+
+
+def test_backups(tabard: Run, home: Path, tmp_path: Path) -> None:
+    """One object for each: made, verified, restored (in another home: this one is read by other tests)."""
+    target = str(tmp_path / "backup")
+    made, verified = (
+        json.loads(tabard("store", "backup", *words, target, "-o", "json").stdout)
+        for words in ([], ["--verify"])
+    )
+    assert made == verified
+    assert [list(row) for row in made] == [described("tabard store backup")]
+    (restored,) = json.loads(run_on(tmp_path / "other", "store", "restore", target, "-o", "json").stdout)
+    assert list(restored) == described("tabard store restore")
+    (home / "store" / "backup.json").unlink()
 
 
 def test_bench() -> None:

@@ -15,7 +15,7 @@ import pytest
 from tabard.brokers.delivery.ports import CursorConflict, EpochWork, Presence, StoreUnavailable
 from tabard.brokers.wire.streams import CONTROL, LOGS
 from tabard.consumers.store import database
-from tabard.consumers.store.layout import RECORDS, STATE
+from tabard.consumers.store.layout import FILES, RECORDS, STATE
 from tabard.consumers.store.sqlite import SqliteStore
 from tabard.errors import StoreError
 from tests.contract.chain import NOON, WEB, Chain, again, logs
@@ -128,11 +128,25 @@ def test_a_backup_noticed_by_a_reading_is_still_a_conflict(tmp_path: Path) -> No
     work = chain.work(logs(5))
     shutil.copytree(tmp_path / "store", tmp_path / "empty")
     os.replace(tmp_path / "empty" / "records.db", RECORDS.path(tmp_path / "store"))
-    store.presence([Presence(WEB, NOON, NOON, 10.0, {}, {})])
+    assert store.unfinished(WEB, LOGS) == []
     with pytest.raises(CursorConflict):
         store.commit([work], NOON)
     store.commit([work], NOON)
     assert counted(store) == 5
+    store.close()
+
+
+def test_a_restored_file_that_nothing_is_written_to_is_noticed_by_a_beacon(tmp_path: Path) -> None:
+    """Whichever of the two it is, and once: a control stream may be silent for days."""
+    store = SqliteStore.open(tmp_path / "store")
+    shutil.copytree(tmp_path / "store", tmp_path / "empty")
+    beacons = [Presence(WEB, NOON, NOON, 10.0, {}, {})]
+    store.presence(beacons)
+    for kind in FILES:
+        os.replace(kind.path(tmp_path / "empty"), kind.path(tmp_path / "store"))
+        with pytest.raises(CursorConflict, match=f"{kind.name}.db was replaced"):
+            store.presence(beacons)
+        store.presence(beacons)
     store.close()
 
 
