@@ -13,6 +13,7 @@ from typing import Self
 
 from tabard import locks
 from tabard.clock import SystemClock
+from tabard.consumers.store import moved
 from tabard.consumers.store.engines import open_reader
 from tabard.consumers.store.place import Place
 from tabard.errors import TabardError
@@ -53,8 +54,9 @@ def run(
     home.ensure()
     with locks.hold(home.lock("herald")):
         host, port = settings.str("herald.host"), settings.int("herald.port")
+        place = Place.of(settings, home)
         app = create_app(
-            open_reader(Place.of(settings, home)),
+            open_reader(place),
             timezone=settings.str("herald.timezone"),
             page_size=settings.int("herald.page_size"),
             clock=SystemClock(),
@@ -82,15 +84,19 @@ def run(
                 retune(app, timezone=newer.str("herald.timezone"), page_size=newer.int("herald.page_size"))
             return bool(taken)
 
-        with _Watch(StatusFile("herald", home), url):
+        def gone() -> bool:
+            return moved.has_gone_on(place, load, home)
+
+        with _Watch(StatusFile("herald", home), url, gone):
             serve(app, host, port, settings.int("herald.threads"), ready=listening, reload=reload)
 
 
 class _Watch:
-    """The thread beside gunicorn's loop: it keeps the status file fresh and ends the process with its parent."""
+    """The thread beside gunicorn's loop: it keeps the status file fresh, and ends the process with its parent or its store."""
 
-    def __init__(self, status: StatusFile, url: str) -> None:
+    def __init__(self, status: StatusFile, url: str, gone: Callable[[], bool]) -> None:
         self._status = status
+        self._gone = gone
         self._url = url
         self._lifeline = lifeline()
         self._end, self._wake = os.pipe()
@@ -110,11 +116,15 @@ class _Watch:
 
     def _run(self) -> None:
         watched = [self._end] if self._lifeline is None else [self._end, self._lifeline]
+        ending = False
         while True:
             self._status.write({"url": self._url})
             readable, _, _ = select.select(watched, [], [], STATUS_EVERY)
             if self._end in readable:
                 return
-            if readable:
+            gone = not ending and not readable and self._gone()
+            if gone:
+                _log.warning("the store has moved to where the settings name it: ending, to be started on it")
+            if readable or gone:
                 os.kill(os.getpid(), signal.SIGTERM)
-                watched = [self._end]
+                watched, ending = [self._end], True

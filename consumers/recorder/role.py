@@ -14,6 +14,7 @@ from tabard.clock import SystemClock
 from tabard.consumers.recorder.owning import own
 from tabard.consumers.recorder.waiting import Opening
 from tabard.consumers.recorder.worker import Budget, CommitLimits, Recorder
+from tabard.consumers.store import moved
 from tabard.consumers.store.engines import Kept, open_store
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.place import Place
@@ -92,6 +93,13 @@ def run(
             apart=apart,
             began=owned.began if settings.str("recorder.start") == NOW else None,
         )
+
+        def look() -> None:
+            if moved.has_gone_on(place, load, home):
+                _log.warning("the store has moved to where the settings name it: ending, to be started on it")
+                process.loop.stop()
+
+        process.loop.every(moved.LOOK_EVERY, look)
         try:
             recorder.start(recorder_ends(settings, home))
             process.report(recorder.status)

@@ -36,6 +36,7 @@ REFUSALS: Final = (
 )
 """How the driver and the database refuse a row, as against failing themselves."""
 
+_OWN_VERSION: Final = [(layout.VERSION,)]
 _REASONS: Final = {
     "SQLITE_FULL": "the disk is full",
     "SQLITE_READONLY": "the file or its directory is read-only",
@@ -141,13 +142,30 @@ class Database:
             except sqlite3.Error:
                 self.reset()
 
+    def begin(self) -> None:
+        """Begin a transaction, as the only one that writes.
+
+        Raises:
+            StoreUnavailable: the store is being moved, was moved, or has been upgraded under this program.
+        """
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute("SELECT version_num FROM alembic_version").fetchall() == _OWN_VERSION:
+            return
+        try:
+            layout.check_version(connection, self.where)
+        except StoreError as error:
+            self.fault = str(error)
+            self.rollback()
+            raise StoreUnavailable(self.fault) from error
+
     @contextlib.contextmanager
     def relaxed(self) -> Iterator[SqliteReading]:
         """A transaction that may be lost in a power cut, with no wait for the disk; the next commit carries it along."""
         connection = self.connection
         connection.execute("PRAGMA synchronous = NORMAL")
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            self.begin()
             yield connection
             connection.execute("COMMIT")
         finally:

@@ -128,10 +128,12 @@ def _file(place: Place, kind: FileKind) -> Iterator[Reading]:
             isolation_level=None,
             factory=SqliteReading,
         )
-        check_version(connection, str(path))
         connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()  # that is the recorder's
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN IMMEDIATE")
+        check_version(
+            connection, str(path)
+        )  # within the transaction: a store that is moved away is not changed
         yield connection
         connection.execute("COMMIT")
     except (sqlite3.Error, OSError) as error:

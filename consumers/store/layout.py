@@ -9,10 +9,20 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
-from tabard.errors import NewerStore, StoreError
+from tabard.errors import ClosedStore, NewerStore, StoreError
 
 VERSION: Final = "0007"
 """The schema this program reads and writes: the head of the migrations, the same for both files."""
+
+CLOSED: Final = "moving"
+"""In place of the version: the last rows are copied to another store, nothing is written here any more."""
+MOVED: Final = "moved"
+"""In place of the version: all of it is in another store."""
+FILLING: Final = "filling"
+"""In place of the version: another store is being copied here, and not all of it is there yet.
+
+All three stand where the version stands, so that no program, of whatever version, takes such a store for one of its own.
+"""
 
 OLDEST_SQLITE: Final = (3, 37, 0)
 """The first version with STRICT tables."""
@@ -85,8 +95,42 @@ def versions_in(store: str | os.PathLike[str]) -> dict[str, str]:
     return found
 
 
-def newer_store(found: str, where: str) -> NewerStore:
-    """The error about a schema version that is newer than this program's."""
+def moved_to(connection: sqlite3.Connection, database: str = "main") -> str:
+    """Where a store was or is being moved to; "" when that is nowhere, or not said."""
+    known = connection.execute(
+        f"SELECT count(*) FROM {database}.sqlite_master WHERE type = 'table' AND name = 'move'"  # noqa: S608
+    ).fetchone()
+    row = known[0] and connection.execute(f"SELECT url FROM {database}.move").fetchone()  # noqa: S608
+    return str(row[0]) if row else ""
+
+
+def closed_store(found: str, where: str, url: str = "") -> ClosedStore:
+    """The error about a store that stands at CLOSED, MOVED or FILLING; `url` is where it went."""
+    if found == FILLING:
+        return ClosedStore(
+            "another store is being moved here, and not all of it is here yet",
+            where=where,
+            hint="Run `tabard store migrate` to its end",
+        )
+    to = f" to {url}" if url else ""
+    if found == CLOSED:
+        return ClosedStore(
+            f"this store is being moved{to}, and nothing is written here any more",
+            where=where,
+            hint="`tabard store migrate` finishes that when it is run again, and with --undo it takes it back",
+        )
+    setting = f'set store.url = "{url}"' if url else "set store.url to where it is"
+    return ClosedStore(
+        f"this store has moved{to}",
+        where=where,
+        hint=f"In tabard.toml {setting}, and start what uses the store again",
+    )
+
+
+def newer_store(found: str, where: str, url: str = "") -> NewerStore | ClosedStore:
+    """The error about a schema version that is newer than this program's, or about what stands in its place."""
+    if found in {CLOSED, MOVED, FILLING}:
+        return closed_store(found, where, url)
     return NewerStore(
         "the store's schema is newer than this program",
         expected=f"version {VERSION}",
@@ -96,17 +140,19 @@ def newer_store(found: str, where: str) -> NewerStore:
     )
 
 
-def check_version(connection: sqlite3.Connection, where: str, database: str = "main") -> None:
-    """Raise StoreError when the schema is not the one of this program."""
+def check_version(
+    connection: sqlite3.Connection, where: str, database: str = "main", *, reading: bool = False
+) -> None:
+    """Raise StoreError when the schema is not the one of this program. A store that is closed can be read."""
     found = schema_version(connection, database)
-    if found == VERSION:
+    if found == VERSION or (reading and found == CLOSED):
         return
     if found is None and is_blank(connection, database):
         raise StoreError(
             "store not found", found="an empty file", where=where, hint="Start a recorder, or pass --home"
         )
     if found is not None and found > VERSION:
-        raise newer_store(found, where)
+        raise newer_store(found, where, moved_to(connection, database))
     raise StoreError(
         "the store's schema is older than this program",
         expected=f"version {VERSION}",

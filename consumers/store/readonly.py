@@ -21,6 +21,8 @@ from tabard.errors import StoreError
 
 BUSY_SECONDS: Final = 2.0
 KEPT: Final = 8
+_VERSION: Final = "SELECT version_num FROM alembic_version"
+_OWN_VERSION: Final = [(layout.VERSION,)]
 """Idle connections that are kept for the next question."""
 
 Identity = tuple[tuple[int, int], ...]
@@ -62,6 +64,10 @@ class Connections:
             if connection is None:
                 connection = self._open()
             connection.execute("BEGIN")
+            if (
+                connection.execute(_VERSION).fetchall() != _OWN_VERSION
+            ):  # it may have moved since the last question
+                layout.check_version(connection, str(RECORDS.path(self.store)), reading=True)
             yield connection
             connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -142,8 +148,8 @@ class Connections:
             connection.execute("ATTACH ? AS state", (_uri(state),))
             connection.execute("PRAGMA query_only = ON")
             connection.execute("PRAGMA temp_store = MEMORY")
-            layout.check_version(connection, str(records))
-            layout.check_version(connection, str(state), "state")
+            layout.check_version(connection, str(records), reading=True)
+            layout.check_version(connection, str(state), "state", reading=True)
         except BaseException:
             connection.close()
             raise

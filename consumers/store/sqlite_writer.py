@@ -46,8 +46,8 @@ class SqliteWriter:
         self.sinks = sqlite_sinks()
 
     def begin(self) -> None:
-        """Begin, as the only one that writes."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        """Begin, as the only one that writes. Raises StoreUnavailable when the store is closed."""
+        self._database.begin()
 
     def commit(self) -> None:
         """Wait for the disk."""

@@ -18,6 +18,9 @@ COMMANDS: Final = {
     "upgrade": Entry(
         "tabard.ops.cli.store_upgrade:store_upgrade", "Bring the store to this version's schema."
     ),
+    "migrate": Entry(
+        "tabard.ops.cli.store_migrate:store_migrate", "Move the store to PostgreSQL while it is written."
+    ),
 }
 
 store: Final = Group(

@@ -145,6 +145,12 @@ class ForeignStore(StoreError):
     exit_code = exits.REFUSED
 
 
+class ClosedStore(StoreError):
+    """Raised when a store is not to be used: it was moved to another place, or is not filled yet."""
+
+    exit_code = exits.REFUSED
+
+
 class IntakeError(TabardError):
     """Raised when records cannot be handed to an agent: none listens, or it refused them."""
 

@@ -11,10 +11,13 @@ import tabard.brokers.role
 import tabard.consumers.recorder.role  # noqa: F401 -- imported for the fail-points that they declare
 from tabard import failpoints
 
+_OF_COMMANDS = ("test.", "move.", "erase.")
+"""Whose tests reach them by themselves."""
+
 
 def points() -> Mapping[str, str]:
     """Every fail-point that any role declares, and its meaning. None is left out."""
-    return {name: what for name, what in failpoints.declared().items() if not name.startswith("test.")}
+    return {name: what for name, what in failpoints.declared().items() if not name.startswith(_OF_COMMANDS)}
 
 
 class Coverage:

@@ -27,6 +27,7 @@ COMMANDS: Final = (
     "store backup",
     "store restore",
     "store upgrade",
+    "store migrate",
     "sink list",
     "sink retire",
     "check",
