@@ -15,6 +15,9 @@ COMMANDS: Final = {
     "hold": Entry("tabard.ops.cli.store_hold:hold", "Keep records that must not be deleted."),
     "backup": Entry("tabard.ops.cli.store_backup:store_backup", "Make a backup, while everything runs."),
     "restore": Entry("tabard.ops.cli.store_restore:store_restore", "Put a backup in place of the store."),
+    "password": Entry(
+        "tabard.ops.cli.store_password:store_password", "Encrypt the password of a store on a server."
+    ),
     "upgrade": Entry(
         "tabard.ops.cli.store_upgrade:store_upgrade", "Bring the store to this version's schema."
     ),

@@ -28,6 +28,7 @@ READERS: Final = (
     ("store.path", frozenset({"recorder", "herald"})),
     ("store.url", frozenset({"recorder", "herald"})),
     ("store.password_file", frozenset({"recorder", "herald"})),
+    ("store.password_key", frozenset({"recorder", "herald"})),
     ("store.*", frozenset({"recorder"})),
     ("herald.*", frozenset({"herald"})),
     ("ports.*", frozenset({"herald"})),

@@ -86,6 +86,7 @@ SETTINGS: Final = (
     Setting("store.path", forms.PATH, "", 'Directory of the databases; "" for `store/` in the home.'),
     Setting("store.url", forms.STORE_URL, "", 'A database on a PostgreSQL server in place of those files: "postgresql://USER@HOST/DATABASE". Makes `store.path` idle.'),
     Setting("store.password_file", forms.PATH, "", 'File with the password for `store.url`, readable by its owner only; "" where the server asks for none.'),
+    Setting("store.password_key", forms.PATH, "", 'File with the key that `store.password_file` is encrypted with (XSalsa20-Poly1305), readable by its owner only; "" for a password that is not encrypted. `tabard store password` makes both.'),
     Setting("store.synchronous", Choice("full", "normal"), "full", "Whether a commit waits for the disk. `normal` may lose acknowledged records in a power cut."),
     Setting("store.index", Choice("none", "words", "trigram"), "none", "Search index of the log: none, one of its words, or one of any three neighbouring characters, which serves texts and words. Each costs ingest and room; the store's reference says how much."),
     Setting("retention.logs_age", Duration("1h", "36500d"), "30d", "Age at which log records are deleted.", reload=True),
