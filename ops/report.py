@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tabard import __version__
+from tabard.brokers.delivery.leases import RECORDER
 from tabard.brokers.rising import is_trouble
+from tabard.consumers.store.results import Sharing
 from tabard.errors import SettingsError, StoreError
 from tabard.home import Home
 from tabard.ops import seen
@@ -34,7 +36,7 @@ def report(home: Home) -> dict[str, Any]:
     agent = seen.said(roles, "agent")
     node = agent.get("node") or (settings.str("node.name") if settings else None)
     zone = agent.get("zone") or (settings.str("node.zone") if settings else None)
-    store, lag = _store(home, settings, node, zone, roles, faults)
+    store, lag, sharing = _store(home, settings, node, zone, roles, faults)
     disk = of_home(home, settings)
     if running:
         faults = [*of_roles(roles, time.time_ns(), writable=not disk), *faults]
@@ -57,6 +59,7 @@ def report(home: Home) -> dict[str, Any]:
         "brokers": [_broker(role.said) for role in running if role.role == "broker" and role.said],
         "links": [link for role in running for link in _links(role)],
         "recorder": _recorder(seen.said(roles, "recorder")),
+        "recorders": [holder._asdict() for holder in sharing.holders],
         "counters": [row for role in running for row in _counters(role)],
         "store": store,
     }
@@ -96,22 +99,33 @@ def _store(
     zone: str | None,
     roles: Iterable[Seen],
     faults: list[Fault],
-) -> tuple[dict[str, Any] | None, Mapping[str, int]]:
-    """The store in numbers, None on a host that has none; and by its stream how far this node is behind."""
+) -> tuple[dict[str, Any] | None, Mapping[str, int], Sharing]:
+    """The store in numbers, None on a host that has none; by its stream how far this node is behind; who fills it."""
+    nobody = Sharing(RECORDER.parts, (), RECORDER.parts)
     if settings is None:
-        return None, {}
+        return None, {}, nobody
     try:
         with open_reader(home, settings) as reader:
             stats = reader.stats()
+            sharing = reader.sharing(RECORDER)
             own = reader.node(node, time.time_ns(), zone) if node else None
     except StoreError as error:
         if any(role.role == "recorder" for role in roles):
             faults.append(Fault("store", str(error)))
-        return None, {}
+        return None, {}, nobody
     if stats.quarantined:
         faults.append(Fault("store", f"{stats.quarantined} batches are in quarantine: please report this"))
+    if sharing.unheld and any(role.state != seen.STOPPED for role in roles):
+        faults.append(Fault("store", _unheld(sharing)))
     shown = numbers(stats, path_of(home, settings))
-    return shown, own.lag if own else {}
+    return shown, own.lag if own else {}, sharing
+
+
+def _unheld(sharing: Sharing) -> str:
+    """Of whose nodes the records wait, and who was to take them."""
+    gone = [f"{holder.name} ({holder.parts})" for holder in sharing.holders if holder.over and holder.parts]
+    last = f"; last held by {', '.join(gone)}" if gone else ""
+    return f"no recorder holds {sharing.unheld} of {sharing.parts} shards: records of their nodes wait there{last}"
 
 
 def _broker(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,18 @@ def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
             [{"sink": report["recorder"]["sink"], **credit}],
         )
     yield Section(
+        "Recorders of the store: shards held, and until when unless they are renewed",
+        ("name", "shards", "until"),
+        [
+            {
+                "name": holder["name"],
+                "shards": holder["parts"],
+                "until": f"{_local(holder['until'])}{': over' if holder['over'] else ''}",
+            }
+            for holder in report["recorders"]
+        ],
+    )
+    yield Section(
         "Counters since the start of each role; those of trouble also of the last minute",
         ("role", "counter", "count", "last_minute"),
         [{**row, "last_minute": row["risen"]} for row in report["counters"]],

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tabard.brokers.delivery.credit import Account
-from tabard.brokers.delivery.ports import Entry, EpochCursor, EpochWork, Gap, Heard, NodeKey
+from tabard.brokers.delivery.ports import Claim, Entry, EpochCursor, EpochWork, Gap, Heard, NodeKey
 from tabard.brokers.delivery.ranges import UNKNOWN, Range, Ranges
 from tabard.brokers.wire.batch import EPOCH_BYTES
-from tabard.brokers.wire.messages import Beacon
+from tabard.brokers.wire.messages import Beacon, Envelope
+from tabard.brokers.wire.topics import shard_of
 from tabard.digests import digest
 
 MOST_IGNORED = 3
@@ -127,7 +128,7 @@ class EpochBook:
         """Whether there is something for the next commit."""
         return bool(self.entries or self.gaps or self.changed)
 
-    def begin(self, key: NodeKey, stream: int) -> EpochWork:
+    def begin(self, key: NodeKey, stream: int, claim: Claim | None) -> EpochWork:
         """Hand out what the next commit writes for this epoch; what is received from now on is for the one after."""
         after = EpochCursor(
             self.cursor.epoch,
@@ -138,7 +139,7 @@ class EpochBook:
             self.opened,
             self.ended,
         )
-        work = EpochWork(key, stream, after, self.entries, self.gaps, fills=bool(self.said))
+        work = EpochWork(key, stream, after, self.entries, self.gaps, fills=bool(self.said), claim=claim)
         self.committing = tuple(self.entries)
         self.entries = []
         self.gaps = []
@@ -208,9 +209,17 @@ class NodeBook:
     streams: dict[int, StreamBook] = field(default_factory=dict)
     due: float = float("inf")
     """When the next cursor message is to be sent."""
+    shard: int = 0
+
+    def __post_init__(self) -> None:
+        self.shard = shard_of(self.key.node)
+
+    def heard_more(self, envelope: Envelope) -> bool:
+        """Whether the node heard, in this session, what this sink has not said: it is the sink that was put back."""
+        return envelope.heard > self.number
 
     def restarted(self, beacon: Beacon) -> bool:
-        """Whether a node does not use this session any more, or never will.
+        """Whether the node does not use this session any more, or never will.
 
         One that used it is another process now. One that still does not, after so many answers, may have heard
         another recorder of this sink in between, and refuses what came before that for ever.

@@ -67,6 +67,11 @@ class Budget:
     active: int = 1
     _counted: float = float("-inf")
 
+    def resize(self, batches: int, size: int) -> None:
+        """Lend no more than so many batches and bytes from now on; what is out beyond that comes back by and by."""
+        self.total = max(WINDOW_LEAST, batches)
+        self.total_bytes = max(1, size)
+
     def open(self, *, urgent: bool = False) -> Account:
         """A new account without credit."""
         account = Account(urgent)

@@ -157,6 +157,8 @@ class Watch:
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
+        self.next_end = float("inf")
+        """When the next one is to be given up, unless it is heard of by then; monotonic seconds."""
 
     def alive(self, view: View, asked: float, answered: float) -> set[str]:
         """The owners who may hold what they hold; `asked` and `answered` are monotonic seconds."""
@@ -170,9 +172,13 @@ class Watch:
             elif (known.life, known.beat) != (member.life, member.beat):
                 known = _Seen(member.life, member.beat, answered)
             seen[member.owner] = known
-            if asked - known.at < member.length / 1e9:
+            if asked < known.at + member.length / 1e9:
                 found.add(member.owner)
         self._seen = seen
+        ends = (
+            seen[member.owner].at + member.length / 1e9 for member in view.members if member.owner in found
+        )
+        self.next_end = min(ends, default=float("inf"))
         return found
 
 
@@ -226,20 +232,18 @@ class Keeper:
         decided = plan(self.me.owner, self.role, alive, view.leases)
         change.give = tuple(part for part in decided.give if part in self.held)
         again = {part for part, lease in view.leases.items() if self._is_earlier(lease)}
+        self._give([Claim(*view.leases[part]) for part in again.intersection(decided.give)])
         wanted = again.difference(decided.give).union(decided.take)
         if wanted:
             self._take([view.leases.get(part, Lease(part, NOBODY, 0)) for part in sorted(wanted)], change)
         missing = len(wanted) > len(change.gained) or self._is_short(alive)
-        self.due = asked + self.length / (LOOKS if missing else RENEWALS)
+        pause = self.length / (LOOKS if missing else RENEWALS)
+        self.due = min(asked + pause, max(self._watch.next_end, asked + self.length / LOOKS))
         return change
 
     def give(self, parts: Collection[int]) -> None:
         """Let go of what is finished. Never raises: what the store did not hear is given up at the next step."""
-        claims = [claim for part in parts if (claim := self.held.pop(part, None)) is not None]
-        try:
-            self._store.give(claims)
-        except StoreUnavailable as error:
-            self.fault = str(error)
+        self._give([claim for part in parts if (claim := self.held.pop(part, None)) is not None])
 
     def drop(self, parts: Collection[int] | None = None) -> None:
         """The store refused claims: of `parts`, or all. What they are now is looked up at once."""
@@ -272,6 +276,12 @@ class Keeper:
         """Whether this owner took it in an earlier life, or did not hear that it has it."""
         return lease.owner == self.me.owner and lease.part not in self.held
 
+    def _give(self, claims: Sequence[Claim]) -> None:
+        try:
+            self._store.give(claims)
+        except StoreUnavailable as error:
+            self.fault = str(error)
+
     def _take(self, wanted: Sequence[Lease], change: Change) -> None:
         try:
             claims = self._store.take(self.me, wanted)
@@ -290,6 +300,7 @@ class Keeper:
         self.fault = str(error)
         self.due = now + self.length / LOOKS
         if now < self.until:
+            self.due = min(self.due, self.until)
             return Change()
         lost = set(self.held)
         self.held.clear()

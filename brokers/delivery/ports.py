@@ -33,7 +33,8 @@ class StoreUnavailable(Exception):
 class LeaseLost(CursorConflict):
     """Raised when somebody else holds some of the shards that a commit writes.
 
-    Nothing was written. The caller drops what it holds of those shards, and commits the rest again.
+    Of those nothing was written where they are lost, and everything of the others. The caller drops what it holds of
+    the lost ones.
     """
 
     def __init__(self, parts: Collection[int]) -> None:
@@ -178,7 +179,7 @@ class SinkStore(Protocol):
         others are done. Rows that the database refuses are normalised, then bisected, then quarantined.
 
         Raises:
-            LeaseLost: somebody else holds a shard; of a part that fails so, nothing is written.
+            LeaseLost: somebody else holds some of the shards; what is of others is written, each file's in its transaction.
             CursorConflict: a cursor was changed by somebody else.
             StoreUnavailable: try again later, after reading the cursors.
         """

@@ -78,6 +78,7 @@ class Publisher:
         self._seal = seal
         self._entropy = entropy
         self._random = Random(entropy(8))
+        self._shard = topics.shard_of(key.node)
         self._facts = facts
         self._notes = notes or MemoryNotes()
         self._sinks = {name: self._new_sink(name) for name in sinks}
@@ -159,6 +160,8 @@ class Publisher:
         if state is None or not self._seal.verify(message.head, message.signature, hello.sink):
             self.counters["refused hello"] += 1
             return
+        if not hello.shards >> self._shard & 1:
+            return  # from a recorder that serves others
         if hello.session != state.hello:
             state.hello = hello.session
             soon = now + self._random.uniform(0, HELLO_JITTER)

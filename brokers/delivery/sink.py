@@ -10,23 +10,23 @@ Where a database works apart (a server), a commit is begun (`begin`), more is ta
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable
-from itertools import count
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping
 
-from tabard.brokers.delivery.book import EpochBook, NodeBook, StreamBook
-from tabard.brokers.delivery.calling import Calls
+from tabard.brokers.delivery.answering import Answers
+from tabard.brokers.delivery.begun import Begun, begin
+from tabard.brokers.delivery.book import NodeBook, StreamBook
 from tabard.brokers.delivery.credit import BUDGET, BUDGET_BYTES, Budget
 from tabard.brokers.delivery.epochs import Epochs
 from tabard.brokers.delivery.heard import heard_of
 from tabard.brokers.delivery.intake import HistoryDiffers, Intake
 from tabard.brokers.delivery.notes import Retirement
 from tabard.brokers.delivery.ports import (
+    Claim,
     CursorConflict,
     Entry,
     EpochWork,
+    LeaseLost,
     NodeKey,
     Presence,
     SinkStore,
@@ -36,6 +36,7 @@ from tabard.brokers.delivery.reply import Reply
 from tabard.brokers.delivery.retiring import Retiring
 from tabard.brokers.delivery.seal import Seal
 from tabard.brokers.delivery.starting import Starting
+from tabard.brokers.delivery.territory import EVERYTHING, Territory
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.batch import check_batch
 from tabard.brokers.wire.messages import (
@@ -48,24 +49,11 @@ from tabard.brokers.wire.messages import (
     decode_envelope,
 )
 from tabard.brokers.wire.streams import CONTROL, STREAM_IDS, STREAM_NAMES
+from tabard.brokers.wire.topics import shard_of
 from tabard.errors import WireError
 
-ACK_DELAY = 1.0
-"""Seconds after which stored batches are acknowledged at the latest."""
-CONFIRM_DELAY = 1.0
-"""Seconds after which the first cursor message of a session is sent again."""
-CONFIRM_TRIES = 10
 AHEAD = "the node heard what this sink has not said"
 """In this session: it is the sink that went back in time, since its machine was restored while it ran."""
-
-
-class _Begun(NamedTuple):
-    """What is being committed of one epoch."""
-
-    node: NodeBook
-    stream: StreamBook
-    book: EpochBook
-    work: EpochWork
 
 
 class Sink:
@@ -83,8 +71,12 @@ class Sink:
         linger_rate: float = 3000.0,
         prepare: Callable[[int, Entry], None] | None = None,
         began: int | None = None,
+        claims: Mapping[int, Claim | None] | None = None,
     ) -> None:
-        """`prepare` is told of each batch that is to be stored, with its stream, when it comes in."""
+        """`prepare` is told of each batch that is to be stored, with its stream, when it comes in.
+
+        `claims` are the shards to begin with; all of them, for good, where nothing is said.
+        """
         self.name = name
         self.counters: Counter[str] = Counter()
         self.fault: str | None = None
@@ -100,18 +92,21 @@ class Sink:
         self._reply = Reply(name, seal, self._budget, linger_rate)
         self._nodes: dict[NodeKey, NodeBook] = {}
         self._dirty: dict[NodeBook, None] = {}
-        self._begun: list[_Begun] = []
-        self._due: list[tuple[float, int, NodeBook]] = []
-        self._order = count()
-        self._calls = Calls(name, seal, entropy)
+        self._begun: list[Begun] = []
+        self._answers = Answers(self._nodes, self._budget, self._reply)
         self._disputed: dict[NodeKey, frozenset[tuple[int, bytes]]] = {}
         """What a session ran into that is to be settled in the node's next one."""
         self._out: list[Message] = []
         self._heard: dict[NodeKey, tuple[int, NodeBook, Beacon]] = {}
         """Who was heard since the last look, and when."""
-        self._expire_at = 0.0
         self.pending_records = 0
-        self.session = entropy(SESSION_BYTES)
+        self.refused: set[int] = set()
+        """Shards that the store says somebody else holds; for the keeper of leases, who clears it."""
+        self.conflict = False
+        """The store is not the one that was read, so its leases may be others too; likewise."""
+        self._whole = (budget, budget_bytes)
+        self.territory = Territory(name, seal, entropy, EVERYTHING if claims is None else claims)
+        self._share()
 
     # --- what comes in ---------------------------------------------------------------------
 
@@ -121,6 +116,8 @@ class Sink:
             topic = topics.parse_up(message.topic)
             if topic.sink != self.name:
                 self.counters["for another sink"] += 1
+            elif not self.territory.holds(topic.shard, now):
+                self.counters["of a shard that is not held"] += 1
             elif topic.what == topics.BEACON:
                 self._beacon(now, wall, topic, message)
             else:
@@ -155,7 +152,7 @@ class Sink:
         if envelope.sent <= stream.account.used:
             self._rolled_back(now, node, "a batch was numbered as one before it")
             return
-        if envelope.heard > node.number:
+        if node.heard_more(envelope):
             self._rolled_back(now, node, AHEAD)
             return
         self._account(node, stream, envelope, received=1)
@@ -167,7 +164,7 @@ class Sink:
         self.pending_records += records
         self._dirty[node] = None
         if answer:
-            self._schedule(node, now)
+            self._answers.schedule(node, now)
 
     def _beacon(self, now: float, wall: int, topic: topics.UpTopic, message: Message) -> None:
         if not self._seal.verify(message.head, message.signature, topic.node):
@@ -194,7 +191,7 @@ class Sink:
                 if envelope.sent < stream.account.used:
                     self._rolled_back(now, node, "a beacon counts less than was received")
                     return
-                if envelope.heard > node.number:
+                if node.heard_more(envelope):
                     self._rolled_back(now, node, AHEAD)
                     return
                 self._account(node, stream, envelope, received=0)
@@ -206,7 +203,7 @@ class Sink:
         if node.confirmed:
             node.disputed = frozenset()
         self._heard[key] = (wall, node, beacon)
-        self._schedule(node, now)
+        self._answers.schedule(node, now)
 
     def _account(self, node: NodeBook, stream: StreamBook, envelope: Envelope, *, received: int) -> None:
         lost = envelope.sent - stream.account.used - received
@@ -219,13 +216,13 @@ class Sink:
 
     # --- sessions --------------------------------------------------------------------------
 
-    def hello(self) -> Message:
-        """The call to all nodes; to be published when the sink starts and after it lost its store."""
-        return self._calls.all(self.session)
+    def hellos(self) -> list[Message]:
+        """The calls to its nodes; to be published when it gained shards, when it lost its store, and now and then."""
+        return self.territory.hellos()
 
     def _call(self, now: float, key: NodeKey) -> None:
         """Ask one node for a beacon."""
-        self._out.extend(self._calls.one(now, key))
+        self._out += self.territory.call(now, key)
 
     def _attach(self, key: NodeKey, beacon: Beacon) -> NodeBook:
         self._drop(key)
@@ -248,8 +245,8 @@ class Sink:
     def _begin_anew(self) -> None:
         for key in list(self._nodes):
             self._drop(key)
-        self.session = self._entropy(SESSION_BYTES)
-        self._out.append(self.hello())
+        self.territory.renew_calls()
+        self._out += self.hellos()
 
     def _part(self, wall: int, key: NodeKey, beacon: Beacon) -> None:
         """There is nothing to deliver between this sink and a node."""
@@ -286,6 +283,42 @@ class Sink:
         self._disputed[node.key] = node.disputed.union(disputed)
         self._call(now, node.key)
 
+    # --- shards ----------------------------------------------------------------------------
+
+    def gain(self, claims: Mapping[int, Claim | None]) -> None:
+        """Serve more shards; `hellos` calls their nodes."""
+        self.territory.gain(claims)
+        self._share()
+
+    def lose(self, parts: Collection[int]) -> None:
+        """Serve these shards no more: what is held of their nodes is dropped."""
+        gone = frozenset(parts)
+        for key in [key for key, node in self._nodes.items() if node.shard in gone]:
+            self._drop(key)
+        self._disputed = {key: of for key, of in self._disputed.items() if shard_of(key.node) not in gone}
+        self.territory.lose(gone)
+        self._share()
+
+    def shed(self, now: float, parts: Collection[int]) -> bool:
+        """Lend no more than will be left without these shards; True once no more is out, so that they can be given up.
+
+        Whoever takes them lends their part of the budget at once.
+        """
+        gone = frozenset(parts)
+        self._share(gone)
+        kept = [node for node in self._nodes.values() if node.shard not in gone]
+        out = sum(stream.account.out for node in kept for stream in node.streams.values())
+        if out <= self._budget.total:
+            return True
+        for node in kept:
+            self._answers.schedule(node, now)
+        return False
+
+    def _share(self, without: Collection[int] = ()) -> None:
+        """The sum over all recorders of a sink stays within its one budget."""
+        batches, size = (self.territory.share(whole, without) for whole in self._whole)
+        self._budget.resize(batches, size)
+
     # --- committing ------------------------------------------------------------------------
 
     def flush(self, now: float, wall: int) -> bool:
@@ -305,44 +338,38 @@ class Sink:
         nodes = list(self._dirty)
         self._dirty.clear()
         self.pending_records = 0
-        self._begun = [
-            _Begun(node, stream, book, book.begin(node.key, stream.stream))
-            for node in nodes
-            for stream in node.streams.values()
-            for book in stream.dirty()
-        ]
+        self._begun = begin(nodes, self.territory.claims)
         return [begun.work for begun in self._begun]
 
     def finish(self, now: float, error: CursorConflict | StoreUnavailable | None = None) -> bool:
-        """Settle what was begun: it is durable, or `error` says why that cannot be known."""
+        """Settle what was begun: it is durable, or `error` says why that cannot be known.
+
+        What was of shards that somebody else holds by now is dropped, and the rest is stored.
+        """
         done, self._begun = self._begun, []
-        if error is not None:
+        if isinstance(error, LeaseLost):
+            lost = error.parts
+            self.counters["leases lost in a commit"] += len(lost)
+            self.refused |= lost
+            self.lose(lost)
+            done = [begun for begun in done if begun.node.shard not in lost]
+        elif error is not None:
             self.store_lost(error)
             return False
         self.fault = None
-        for node, stream, book, work in done:
-            stream.unacked += len(work.entries)
-            self.counters["batches stored"] += len(work.entries)
-            book.committed(work)
-            # What came in since it was begun is not stored yet, and may have brought the epoch to its end.
-            over = book.finished and not book.dirty and stream.epochs.get(book.epoch) is book
-            if over and book.epoch != stream.newest and book.epoch not in stream.listed:
-                del stream.epochs[book.epoch]
-            if self._nodes.get(node.key) is node:
-                self._after_commit(now, node, stream)
-        self._serve_waiting(now)
-        return True
-
-    def _after_commit(self, now: float, node: NodeBook, stream: StreamBook) -> None:
-        if self._budget.low(stream.account, now) or stream.unacked * 2 >= self._budget.window(now):
-            self._schedule(node, now)
-        elif stream.unacked:
-            self._schedule(node, now + ACK_DELAY)
+        for begun in done:
+            begun.settle()
+            self.counters["batches stored"] += len(begun.work.entries)
+            if self._nodes.get(begun.node.key) is begun.node:
+                self._answers.after_commit(now, begun.node, begun.stream)
+        self._answers.serve_waiting(now)
+        return error is None
 
     def store_lost(self, error: CursorConflict | StoreUnavailable) -> None:
         """The store could not be written, or is not the one that was read: read all cursors again, in new sessions."""
         if isinstance(error, CursorConflict):
             self.counters["cursor conflicts"] += 1
+            self.conflict = True
         else:
             self.fault = str(error)
             self.counters["store unavailable"] += 1
@@ -352,21 +379,13 @@ class Sink:
 
     def outgoing(self, now: float) -> list[Message]:
         """The messages that are due now."""
-        if now >= self._expire_at:
-            self._budget.expire(now)
-            self._expire_at = now + 1.0
-            self._serve_waiting(now)
-        while self._due and self._due[0][0] <= now:
-            due, _, node = heapq.heappop(self._due)
-            if node.due == due and self._nodes.get(node.key) is node:
-                node.due = float("inf")
-                self._answer(now, node)
+        self._out += self._answers.take(now)
         messages, self._out = self._out, []
         return messages
 
     def deadline(self) -> float:
         """When `outgoing` must be called again at the latest, without anything coming in."""
-        return min(self._due[0][0] if self._due else float("inf"), self._expire_at)
+        return self._answers.deadline()
 
     def credit(self) -> dict[str, int]:
         """The budget in batches, what of it is out, active and waiting streams."""
@@ -377,22 +396,3 @@ class Sink:
         found = [heard_of(wall, node, beacon) for wall, node, beacon in self._heard.values()]
         self._heard.clear()
         return found
-
-    def _serve_waiting(self, now: float) -> None:
-        turns = set(self._budget.turns())
-        if not turns:
-            return
-        for node in self._nodes.values():
-            if any(stream.account in turns for stream in node.streams.values()):
-                self._schedule(node, now)
-
-    def _answer(self, now: float, node: NodeBook) -> None:
-        self._out.append(self._reply.cursor(now, node))
-        node.tries += 1
-        if not node.confirmed and node.tries < CONFIRM_TRIES:
-            self._schedule(node, now + CONFIRM_DELAY)
-
-    def _schedule(self, node: NodeBook, when: float) -> None:
-        if when < node.due:
-            node.due = when
-            heapq.heappush(self._due, (when, next(self._order), node))

@@ -14,6 +14,7 @@ from tabard.brokers.delivery.ranges import Ranges, ranges_from
 from tabard.brokers.wire.batch import EPOCH_BYTES, MAX_SEQ
 from tabard.brokers.wire.codec import is_version, pack, shown, unpack
 from tabard.brokers.wire.streams import STREAM_NAMES
+from tabard.brokers.wire.topics import SHARDS
 from tabard.digests import DIGEST_BYTES
 from tabard.errors import TabardError, WireError
 from tabard.names import check_node, check_sink, check_zone
@@ -33,6 +34,7 @@ MAX_WANTS: Final = 16
 MAX_FACTS: Final = 64
 MAX_WHO: Final = 128
 """Characters that say who retired a sink."""
+ALL_SHARDS: Final = (1 << SHARDS) - 1
 
 
 class Message(NamedTuple):
@@ -128,10 +130,12 @@ class Cursor(NamedTuple):
 
 
 class Hello(NamedTuple):
-    """A sink's call to all nodes that a session has begun: whoever hears it sends a beacon soon."""
+    """A sink's call to its nodes that a session has begun: whoever hears it sends a beacon soon."""
 
     sink: str
     session: bytes
+    shards: int = ALL_SHARDS
+    """Whose nodes are meant: bit 0 is shard 0. Not sent when it is all of them."""
 
 
 class Retire(NamedTuple):
@@ -219,15 +223,17 @@ def decode_cursor(head: bytes) -> Cursor:
 
 def encode_hello(hello: Hello) -> bytes:
     """The signed bytes of `hello`."""
-    return pack((MESSAGE_VERSION, HELLO_KIND, *hello))
+    return pack((MESSAGE_VERSION, HELLO_KIND, *(hello if hello.shards != ALL_SHARDS else hello[:2])))
 
 
 def decode_hello(head: bytes) -> Hello:
     """Decode and check. Raises WireError."""
-    sink, session = _fields(head, HELLO_KIND, "hello", 2)
+    sink, session, shards = (*_fields(head, HELLO_KIND, "hello", 2, most=3), ALL_SHARDS)[:3]
     _sink_name(sink)
     _blob(session, SESSION_BYTES, "session")
-    return Hello(sink, session)
+    if type(shards) is not int or not 0 < shards <= ALL_SHARDS:
+        raise WireError("wrong shards", expected="a bit for each of some shards", found=shown(shards))
+    return Hello(sink, session, shards)
 
 
 def encode_retire(retire: Retire) -> bytes:
@@ -256,26 +262,23 @@ def kind_of(head: bytes) -> int:
         or type(value[1]) is not int
     ):
         found = shown(value[:2] if isinstance(value, tuple) else value)
-        raise WireError(
-            "not a message of this version", expected=f"[{MESSAGE_VERSION}, kind, ...]", found=found
-        )
+        expected = f"[{MESSAGE_VERSION}, kind, ...]"
+        raise WireError("not a message of this version", expected=expected, found=found)
     return value[1]
 
 
 # --- checks ------------------------------------------------------------------------------------
 
 
-def _fields(head: bytes, kind: int, name: str, count: int) -> tuple[Any, ...]:
+def _fields(head: bytes, kind: int, name: str, count: int, most: int = 0) -> tuple[Any, ...]:
     value = unpack(head)
     if not isinstance(value, tuple) or len(value) < 2 or not is_version(value[0], MESSAGE_VERSION):
         found = shown(value[:1] if isinstance(value, tuple) else value)
         raise WireError(f"a {name} of an unknown version", expected=f"version {MESSAGE_VERSION}", found=found)
-    if not is_version(value[1], kind) or len(value) != count + 2:
-        raise WireError(
-            f"not a {name}",
-            expected=f"kind {kind}, {count + 2} fields",
-            found=f"{shown(value[1])}, {len(value)} fields",
-        )
+    if not is_version(value[1], kind) or not count <= len(value) - 2 <= max(count, most):
+        expected = f"kind {kind}, {count + 2}{f' to {most + 2}' if most else ''} fields"
+        found = f"{shown(value[1])}, {len(value)} fields"
+        raise WireError(f"not a {name}", expected=expected, found=found)
     return value[2:]
 
 

@@ -11,9 +11,10 @@ from tabard.brokers import sockets
 from tabard.brokers.running import Role, role
 from tabard.brokers.topology import recorder_ends
 from tabard.clock import SystemClock
+from tabard.consumers.recorder.identity import identity
 from tabard.consumers.recorder.owning import own
 from tabard.consumers.recorder.waiting import Opening
-from tabard.consumers.recorder.worker import Budget, CommitLimits, Recorder
+from tabard.consumers.recorder.worker import Budget, CommitLimits, Leases, Recorder
 from tabard.consumers.store import moved
 from tabard.consumers.store.engines import Kept, open_store
 from tabard.consumers.store.limits import RetentionLimits
@@ -51,6 +52,7 @@ def run(
 
     Raises:
         AlreadyRunning: it runs already in this home.
+        HomeError: its identity cannot be kept there.
         StoreError: the store cannot be opened; a server that is away is waited for.
     """
     held = RoleSettings("recorder", load)
@@ -89,6 +91,7 @@ def run(
             SystemClock(),
             _commits(settings),
             Budget(settings.int("recorder.credit_batches"), settings.bytes("recorder.credit_bytes")),
+            Leases(identity(home, settings.str("node.name")), settings.seconds("recorder.lease")),
             upkeep=retention,
             apart=apart,
             began=owned.began if settings.str("recorder.start") == NOW else None,

@@ -17,22 +17,23 @@ from typing import Any, Final, NamedTuple
 from tabard import failpoints
 from tabard.brokers import sockets
 from tabard.brokers.delivery.aside import StoreAside
+from tabard.brokers.delivery.leases import RECORDER, Identity, Keeper
 from tabard.brokers.delivery.ports import CursorConflict, Presence, StoreUnavailable
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.loop import Loop, Timer
 from tabard.brokers.topology import Ends
-from tabard.brokers.wire import topics
 from tabard.brokers.wire.messages import Message
 from tabard.clock import Clock
 from tabard.consumers.recorder.beside import Beside
+from tabard.consumers.recorder.keeping import Hands, Keeping
 from tabard.consumers.recorder.owning import Watch
 from tabard.consumers.store.ports import RecorderStore, Upkeep
 
 PRESENCE_EVERY: Final = 1.0
 """Seconds between two writings of who was heard."""
 HELLOS: Final = (0.05, 0.25, 1.0, 3.0, 8.0)
-"""Seconds after the start at which the sink says hello: the first may be lost while connections come up."""
+"""Seconds after it gained shards at which the sink says hello: the first may be lost while connections come up."""
 HELLO_EVERY: Final = 30.0
 RETRY: Final = 1.0
 """Seconds until a store that could not be written is tried again."""
@@ -61,6 +62,14 @@ class Budget(NamedTuple):
     bytes: int
 
 
+class Leases(NamedTuple):
+    """Under which identity the recorder takes shards, and for how long at a time."""
+
+    me: Identity
+    length: float
+    """Seconds."""
+
+
 class Recorder:
     """Drives one `Sink`."""
 
@@ -73,6 +82,7 @@ class Recorder:
         clock: Clock,
         limits: CommitLimits,
         budget: Budget,
+        leases: Leases,
         *,
         upkeep: Upkeep | None = None,
         apart: bool = False,
@@ -95,12 +105,23 @@ class Recorder:
             budget_bytes=budget.bytes,
             prepare=store.prepare,
             began=began,
+            claims={},
         )
         self._watch = Watch(store, self.sink)
         self._up = made.subscriber()
         self._down = made.publisher()
-        for shard in range(topics.SHARDS):
-            self._up.subscribe(topics.up_subscription(sink, shard))
+        self._keeping = Keeping(
+            Keeper(leases.me, RECORDER, leases.length, store.leases(RECORDER), loop.now),
+            self.sink,
+            loop,
+            Hands(
+                subscribe=self._up.subscribe,
+                unsubscribe=self._up.unsubscribe,
+                wait=self._wait,
+                finish=self._finish,
+                call=self._call,
+            ),
+        )
         self._pending_since: float | None = None
         self._told: str | None = None
         """The fault of the store that was recorded last."""
@@ -117,16 +138,21 @@ class Recorder:
         self._loop.every(PRESENCE_EVERY, self._note_presence)
         self._loop.every(HELLO_EVERY, self._hello)
         self._watch.look()
+        self._keeping.start()
+        self._arm()
+
+    def _call(self) -> None:
+        """Call the nodes of shards that were gained."""
         now = self._loop.now()
         for delay in HELLOS:
             self._loop.call_at(now + delay, self._hello)
-        self._arm()
 
     def _hello(self) -> None:
-        self._send([self.sink.hello()])
+        self._send(self.sink.hellos())
 
     def _receive(self) -> None:
         """Take in what the socket has, committing on the way when enough is pending, and at its end."""
+        self._keeping.look()
         for _ in range(TURN):
             frames = sockets.receive(self._up)
             if frames is None:
@@ -178,6 +204,7 @@ class Recorder:
         self._tell()
         failpoints.hit(COMMITTED)
         self._send(self.sink.outgoing(self._loop.now()))
+        self._keeping.look()
         self._arm()
         if self._upkeep is not None:  # nodes have heard by now
             self._upkeep.follow()
@@ -209,14 +236,19 @@ class Recorder:
     def _due(self) -> None:
         self._wake = None
         self._wake_at = float("inf")
+        self._keeping.look()
         self._send(self.sink.outgoing(self._loop.now()))
         self._arm()
+
+    def _wait(self) -> None:
+        """Until the connection is free."""
+        if self._aside is not None:
+            self._aside.wait()
 
     def _note_presence(self) -> None:
         """Also how a store that was replaced is noticed when nothing else is written."""
         beacons: list[Presence] = self.sink.presence()
-        if self._aside is not None:
-            self._aside.wait()
+        self._wait()
         self._watch.look()
         try:
             self._store.presence(beacons)
@@ -229,8 +261,7 @@ class Recorder:
 
     def _keep_up(self) -> None:
         """Retention, one small step at a time, with whatever arrives in between."""
-        if self._aside is not None:
-            self._aside.wait()
+        self._wait()
         if self._upkeep is not None and self._upkeep.step(self._loop.now()):
             self._loop.call_at(self._loop.now() + 0.02, self._keep_up)
 
@@ -239,7 +270,11 @@ class Recorder:
         return self._loop.now() - self._heard
 
     def finish(self) -> None:
-        """Commit what is pending and tell the nodes; the last thing before the process ends."""
+        """Commit what is pending, tell the nodes, and leave the shards to others; the last thing before the end."""
+        self._finish()
+        self._keeping.end()
+
+    def _finish(self) -> None:
         self._commit()
         while self._aside is not None and self._aside.busy:
             self._settle(self._aside)
@@ -254,7 +289,11 @@ class Recorder:
         """For the status file."""
         return {
             "sink": self.sink.name,
-            "fault": self.sink.fault or self._store.fault or (self._upkeep.fault if self._upkeep else None),
+            "fault": self.sink.fault
+            or self._store.fault
+            or self._keeping.keeper.fault
+            or (self._upkeep.fault if self._upkeep else None),
+            "shards": self._keeping.status(),
             "counters": dict(self.sink.counters),
             "credit": self.sink.credit(),
             "retired": None if self.sink.retiring.word is None else self.sink.retiring.word._asdict(),

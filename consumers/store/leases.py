@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
+from tabard import failpoints
 from tabard.brokers.delivery.leases import NOBODY, Identity, Lease, Member, Role, View
 from tabard.brokers.delivery.ports import Claim, CursorConflict, LeaseLost
 from tabard.consumers.store.writing import Writer
@@ -18,6 +19,7 @@ from tabard.consumers.store.writing import Writer
 REMEMBERED: Final = 3_600_000_000_000
 """Nanoseconds for which a member that ended without a word is shown."""
 _SECOND: Final = 1_000_000_000
+TAKEN: Final = failpoints.declare("store.lease_taken", "took leases and has not raised their guards")
 
 
 class Leasing(Protocol):
@@ -64,6 +66,8 @@ class StoreLeases:
                 for lease in self._leases(writer).values():
                     highest[lease.part] = max(lease.fence, highest.get(lease.part, 0))
         taken = self._take(me, wanted, highest)
+        with self._authority.writing():
+            failpoints.hit(TAKEN)
         for guard in self._guards:
             with guard.writing(changes=True) as writer:
                 writer.begin()

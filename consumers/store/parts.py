@@ -19,6 +19,7 @@ from tabard.brokers.delivery.ports import (
     EpochCursor,
     EpochWork,
     Heard,
+    LeaseLost,
     NodeKey,
     Presence,
     StoreUnavailable,
@@ -108,29 +109,44 @@ class PartedStore(ABC, Generic[P]):
         """Write `work`: one transaction for each part, as `SinkStore.commit` says.
 
         Raises:
-            LeaseLost: somebody else holds some of the shards.
+            LeaseLost: somebody else holds some of the shards; what is of others is written.
             CursorConflict: a cursor was changed by somebody else.
             StoreUnavailable: try again later, after reading the cursors.
         """
         self._refuse_writing()
         failure: CursorConflict | StoreUnavailable | None = None
+        lost: frozenset[int] = frozenset()
         for part in self._parts:
-            items = [item for item in work if item.stream in part.kind.streams]
-            if not items:
-                continue
+            try:
+                lost |= self._commit(
+                    part, [item for item in work if item.stream in part.kind.streams], arrived
+                )
+            except (CursorConflict, StoreUnavailable) as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        if lost:
+            raise LeaseLost(lost)
+
+    @staticmethod
+    def _commit(part: P, items: Sequence[EpochWork], arrived: int) -> frozenset[int]:
+        """One transaction of a part; where shards are lost, another one without them. Which ones are."""
+        lost: frozenset[int] = frozenset()
+        while items:
             try:
                 with part.writing(changes=True) as writer:
                     part.before_commit(items, arrived)
                     commit = Commit(writer, part.ids, arrived)
                     commit.run(items)
                     part.after_commit(items, commit.stored)
-            except (CursorConflict, StoreUnavailable) as error:
-                failure = failure or error
+            except LeaseLost as refused:
+                lost |= refused.parts
+                items = [item for item in items if item.claim is None or item.claim.part not in lost]
             else:
                 for item in items:
                     item.cursor.version += 1
-        if failure is not None:
-            raise failure
+                break
+        return lost
 
     def heard(self, key: NodeKey, stream: int) -> Heard:
         """Whether a stream of a node was ever heard of, and what of it was skipped. Raises StoreUnavailable."""

@@ -26,6 +26,7 @@ from tabard.consumers.store.results import (
     NodeRow,
     Owned,
     ProcessTable,
+    Sharing,
     SinkView,
     Stats,
 )
@@ -188,6 +189,10 @@ class StoreReader(Protocol):
 
     def configuration(self, deployment: Deployment) -> Configuration:
         """What it runs with, secrets masked."""
+        ...
+
+    def sharing(self, role: Role) -> Sharing:
+        """Who shares the work of a role, and what of it is held by nobody."""
         ...
 
     # --- the store itself -------------------------------------------------------------------------

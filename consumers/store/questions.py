@@ -8,7 +8,18 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
-from tabard.consumers.store import counts, deployments, fleet, holds, pages, quarantine, samples, sinkview
+from tabard.brokers.delivery.leases import Role
+from tabard.consumers.store import (
+    counts,
+    deployments,
+    fleet,
+    holders,
+    holds,
+    pages,
+    quarantine,
+    samples,
+    sinkview,
+)
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.reading import Pool
@@ -22,6 +33,7 @@ from tabard.consumers.store.results import (
     LogRow,
     NodeRow,
     ProcessTable,
+    Sharing,
     SinkView,
     Stats,
 )
@@ -210,6 +222,11 @@ class Questions(ABC):
         """Whose store it is, who works for that sink at wall clock `now`, what it skipped, and what was asked for again."""
         with self._connections.use() as connection:
             return sinkview.look(connection, now)
+
+    def sharing(self, role: Role) -> Sharing:
+        """Who shares the work of a role, and what of it is held by nobody."""
+        with self._connections.use() as connection:
+            return holders.sharing(connection, role)
 
     # --- what engines answer in ways of their own -----------------------------------------------------
 

@@ -37,6 +37,8 @@ class Sql(NamedTuple):
     """The same of any other word."""
     word_value: Callable[[str], str]
     """What stands for a word in these conditions."""
+    now: str
+    """The store's clock in nanoseconds since 1970, as one value."""
 
     @property
     def parts(self) -> tuple[str, str]:
@@ -60,6 +62,7 @@ SQLITE: Final = Sql(
     "tabard_word({}, ?)",
     "tabard_word({}, ?)",
     str,
+    "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000",
 )
 POSTGRESQL: Final = Sql(
     "tabard_records",
@@ -72,6 +75,7 @@ POSTGRESQL: Final = Sql(
     'lower({} COLLATE "C") ~ ?',
     "lower(normalize({}, NFC)) ~ ?",
     _pattern_of,
+    "(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint",
 )
 
 

@@ -299,6 +299,29 @@ class StreamStats(NamedTuple):
     """Arrival time of the newest row."""
 
 
+class Holder(NamedTuple):
+    """A member of a role: who shares its work."""
+
+    owner: str
+    name: str
+    """On which node, in which home."""
+    parts: int
+    """How many it holds, or held."""
+    until: int
+    """When its leases end unless it renews them, by the store's clock."""
+    over: bool
+    """Whether they have ended."""
+
+
+class Sharing(NamedTuple):
+    """Who has which part of a role's work."""
+
+    parts: int
+    holders: Sequence[Holder]
+    unheld: int
+    """Parts that nobody holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stats:
     """The store in numbers."""

@@ -11,7 +11,7 @@ from tabard.home import Home
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
 
-_TIMES: Final = frozenset({"since", "oldest", "newest", "heard"})
+_TIMES: Final = frozenset({"since", "oldest", "newest", "heard", "until"})
 """Keys whose values are times: UTC text in JSON."""
 
 
@@ -28,7 +28,8 @@ def status(home: Home, output: str) -> int:
     """Show how this home is doing, faults first.
 
     Says which roles run, at which addresses records come in, which sources were found or cannot be read and why,
-    how far each stream is behind its sink, what the roles counted, and what the store holds. A counter of trouble,
+    how far each stream is behind its sink, what the roles counted, what the store holds, and which recorders share
+    the nodes of its sink. A counter of trouble,
     such as refused frames, is a fault while it rose within the last minute. So is a disk that takes no writes. A
     role that ran in this home before counts as stopped until its file in run/ is removed. Exit code 0: all is
     well; 3: there are faults; 1: nothing runs.

@@ -31,6 +31,7 @@ _DISK_POINTS: Final = frozenset(
         "store.before_rows",
         "store.before_commit",
         "store.after_commit",
+        "store.lease_taken",
         "store.retention_chunk",
     }
 )
@@ -42,10 +43,13 @@ _RARE: Final = frozenset(
         "journal.before_unlink",
         "outbox.before_commit",
         "outbox.after_commit",
+        "recorder.leases_renewed",
         "store.retention_chunk",
     }
 )
 """Passed so seldom that waiting for the tenth time would be long."""
+_ONCE: Final = "store.lease_taken"
+"""Passed when a process begins, and then only when leases change hands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ def _spice(random: Random, name: str, cast: Cast, points: Mapping[str, str]) -> 
 
 def _point(random: Random, point: str, action: str) -> Step:
     at = random.randint(1, 2) if point in _RARE else random.choice((1, 2, 5, 15))
+    at = 1 if point == _ONCE else at
     return _calm(random, "point", (0.1, 1.0), points=f"{point}={action}@{at}")
 
 

@@ -39,13 +39,18 @@ def _second(fleet: Fleet, log: Path) -> Home:
     return home
 
 
-def _counters(home: Home) -> dict[str, Any]:
+def _said(home: Home) -> dict[str, Any]:
+    """What the recorder of a home says of itself; nothing while it has not said it."""
     try:
-        found = json.loads((home.run / "recorder.json").read_text())["counters"]
-    except (OSError, ValueError, KeyError):
+        found = json.loads((home.run / "recorder.json").read_text())
+    except (OSError, ValueError):
         return {}
     assert isinstance(found, dict)
     return found
+
+
+def _shards(home: Home) -> int:
+    return int(_said(home).get("shards", {}).get("held", 0))
 
 
 def _until(condition: Callable[[], bool], what: str) -> None:
@@ -56,7 +61,10 @@ def _until(condition: Callable[[], bool], what: str) -> None:
 
 
 def test_a_recorder_stopped_inside_its_transaction_and_another_on_the_same_store(tmp_path: Path) -> None:
-    """The second waits for the database without taking anything for stored; when the first wakes, its commit counts."""
+    """The second waits for the file; when the first wakes, its commit counts, and both share; when it dies, nothing is held up.
+
+    The lock of a file is held for as long as the process that has it lives, so nobody can take its shards before.
+    """
     log = tmp_path / "points"
     with Fleet(tmp_path, log, {NODE: {"fsync": "5ms"}}) as fleet:
         first = fleet.crew["recorder"]
@@ -74,10 +82,13 @@ def test_a_recorder_stopped_inside_its_transaction_and_another_on_the_same_store
         second = fleet.crew["second"]
         second.start()
         second.wait_ready()
-        _until(lambda: _counters(home).get("store unavailable", 0) > 0, "the second did not meet the lock")
+        _until(lambda: "locked" in str(_said(home).get("fault")), "the second did not meet the lock")
+        assert _shards(home) == 0
         first.thaw()
-        _until(lambda: _counters(home).get("batches stored", 0) > 0, "the second stored nothing")
+        _until(lambda: (_shards(fleet.hub), _shards(home)) == (32, 32), "they did not share the shards")
         first.kill()
+        _until(lambda: _shards(home) == 64, "the second did not take over")
+        _until(lambda: _said(home)["counters"].get("batches stored", 0) > 0, "the second stored nothing")
         producer.finish()
         producer.join()
         assert producer.error is None, producer.error

@@ -12,7 +12,7 @@ A new engine joins the contract by one file of tests with
 Nothing in the contract asks how many files, transactions or connections there are, what ids records get beyond their
 order, or in what order a table is read that nobody sorted. It does ask that the engine passes the fail-points
 ``store.before_cursor``, ``store.before_rows``, ``store.before_commit``, ``store.after_commit`` and
-``store.retention_chunk`` where `tabard.consumers.store` declares them, and turns what they raise into
+``store.retention_chunk`` and ``store.lease_taken`` where `tabard.consumers.store` declares them, and turns what they raise into
 StoreUnavailable.
 """
 

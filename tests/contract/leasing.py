@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import pytest
@@ -13,10 +14,11 @@ from tabard.brokers.delivery.ports import (
     EpochWork,
     LeaseLost,
     SinkStore,
+    StoreUnavailable,
 )
 from tabard.brokers.wire.streams import CONTROL, LOGS
 from tests.contract.chain import MAIL, NOON, SECOND, WEB, Chain, logs
-from tests.contract.engine import Contract, Engine
+from tests.contract.engine import Contract, Engine, ReadingEngine
 
 ARRIVED = NOON + 3600 * SECOND
 ONE = Identity("one", "life 1", "host1:/srv")
@@ -25,7 +27,7 @@ PARTS = (3, 9, 63)
 S = TypeVar("S", bound=SinkStore)
 
 
-class LeasingEngine(Engine[S], Protocol[S]):
+class LeasingEngine(ReadingEngine[S], Protocol[S]):
     """What leases are tested with."""
 
     def another(self, store: S) -> S:
@@ -153,7 +155,7 @@ class LeasingContract(Contract):
     def test_a_commit_under_a_lease_that_another_took_is_refused(
         self, engine: Engine[Any], store: SinkStore, leases: LeaseStore, others: LeaseStore, stream: int
     ) -> None:
-        """Nothing of it is written, though no cursor has changed; what it held of other shards can go on."""
+        """Nothing of the shard is written, though no cursor has changed; what is of other shards is."""
         lost, kept = leases.take(ONE, free(5, 6))
         others.take(TWO, [Lease(*lost)])
         web, mail = Chain(WEB, stream), Chain(MAIL, stream)
@@ -161,10 +163,9 @@ class LeasingContract(Contract):
         with pytest.raises(LeaseLost) as refused:
             store.commit(works, ARRIVED)
         assert refused.value.parts == {5}
-        assert (web.cursor.version, mail.cursor.version) == (0, 0)
-        assert engine.rows(store, stream, "seq") == []
-        store.commit(works[1:], ARRIVED)
-        assert mail.cursor.version == 1
+        assert (web.cursor.version, mail.cursor.version) == (0, 1)
+        assert len(engine.rows(store, stream, "seq")) == 1
+        assert store.load(MAIL, stream, [mail.epoch]) == {mail.epoch: mail.cursor}
 
     def test_an_earlier_life_of_the_same_owner_is_refused_too(
         self, store: SinkStore, leases: LeaseStore, others: LeaseStore
@@ -197,12 +198,49 @@ class LeasingContract(Contract):
         assert again.fence > claim.fence
         store.commit([under(Chain().work(logs(1)), again)], ARRIVED)
 
+    def test_a_take_that_was_cut_in_half_is_done_again(
+        self, store: Any, leases: LeaseStore, others: LeaseStore, armed: Callable[[str], None]
+    ) -> None:
+        """Until every guard is raised the one before may commit what it has; then not."""
+        (first,) = leases.take(ONE, free(5))
+        armed("store.lease_taken=error")
+        with pytest.raises(StoreUnavailable):
+            others.take(TWO, [Lease(*first)])
+        chain = Chain()
+        store.commit([under(chain.work(logs(1)), first)], ARRIVED)
+        row = others.look(TWO, 6.0, joining=True).leases[5]
+        assert row == Lease(5, "two", 2)
+        (second,) = others.take(TWO, [row])
+        with pytest.raises(LeaseLost):
+            store.commit([under(chain.work(logs(1, start=1)), first)], ARRIVED)
+        store.commit([under(chain.work(logs(1, start=2)), second)], ARRIVED)
+
     def test_work_without_a_claim_needs_no_lease(self, store: SinkStore, leases: LeaseStore) -> None:
         """A migration, or a test, has the store for itself."""
         leases.take(ONE, free(*range(64)))
         chain = Chain()
         store.commit([chain.work(logs(1))], ARRIVED)
         assert chain.cursor.version == 1
+
+
+class SharingContract(LeasingContract):
+    """The same for an engine that has readers."""
+
+    def test_who_holds_what_is_shown(
+        self, engine: LeasingEngine[Any], store: Any, leases: LeaseStore, others: LeaseStore
+    ) -> None:
+        """With those whose leases are over by the store's clock, and how much nobody holds."""
+        leases.look(ONE, 600.0, joining=True)
+        others.look(TWO, 0.0, joining=True)
+        leases.take(ONE, free(*range(10)))
+        others.take(TWO, free(*range(10, 64)))
+        with engine.reader(store) as reader:
+            found = reader.sharing(RECORDER)
+        assert [(holder.owner, holder.name, holder.parts, holder.over) for holder in found.holders] == [
+            ("one", ONE.name, 10, False),
+            ("two", TWO.name, 54, True),
+        ]
+        assert (found.parts, found.unheld) == (64, 54)
 
 
 def _record(stream: int) -> Any:

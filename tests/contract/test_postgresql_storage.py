@@ -24,7 +24,7 @@ from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
 from tabard.ops.bench.postgres import Postgres
 from tests.contract.chain import NOON
 from tests.contract.holding import HoldContract
-from tests.contract.leasing import LeasingContract
+from tests.contract.leasing import SharingContract
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
@@ -125,7 +125,7 @@ class PostgresEngine:
         )
 
 
-class TestPostgres(ReadingContract, StorageContract, RetentionContract, LeasingContract, HoldContract):
+class TestPostgres(ReadingContract, StorageContract, RetentionContract, SharingContract, HoldContract):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls, postgres: Postgres) -> Iterator[PostgresEngine]:

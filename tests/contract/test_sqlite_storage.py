@@ -26,7 +26,7 @@ from tabard.consumers.store.retention import Retention
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.contract.chain import NOON, WEB, Chain, logs
 from tests.contract.holding import HoldContract
-from tests.contract.leasing import LeasingContract
+from tests.contract.leasing import LeasingContract, SharingContract
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
@@ -183,7 +183,7 @@ class TestSqliteInMemory(SqliteContract):
         self.any_history_matches_a_model(engine, data)
 
 
-class TestSqliteInFiles(ReadingContract, SqliteContract):
+class TestSqliteInFiles(ReadingContract, SharingContract, SqliteContract):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteEngine]:

@@ -316,7 +316,8 @@ class SimRecorder:
 
     def _hello(self, life: int) -> None:
         if life == self.life and self.sink is not None:
-            self.down(list(self.sink.hello()))
+            for message in self.sink.hellos():
+                self.down(list(message))
 
     def _tick(self, life: int) -> None:
         if life == self.life and self.frozen is None:

@@ -83,6 +83,7 @@ SETTINGS: Final = (
     Setting("recorder.commit_delay", Duration("1ms", "1s"), "20ms", "Longest time rows wait for more before they are committed.", reload=True),
     Setting("recorder.credit_batches", Integer(1, 100_000), 1500, "Batches all nodes together may have on their way to this sink."),
     Setting("recorder.credit_bytes", Size("2MiB", "64GiB"), "256MiB", "Bytes all nodes together may have on their way to this sink."),
+    Setting("recorder.lease", Duration("6s", "5m"), "6s", "How long shards of a recorder that is dead, frozen or cut off stay its own before other recorders of the sink take them."),
     Setting("store.path", forms.PATH, "", 'Directory of the databases; "" for `store/` in the home.'),
     Setting("store.url", forms.STORE_URL, "", 'A database on a PostgreSQL server in place of those files: "postgresql://USER@HOST/DATABASE". Makes `store.path` idle.'),
     Setting("store.password_file", forms.PATH, "", 'File with the password for `store.url`, readable by its owner only; "" where the server asks for none.'),

@@ -13,6 +13,7 @@ from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.codec import pack
 from tabard.brokers.wire.messages import (
+    ALL_SHARDS,
     MAX_EPOCHS,
     NONCE_BYTES,
     Beacon,
@@ -25,6 +26,7 @@ from tabard.brokers.wire.messages import (
     encode_hello,
 )
 from tabard.brokers.wire.streams import CONTROL, LOGS
+from tabard.brokers.wire.topics import shard_of
 from tests.unit.delivery.rig import EPOCH, NODE, NOON, Ends, MemoryJournal
 
 FIRST, SECOND = b"session1", b"session2"
@@ -154,6 +156,17 @@ def test_a_hello_is_answered_by_a_beacon_soon_and_once(node: Node) -> None:
     node.beacon(1.5)
     node.publisher.receive(1.6, hello)
     assert node.publisher.deadline() > 5.0
+
+
+def test_a_hello_to_other_shards_is_not_answered(node: Node) -> None:
+    """Each recorder of a sink calls its own nodes, time after time: nobody else has to speak up."""
+    node.attach(credit=99)
+    node.beacon(0.5)
+    own = 1 << shard_of(node.publisher.key.node)
+    node.publisher.receive(1.0, told(encode_hello(Hello("main", b"hello..1", ALL_SHARDS ^ own))))
+    assert node.publisher.deadline() > 5.0
+    node.publisher.receive(1.0, told(encode_hello(Hello("main", b"hello..1", own))))
+    assert node.publisher.deadline() <= 1.5
 
 
 # --- what is ignored -------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tabard.brokers.delivery.leases import NOBODY, RECORDER, Identity, Lease
+from tabard.consumers.store.sqlite import SqliteStore
 from tests.unit.web.seed import NOW, SECOND, Seeder, record
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -63,6 +65,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         zone="hq/dmz",
     )
     seeder.close()
+    with SqliteStore.open(home / "store") as store:
+        leases, hub = store.leases(RECORDER), Identity("1" * 32, "2" * 32, "hub:/srv/tabard")
+        leases.look(hub, 600.0, joining=True)
+        leases.take(hub, [Lease(part, NOBODY, 0) for part in range(RECORDER.parts)])
     return home
 
 

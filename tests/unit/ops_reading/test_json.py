@@ -80,6 +80,7 @@ def test_status_of_a_home_where_nothing_runs(tabard: Run) -> None:
     found = json.loads(tabard("status", "-o", "json").stdout)
     assert list(found) == described("tabard status")
     assert list(found["store"]) == described("status: store")
+    assert [list(holder) for holder in found["recorders"]] == [described("status: recorders")]
     assert set(found["store"]["streams"]["logs"]) == {"rows", "oldest", "newest"}
     assert (found["state"], found["faults"], found["roles"], found["recorder"]) == ("stopped", [], [], None)
 

@@ -22,6 +22,7 @@ from tabard.brokers.wire.batch import (
 from tabard.brokers.wire.body import GapInfo, Open, decode_gap, decode_groups, decode_open
 from tabard.brokers.wire.codec import pack, unpack
 from tabard.brokers.wire.messages import (
+    ALL_SHARDS,
     MAX_EPOCHS,
     MAX_WANTS,
     Beacon,
@@ -152,7 +153,7 @@ cursors: Final = st.builds(
         max_size=3,
     ).map(tuple),
 )
-hellos: Final = st.builds(Hello, names, eights)
+hellos: Final = st.builds(Hello, names, eights, st.just(ALL_SHARDS) | st.integers(1, ALL_SHARDS))
 opens: Final = st.builds(
     Open,
     st.none() | epochs,

@@ -105,9 +105,10 @@ def test_another_kind_is_refused(kind: int, decode: Any, width: int) -> None:
     for other in (0, 4, BEACON_KIND % 3 + 1 if kind == BEACON_KIND else BEACON_KIND):
         with pytest.raises(WireError) as refused:
             decode(pack([MESSAGE_VERSION, other, *range(width - 2)]))
-        assert refused.value.expected == f"kind {kind}, {width} fields"
+        widths = f"{width} to {width + 1}" if kind == HELLO_KIND else f"{width}"
+        assert refused.value.expected == f"kind {kind}, {widths} fields"
         assert str(refused.value.found).startswith(f"{other}, ")
-    for fields in (width - 1, width + 1):
+    for fields in (width - 1, width + 1 + (kind == HELLO_KIND)):
         with pytest.raises(WireError, match=f"{fields} fields"):
             decode(pack([MESSAGE_VERSION, kind, *range(fields - 2)]))
 
@@ -145,6 +146,21 @@ def test_a_session_has_eight_bytes(session: Any) -> None:
     with pytest.raises(WireError, match="expected 8 bytes"):
         decode_hello(pack([MESSAGE_VERSION, HELLO_KIND, "main", session]))
     assert decode_hello(encode_hello(Hello("main", SESSION))).session == SESSION
+
+
+def test_a_hello_to_all_is_what_it_was_before_there_were_others() -> None:
+    """An older agent understands that of a recorder that has its sink alone; shards are said only when some are not meant."""
+    assert encode_hello(Hello("main", SESSION)) == pack([MESSAGE_VERSION, HELLO_KIND, "main", SESSION])
+    assert decode_hello(encode_hello(Hello("main", SESSION, 1 << 63))).shards == 1 << 63
+
+
+@pytest.mark.parametrize("shards", [0, -1, 1 << 64, "1", None, True, 1.0])
+def test_shards_that_there_are_not_are_refused(shards: Any) -> None:
+    """A hello to nobody is none."""
+    with pytest.raises(WireError):
+        decode_hello(
+            pack([MESSAGE_VERSION, HELLO_KIND, "main", SESSION, shards if shards != 1 << 64 else str(shards)])
+        )
 
 
 # --- batches -----------------------------------------------------------------------------------
