@@ -118,7 +118,7 @@ def run(
             recorder.finish()
         finally:
             recorder.close()
-            store.close()
+            kept.close()
             made.close()
 
 

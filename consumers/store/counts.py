@@ -13,6 +13,8 @@ from tabard.consumers.store.results import FACET_FIELDS, Count, FacetCounts, His
 from tabard.consumers.store.walk import Walk, from_log, searched
 from tabard.records import severity_name
 
+COUNTED_A_SECOND: Final = 10_000_000
+"""Entries of an index, on a slow machine."""
 _NODE: Final = {"node": "name", "zone": "zone"}
 """Fields that are columns of the node."""
 
@@ -59,7 +61,9 @@ def count(connection: Reading, query: LogQuery, budget: float) -> Count:
 
     def counted(walk: Walk) -> Count:
         found = 0
-        for where, values, edge in walk.stretches():
+        # What an index counts by itself is counted at once, unless there is more than the time box has room for.
+        at_once = walk.passes_all and connection.total().records <= budget * COUNTED_A_SECOND
+        for where, values, edge in walk.stretches(stepwise=not at_once):
             (more,) = connection.execute(f"SELECT count(*) FROM log WHERE {where}", values).fetchone()  # noqa: S608
             found += more
             if edge is not None and monotonic() >= deadline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from tabard.consumers.store.limits import RetentionLimits
@@ -22,6 +23,12 @@ class Kept(NamedTuple):
     apart: bool
     """Whether the database works in other processes, so that a commit leaves the recorder time for the next one."""
 
+    def close(self) -> None:
+        """End what goes on in the background, and close the store."""
+        if isinstance(self.upkeep, Together):
+            self.upkeep.close()
+        self.store.close()
+
 
 def open_store(place: Place, synchronous: str, limits: RetentionLimits, index: str = "none") -> Kept:
     """Open a store for its recorder, and make it if it is not there.
@@ -30,19 +37,13 @@ def open_store(place: Place, synchronous: str, limits: RetentionLimits, index: s
     is to have: ``none``, ``words`` or ``trigram``. Raises StoreError.
     """
     if place.url:
+        from tabard.consumers.store.postgresql.indexer import PostgresIndexer
         from tabard.consumers.store.postgresql.store import PostgresStore
         from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
 
-        if index != "none":
-            raise StoreError(
-                "a store on PostgreSQL has no search index yet",
-                expected='"none"',
-                found=index,
-                where="store.index",
-                hint="Take it out of the settings",
-            )
         served = PostgresStore.open(place.url, synchronous, place.password())
-        return Kept(served, PostgresUpkeep(served, limits), apart=True)
+        indexer = PostgresIndexer(place.url, place.password(), index)
+        return Kept(served, Together(PostgresUpkeep(served, limits), indexer), apart=True)
     from tabard.consumers.store.indexer import Indexer
     from tabard.consumers.store.retention import Retention
     from tabard.consumers.store.sqlite import SqliteStore
@@ -54,6 +55,18 @@ def open_store(place: Place, synchronous: str, limits: RetentionLimits, index: s
         store.close()
         raise
     return Kept(store, Together(Retention(store, limits), Indexer(store, index)), apart=False)
+
+
+def make_index(place: Place, index: str, told: Callable[[str], None]) -> None:
+    """Make a store have that search index and no other, all of it; `told` hears how far it is. Raises StoreError."""
+    if place.url:
+        from tabard.consumers.store.postgresql.indexer import make
+
+        make(place.url, place.password(), index, told)
+        return
+    from tabard.consumers.store.indexer import make_whole
+
+    make_whole(place.directory, index, told)
 
 
 def open_reader(place: Place) -> StoreReader:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from tabard.consumers.store.reading import Reading, Sql
 from tabard.consumers.store.results import EQUAL_FIELDS, LogQuery
-from tabard.consumers.store.words import fold
 
 _TEXTS: Final = ("message", "function", "module")
 """What is searched for a text."""
@@ -65,8 +64,9 @@ def filter_of(connection: Reading, query: LogQuery) -> Filter:
     if query.text and not query.text.isascii():
         # LIKE takes A for a and leaves Ä apart from ä. Folding by Python is slower: only such a text pays for it.
         folded = (connection.sql.fold.format(f"log.{name}") for name in _TEXTS)
-        conditions.append(f"({' OR '.join(f'{text} LIKE ? ESCAPE {_ESCAPE}' for text in folded)})")
-        values += [pattern(fold(query.text) or "")] * len(_TEXTS)
+        value = connection.sql.folded
+        conditions.append(f"({' OR '.join(f'{text} LIKE {value} ESCAPE {_ESCAPE}' for text in folded)})")
+        values += [pattern(connection.sql.folded_value(query.text))] * len(_TEXTS)
     elif query.text:
         like = connection.sql.like
         conditions.append(f"({' OR '.join(f'log.{name} {like} ? ESCAPE {_ESCAPE}' for name in _TEXTS)})")
@@ -88,15 +88,17 @@ def pattern(text: str) -> str:
 def _add_word(sql: Sql, word: str, conditions: list[str], values: list[Any]) -> None:
     """The condition for a record with that word. That the text is there at all is cheaper to find, and asked first."""
     if word.isascii():
-        has, said, bounds = sql.like, "{}", sql.word
+        has, said, bounds = f"{sql.like} ?", "{}", sql.word
     else:
-        has, said, bounds = "LIKE", sql.fold, sql.folded_word
+        has, said, bounds = f"LIKE {sql.folded}", sql.fold, sql.folded_word
     either = [
-        f"({said.format(f'log.{name}')} {has} ? ESCAPE {_ESCAPE} AND {bounds.format(f'log.{name}')})"
+        f"({said.format(f'log.{name}')} {has} ESCAPE {_ESCAPE} AND {bounds.format(f'log.{name}')})"
         for name in _WORDED
     ]
     conditions.append(f"({' OR '.join(either)})")
-    values += [pattern(word if word.isascii() else fold(word) or ""), sql.word_value(word)] * len(_WORDED)
+    values += [pattern(word if word.isascii() else sql.folded_value(word)), sql.word_value(word)] * len(
+        _WORDED
+    )
 
 
 def _equal_values(query: LogQuery) -> tuple[str | None, ...]:

@@ -36,10 +36,10 @@ class Hits(Protocol):
     uncovered: Condition
     """Which records it does not know, as ``AND ...``; empty when it knows all."""
 
-    def few(self, asked: Asked, most: int | None) -> Condition | None:
+    def few(self, asked: Asked, candidates: int, most: int | None) -> Condition | None:
         """The condition for the records it knows that may be meant, the first `most` of them at least, or all (None).
 
-        None when they are too many to be looked at one by one: the way by time is the shorter one then.
+        None when there are more than so many `candidates`: the way by time may be the shorter one then.
         """
 
     def narrow(self, first: int, last: int, size: int) -> Condition:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from tabard import failpoints
@@ -18,6 +20,7 @@ from tabard.consumers.store import indexing
 from tabard.consumers.store.indexing import NONE, Note
 from tabard.consumers.store.layout import RECORDS
 from tabard.consumers.store.sqlite import SqliteStore
+from tabard.errors import StoreError
 
 STEP_SECONDS: Final = 0.01
 """What a step should take at most; the number of rows adapts to it."""
@@ -31,9 +34,8 @@ LOOK_EVERY: Final = 10.0
 CHECK_EVERY: Final = 3600.0
 """Seconds between two comparisons of a sample of rows with the index."""
 
-STEP: Final = failpoints.declare(
-    "store.index_step", "about to commit a step of building or removing an index"
-)
+STEP: Final = "store.index_step"
+"""A fail-point that is not declared: only a store with an index passes it. About to commit a step."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +43,8 @@ _log = logging.getLogger(__name__)
 class Indexer:
     """Builds and removes the search indexes of one store. See `together.Work`."""
 
-    def __init__(self, store: SqliteStore, wanted: str) -> None:
+    def __init__(self, store: SqliteStore, wanted: str, told: Callable[[str], None] = _log.info) -> None:
+        self._say = told
         self._store = store
         self._wanted = wanted
         self._rows = FEWEST * 5
@@ -65,7 +68,8 @@ class Indexer:
         try:
             with self._store.upkeep(RECORDS) as connection:
                 more = self._work(connection, now)
-                failpoints.hit(STEP)
+                if more:
+                    failpoints.hit(STEP)
         except StoreUnavailable as error:
             _log.warning("the search index waits: %s", error)
             more = False
@@ -106,4 +110,21 @@ class Indexer:
     def _tell(self, words: str) -> None:
         if words != self._told:
             self._told = words
-            _log.info(words)
+            self._say(words)
+
+
+def make_whole(directory: str, wanted: str, told: Callable[[str], None]) -> None:
+    """Build and remove at once what a recorder would in the background, in the same steps. Raises StoreError."""
+    if not RECORDS.path(Path(directory)).exists():
+        raise StoreError(
+            "store not found", expected="the file records.db", where=directory, hint="Start a recorder"
+        )
+    with SqliteStore.open(directory) as store:
+        store.index_by(wanted)
+        work = Indexer(store, wanted, told)
+        now = 0.0
+        while work.step(now):
+            now += LOOK_EVERY
+            store.idle()
+        if store.fault:
+            raise StoreError("the search index cannot be built", found=store.fault, where=directory)

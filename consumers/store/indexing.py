@@ -82,10 +82,12 @@ class Note(NamedTuple):
 
 def notes(connection: sqlite3.Connection) -> list[Note]:
     """The indexes of the file, whole or not. Raises sqlite3.Error."""
-    found = connection.execute("SELECT 1 FROM main.sqlite_master WHERE name = 'log_index'").fetchone()
-    if found is None:
-        return []
-    rows = connection.execute("SELECT kind, form, low, high, broken FROM main.log_index").fetchall()
+    try:
+        rows = connection.execute("SELECT kind, form, low, high, broken FROM main.log_index").fetchall()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return []
+        raise
     return [
         Note(kind, form, low, high, bool(broken)) for kind, form, low, high, broken in rows if kind in KINDS
     ]

@@ -20,6 +20,7 @@ from tabard.consumers.store.results import (
     FacetCounts,
     GapRow,
     Histogram,
+    IndexState,
     LogPage,
     LogQuery,
     LogRow,
@@ -115,6 +116,10 @@ class StoreReader(Protocol):
 
     def count(self, query: LogQuery, budget: float = ...) -> Count:
         """How many records fit the filters and times of a query, whatever its limit."""
+        ...
+
+    def indexes(self) -> list[IndexState]:
+        """The search indexes there are, and how far each reaches."""
         ...
 
     def gaps(

@@ -28,6 +28,7 @@ from tabard.consumers.store.results import (
     FacetCounts,
     GapRow,
     Histogram,
+    IndexState,
     LogPage,
     LogQuery,
     LogRow,
@@ -132,6 +133,11 @@ class Questions(ABC):
         """How many records fit the filters and times of a query, whatever its limit; counted from the newest on."""
         with self._connections.use() as connection:
             return counts.count(connection, query, budget)
+
+    def indexes(self) -> list[IndexState]:
+        """The search indexes there are, and how far each reaches."""
+        with self._connections.use() as connection:
+            return connection.indexes()
 
     def gaps(
         self,

@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple, Protocol
 
 from tabard.consumers.store.hits import Hits
-from tabard.consumers.store.results import Count, LogQuery
-from tabard.consumers.store.words import SEPARATORS_POSTGRESQL, said
+from tabard.consumers.store.results import Count, IndexState, LogQuery
+from tabard.consumers.store.words import SEPARATORS_POSTGRESQL, fold, said
 
 
 class Sql(NamedTuple):
@@ -31,6 +31,10 @@ class Sql(NamedTuple):
     """LIKE without regard to the case of ASCII letters."""
     fold: str
     """A column without regard to case, accents in one form; {} is its name."""
+    folded: str
+    """A value without regard to case, accents in one form."""
+    folded_value: Callable[[str], str]
+    """What is given for it."""
     word: str
     """Whether the column {} has a word of ASCII, given as `word_value` says."""
     folded_word: str
@@ -46,10 +50,13 @@ class Sql(NamedTuple):
         return (self.records, self.state)
 
 
-def _pattern_of(word: str) -> str:
-    """A regular expression of PostgreSQL that finds a word in a text of small letters."""
-    escaped = re.sub(r"([^0-9a-z\x80-\U0010ffff])", r"\\\1", said(word))
-    return f"(^|{SEPARATORS_POSTGRESQL}){escaped}({SEPARATORS_POSTGRESQL}|$)"
+def _escaped(word: str) -> str:
+    """A word within a regular expression of PostgreSQL; ASCII in small letters."""
+    return re.sub(r"([^0-9A-Za-z\x80-\U0010ffff])", r"\\\1", said(word) if word.isascii() else word)
+
+
+_BEFORE: Final = f"(^|{SEPARATORS_POSTGRESQL})"
+_BEHIND: Final = f"({SEPARATORS_POSTGRESQL}|$)"
 
 
 SQLITE: Final = Sql(
@@ -59,6 +66,8 @@ SQLITE: Final = Sql(
     "hex(epoch.uid)",
     "LIKE",
     "tabard_fold({})",
+    "?",
+    lambda text: fold(text) or "",
     "tabard_word({}, ?)",
     "tabard_word({}, ?)",
     str,
@@ -71,10 +80,13 @@ POSTGRESQL: Final = Sql(
     "encode(epoch.uid, 'hex')",
     "ILIKE",
     "lower(normalize({}, NFC))",
+    # By the server too: what it takes for a small letter goes by its locale.
+    "lower(normalize(?, NFC))",
+    str,
     # Small letters of ASCII alone, whatever the locale.
-    'lower({} COLLATE "C") ~ ?',
-    "lower(normalize({}, NFC)) ~ ?",
-    _pattern_of,
+    f"lower({{}} COLLATE \"C\") ~ ('{_BEFORE}' || ? || '{_BEHIND}')",
+    f"lower(normalize({{}}, NFC)) ~ ('{_BEFORE}' || lower(normalize(?, NFC)) || '{_BEHIND}')",
+    _escaped,
     "(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint",
 )
 
@@ -104,6 +116,9 @@ class Reading(Protocol):
 
     def total(self) -> Count:
         """How many log records there are in all."""
+
+    def indexes(self) -> list[IndexState]:
+        """The search indexes there are."""
 
     def hits(self, query: LogQuery, /) -> Hits | None:
         """The search index that serves the text or words of a query; None: none does, or nothing of it is searched."""

@@ -15,7 +15,7 @@ from tabard.consumers.store import layout, sqlite_hits
 from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.layout import FILES, RECORDS, STATE
 from tabard.consumers.store.reading import SQLITE
-from tabard.consumers.store.results import Count, LogQuery
+from tabard.consumers.store.results import Count, IndexState, LogQuery
 from tabard.consumers.store.words import fold, has_word
 from tabard.errors import StoreError
 
@@ -37,6 +37,10 @@ class SqliteReading(sqlite3.Connection):
         """By the books that commits and deletions keep."""
         row = self.execute("SELECT rows FROM main.usage WHERE stream = ?", (LOGS,)).fetchone()
         return Count(row[0] if row else 0, "exactly")
+
+    def indexes(self) -> list[IndexState]:
+        """Those of the file."""
+        return sqlite_hits.states(self, self.total().records)
 
     def hits(self, query: LogQuery) -> Hits | None:
         """What serves it."""

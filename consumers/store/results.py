@@ -214,6 +214,21 @@ class FacetCounts(NamedTuple):
     """The time box ended first: only the newest of the matching records were counted."""
 
 
+class IndexState(NamedTuple):
+    """A search index of the log, and how far it reaches."""
+
+    kind: str
+    """``words`` or ``trigram``."""
+    state: str
+    """``whole``, ``building``, or ``broken``: it is being removed, or made anew."""
+    covered: int
+    """Log records that it has."""
+    rows: int
+    """Log records in all."""
+    bytes: int
+    """Room it takes."""
+
+
 class Count(NamedTuple):
     """How many records there are."""
 

@@ -6,13 +6,13 @@ import sqlite3
 from typing import Final
 
 from tabard.consumers.store import indexing
-from tabard.consumers.store.hits import INDEX, PARTLY, Asked, Condition
+from tabard.consumers.store.hits import INDEX, PARTLY, Asked, Condition, listed
 from tabard.consumers.store.indexing import Note
-from tabard.consumers.store.results import LogQuery
+from tabard.consumers.store.results import IndexState, LogQuery
 from tabard.consumers.store.words import matching
 
-FEW: Final = 3_000
-"""Candidates that are looked at one by one: some 10 ms."""
+LISTED: Final = 300
+"""Ids that are named one by one: the index need not be asked for them again."""
 SPREAD: Final = 8
 """A stretch of the log is narrowed when the ids in it lie within this many times as many: others are walked."""
 
@@ -31,12 +31,14 @@ class SqliteHits:
         self._note = note
         self._match = match
 
-    def few(self, asked: Asked, most: int | None) -> Condition | None:  # noqa: ARG002 -- their rows say more
+    def few(self, asked: Asked, candidates: int, most: int | None) -> Condition | None:  # noqa: ARG002 -- their rows say more
         """All of them, by the ids that the index has."""
         found = self._within(self._note.low, self._note.high)
-        rows = self._connection.execute(f"{found[0]} LIMIT ?", (*found[1], FEW + 1)).fetchall()
-        if len(rows) > FEW:
+        rows = self._connection.execute(f"{found[0]} LIMIT ?", (*found[1], candidates + 1)).fetchall()
+        if len(rows) > candidates:
             return None
+        if len(rows) <= LISTED:
+            return f"log.id IN ({listed([row[0] for row in rows])})", ()
         return f"log.id IN ({found[0]})", found[1]
 
     def narrow(self, first: int, last: int, size: int) -> Condition:
@@ -65,3 +67,21 @@ def find(connection: sqlite3.Connection, query: LogQuery) -> SqliteHits | None:
             whole = first is None or (note.low <= first and last <= note.high)
             return SqliteHits(connection, note, match, whole=whole)
     return None
+
+
+def states(connection: sqlite3.Connection, rows: int) -> list[IndexState]:
+    """The indexes of the file, of whose log records there are so many."""
+    found = []
+    for note in indexing.notes(connection):
+        (covered,) = connection.execute(
+            "SELECT count(*) FROM log WHERE id BETWEEN ? AND ?", (note.low, note.high)
+        ).fetchone()
+        try:
+            (size,) = connection.execute(
+                f"SELECT coalesce(sum(length(block)), 0) FROM {note.table}_data"  # noqa: S608
+            ).fetchone()
+        except sqlite3.DatabaseError:  # it is being removed
+            size = 0
+        state = "broken" if not note.usable else "whole" if covered >= rows else "building"
+        found.append(IndexState(note.kind, state, covered if note.usable else 0, rows, size))
+    return found

@@ -22,11 +22,19 @@ from tabard.records import INT_MIN, TIME_MAX
 
 T = TypeVar("T")
 
-FIRST_WINDOW: Final = 1_000
+FIRST_WINDOW: Final = 2_000
 LAST_WINDOW: Final = 16_000
+GROWTH: Final = 4
 """Index entries searched between two looks at the clock; the first windows are smaller."""
 NARROWED_WINDOW: Final = 65_536
 """The same where a search index spares looking at most of them."""
+
+NEXT_TO_NOTHING: Final = 300
+"""Candidates of a search index that are looked at before anything else: a millisecond."""
+FEW: Final = 3_000
+"""Candidates that are looked at one by one where nothing is found along the way: some 10 ms."""
+AHEAD: Final = 20_000
+"""About how many records are passed before a search index is asked for more."""
 
 _NODE_FIELDS: Final = ("node", "zone")
 RECORD_COLUMNS: Final = ", ".join(
@@ -118,13 +126,28 @@ class Walk:
         return condition, (*lane_values, *values, *rest_values)
 
     def records(self, limit: int, deadline: float) -> tuple[list[LogRow], Key | None]:
-        """Up to `limit` records, and the place reached when the deadline ended the search (None: it did not)."""
+        """Up to `limit` records, and the place reached when the deadline ended the search (None: it did not).
+
+        What a search index knows is taken at once when it is next to nothing. Otherwise much is found soon along the
+        way; where that is not so, the index is asked for more.
+        """
+        covered = self._covered(NEXT_TO_NOTHING, limit)
         rows: list[LogRow] = []
-        covered = self._covered(limit)
-        if covered is not None:
-            text, values = covered
-            rows += self._read(text, values, limit, plus="+")
-        outside, edge = self._walked(limit, deadline, covered)
+        if covered is None and self._hits is not None:
+            rows, edge = self._walked(limit, deadline, most=AHEAD)
+            if edge is None or len(rows) >= limit or monotonic() >= deadline:
+                return rows, None if len(rows) >= limit else edge
+            self._low, self._high = (self._low, edge) if self.falling else (edge, self._high)
+            covered = self._covered(FEW, limit - len(rows))
+        more, edge = self._rest(limit - len(rows), deadline, covered)
+        return rows + more, edge
+
+    def _rest(
+        self, limit: int, deadline: float, covered: Condition | None
+    ) -> tuple[list[LogRow], Key | None]:
+        """What is `covered` at once, merged with what is not, along the way."""
+        rows = [] if covered is None else self._read(*covered, limit, plus="+")
+        outside, edge = self._walked(limit, deadline, covered, self._hits)
         if not outside and edge is None:
             return rows, None
         rows = sorted([*rows, *outside], key=lambda row: row.key, reverse=self.falling)
@@ -134,17 +157,22 @@ class Walk:
         return rows[:limit], None if len(rows) >= limit else edge
 
     def _walked(
-        self, limit: int, deadline: float, covered: Condition | None
+        self,
+        limit: int,
+        deadline: float,
+        covered: Condition | None = None,
+        hits: Hits | None = None,
+        most: int | None = None,
     ) -> tuple[list[LogRow], Key | None]:
-        """The same along the way, without what is `covered`."""
+        """The same along the way, without what is `covered`; no further than about `most` records."""
         rows: list[LogRow] = []
-        for where, values, edge in self.windows(
-            stepwise=bool(self._only.rest[0]), besides=covered is not None
+        for where, values, edge, passed in self.windows(
+            stepwise=bool(self._only.rest[0]), besides=covered is not None, hits=hits
         ):
             rows += self._read(where, values, limit - len(rows))
             if len(rows) >= limit:
                 break
-            if edge is not None and monotonic() >= deadline:
+            if edge is not None and (monotonic() >= deadline or (most is not None and passed >= most)):
                 return rows, edge
         return rows, None
 
@@ -156,22 +184,25 @@ class Walk:
         ).fetchall()
         return list(map(LogRow._make, found))
 
-    def _covered(self, most: int | None) -> Condition | None:
-        """The condition for what the search index knows, if it is little enough to be looked at one by one."""
+    def _covered(self, candidates: int, most: int | None) -> Condition | None:
+        """The condition for what the search index knows, if that is no more than so many `candidates`."""
         if self._hits is None or self._only.nodes == ():
             return None
-        found = self._hits.few(self, most)
+        found = self._hits.few(self, candidates, most)
         if found is None:
             return None
         more, values = self.conditions
         return found[0] + more, (*found[1], *values)
 
-    def stretches(self) -> Iterator[tuple[str, tuple[Any, ...], Key | None]]:
+    def stretches(self, *, stepwise: bool = True) -> Iterator[tuple[str, tuple[Any, ...], Key | None]]:
         """`windows` for whoever needs no order: what a search index knows comes first, at once."""
-        covered = self._covered(None)
+        covered = self._covered(FEW, None)
         if covered is not None:
             yield (*covered, None)
-        yield from self.windows(stepwise=True, besides=covered is not None)
+        for where, values, edge, _passed in self.windows(
+            stepwise=stepwise, besides=covered is not None, hits=self._hits
+        ):
+            yield where, values, edge
 
     def gaps(self, limit: int, reached: Key | None) -> list[GapRow]:
         """Up to `limit` gaps and batches in quarantine of the stream of logs on the same way, none beyond `reached`."""
@@ -200,17 +231,21 @@ class Walk:
         )
         return [gap_row(row) for row in found]
 
+    @property
+    def passes_all(self) -> bool:
+        """Whether nothing is asked of a record but its place along the way."""
+        return not self._only.rest[0]
+
     def windows(
-        self, *, stepwise: bool, besides: bool = False
-    ) -> Iterator[tuple[str, tuple[Any, ...], Key | None]]:
-        """Conditions and values of one stretch of the way after another, each with the place where it ends.
+        self, *, stepwise: bool, besides: bool = False, hits: Hits | None = None
+    ) -> Iterator[tuple[str, tuple[Any, ...], Key | None, int]]:
+        """Conditions and values of one stretch of the way after another, the place where it ends, and records so far.
 
         The last one ends nowhere (None); unless `stepwise` it is the only one. With `besides` what the search index
         knows is left out, all of the way when it knows all.
         """
         if self._only.nodes == ():
             return
-        hits = self._hits
         outside: Condition = ("", ())
         if besides and hits is not None:
             outside, hits = hits.uncovered, None
@@ -219,19 +254,25 @@ class Walk:
         lane, lane_values = self._only.lane
         rest, rest_values = self._only.rest
         low, high = self._low, self._high
-        size = FIRST_WINDOW
+        size, passed = FIRST_WINDOW, 0
         edge: Key | None = None
         while True:
             edge = self._edge(low, high, size) if stepwise else None
+            passed += size
             bounds, values = _bounds(*self._between(low, high, edge))
             spared = (
                 outside if hits is None else self._spared(hits, f"{lane}{bounds}", (*lane_values, *values))
             )
-            yield f"{lane}{bounds}{spared[0]}{rest}", (*lane_values, *values, *spared[1], *rest_values), edge
+            yield (
+                f"{lane}{bounds}{spared[0]}{rest}",
+                (*lane_values, *values, *spared[1], *rest_values),
+                edge,
+                passed,
+            )
             if edge is None:
                 return
             low, high = (low, edge) if self.falling else (edge, high)
-            size = min(size * 2, LAST_WINDOW if hits is None else NARROWED_WINDOW)
+            size = min(size * GROWTH, LAST_WINDOW if hits is None else NARROWED_WINDOW)
 
     def _spared(self, hits: Hits, where: str, values: tuple[Any, ...]) -> Condition:
         """What the search index spares on one stretch."""
@@ -267,8 +308,13 @@ def _bounds(
 
     The plus signs leave one range for the index, or with `plus` none; what remains decides among records of the same time.
     """
-    condition = (
-        f"{plus}{time} >= ? AND {plus}{time} <= ? AND (+{time} > ? OR +({row_id}) > ?)"
-        f" AND (+{time} < ? OR +({row_id}) < ?)"
-    )
-    return condition, (low[0], high[0], *low, *high)
+    conditions, values = [f"{plus}{time} >= ?"], [low[0]]
+    if low[1] != _NO_ID:
+        conditions.append(f"(+{time} > ? OR +({row_id}) > ?)")
+        values += low
+    conditions.append(f"{plus}{time} {'<' if high[1] == _NO_ID else '<='} ?")
+    values.append(high[0])
+    if high[1] != _NO_ID:
+        conditions.append(f"(+{time} < ? OR +({row_id}) < ?)")
+        values += high
+    return " AND ".join(conditions), tuple(values)

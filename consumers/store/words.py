@@ -53,6 +53,7 @@ def _ranges(escape: str, long: str, first: int) -> str:
 SEPARATORS: Final = "[" + _ranges(r"\u{:04x}", r"\U{:08x}", 0) + "]"
 """One character that belongs to no word, as a regular expression of Python."""
 _RUN: Final = re.compile(f"[^{SEPARATORS[1:]}+")
+_LETTERS: Final = re.compile(f"[0-9A-Za-z]+|[^\\x00-\\x7f{SEPARATORS[1:-1]}]+")
 _SEPARATOR: Final = re.compile(f"{SEPARATORS}+")
 # Surrogates are no characters there, and U+0000 is none of a text.
 SEPARATORS_POSTGRESQL: Final = (
@@ -114,6 +115,16 @@ def said(text: str) -> str:
 def tokens(word: str) -> list[str]:
     """The whole runs of letters and digits of a word; without any the index of words cannot find it."""
     return list(dict.fromkeys(_RUN.findall(said(word))))
+
+
+def runs(word: str) -> list[str]:
+    """The whole runs of letters and digits of a word, as they were given."""
+    return _RUN.findall(word)
+
+
+def letters(text: str) -> list[str]:
+    """The runs of ASCII letters and digits in a text, and those of other letters."""
+    return _LETTERS.findall(text)
 
 
 def trigrams(text: str) -> list[str]:

@@ -24,6 +24,12 @@ class Options(NamedTuple):
     """Of peers: which; all when none is named."""
     long: bool = False
     """Of peers: more records, rounds and kills."""
+    rows: int | None = None
+    """Rows of the store that is searched."""
+    search_index: str = ""
+    """The search index it has: ``none``, ``words`` or ``trigram``; "" for the bench's own default."""
+    fresh: bool = False
+    """Whether what was kept of earlier runs is removed first."""
 
 
 Say = Callable[[str], None]
@@ -56,6 +62,10 @@ BENCHES: Final = {
     "intake": Bench(
         "tabard.ops.bench.intake",
         "records a second of SocketHandler, syslog and the agent's socket, beside decoding alone and rsyslog",
+    ),
+    "search": Bench(
+        "tabard.ops.bench.search",
+        "how long pages, searches and counts of a large store take, beside the bare SQL, and what each index costs",
     ),
     "logging": Bench(
         "tabard.ops.bench.logging",

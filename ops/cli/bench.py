@@ -27,6 +27,7 @@ from tabard.ops.cli.options import output_option
         ("tabard bench ingest --store postgresql", "The same with the store on a server"),
         ("tabard bench peers", "How do rsyslog, syslog-ng, pyzmq and SocketHandler do on the same work?"),
         ("tabard bench peers rsyslog-relp tabard-sqlite --long", "Two of them, at length"),
+        ("tabard bench search --rows 5000000", "How long does a search take in a large store?"),
         ("tabard bench ingest --records 50000 --rounds 1 -o json", "A quick look, for a program"),
     ],
 )
@@ -41,8 +42,17 @@ from tabard.ops.cli.options import output_option
     type=click.Choice(["sqlite", "postgresql"]),
     default="sqlite",
     show_default=True,
-    help="Of ingest: where the store is. A PostgreSQL server of its own is started for it.",
+    help="Of ingest and search: where the store is. A PostgreSQL server of its own is started for it.",
 )
+@click.option(
+    "--rows", type=click.IntRange(1_000, 100_000_000), metavar="N", help="Of search: rows of the store."
+)
+@click.option(
+    "--index",
+    type=click.Choice(["none", "words", "trigram"]),
+    help="Of search: which index the store has.  [default: words]",
+)
+@click.option("--fresh", is_flag=True, help="Of search: remove the stores that earlier runs have kept.")
 @click.option("--rounds", type=click.IntRange(1, 100), metavar="N", help="How often a run is repeated.")
 @click.option("--long", is_flag=True, help="Of peers: five times the records, more rounds, longer kills.")
 @output_option
@@ -55,19 +65,28 @@ def bench(
     rounds: int | None,
     store: str,
     long: bool,
+    rows: int | None,
+    index: str | None,
+    fresh: bool,
     output: str,
 ) -> int:
     """Measure this machine, each figure beside a ceiling or a peer of the same run.
 
     NAME is ingest (records a second and delay from an agent's socket through three brokers into the store),
-    agent (memory, CPU and start of an agent), intake (records a second of each way in), logging (the
-    cost of a logging call for the application) or peers (other tools and Tabard on the same work, struck by the
-    same kills; a PEER chooses some of them). Takes up to three minutes. Everything runs in a home of its own
-    that is removed afterwards. An aim that is missed is reported as missed, with exit code 0; code 1 means that
-    nothing could be measured, or that a record was lost. How far it is comes on standard error.
+    search (pages, searches and counts of a large store, and what a search index costs), agent (memory, CPU and
+    start of an agent), intake (records a second of each way in), logging (the cost of a logging call for the
+    application) or peers (other tools and Tabard on the same work, struck by the same kills; a PEER chooses some of
+    them). Takes up to three minutes. Everything runs in a home of its own that is removed afterwards; the store that
+    search has built is kept in the user's cache for the next run. An aim that is missed is reported as missed, with
+    exit code 0; code 1 means that nothing could be measured, or that a record was lost. How far it is comes on
+    standard error.
     """
-    if store != "sqlite" and name != "ingest":
-        raise UsageError("--store belongs to the bench ingest", found=name, hint="Leave it out")
+    if store != "sqlite" and name not in {"ingest", "search"}:
+        raise UsageError("--store belongs to the benches ingest and search", found=name, hint="Leave it out")
+    if (rows is not None or index or fresh) and name != "search":
+        raise UsageError(
+            "--rows, --index and --fresh belong to the bench search", found=name, hint="Leave them out"
+        )
     if (peers or long) and name != "peers":
         found = f"{name} {peers[0] if peers else '--long'}"
         raise UsageError(
@@ -78,7 +97,7 @@ def bench(
 
     machine = describe()
     measured = BENCHES[name].load()(
-        Options(records, seconds, rounds, store, peers, long),
+        Options(records, seconds, rounds, store, peers, long, rows, index or "", fresh),
         lambda text: click.echo(f"tabard bench: {text}", err=True),
     )
     write(name, machine, measured, output, sys.stdout)

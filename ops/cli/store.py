@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "password": Entry(
         "tabard.ops.cli.store_password:store_password", "Encrypt the password of a store on a server."
     ),
+    "index": Entry("tabard.ops.cli.store_index:index", "Look at the search index, build or remove it."),
     "upgrade": Entry(
         "tabard.ops.cli.store_upgrade:store_upgrade", "Bring the store to this version's schema."
     ),

@@ -11,6 +11,7 @@ import functools
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
 from typing import Any, Final
 
 import psycopg2
@@ -20,15 +21,17 @@ from tabard.brokers.wire.streams import STREAM_NAMES
 from tabard.consumers.store import pages
 from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.layout import FILES, ROW_TABLES
-from tabard.consumers.store.postgresql import marks, partitions
+from tabard.consumers.store.postgresql import hits, indexing, marks, partitions
 from tabard.consumers.store.postgresql.server import check_version, connect, schema_of
 from tabard.consumers.store.questions import BUDGET, Questions
 from tabard.consumers.store.reading import POSTGRESQL, Answer, Sql
-from tabard.consumers.store.results import Count, LogQuery, LogRow, Stats, StreamStats
+from tabard.consumers.store.results import Count, IndexState, LogQuery, LogRow, Stats, StreamStats
 from tabard.errors import StoreError
 
 KEPT: Final = 8
 """Idle connections that are kept for the next question."""
+LOOK_EVERY: Final = 3.0
+"""Seconds for which a connection remembers how far the search index reaches: it never reaches less far unless it goes."""
 CHEAP: Final = 100_000
 """Rows of a partition from which on they are not counted: the server has an estimate."""
 _ONE_VIEW: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -44,6 +47,8 @@ class PostgresReading:
 
     def __init__(self, connection: extensions.connection) -> None:
         self.connection = connection
+        self._covered: indexing.Covered | None = None
+        self._looked = float("-inf")
 
     def total(self) -> Count:
         """By the server's own estimate; what is little is counted."""
@@ -54,9 +59,28 @@ class PostgresReading:
             rows, estimated = rows + found, estimated or guessed
         return Count(rows, "about" if estimated else "exactly")
 
-    def hits(self, query: LogQuery) -> Hits | None:  # noqa: ARG002
-        """None so far."""
-        return None
+    def indexes(self) -> list[IndexState]:
+        """That of the log's partitions; rows are the server's estimates."""
+        found = indexing.covered(self.connection)
+        if found is None:
+            return []
+        rows = {day: _rows_of(self, f"{self.sql.records}.{day.name}")[0] for day, _has in found.days}
+        (size,) = self.execute(
+            "SELECT coalesce(sum(pg_relation_size(inhrelid)), 0)::bigint FROM pg_inherits"
+            " WHERE inhparent = to_regclass(?)",
+            (f"{self.sql.records}.log_{found.kind}",),
+        ).fetchone()
+        covered = sum(rows[day] for day, has in found.days if has)
+        state = "building" if found.since != 0 else "whole"
+        return [IndexState(found.kind, state, covered, sum(rows.values()), int(size))]
+
+    def hits(self, query: LogQuery) -> Hits | None:
+        """What serves it. How far an index reaches is looked up anew after some seconds."""
+        if not query.text and not query.words:
+            return None
+        if monotonic() - self._looked > LOOK_EVERY:
+            self._covered, self._looked = indexing.covered(self.connection), monotonic()
+        return hits.find(self, self._covered, query)
 
     def execute(self, text: str, values: Sequence[Any] = (), /) -> Answer:
         """Ask, each question with a cursor of its own."""

@@ -120,10 +120,12 @@ def test_a_search_by_an_index_finds_what_a_scan_finds(
     """Same rows, same order: of any texts and words, with an index of some or all of the rows, and in any steps."""
     kind = data.draw(st.sampled_from(KINDS), label="kind")
     shelf = Shelf(tmp_path_factory.mktemp("shelf") / "store")
-    limits = (walk.FIRST_WINDOW, walk.LAST_WINDOW, walk.NARROWED_WINDOW, sqlite_hits.FEW)
+    patch = pytest.MonkeyPatch()
     try:
-        walk.FIRST_WINDOW, walk.LAST_WINDOW, walk.NARROWED_WINDOW = 3, 5, 7  # type: ignore[misc]
-        sqlite_hits.FEW = data.draw(st.sampled_from([0, 2, 100]), label="few")  # type: ignore[misc]
+        for name, value in (("FIRST_WINDOW", 3), ("LAST_WINDOW", 5), ("NARROWED_WINDOW", 7)):
+            patch.setattr(walk, name, value)
+        for name in ("NEXT_TO_NOTHING", "AHEAD", "FEW"):
+            patch.setattr(walk, name, data.draw(st.sampled_from([0, 4, 100]), label=name))
         said: list[str] = []
 
         def say(label: str) -> None:
@@ -164,16 +166,15 @@ def test_a_search_by_an_index_finds_what_a_scan_finds(
                 by_index = all_pages(reader, query, older=query.order == "new")
                 histogram = reader.histogram(query, 2)
                 facets = reader.facets(query, "function")
-                monkey = pytest.MonkeyPatch()
-                with monkey.context() as patch:
-                    patch.setattr(sqlite_hits, "find", lambda *_: None)
+                with pytest.MonkeyPatch().context() as without:
+                    without.setattr(sqlite_hits, "find", lambda *_: None)
                     assert by_index == all_pages(reader, query, older=query.order == "new")
                     assert histogram == reader.histogram(query, 2)
                     assert sorted(facets.counts, key=str) == sorted(
                         reader.facets(query, "function").counts, key=str
                     )
     finally:
-        walk.FIRST_WINDOW, walk.LAST_WINDOW, walk.NARROWED_WINDOW, sqlite_hits.FEW = limits  # type: ignore[misc]
+        patch.undo()
         shelf.close()
 
 

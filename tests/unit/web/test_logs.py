@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tabard.consumers.store import pages
 from tabard.consumers.store.read import LogQuery, Reader
 from tabard.consumers.store.walk import Walk
 from tabard.records import LOG_FIELDS
@@ -387,3 +388,32 @@ def test_a_level_and_the_lowest_level_are_told_apart(client, seeder):
     lowest = client.get("/logs?min=warning").text
     assert sorted(messages(lowest)) == ["ERROR", "WARNING", "warn"]
     assert "exactly Warning" not in parse(lowest).text
+
+
+def test_whole_words_are_searched(client, seeder):
+    """All of them; too many are a fault of that parameter alone."""
+    seeder.logs([record(message="order-17 timed out"), record(message="order-170 timed out")])
+    assert said(client, "/logs?w=17+Timed") == ["order-17 timed out"]
+    answer = client.get("/logs?w=" + "+".join(f"w{number}" for number in range(17)))
+    assert answer.status_code == 400
+    assert "at most 16 words" in answer.text
+    found = client.get("/api/logs?w=170").get_json()
+    assert (len(found["rows"]), found["index"]) == (1, "scan")
+    assert client.get("/api/logs").get_json()["index"] is None
+
+
+def test_a_search_that_was_cut_says_how_it_would_not_be(client, seeder, monkeypatch):
+    """By which index, when there is one that finds it."""
+    seeder.logs([record(message=f"line {n}") for n in range(50)])
+    monkeypatch.setattr("tabard.consumers.store.walk.FIRST_WINDOW", 3)
+    monkeypatch.setattr("tabard.consumers.store.walk.LAST_WINDOW", 3)
+    monkeypatch.setattr("tabard.consumers.store.questions.Questions.logs", _at_once)
+    assert "store.index = &#34;words&#34;" in client.get("/logs?w=nothing").text
+    assert "store.index = &#34;trigram&#34;" in client.get("/logs?q=nothing").text
+    assert "no index finds a text of less than three" in client.get("/logs?q=xx").text.lower()
+    assert "store.index" not in client.get("/logs?service=none").text
+
+
+def _at_once(self, query, budget=0.0):
+    with self._connections.use() as connection:
+        return pages.page(connection, query, 0.0)
