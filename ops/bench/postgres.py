@@ -36,7 +36,9 @@ def programs() -> Path | None:
     """The directory of the newest server's programs; None when there is none."""
     found = shutil.which("postgres")
     if found:
-        return Path(found).parent
+        # Often a link, beside which not all of its programs are.
+        real = Path(found).resolve().parent
+        return real if (real / "initdb").exists() else Path(found).parent
     versions = [path for path in Path(_PLACES).glob("*/bin") if (path / "initdb").exists()]
     return max(versions, key=lambda path: int(path.parent.name), default=None)
 
