@@ -26,7 +26,7 @@ from tabard.consumers.store.limits import Level, RetentionLimits
 from tabard.consumers.store.overrun import Overrun
 from tabard.consumers.store.pace import FEWEST_ROWS, Pace
 from tabard.consumers.store.reserve import RESERVE_BYTES
-from tabard.consumers.store.room import kind_of, space
+from tabard.consumers.store.room import give_back, kind_of, space
 from tabard.consumers.store.sqlite import SqliteStore
 from tabard.consumers.store.sweeping import Sweeper
 
@@ -180,7 +180,7 @@ class Retention:
             pages, free = self._free()
             while free and self._free()[0] > pages - 2 * RESERVE_BYTES:
                 with self._store.upkeep(RECORDS) as connection:
-                    connection.execute(f"PRAGMA incremental_vacuum({FEWEST_ROWS})").fetchall()
+                    give_back(connection, FEWEST_ROWS)
                 self._store.truncate()
                 free = self._free()[1]
                 yield
@@ -225,8 +225,6 @@ class Retention:
             if free < FREE_BYTES or free < size * FREE_SHARE:
                 return False
             started = time.perf_counter()
-            connection.execute(
-                f"PRAGMA incremental_vacuum({max(FEWEST_ROWS, self._pace.rows // 8)})"
-            ).fetchall()
+            give_back(connection, max(FEWEST_ROWS, self._pace.rows // 8))
         self._pace.adapt(time.perf_counter() - started, self.limits.budget_rows)
         return True

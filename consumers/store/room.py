@@ -32,3 +32,14 @@ def space(connection: sqlite3.Connection) -> tuple[int, int]:
         for name in ("page_count", "freelist_count", "page_size")
     )
     return pages * size, free * size
+
+
+def give_back(connection: sqlite3.Connection, pages: int) -> int:
+    """Give up to so many free pages back to the file system, within the open transaction; returns how many.
+
+    Python's driver goes one step in a statement that has no columns, and a step of this one is one page.
+    """
+    pages = min(pages, int(connection.execute("PRAGMA freelist_count").fetchone()[0]))
+    for _ in range(pages):
+        connection.execute("PRAGMA incremental_vacuum(1)")
+    return pages

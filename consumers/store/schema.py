@@ -31,10 +31,13 @@ from tabard.consumers.store.layout import (
     is_blank,
     schema_version,
 )
+from tabard.consumers.store.room import give_back
 from tabard.errors import StoreError
 
 BUSY_SECONDS: Final = 30.0
 """How long an upgrade waits for a recorder's transaction to end."""
+MANY_PAGES: Final = 1_000
+"""More than an empty file has."""
 
 Told = Callable[[str, str], None]
 """Hears of each step that is done and not yet committed: the part, and the version it leads to."""
@@ -69,7 +72,7 @@ def create(store: str | os.PathLike[str]) -> None:
                 _prepare(connection)
                 migrate(connection, kind, str(path))
                 # Steps that made a table anew have left the pages of the old one.
-                connection.execute("PRAGMA incremental_vacuum").fetchall()
+                give_back(connection, MANY_PAGES)
             check_version(connection, str(path))
 
 

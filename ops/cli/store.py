@@ -19,6 +19,7 @@ COMMANDS: Final = {
         "tabard.ops.cli.store_password:store_password", "Encrypt the password of a store on a server."
     ),
     "index": Entry("tabard.ops.cli.store_index:index", "Look at the search index, build or remove it."),
+    "vacuum": Entry("tabard.ops.cli.store_vacuum:store_vacuum", "Give the room of deleted records back."),
     "upgrade": Entry(
         "tabard.ops.cli.store_upgrade:store_upgrade", "Bring the store to this version's schema."
     ),

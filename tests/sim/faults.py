@@ -206,13 +206,7 @@ def _retire_sink(world: World) -> None:
     node.retire(world.recorders[-1].name)
 
 
-def _ask_again(world: World) -> None:
-    """Somebody asks for what the last sink lacks; it may be asked again when all is healed."""
-    recorder = world.recorders[-1]
-    recorder.flaky.store.ask_again(None, None, "root", recorder.wall())
-
-
-RARE: Final[dict[str, Fault]] = {"retire sink": _retire_sink, "ask again": _ask_again}
+RARE: Final[dict[str, Fault]] = {"retire sink": _retire_sink}
 """What befalls a world when its plan names it."""
 
 

@@ -96,8 +96,7 @@ class ServerTable:
             return 0
 
     def numbers(self) -> list[int]:
-        """By id, over a new connection: the last one may have died with the server."""
-        self.close()
+        """By id."""
         with self._connect().cursor() as cursor:
             cursor.execute("SELECT message FROM log ORDER BY id")
             return [number_in(said) for (said,) in cursor.fetchall()]

@@ -29,10 +29,10 @@ COMMANDS: Final = (
     "store index status",
     "store index build",
     "store index drop",
+    "store vacuum",
     "store upgrade",
     "store migrate",
     "sink list",
-    "sink backfill",
     "sink retire",
     "check",
     "versions",
@@ -109,6 +109,8 @@ def test_backups(tabard: Run, home: Path, tmp_path: Path) -> None:
     assert [list(row) for row in made] == [described("tabard store backup")]
     (restored,) = json.loads(run_on(tmp_path / "other", "store", "restore", target, "-o", "json").stdout)
     assert list(restored) == described("tabard store restore")
+    parts = json.loads(run_on(tmp_path / "other", "store", "vacuum", "-o", "json").stdout)
+    assert [list(part) for part in parts] == [described("tabard store vacuum")] * 2
     (home / "store" / "backup.json").unlink()
 
 
