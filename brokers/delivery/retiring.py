@@ -30,14 +30,14 @@ class Retiring:
         """Whether there is nothing to deliver between the sink and this node."""
         return self.word is not None or RETIRED in beacon.facts
 
-    def answer(self, beacon: Beacon) -> Message | None:
-        """What the node has to hear."""
+    def answer(self, beacon: Beacon) -> list[Message]:
+        """What the node has to hear, if anything."""
         heard = RETIRED in beacon.facts
         if self.word is not None and not heard:
-            return self._tell(beacon, self.word, retired=True)
+            return [self._tell(beacon, self.word, retired=True)]
         if self.word is None and heard and beacon.facts.get(RETIRED_BY) == BY_SINK:
-            return self._tell(beacon, Retirement(BY_SINK, "", beacon.wall), retired=False)
-        return None
+            return [self._tell(beacon, Retirement(BY_SINK, "", beacon.wall), retired=False)]
+        return []
 
     def _tell(self, beacon: Beacon, word: Retirement, *, retired: bool) -> Message:
         retire = Retire(self._sink, beacon.node, beacon.nonce, retired, word.since, word.who)

@@ -146,7 +146,7 @@ class Sink:
         if node is None or envelope.session != node.session:
             self.counters["batch of another session"] += 1
             if node is None:
-                self._call(now, key)
+                self._out += self.territory.call(now, key)
             return
         stream = node.streams[batch.header.stream]
         if envelope.sent <= stream.account.used:
@@ -220,10 +220,6 @@ class Sink:
         """The calls to its nodes; to be published when it gained shards, when it lost its store, and now and then."""
         return self.territory.hellos()
 
-    def _call(self, now: float, key: NodeKey) -> None:
-        """Ask one node for a beacon."""
-        self._out += self.territory.call(now, key)
-
     def _attach(self, key: NodeKey, beacon: Beacon) -> NodeBook:
         self._drop(key)
         node = NodeBook(key, self._entropy(SESSION_BYTES), beacon, self._disputed.pop(key, frozenset()))
@@ -242,6 +238,15 @@ class Sink:
         self.retiring.word = word
         self._begin_anew()
 
+    def attached(self, key: NodeKey) -> bool:
+        """Whether there is a session with a node."""
+        return key in self._nodes
+
+    def anew(self, now: float, key: NodeKey) -> None:
+        """Cursors of a node were changed in the store: read them again, in a new session."""
+        self._drop(key)
+        self._out += self.territory.call(now, key)
+
     def _begin_anew(self) -> None:
         for key in list(self._nodes):
             self._drop(key)
@@ -253,16 +258,13 @@ class Sink:
         self._drop(key)
         beacon = beacon._replace(streams=())
         self._heard[key] = (wall, NodeBook(key, NO_SESSION, beacon), beacon)
-        answer = self.retiring.answer(beacon)
-        if answer is not None:
-            self._out.append(answer)
+        self._out += self.retiring.answer(beacon)
 
     def _new_stream(self, number: int) -> StreamBook:
         return StreamBook(number, self._budget.open(urgent=number == CONTROL))
 
     def _drop(self, key: NodeKey) -> None:
-        node = self._nodes.pop(key, None)
-        if node is None:
+        if (node := self._nodes.pop(key, None)) is None:
             return
         self._dirty.pop(node, None)
         node.due = float("inf")
@@ -281,7 +283,7 @@ class Sink:
         self.counters[f"rolled back: {why}"] += 1
         self._drop(node.key)
         self._disputed[node.key] = node.disputed.union(disputed)
-        self._call(now, node.key)
+        self._out += self.territory.call(now, node.key)
 
     # --- shards ----------------------------------------------------------------------------
 

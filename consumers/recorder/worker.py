@@ -25,6 +25,7 @@ from tabard.brokers.loop import Loop, Timer
 from tabard.brokers.topology import Ends
 from tabard.brokers.wire.messages import Message
 from tabard.clock import Clock
+from tabard.consumers.recorder.backfilling import Backfilling
 from tabard.consumers.recorder.beside import Beside
 from tabard.consumers.recorder.keeping import Hands, Keeping
 from tabard.consumers.recorder.owning import Watch
@@ -108,6 +109,7 @@ class Recorder:
             claims={},
         )
         self._watch = Watch(store, self.sink)
+        self._backfilling = Backfilling(store, self.sink, clock.wall)
         self._up = made.subscriber()
         self._down = made.publisher()
         self._keeping = Keeping(
@@ -250,6 +252,7 @@ class Recorder:
         beacons: list[Presence] = self.sink.presence()
         self._wait()
         self._watch.look()
+        self._backfilling.step(self._loop.now())
         try:
             self._store.presence(beacons)
             self._store.idle()

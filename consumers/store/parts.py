@@ -24,7 +24,8 @@ from tabard.brokers.delivery.ports import (
     Presence,
     StoreUnavailable,
 )
-from tabard.consumers.store import asking, sinks
+from tabard.consumers.store import asking, backfills, sinks
+from tabard.consumers.store.backfills import Backfill, Hole, Wanted
 from tabard.consumers.store.commit import Commit, Ids
 from tabard.consumers.store.layout import FILES, RECORDS, STATE, FileKind
 from tabard.consumers.store.leases import StoreLeases
@@ -170,6 +171,38 @@ class PartedStore(ABC, Generic[P]):
         """What it says of its sink; None when no recorder has opened it. Raises StoreUnavailable."""
         with self._of_kind(STATE).writing() as writer:
             return sinks.find(writer)
+
+    def ask_again(self, node: str | None, zone: str | None, who: str, now: int) -> list[Wanted]:
+        """Ask for what was lost or skipped, of one node, a zone or all; see `backfills.ask`. Raises StoreUnavailable."""
+        wanted = []
+        for part in self._parts:
+            with part.writing(changes=True) as writer:
+                wanted += backfills.ask(writer, node, zone, who, now)
+        return wanted
+
+    def backfills(self) -> list[Backfill]:
+        """What is asked for and not over. Raises StoreUnavailable."""
+        found = []
+        for part in self._parts:
+            with part.writing() as writer:
+                found += backfills.waiting(writer)
+        return found
+
+    def opened(self, backfill: Backfill) -> list[Hole]:
+        """What of a backfill was opened and is neither filled nor closed again. Raises StoreUnavailable, CursorConflict."""
+        with self._of(backfill.stream).writing() as writer:
+            return backfills.opened(writer, backfill)
+
+    def reopen(self, backfill: Backfill) -> int | None:
+        """Open the next few ranges; how many, None when all were asked for. Raises StoreUnavailable, CursorConflict."""
+        self._refuse_writing()
+        with self._of(backfill.stream).writing(changes=True) as writer:
+            return backfills.reopen(writer, backfill)
+
+    def settle_backfill(self, backfill: Backfill, ended: int | None) -> None:
+        """Count what has come by now; with `ended` it is over. Raises StoreUnavailable."""
+        with self._of(backfill.stream).writing(changes=True) as writer:
+            backfills.settle(writer, backfill, ended)
 
     def retire(self, who: str | None, when: int | None) -> None:
         """Note that its sink is retired, or with None that it is not any more. Raises StoreUnavailable."""

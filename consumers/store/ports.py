@@ -33,6 +33,7 @@ from tabard.consumers.store.results import (
 )
 
 if TYPE_CHECKING:
+    from tabard.consumers.store.backfills import Backfill, Hole, Wanted
     from tabard.consumers.store.limits import RetentionLimits
 
 
@@ -233,6 +234,26 @@ class RecorderStore(SinkStore, Protocol):
 
     def retire(self, who: str | None, when: int | None) -> None:
         """Note that its sink is retired, or with None that it is not any more. Raises StoreUnavailable."""
+        ...
+
+    def ask_again(self, node: str | None, zone: str | None, who: str, now: int) -> list[Wanted]:
+        """Ask for what was lost or skipped, of one node, a zone or all. Raises StoreUnavailable."""
+        ...
+
+    def backfills(self) -> list[Backfill]:
+        """What is asked for and not over. Raises StoreUnavailable."""
+        ...
+
+    def opened(self, backfill: Backfill) -> list[Hole]:
+        """What of a backfill was opened and is neither filled nor closed again. Raises StoreUnavailable, CursorConflict."""
+        ...
+
+    def reopen(self, backfill: Backfill) -> int | None:
+        """Open the next few ranges; how many, None when all were asked for. Raises StoreUnavailable, CursorConflict."""
+        ...
+
+    def settle_backfill(self, backfill: Backfill, ended: int | None) -> None:
+        """Count what has come by now; with `ended` it is over. Raises StoreUnavailable."""
         ...
 
     def leases(self, role: Role) -> LeaseStore:

@@ -40,9 +40,75 @@ class SinkStatements:
     )
     # id
     forget_gap: str = "DELETE FROM gap WHERE id = ?"
+    # first, last, count, id
+    shrink_gap: str = "UPDATE gap SET first = ?, last = ?, count = ? WHERE id = ?"
+    shrink_skip: str = "UPDATE skip SET first = ?, last = ?, count = ? WHERE id = ?"
     forget_skip: str = "DELETE FROM skip WHERE id = ?"
-    # every epoch_id of which something was skipped
-    skipping: str = "SELECT DISTINCT epoch_id FROM skip"
+    # of every stream of a node with exact gaps node_id, name, zone, stream, last id, records, last arrival
+    gaps_by_stream: str = (
+        "SELECT node.id, node.name, node.zone, gap.stream, max(gap.id), sum(gap.count), max(gap.arrived)"
+        " FROM gap JOIN node ON node.id = gap.node_id"
+        " WHERE gap.kind = 'gap' AND gap.at_least = 0 AND gap.last IS NOT NULL AND gap.epoch_id IS NOT NULL"
+        " GROUP BY node.id, node.name, node.zone, gap.stream"
+    )
+    # the same of what was skipped
+    skips_by_stream: str = (
+        "SELECT node.id, node.name, node.zone, skip.stream, max(skip.id), sum(skip.count), max(skip.arrived)"
+        " FROM skip JOIN node ON node.id = skip.node_id GROUP BY node.id, node.name, node.zone, skip.stream"
+    )
+    # zone, name, stream, id before, last id, how many: of exact gaps id, name of the epoch, first, last
+    gaps_between: str = (
+        "SELECT gap.id, epoch.uid, gap.first, gap.last FROM gap JOIN epoch ON epoch.id = gap.epoch_id"
+        " JOIN node ON node.id = gap.node_id WHERE node.zone = ? AND node.name = ? AND gap.stream = ?"
+        " AND gap.kind = 'gap' AND gap.at_least = 0 AND gap.last IS NOT NULL AND gap.id > ? AND gap.id <= ?"
+        " ORDER BY gap.id LIMIT ?"
+    )
+    # zone, name, stream, last id, how many: of the newest exact gaps the same
+    gaps_upto: str = (
+        "SELECT gap.id, epoch.uid, gap.first, gap.last FROM gap JOIN epoch ON epoch.id = gap.epoch_id"
+        " JOIN node ON node.id = gap.node_id WHERE node.zone = ? AND node.name = ? AND gap.stream = ?"
+        " AND gap.kind = 'gap' AND gap.at_least = 0 AND gap.last IS NOT NULL AND gap.id <= ?"
+        " ORDER BY gap.id DESC LIMIT ?"
+    )
+    # the same of what was skipped
+    skips_between: str = (
+        "SELECT skip.id, epoch.uid, skip.first, skip.last FROM skip JOIN epoch ON epoch.id = skip.epoch_id"
+        " JOIN node ON node.id = skip.node_id WHERE node.zone = ? AND node.name = ? AND skip.stream = ?"
+        " AND skip.id > ? AND skip.id <= ? ORDER BY skip.id LIMIT ?"
+    )
+    skips_upto: str = (
+        "SELECT skip.id, epoch.uid, skip.first, skip.last FROM skip JOIN epoch ON epoch.id = skip.epoch_id"
+        " JOIN node ON node.id = skip.node_id WHERE node.zone = ? AND node.name = ? AND skip.stream = ?"
+        " AND skip.id <= ? ORDER BY skip.id DESC LIMIT ?"
+    )
+    # node_id, stream, arrival: the records that exact gaps stood for by then
+    gaps_left: str = (
+        "SELECT coalesce(sum(count), 0) FROM gap WHERE node_id = ? AND stream = ? AND arrived <= ?"
+        " AND kind = 'gap' AND at_least = 0 AND last IS NOT NULL AND epoch_id IS NOT NULL"
+    )
+    skips_left: str = (
+        "SELECT coalesce(sum(count), 0) FROM skip WHERE node_id = ? AND stream = ? AND arrived <= ?"
+    )
+    # node_id, stream: of what is still asked for asked, came, began
+    backfill_of: str = (
+        "SELECT asked, came, began FROM backfill WHERE node_id = ? AND stream = ? AND ended IS NULL"
+    )
+    # node_id, stream, upto_gap, at_gap, upto_skip, at_skip, asked, came, asked_by, began
+    add_backfill: str = (
+        "INSERT INTO backfill (node_id, stream, upto_gap, at_gap, upto_skip, at_skip, asked, came, asked_by, began)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    # of each that is not over id, zone, name, stream, upto_gap, at_gap, upto_skip, at_skip
+    backfills: str = (
+        "SELECT backfill.id, node.zone, node.name, backfill.stream, upto_gap, at_gap, upto_skip, at_skip"
+        " FROM backfill JOIN node ON node.id = backfill.node_id WHERE ended IS NULL ORDER BY backfill.id"
+    )
+    # at_gap, at_skip, id
+    advance_backfill: str = "UPDATE backfill SET at_gap = ?, at_skip = ? WHERE id = ?"
+    # came, ended, id
+    settle_backfill: str = "UPDATE backfill SET came = ?, ended = ? WHERE id = ?"
+    # stream, uid: whether there is an epoch of that name
+    epoch_called: str = "SELECT id FROM epoch WHERE stream = ? AND uid = ?"
 
 
 @functools.cache

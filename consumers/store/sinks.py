@@ -74,20 +74,26 @@ def fill(writer: Writer, item: EpochWork, node_id: int, epoch_id: int) -> None:
     span = (epoch_id, highest, lowest)
     texts = writer.sinks
     for row_id, first, last, reason, detail, time, since in writer.all(texts.gaps_within, span):
-        pieces = without(first, last, batches)
-        if pieces == [(first, last)]:
-            continue
-        writer.run(texts.forget_gap, (row_id,))
-        for lo, hi in pieces:
+        others = without(first, last, batches)
+        rest = others.pop() if others else None
+        _shrink(writer, texts.forget_gap, texts.shrink_gap, row_id, rest)
+        for lo, hi in others:
             values = (node_id, item.stream, epoch_id, lo, hi, records(lo, hi), 0, "gap", reason, detail)
             writer.run(writer.statements.add_gap, (*values, time, since))
     for row_id, first, last, since in writer.all(texts.skips_within, span):
-        pieces = without(first, last, batches)
-        if pieces == [(first, last)]:
-            continue
-        writer.run(texts.forget_skip, (row_id,))
-        for lo, hi in pieces:
+        others = without(first, last, batches)
+        rest = others.pop() if others else None
+        _shrink(writer, texts.forget_skip, texts.shrink_skip, row_id, rest)
+        for lo, hi in others:
             writer.run(texts.add_skip, (node_id, item.stream, epoch_id, lo, hi, records(lo, hi), since))
+
+
+def _shrink(writer: Writer, forget: str, shrink: str, row_id: int, rest: tuple[int, int] | None) -> None:
+    """Leave a row only the last of what is still missing; it keeps its id, by which it was asked for."""
+    if rest is None or not records(*rest):
+        writer.run(forget, (row_id,))
+    else:
+        writer.run(shrink, (*rest, records(*rest), row_id))
 
 
 def without(first: int, last: int, taken: Iterable[tuple[int, int]]) -> Pieces:

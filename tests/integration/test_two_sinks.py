@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,39 @@ def test_a_sink_begins_with_what_is_new(tmp_path: Path, postgres: Postgres) -> N
         assert (skipped["start"], skipped["skipped"] >= 20_100) == ("now", True)
 
 
+def test_what_was_skipped_is_asked_for_and_comes_beside_what_is_new(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    """Exactly once and in order, with both ends killed meanwhile; new records do not wait, and asking again is harmless."""
+    with Zones(tmp_path, postgres, inner='start = "now"', journal=HELD, keep="256MiB") as zones:
+        zones.start(INNER, "broker")
+        zones.start(OUTER, "broker", "recorder", "agent")
+        zones.log(0, 60_000, 200)
+        zones.wait_stored(OUTER, 60_000)
+        zones.start(INNER, "recorder")
+        zones.wait(lambda: _sink(zones, INNER, "hq")["skipped"], "what was skipped")
+        zones.log(60_000, 100)
+        zones.wait_stored(INNER, 100)
+        rows = zones.command(INNER, "sink", "backfill", "hq", "--node", "plc1")
+        (logs,) = [row for row in rows if row["stream"] == "logs"]
+        assert logs["asked"] >= 60_000
+        zones.log(60_100, 100)
+        zones.wait(lambda: 60_199 in zones.stored(INNER)[-1:], "what is new does not wait")
+        zones.stop(INNER, "recorder", signal.SIGKILL)
+        zones.stop(OUTER, "agent", signal.SIGKILL)
+        zones.start(OUTER, "agent")
+        zones.start(INNER, "recorder")
+        zones.wait(lambda: _sink(zones, INNER, "hq")["lag"] is not None, "the node is heard")
+        done = zones.command(INNER, "sink", "backfill", "--wait")
+        assert {row["state"] for row in done} <= {"done"}  # none: it was all there before this was asked
+        zones.wait_stored(INNER, 60_200)
+        assert sorted(zones.stored(INNER)) == list(range(60_200))
+        assert zones.losses(INNER) == []
+        zones.wait(lambda: _sink(zones, INNER, "hq")["skipped"] == 0, "nothing is skipped any more")
+        assert [row for row in zones.command(INNER, "sink", "backfill") if row["stream"] == "logs"] == []
+        assert tabard(zones.homes[INNER].path, "sink", "backfill", "plant").returncode == exits.WRONG_USE
+
+
 def test_a_sink_that_is_gone_is_retired_on_its_host(tmp_path: Path, postgres: Postgres) -> None:
     """Its database is gone: the agent holds nothing for it any more, also after a restart; the audit says who."""
     with Zones(tmp_path, postgres, journal=HELD) as zones:
@@ -174,6 +208,7 @@ def test_a_store_of_another_sink_is_refused(tmp_path: Path, postgres: Postgres) 
     with Zones(tmp_path, postgres) as zones:
         for zone in (INNER, OUTER):
             zones.start(zone, "recorder")
+            zones.wait(partial(zones.query, zone, "SELECT name FROM sink"), "the store says whose it is")
             zones.stop(zone, "recorder")
             done = tabard(zones.homes[zone].path, "recorder", "--once", TABARD_RECORDER_SINK="other")
             assert done.returncode == exits.REFUSED

@@ -71,7 +71,7 @@ parent_down = "tcp://127.0.0.1:{down}"
 sink = "plant"
 {outer}
 [journal]
-keep_acked = "0B"
+keep_acked = "{keep}"
 {journal}
 """
 
@@ -80,7 +80,14 @@ class Zones:
     """The two homes and what runs in them. Use as a context manager."""
 
     def __init__(
-        self, folder: Path, server: Postgres, *, inner: str = "", outer: str = "", journal: str = ""
+        self,
+        folder: Path,
+        server: Postgres,
+        *,
+        inner: str = "",
+        outer: str = "",
+        journal: str = "",
+        keep: str = "0B",
     ) -> None:
         ports = {"up": free_port(), "down": free_port()}
         self.url = server.database()
@@ -88,7 +95,7 @@ class Zones:
         for name, text in ((INNER, _HQ), (OUTER, _PLANT)):
             home = self.homes[name] = Home(folder / name).ensure()
             home.settings_file.write_text(
-                text.format(**ports, url=self.url, inner=inner, outer=outer, journal=journal)
+                text.format(**ports, url=self.url, inner=inner, outer=outer, journal=journal, keep=keep)
             )
         self._running: dict[tuple[str, str], Started] = {}
 

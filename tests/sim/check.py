@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import msgpack
@@ -136,6 +136,7 @@ class _Check:
         self._once()
         self._accounted()
         self._skips_are_true()
+        self._losses_are_told_once()
         self._gaps_are_true()
         self._nothing_is_given_up()
         self._doubts_have_a_reason()
@@ -224,6 +225,16 @@ class _Check:
         places = [row for row in self._rows for skip in self._skips if skip.holds(row)]
         if places:
             raise Violation(f"{places[0]} is stored, and counts as skipped")
+
+    def _losses_are_told_once(self) -> None:
+        exact = sorted(
+            (loss.stored_as or b"", loss.first, loss.last)
+            for loss in [*self._losses, *self._skips]
+            if loss.kind != "doubt" and not loss.at_least and loss.last is not None
+        )
+        for one, other in pairwise(exact):
+            if one[0] == other[0] and other[1] <= one[2]:
+                raise Violation(f"what is missing is said twice: {one} and {other}")
 
     def _gaps_are_true(self) -> None:
         seqs = defaultdict(set)

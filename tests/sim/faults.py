@@ -206,7 +206,13 @@ def _retire_sink(world: World) -> None:
     node.retire(world.recorders[-1].name)
 
 
-RARE: Final[dict[str, Fault]] = {"retire sink": _retire_sink}
+def _ask_again(world: World) -> None:
+    """Somebody asks for what the last sink lacks; it may be asked again when all is healed."""
+    recorder = world.recorders[-1]
+    recorder.flaky.store.ask_again(None, None, "root", recorder.wall())
+
+
+RARE: Final[dict[str, Fault]] = {"retire sink": _retire_sink, "ask again": _ask_again}
 """What befalls a world when its plan names it."""
 
 

@@ -12,6 +12,7 @@ from tabard.brokers.delivery.ports import CursorConflict, EpochWork, NodeKey, St
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.wire.messages import Message
+from tabard.consumers.recorder.backfilling import Backfilling
 from tabard.consumers.recorder.owning import Watch
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.sim.clock import EPOCH_NS, Time
@@ -46,7 +47,18 @@ class FlakyStore:
         """Chance that a commit is done and yet reported as failed."""
 
     def __getattr__(self, name: str) -> Any:
-        if name in {"load", "unfinished", "newest", "digest", "presence", "heard", "said", "owned"}:
+        if name in {
+            "load",
+            "unfinished",
+            "newest",
+            "digest",
+            "presence",
+            "heard",
+            "said",
+            "owned",
+            "backfills",
+            "reopen",
+        }:
             self._look()
         return getattr(self.store, name)
 
@@ -326,7 +338,10 @@ class SimRecorder:
             self.time.at(self.time.now + PRESENCE_EVERY, self._tick, life)
 
     def _note_presence(self, sink: Sink) -> None:
+        if self._aside is not None:
+            self._aside.wait()
         Watch(self.flaky, sink).look()
+        Backfilling(self.flaky, sink, self.wall).step(self.time.now)
         try:
             self.flaky.presence(sink.presence())
         except (CursorConflict, StoreUnavailable) as error:

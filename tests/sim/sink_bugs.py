@@ -13,6 +13,11 @@ from tabard.brokers.delivery.publisher import Publisher
 from tabard.brokers.delivery.starting import Starting
 from tests.sim.bugs import set_for, sink_bug
 
+
+def _nothing(*_args: Any) -> None:
+    """Do nothing."""
+
+
 NEW: dict[str, Any] = {"sinks": ("main", "new"), "begins": ("oldest", "now"), "late": 4.0}
 
 

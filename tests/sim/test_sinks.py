@@ -7,8 +7,10 @@ import pytest
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
 from tests.sim.check import check, skipped, stored
 from tests.sim.faults import FAULTS
+from tests.sim.node import SimNode
 from tests.sim.plan import PLENTY, Plan
 from tests.sim.run import simulate
+from tests.sim.sink import SimRecorder
 from tests.sim.test_scenarios import calm, log, seqs
 from tests.sim.world import World
 
@@ -173,6 +175,117 @@ def test_a_sink_takes_back_its_own_word_and_not_that_of_a_node() -> None:
     world.settle()
     check(world)
     assert [len(stored(back, node, LOGS)[0]) for node in world.nodes] == [15, 30]
+
+
+# --- asked for again -------------------------------------------------------------------------
+
+
+def test_what_was_skipped_comes_when_it_is_asked_for() -> None:
+    """As far as the node still keeps it, once and in order, beside what is new; asking again does nothing."""
+    world = calm(sinks=("main", "new"), begins=("oldest", "now"), keep_acked=PLENTY, budget=8, rate=60.0)
+    main, new = world.recorders
+    main.start()
+    node = world.nodes[0]
+    for _ in range(12):
+        node.start()
+        log(world, node, 10, 5)
+        node.stop()
+    node.start()
+    world.time.run(world.time.now + 20.0)
+    new.start()
+    world.time.run(world.time.now + 20.0)
+    log(world, node, 5)
+    before = sum(skip.count for skip in skipped(new, node, LOGS))
+    assert before > 500
+    wanted = new.flaky.store.ask_again(None, None, "root", new.wall())
+    assert {(each.stream, each.new) for each in wanted} == {
+        ("control", True),
+        ("logs", True),
+        ("samples", True),
+    }
+    assert sum(each.asked for each in wanted if each.stream == "logs") == before
+    for _ in range(10):
+        log(world, node, 2)
+        assert node.accepted[-1].seq - seqs_of(new, node)[-1] < 100
+    again = new.flaky.store.ask_again("n0", "lab", "root", new.wall())
+    assert not any(each.new for each in again)
+    world.settle()
+    _until_asked(new, world)
+    check(world)
+    assert skipped(new, node, LOGS) == []
+    assert len(stored(new, node, LOGS)[0]) == sum(entry.stream == LOGS for entry in node.accepted)
+
+
+def test_a_loss_that_cannot_be_filled_stays_as_it_was() -> None:
+    """The node keeps nothing of it: the gap has its reason and its count, and is there once."""
+    world = calm(sinks=("main", "other"), quota=24 * 1024, segment=2048)
+    main, other = world.recorders
+    main.start()
+    node = world.nodes[0]
+    node.start()
+    log(world, node, 40, 20)
+    other.start()
+    world.settle()
+    before = stored(other, node, LOGS)[1]
+    assert [gap.reason for gap in before] == ["quota"]
+    for _ in range(2):
+        other.flaky.store.ask_again(None, None, "root", other.wall())
+        world.time.run(world.time.now + 20.0)
+        _until_asked(other, world)
+        world.settle()
+        check(world)
+        assert stored(other, node, LOGS)[1] == before
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_asked_for_again_comes_once_whatever_happens(seed: int) -> None:
+    """Skipped at the start and asked for later, while nodes and recorders die and links lose messages."""
+    plan = Plan(
+        ROUGH,
+        nodes=2,
+        sinks=("main", "new"),
+        begins=("oldest", "now"),
+        late=LATE,
+        fault_count=8,
+        loss=0.05,
+        seconds=40.0,
+        keep_acked=PLENTY,
+        segment=2048,
+        aside=bool(seed % 2),
+    )
+    world = World(seed, plan)
+    new = world.recorders[1]
+
+    def ask() -> None:
+        new.flaky.store.ask_again(None, None, "root", new.wall())
+
+    for at in (16.0, 26.0):
+        world.time.at(at, ask)
+    world.run()
+    ask()  # a node that was not heard of before is skipped later
+    _until_asked(new, world)
+    world.settle()
+    check(world)
+    for node in world.nodes:
+        oldest = {span.epoch: span.oldest for span in node.journals[LOGS].spans()}
+        for left in skipped(new, node, LOGS):  # a disk was full, and the journal let go of what was passed
+            assert left.stored_as is not None
+            assert left.last is not None
+            assert left.last < oldest.get(left.stored_as, left.last + 1)
+
+
+def _until_asked(recorder: SimRecorder, world: World) -> None:
+    for _ in range(100):
+        if not recorder.flaky.store.backfills():
+            return
+        world.time.run(world.time.now + 5.0)
+    raise AssertionError(recorder.flaky.store.backfills())
+
+
+def seqs_of(recorder: SimRecorder, node: SimNode) -> list[int]:
+    """Sequence numbers of a node's newest epoch in one sink."""
+    newest = node.journals[LOGS].spans()[-1].epoch
+    return sorted(row.seq for row in stored(recorder, node, LOGS)[0] if row.stored_as == newest)
 
 
 def _rough(seed: int, plan: Plan) -> World:

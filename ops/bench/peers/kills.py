@@ -22,7 +22,7 @@ from tabard.ops.bench.peers.tally import Tally, tally
 _LOOK: Final = 0.02
 QUIET: Final = 10.0
 """Seconds without a new row, with everything well again, after which what is not there is lost."""
-_MOST: Final = 90.0
+_MOST: Final = 600.0
 """Seconds that a peer has in all to come to rest."""
 
 

@@ -17,7 +17,7 @@ from tabard import __version__
 from tabard.client import IntakeClient
 from tabard.consumers.store.layout import RECORDS
 from tabard.consumers.store.postgresql import server as engine
-from tabard.errors import TabardError
+from tabard.errors import StoreError, TabardError
 from tabard.ops.bench.peers import work
 from tabard.ops.bench.peers.peer import Ground, Peer, Target
 from tabard.ops.bench.peers.plan import Part
@@ -30,6 +30,8 @@ ROLES: Final = ("broker", "recorder", "agent")
 _RECEIVING: Final = ("recorder",)
 _STARTING: Final = 60.0
 _WARM_UP: Final = "warm-up"
+_AWAY: Final = (psycopg2.Error, sqlite3.OperationalError, StoreError)
+"""What looking into a store raises that cannot be read just now."""
 
 
 class Role:
@@ -107,8 +109,7 @@ class Tabard(Peer):
         for name in self.scene.names:
             Role(self.scene, name).resume()
         self.scene.__exit__(None, None, None)
-        if self._rows is not None:
-            self._rows.close()
+        self._look_away()
 
     def target(self) -> Target:
         """The agent's socket, or its syslog port."""
@@ -118,22 +119,25 @@ class Tabard(Peer):
 
     def stored(self) -> int:
         """Rows besides the first one, counted once ids for as many as are expected were drawn; -1 before that one."""
-        drawn = self._ask(self.drawn)
-        if not drawn or int(drawn[0][0]) < self.expected:
-            return int(drawn[0][0]) - 1 if drawn else -1
-        found = self._ask(f"SELECT count(*) FROM log WHERE service = '{work.SERVICE}'")  # noqa: S608
-        return int(found[0][0]) - 1 if found else -1
+        try:
+            drawn = self._ask(self.drawn)
+            if not drawn or drawn[0][0] < self.expected:
+                return int(drawn[0][0]) - 1 if drawn else -1
+            return int(self._ask(f"SELECT count(*) FROM log WHERE service = '{work.SERVICE}'")[0][0]) - 1  # noqa: S608
+        except _AWAY:
+            self._look_away()
+            return -1
 
     def numbers(self) -> Sequence[int]:
         """In the order that holds: by epoch and sequence number."""
         text = f"SELECT message FROM log WHERE service = '{work.SERVICE}' ORDER BY epoch_id, seq"  # noqa: S608
-        found = [work.number_in(said) for (said,) in self._ask(text)]
+        found = [work.number_in(said) for (said,) in self._ask_anew(text)]
         return found[1:]  # the first is the warm-up's
 
     def told(self) -> int:
         """Records that its gaps name as lost."""
-        found = self._ask("SELECT coalesce(sum(count), 0) FROM gap WHERE stream = 2 AND kind = 'gap'")
-        return int(found[0][0]) if found else 0
+        text = "SELECT coalesce(sum(count), 0) FROM gap WHERE stream = 2 AND kind = 'gap'"
+        return int(self._ask_anew(text)[0][0])
 
     def victims(self, part: Part) -> Sequence[Victim]:
         """All that receives on the way, or who writes the store."""
@@ -154,8 +158,18 @@ class Tabard(Peer):
         """Hear the roles, and start again what ended."""
         self.scene.revive()
 
+    def _ask_anew(self, text: str) -> list[tuple[Any, ...]]:
+        """Over a new connection: what is counted must not be a silence. Raises the driver's errors."""
+        self._look_away()
+        return self._ask(text)
+
+    def _look_away(self) -> None:
+        if self._rows is not None:
+            self._rows.close()
+            self._rows = None
+
     def _ask(self, text: str) -> list[tuple[Any, ...]]:
-        """Rows of an answer; none while there is no store."""
+        """Rows of an answer; none while there is no store. Raises the driver's errors."""
         if self._rows is None:
             path = RECORDS.path(self.scene.home.store)
             if not path.exists():
@@ -206,26 +220,18 @@ class TabardToPostgres(Tabard):
         """Of the server."""
         return self._server.pids()
 
-    def stop(self) -> None:
-        """And the look into the store."""
-        super().stop()
+    def _look_away(self) -> None:
         if self._connection is not None:
             self._connection.close()
+            self._connection = None
 
     def _ask(self, text: str) -> list[tuple[Any, ...]]:
-        """None while the server is away."""
-        try:
-            if self._connection is None:
-                schema = engine.schema_of(RECORDS)
-                self._connection = engine.connect(self._url, "", schema, "tabard bench")
-            with self._connection.cursor() as cursor:
-                cursor.execute(text)
-                return cursor.fetchall()
-        except psycopg2.Error:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-            return []
+        """Raises the driver's errors, also while the server is away."""
+        if self._connection is None:
+            self._connection = engine.connect(self._url, "", engine.schema_of(RECORDS), "tabard bench")
+        with self._connection.cursor() as cursor:
+            cursor.execute(text)
+            return cursor.fetchall()
 
 
 class TabardToPostgresBySyslog(TabardToPostgres):

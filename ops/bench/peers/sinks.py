@@ -96,7 +96,8 @@ class ServerTable:
             return 0
 
     def numbers(self) -> list[int]:
-        """By id."""
+        """By id, over a new connection: the last one may have died with the server."""
+        self.close()
         with self._connect().cursor() as cursor:
             cursor.execute("SELECT message FROM log ORDER BY id")
             return [number_in(said) for (said,) in cursor.fetchall()]

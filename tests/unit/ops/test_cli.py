@@ -209,7 +209,7 @@ def test_the_shell_is_answered_with_names_and_options(tabard) -> None:
 def test_completion_of_a_group_that_has_a_default_knows_both(tabard) -> None:
     """`tabard sink` alone lists: behind it stand its commands, or the options of that one."""
     names = tabard(_TABARD_COMPLETE="bash_complete", COMP_WORDS="tabard sink ", COMP_CWORD="2")
-    assert names.stdout.split() == ["plain,list", "plain,retire"]
+    assert names.stdout.split() == ["plain,list", "plain,backfill", "plain,retire"]
     options = tabard(_TABARD_COMPLETE="bash_complete", COMP_WORDS="tabard sink --", COMP_CWORD="2")
     assert {"plain,--output", "plain,--home"} <= set(options.stdout.split())
 

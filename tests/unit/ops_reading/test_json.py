@@ -33,6 +33,7 @@ COMMANDS: Final = (
     "store upgrade",
     "store migrate",
     "sink list",
+    "sink backfill",
     "sink retire",
     "check",
     "versions",

@@ -1,0 +1,119 @@
+"""``tabard sink backfill``: ask again for what a sink lacks, while its nodes may still keep it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import click
+
+from tabard import exits
+from tabard.errors import UsageError
+from tabard.home import Home
+from tabard.names import check_sink, check_zone
+from tabard.ops.cli.base import command
+from tabard.ops.cli.options import output_option
+from tabard.ops.output import emit
+from tabard.settings import Settings, load
+
+COLUMNS: Final = ("sink", "node", "zone", "stream", "asked", "came", "state")
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks with ``--wait``."""
+
+
+@command(
+    "backfill",
+    examples=[
+        ("tabard sink backfill", "All that the sink of this home skipped, or holds as gaps"),
+        ("tabard sink backfill plant --node web1 --wait -o json", "Of one node, until it was all looked for"),
+    ],
+)
+@click.argument("sink", required=False)
+@click.option("--node", metavar="NAME", help="Of this node.")
+@click.option("--zone", metavar="PATH", help="Of the nodes of this zone and those below it.")
+@click.option(
+    "--wait", is_flag=True, help="End when all of it was looked for; nodes that are away are waited for."
+)
+@output_option
+def sink_backfill(
+    home: Home, sink: str | None, node: str | None, zone: str | None, wait: bool, output: str
+) -> int:
+    """Ask again for what a sink skipped when it began, and for what it holds as gaps.
+
+    Run it in the home of the sink's recorder. Nodes send what they still keep, at the rate that the sink grants, beside what is
+    new. What comes takes its place; what no node keeps any more stays the gap that it is. Inexact gaps, and doubts, are
+    left alone. A row is one stream of one node: how many records were asked for, and how many of them have come. Asking once
+    more for what is being looked for changes nothing.
+    """
+    settings = load(home)
+    if zone is not None:
+        check_zone(zone)
+    name = _check(settings, sink)
+    rows = _ask(home, settings, name, node, zone)
+    while wait and any(row["state"] == "asked" for row in rows):
+        time.sleep(LOOK_EVERY)  # another process's work: there is no event to wait for
+        rows = _look(home, settings, rows)
+    emit(rows, COLUMNS, output)
+    return exits.DONE
+
+
+def _check(settings: Settings, sink: str | None) -> str:
+    own = settings.str("recorder.sink")
+    if sink is not None:
+        check_sink(sink)
+        if sink != own:
+            raise UsageError(
+                "the store of this home is not that sink's",
+                expected=own,
+                found=sink,
+                where="recorder.sink",
+                hint="Run it in the home of that sink's recorder: only the sink can say what it lacks",
+            )
+    return own
+
+
+def _ask(
+    home: Home, settings: Settings, sink: str, node: str | None, zone: str | None
+) -> list[Mapping[str, object]]:
+    from tabard.ops.sinks import somebody, written_store
+
+    with written_store(home, settings) as store:
+        if store is None:
+            raise UsageError(
+                "there is no store here",
+                expected=f"the store of sink {sink}",
+                where=str(home.path),
+                hint="Pass --home",
+            )
+        wanted = store.ask_again(node, zone, somebody(), time.time_ns())
+    return [
+        {
+            "sink": sink,
+            "node": each.key.node,
+            "zone": each.key.zone,
+            "stream": each.stream,
+            "asked": each.asked,
+            "came": 0,
+            "state": "asked",
+        }
+        for each in wanted
+    ]
+
+
+def _look(home: Home, settings: Settings, rows: list[Mapping[str, object]]) -> list[Mapping[str, object]]:
+    """The same rows as they stand now."""
+    from tabard.consumers.store.results import StreamKey
+    from tabard.ops.stores import open_reader
+
+    with open_reader(home, settings) as reader:
+        asked = reader.sink(time.time_ns()).asked
+    found: list[Mapping[str, object]] = []
+    for row in rows:
+        now = asked.get(StreamKey(str(row["zone"]), str(row["node"]), str(row["stream"])))
+        if now is None:
+            found.append({**row, "state": "done"})
+        else:
+            state = "asked" if now.ended is None else "done"
+            found.append({**row, "asked": now.asked, "came": now.came, "state": state})
+    return found
