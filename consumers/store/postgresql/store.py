@@ -165,6 +165,10 @@ class PostgresStore(PartedStore[_Part]):
         with self._of_kind(kind).writing(changes=True) as writer:
             yield writer
 
+    def forget_numbers(self, kind: FileKind) -> None:
+        """Look numbers up anew: some epochs are not there any more."""
+        self._of_kind(kind).ids.forget()
+
     def forget_days(self, kind: FileKind) -> None:
         """Look anew which partitions there are: some are not there any more."""
         self._of_kind(kind).days.clear()

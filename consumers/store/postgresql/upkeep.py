@@ -22,6 +22,7 @@ from tabard.consumers.store.pace import Pace
 from tabard.consumers.store.postgresql import partitions
 from tabard.consumers.store.postgresql.days import Days
 from tabard.consumers.store.postgresql.deleting import Deleting, deleting
+from tabard.consumers.store.postgresql.forgetting import Forgetting
 from tabard.consumers.store.postgresql.partitions import DAY
 from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.room import kind_of
@@ -43,6 +44,7 @@ class PostgresUpkeep:
         self._clock = clock or SystemClock()
         self._overrun = Overrun()
         self._days = Days(store, limits, self._clock, self._overrun)
+        self._forgetting = {kind: Forgetting(store, kind) for kind in FILES}
         self._paces: dict[int | Level, Pace] = {}
         self._due = float("-inf")
         self._pass: Iterator[None] | None = None
@@ -99,6 +101,10 @@ class PostgresUpkeep:
         jobs += [functools.partial(self._delete_level, level) for level in self.limits.levels]
         jobs += [functools.partial(self._delete_quarantined, kind) for kind in FILES]
         jobs += (self._next_heartbeats(), self._delete_versions)
+        for kind in FILES:  # behind all that may have been the last of an epoch
+            if self._forgetting[kind].begin(self._due):
+                limit = max(0, self._clock.wall() - round(self.limits.longest(kind) * 1e9))
+                jobs.append(functools.partial(self._forgetting[kind].step, limit))
         for job in jobs:
             while job():
                 yield
