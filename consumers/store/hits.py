@@ -42,6 +42,12 @@ class Hits(Protocol):
         None when there are more than so many `candidates`: the way by time may be the shorter one then.
         """
 
+    def take(self, asked: Asked, candidates: int, columns: str) -> list[Any] | None:
+        """These columns of all that `few` would name, in any order, at one go. None: they are too many, or `few` is as good.
+
+        The columns are of ``log`` and ``node``.
+        """
+
     def narrow(self, first: int, last: int, size: int) -> Condition:
         """What spares looking at most of `size` records whose ids lie between two, as ``AND ...``; empty: nothing does."""
 

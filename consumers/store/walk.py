@@ -131,6 +131,9 @@ class Walk:
         What a search index knows is taken at once when it is next to nothing. Otherwise much is found soon along the
         way; where that is not so, the index is asked for more.
         """
+        taken = self._taken(limit)
+        if taken is not None:
+            return taken, None
         covered = self._covered(NEXT_TO_NOTHING, limit)
         rows: list[LogRow] = []
         if covered is None and self._hits is not None:
@@ -141,6 +144,16 @@ class Walk:
             covered = self._covered(FEW, limit - len(rows))
         more, edge = self._rest(limit - len(rows), deadline, covered)
         return rows + more, edge
+
+    def _taken(self, limit: int) -> list[LogRow] | None:
+        """All there is, where a search index knows every record, and an engine hands over little at one go."""
+        hits = self._hits
+        if hits is None or hits.uncovered[0] or self._only.nodes == ():
+            return None
+        found = hits.take(self, NEXT_TO_NOTHING, RECORD_COLUMNS)
+        if found is None:
+            return None
+        return sorted(map(LogRow._make, found), key=lambda row: row.key, reverse=self.falling)[:limit]
 
     def _rest(
         self, limit: int, deadline: float, covered: Condition | None

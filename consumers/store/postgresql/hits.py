@@ -35,20 +35,8 @@ class PostgresHits(Unnarrowed):
 
     def few(self, asked: Asked, candidates: int, most: int | None) -> Condition | None:
         """Those of them that are meant, by their ids; the first `most` of them."""
-        more, values = asked.conditions
-        days = " AND log.arrived >= ?" if self._since else ""
-        where = f"FROM log WHERE {self._found[0]}{days}"
-        given = (*self._found[1], *((self._since,) if self._since else ()))
-        (plan,) = self._reading.execute(f"EXPLAIN (FORMAT JSON) SELECT 1 {where}", given).fetchone()
-        if _estimate(plan) > candidates * HOPELESS:
-            return None
-        self._reading.execute(_ONLY_BITMAPS, ("off",) * 3)
-        rows = self._reading.execute(
-            f"SELECT log.time, log.id, log.arrived {where}{more} LIMIT ?",
-            (*given, *values, candidates + 1),
-        ).fetchall()
-        self._reading.execute(_ONLY_BITMAPS, ("on",) * 3)
-        if len(rows) > candidates:
+        rows = self._within(asked, candidates, "log.time, log.id, log.arrived", "")
+        if rows is None:
             return None
         rows.sort(reverse=asked.falling)
         rows = rows if most is None else rows[:most]
@@ -59,6 +47,25 @@ class PostgresHits(Unnarrowed):
             min(arrived),
             max(arrived),
         )
+
+    def take(self, asked: Asked, candidates: int, columns: str) -> list[Any] | None:
+        """In one question to the server."""
+        return self._within(asked, candidates, columns, " JOIN node ON node.id = log.node_id")
+
+    def _within(self, asked: Asked, candidates: int, columns: str, join: str) -> list[Any] | None:
+        """Columns of those that are meant, None when there are more than so many candidates."""
+        more, values = asked.conditions
+        where = f"FROM log WHERE {self._found[0]}{' AND log.arrived >= ?' if self._since else ''}"
+        given = (*self._found[1], *((self._since,) if self._since else ()))
+        (plan,) = self._reading.execute(f"EXPLAIN (FORMAT JSON) SELECT 1 {where}", given).fetchone()
+        if _estimate(plan) > candidates * HOPELESS:
+            return None
+        rows = self._reading.execute(
+            f"{_ONLY_BITMAPS}; SELECT {columns} FROM (SELECT * {where}{more} LIMIT ?) AS log{join}",  # noqa: S608
+            ("off", "off", "off", *given, *values, candidates + 1),
+        ).fetchall()
+        self._reading.execute(_ONLY_BITMAPS, ("on", "on", "on"))
+        return None if len(rows) > candidates else rows
 
 
 def _estimate(plan: Any) -> float:

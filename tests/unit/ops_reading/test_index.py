@@ -58,3 +58,17 @@ def test_words_are_found_whole(home: Path) -> None:
         found = run_on(home, "logs", "--word", "2", "--word", "TIMED", "-o", "ndjson").stdout.splitlines()
         assert [json.loads(line)["message"] for line in found] == ["order-2 timed out"]
     assert "at most 16" in run_on(home, "logs", *(f"--word={number}" for number in range(17))).stderr
+
+
+def test_a_build_that_is_killed_goes_on(home: Path) -> None:
+    """What it had not committed is done again; searches are right in between."""
+    (home / "tabard.toml").write_text('[store]\nindex = "words"\n')
+    killed = run_on(home, "store", "index", "build", TABARD_FAILPOINTS="store.index_step=kill@2")
+    assert killed.returncode == -9
+    (row,) = json.loads(run_on(home, "store", "index", "-o", "json").stdout)
+    assert (row["state"], row["covered"]) == ("building", 0)
+    found = run_on(home, "logs", "--word", "order-7", "-o", "ndjson").stdout
+    assert json.loads(found)["message"] == "order-7 timed out"
+    (row,) = json.loads(run_on(home, "store", "index", "build", "-o", "json").stdout)
+    assert (row["state"], row["covered"]) == ("whole", 30)
+    assert run_on(home, "logs", "--word", "order-7", "-o", "ndjson").stdout == found
