@@ -169,6 +169,21 @@ def forget(connection: sqlite3.Connection, condition: str, values: Sequence[Any]
                 connection.execute("UPDATE log_index SET broken = 1 WHERE kind = ?", (note.kind,))
 
 
+def enter(connection: sqlite3.Connection, condition: str, values: Sequence[Any] = ()) -> None:
+    """Put rows of `log` that `forget` took out back into every index, as they are now.
+
+    To be called in the same transaction. Raises sqlite3.Error.
+    """
+    for note in notes(connection):
+        if note.usable:
+            _index(
+                connection,
+                note.kind,
+                f"({condition}) AND id BETWEEN ? AND ?",
+                (*values, note.low, note.high),
+            )
+
+
 def _index(
     connection: sqlite3.Connection, kind: str, condition: str, values: Sequence[Any], command: str = ""
 ) -> None:

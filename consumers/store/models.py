@@ -247,6 +247,25 @@ def _add_delivery_tables(metadata: MetaData) -> None:
         _text("release_reason", null=True),
         Index("hold_in_force", "name", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
     )
+    # What was erased, by whom and why, without what it said; see `erasing`.
+    _table(
+        "erasure",
+        metadata,
+        _id(),
+        _text("uid"),
+        _int("made"),
+        _text("made_by"),
+        _text("reason"),
+        _text("node", null=True),
+        _text("zone", null=True),
+        _text("service", null=True),
+        _int("since", null=True),
+        _int("until", null=True),
+        _text("digests"),
+        _int("erased"),
+        _int("held"),
+        _int("ended", null=True),
+    )
     # How far retention got, by what it was doing; see `marks`.
     _table(
         "retention_mark",

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "upgrade": Entry(
         "tabard.ops.cli.store_upgrade:store_upgrade", "Bring the store to this version's schema."
     ),
+    "forget": Entry("tabard.ops.cli.store_forget:store_forget", "Erase personal data."),
     "migrate": Entry(
         "tabard.ops.cli.store_migrate:store_migrate", "Move the store to PostgreSQL while it is written."
     ),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pwd
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -13,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from tabard import exits
-from tabard.errors import IntakeError, UsageError
+from tabard.errors import UsageError
 from tabard.home import Home
+from tabard.ops.auditing import record, who
 from tabard.ops.cli.base import Entry, command
 from tabard.ops.cli.group import Group
 from tabard.ops.cli.options import output_option
 from tabard.ops.cli.values import Time, Zone
 from tabard.ops.output import Row, emit
-from tabard.records import LOG_FIELDS, SEVERITIES
 from tabard.settings import load
 
 if TYPE_CHECKING:
@@ -32,10 +29,8 @@ KEYS: Final = (
 )  # fmt: skip
 LONGEST: Final = 2_000
 """Characters of a reason or a text."""
-LOGGER: Final = "tabard.audit"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TIMES: Final = ("since", "until", "made", "released")
-_PATIENCE: Final = 5.0
 
 hold: Final = Group(
     name="hold",
@@ -140,9 +135,9 @@ def hold_add(
 
     if since is not None and until is not None and since >= until:
         raise UsageError("--until is not after --since, so nothing would be held", hint="Exchange them")
-    wanted = Hold(name, since, until, node, zone, service, text, reason, time.time_ns(), _who())
+    wanted = Hold(name, since, until, node, zone, service, text, reason, time.time_ns(), who())
     done = holding.add(Place.of(load(home), home), wanted)
-    _record(home, f"hold {name} added by {wanted.made_by}: {reason}")
+    record(home, f"hold {name} added by {wanted.made_by}: {reason}")
     emit(_objects([done]), KEYS, output)
     return exits.DONE
 
@@ -186,35 +181,11 @@ def hold_release(home: Home, name: str, reason: str, output: str) -> int:
     from tabard.consumers.store import holding
     from tabard.consumers.store.place import Place
 
-    by = _who()
+    by = who()
     done = holding.release(Place.of(load(home), home), name, time.time_ns(), by, reason)
-    _record(home, f"hold {name} released by {by}: {reason}")
+    record(home, f"hold {name} released by {by}: {reason}")
     emit(_objects([done]), KEYS, output)
     return exits.DONE
-
-
-def _who() -> str:
-    """The user of this process, and who became it by sudo, on which host."""
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        user = f"uid {os.getuid()}"
-    behind = os.environ.get("SUDO_USER", "")
-    by = f" (sudo by {behind})" if behind and behind.isprintable() and behind != user else ""
-    return f"{user}@{os.uname().nodename}{by}"
-
-
-def _record(home: Home, message: str) -> None:
-    """Say so in the log, too; the store itself has it for good, so an agent that is not there is no failure."""
-    from tabard.client import IntakeClient
-
-    values = {"time": time.time_ns(), "severity": SEVERITIES["NOTICE"], "level": "NOTICE", "service": "tabard",
-              "logger": LOGGER, "message": message}  # fmt: skip
-    client = IntakeClient(home.socket("intake.sock"), f"hold-{time.time_ns()}", timeout=_PATIENCE)
-    with contextlib.closing(client), contextlib.suppress(IntakeError, OSError):
-        client.connect()
-        client.send([tuple(values.get(name) for name in LOG_FIELDS)])
-        client.flush(_PATIENCE)
 
 
 def _objects(found: Iterable[Hold]) -> Iterator[Row]:

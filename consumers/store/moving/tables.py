@@ -75,7 +75,7 @@ def _rows(kind: FileKind, name: str) -> Carried:
     return Carried(kind, name, How.UPWARD, ("id",), place, ("id", "epoch_id", "seq"))
 
 
-_SMALL: Final = ("node", "epoch", "past_epoch", "gap", "hold", "sink", "skip", "backfill")
+_SMALL: Final = ("node", "epoch", "past_epoch", "gap", "hold", "sink", "skip", "backfill", "erasure")
 
 
 def _delivery(kind: FileKind) -> tuple[Carried, ...]:

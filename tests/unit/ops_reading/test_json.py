@@ -32,6 +32,7 @@ COMMANDS: Final = (
     "store vacuum",
     "store upgrade",
     "store migrate",
+    "store forget",
     "sink list",
     "sink backfill",
     "sink retire",

@@ -1,0 +1,172 @@
+"""A part of the store in short transactions beside its recorder, for whoever erases: the same on either engine."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tabard import failpoints
+from tabard.consumers.store.layout import FileKind, check_version, moved_to
+from tabard.consumers.store.place import Place
+from tabard.consumers.store.reading import POSTGRESQL, Reading
+from tabard.consumers.store.readonly import SqliteReading
+from tabard.errors import RefusedError, StoreError
+
+BUSY_SECONDS: Final = 30.0
+"""How long is waited for a transaction of the recorder."""
+REST: Final = 0.1
+"""Most seconds to wait between two transactions; otherwise as long as the one before took, so that ingest has its turn."""
+STEP: Final = failpoints.declare("erase.step", "about to commit a step of erasing")
+
+
+class Part:
+    """One file or schema. Its errors are StoreError and RefusedError."""
+
+    def __init__(self, kind: FileKind, connection: Reading, where: str, check: Callable[[], None]) -> None:
+        self.kind = kind
+        self._connection = connection
+        self._where = where
+        self._check = check
+
+    @property
+    def served(self) -> bool:
+        """Whether it is on a server."""
+        return self._connection.sql is POSTGRESQL
+
+    @property
+    def connection(self) -> Reading:
+        """To ask with, within a transaction."""
+        return self._connection
+
+    @property
+    def file(self) -> sqlite3.Connection | None:
+        """The same, where it is a file."""
+        return self._connection if isinstance(self._connection, SqliteReading) else None
+
+    def ask(self, text: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Every row of an answer."""
+        return self._connection.execute(text, values).fetchall()
+
+    def run(self, text: str, values: Sequence[Any] = ()) -> int:
+        """How many rows a statement changed."""
+        answer: Any = self._connection.execute(text, values)
+        return int(answer.rowcount)
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """A transaction, and a rest behind it."""
+        began = time.monotonic()
+        self.ask_nothing("BEGIN" if self.served else "BEGIN IMMEDIATE")
+        try:
+            self._check()
+            yield
+            failpoints.hit(STEP)
+            self.ask_nothing("COMMIT")
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.ask_nothing("ROLLBACK")
+            raise
+        time.sleep(min(time.monotonic() - began, REST))
+
+    @contextlib.contextmanager
+    def view(self) -> Iterator[None]:
+        """One view for what is asked within."""
+        self.ask_nothing("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if self.served else "BEGIN")
+        try:
+            yield
+        finally:
+            self.ask_nothing("ROLLBACK")
+
+    def ask_nothing(self, text: str) -> None:
+        """Run what answers nothing."""
+        self._connection.execute(text)
+
+
+@contextlib.contextmanager
+def opened(place: Place, kind: FileKind) -> Iterator[Part]:
+    """One part of a store. Raises StoreError, and turns the driver's errors into it."""
+    with _served(place, kind) if place.url else _file(place, kind) as part:
+        yield part
+
+
+@contextlib.contextmanager
+def _file(place: Place, kind: FileKind) -> Iterator[Part]:
+    path = kind.path(Path(place.directory).absolute())
+    if not path.exists():
+        raise StoreError(
+            "store not found",
+            expected=f"the file {path.name}",
+            where=place.directory,
+            hint="Pass --home, or set store.path to where it is",
+        )
+    connection = None
+    try:
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            factory=SqliteReading,
+        )
+        for pragma in ("wal_autocheckpoint = 0", "synchronous = FULL", "secure_delete = ON"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        opened_as = connection
+
+        def check() -> None:
+            check_version(opened_as, str(path))
+            if moved_to(opened_as):
+                raise RefusedError(
+                    "the store is being moved to a server, and the copy there would keep what is erased here",
+                    where=str(path),
+                    hint="Finish the move and erase there, or take it back: tabard store migrate --undo",
+                )
+
+        check()
+        yield Part(kind, connection, str(path), check)
+        # What was overwritten is still in the write-ahead log until that begins anew; the recorder may be at it.
+        connection.execute("PRAGMA busy_timeout = 0").fetchall()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error as error:
+        raise StoreError(
+            "the store cannot be written",
+            expected="files that this user may write to, with room on their disk",
+            found=str(error),
+            where=str(path),
+            hint="Run it as the user of the recorder, and again: it goes on from where it was",
+        ) from error
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+@contextlib.contextmanager
+def _served(place: Place, kind: FileKind) -> Iterator[Part]:
+    import psycopg2
+
+    from tabard.consumers.store.postgresql.read import PostgresReading
+    from tabard.consumers.store.postgresql.server import check_version as check_served
+    from tabard.consumers.store.postgresql.server import connect, schema_of
+
+    where = schema_of(kind)
+    patience = {
+        "lock_timeout": f"{BUSY_SECONDS:.0f}s",
+        "idle_in_transaction_session_timeout": f"{BUSY_SECONDS:.0f}s",
+    }
+    connection = connect(place.url, place.password(), where, "tabard store forget", patience)
+    try:
+        check_served(connection, where)
+        yield Part(kind, PostgresReading(connection), where, lambda: None)
+    except psycopg2.Error as error:
+        raise StoreError(
+            "the store cannot be written",
+            expected="a user that may change the tables of the store",
+            found=" ".join(str(error).split()),
+            where=where,
+            hint="Run it again: it goes on from where it was",
+        ) from error
+    finally:
+        connection.close()

@@ -1,0 +1,114 @@
+"""`tabard store forget` as it is typed: it asks, says what it did, and ends with a code that a script can go by."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tabard import exits
+from tabard.consumers.store.sqlite import SqliteStore
+from tests.contract.chain import NOON, Chain, log
+from tests.integration.upping import TABARD, environment, tabard
+from tests.unit.ops_reading.test_json import described
+
+WORDS = ("store", "forget", "--match", "alice", "--reason", "request 12")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """With three records, two of them about somebody."""
+    with SqliteStore.open(tmp_path / "home" / "store") as store:
+        store.commit([Chain().work([log("alice came"), log("bob came"), log("Alice went")])], NOON)
+    return tmp_path / "home"
+
+
+def messages(home: Path) -> list[str]:
+    """Of the log."""
+    return [
+        row["message"]
+        for row in json.loads(tabard(home, "logs", "--since", "2020-01-01", "-o", "json").stdout)
+    ]
+
+
+def erased(text: str) -> dict[str, tuple[int, int, int]]:
+    """Rows, erased and held, by table, of an answer; tables without any are left out."""
+    rows = json.loads(text)
+    assert all(list(row) == described("tabard store forget") for row in rows)
+    return {row["table"]: (row["rows"], row["erased"], row["held"]) for row in rows if row["rows"]}
+
+
+def test_a_dry_run_counts_and_changes_nothing(home: Path) -> None:
+    """Whoever is not sure looks first."""
+    done = tabard(home, *WORDS, "--dry-run", "-o", "json")
+    assert (done.returncode, erased(done.stdout)) == (exits.DONE, {"log": (2, 0, 0)})
+    assert messages(home) == ["alice came", "bob came", "Alice went"]
+
+
+def test_nobody_to_be_asked_is_wrong_use(home: Path) -> None:
+    """A script says --yes."""
+    done = tabard(home, *WORDS)
+    assert done.returncode == exits.WRONG_USE
+    assert "expected --yes" in done.stderr
+    assert messages(home) == ["alice came", "bob came", "Alice went"]
+
+
+def test_a_script_erases(home: Path) -> None:
+    """And does so once: the second time there is nothing."""
+    done = tabard(home, *WORDS, "--yes", "-o", "json")
+    assert (done.returncode, erased(done.stdout)) == (exits.DONE, {"log": (2, 2, 0)})
+    assert messages(home) == ["(erased)", "bob came", "(erased)"]
+    done = tabard(home, *WORDS, "--yes", "-o", "json")
+    assert (done.returncode, erased(done.stdout)) == (exits.DONE, {})
+
+
+@pytest.mark.parametrize(("answer", "after"), [("n", "alice came"), ("y", "(erased)")])
+def test_a_person_is_asked(home: Path, answer: str, after: str) -> None:
+    """With how many rows it is about."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*TABARD, *WORDS], env=environment(home), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    os.close(theirs)
+    os.write(ours, f"{answer}\n".encode())
+    _output, said = process.communicate()
+    os.close(ours)
+    assert b"Erase 2 rows for good?" in said
+    assert messages(home)[0] == after
+
+
+def test_a_hold_makes_it_partly_or_refused(home: Path) -> None:
+    """The hold is named; what it does not cover is erased."""
+    held = ("store", "hold", "add", "case", "--match", "went", "--reason", "court")
+    assert tabard(home, *held).returncode == exits.DONE
+    done = tabard(home, *WORDS, "--yes", "-o", "json")
+    assert (done.returncode, erased(done.stdout)) == (exits.PARTLY, {"log": (2, 1, 1)})
+    assert "1 rows stay: they are under a legal hold: case" in done.stderr
+    done = tabard(home, *WORDS, "--yes", "-o", "json")
+    assert (done.returncode, erased(done.stdout)) == (exits.REFUSED, {"log": (1, 0, 1)})
+    assert messages(home) == ["(erased)", "bob came", "Alice went"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--reason", "x", "--yes"), "what is to be erased is missing"),
+        (("--match", "al", "--reason", "x", "--yes"), "expected a text of 3 to 2000 characters"),
+        (("--node", "web1", "--yes"), "--reason"),
+        (("--node", "web1", "--reason", " ", "--yes"), "--reason says nothing"),
+        (
+            ("--node", "web1", "--reason", "x", "--since", "1h", "--until", "2h"),
+            "--until is not after --since",
+        ),
+    ],
+)
+def test_wrong_use_is_said(home: Path, words: tuple[str, ...], said: str) -> None:
+    """Before anything is erased."""
+    done = tabard(home, "store", "forget", *words)
+    assert done.returncode == exits.WRONG_USE
+    assert said in done.stderr
+    assert messages(home) == ["alice came", "bob came", "Alice went"]
