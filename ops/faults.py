@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from tabard import __version__
 from tabard.home import Home
@@ -12,7 +12,11 @@ from tabard.ops.room import troubles
 from tabard.ops.seen import Seen
 from tabard.ops.stores import path_of
 from tabard.settings import Settings
+from tabard.web.scales import show_bytes
 
+AWAY: Final = "away"
+RETIRED: Final = "retired"
+"""How an agent says that a sink stands."""
 PATIENCE: Final = 20_000_000_000
 """Nanoseconds that an agent has to hear of its sinks before it counts as a fault that it has not."""
 
@@ -95,8 +99,31 @@ def _of_agent(role: Seen, now: int) -> Iterator[Fault]:
     if role.since is None or now - role.since < PATIENCE:
         return
     for name, sink in role.said.get("sinks", {}).items():
-        if not sink["attached"]:
+        if sink.get("state") != RETIRED and not sink["attached"]:
             yield Fault(
                 role.name,
-                f"has not heard of sink {name}: does its recorder run, is there a way to its broker?",
+                f"has not heard of sink {name}: does its recorder run, is there a way to its broker?{_held(sink)}",
             )
+        elif sink.get("state") == AWAY:
+            yield Fault(
+                role.name,
+                f"has not heard of sink {name} for {_span(sink['silent'])}: does its recorder still run?{_held(sink)}",
+            )
+
+
+def _held(sink: Mapping[str, Any]) -> str:
+    """What of the journal is kept for one sink, and for how long."""
+    streams = sink.get("streams", {}).values()
+    held = sum(stream.get("held") or 0 for stream in streams)
+    since = max((stream.get("held_for") or 0.0 for stream in streams), default=0.0)
+    return f" {show_bytes(held)} of the journal are kept for it, since {_span(since)}" if held else ""
+
+
+def _span(seconds: float | None) -> str:
+    """``45 s``, ``12 min``, ``5.2 h``, ``3.1 d``."""
+    if seconds is None:
+        return "a while"
+    for size, unit, digits in ((86_400, "d", 1), (3600, "h", 1), (60, "min", 0)):
+        if seconds >= size:
+            return f"{seconds / size:.{digits}f} {unit}"
+    return f"{seconds:.0f} s"

@@ -68,7 +68,7 @@ def report(home: Home) -> dict[str, Any]:
 def streams(agent: Mapping[str, Any], lag: Mapping[str, int]) -> list[dict[str, Any]]:
     """Per stream and sink of a running agent: what its journal holds, and what the sink has not of it.
 
-    ``lag`` is what the store in the same home says of this node; empty where there is none.
+    ``lag`` is what the store in the same home says of this node; where there is none the agent's own count stands.
     """
     return [
         {
@@ -77,7 +77,10 @@ def streams(agent: Mapping[str, Any], lag: Mapping[str, int]) -> list[dict[str, 
             "attached": of_sink["attached"],
             "journal_bytes": journal["bytes"],
             "dropped": journal["dropped"],
-            "lag": lag.get(stream),
+            "lag": lag.get(stream, of_sink.get("streams", {}).get(stream, {}).get("lag")),
+            "state": of_sink.get("state"),
+            "held": of_sink.get("streams", {}).get(stream, {}).get("held"),
+            "held_for": of_sink.get("streams", {}).get(stream, {}).get("held_for"),
         }
         for stream, journal in agent.get("journals", {}).items()
         for sink, of_sink in agent.get("sinks", {}).items()

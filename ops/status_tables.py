@@ -72,9 +72,14 @@ def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
     )
     yield Section(
         "Journal",
-        ("stream", "size", "dropped", "sink", "attached", "behind"),
+        ("stream", "size", "dropped", "sink", "state", "behind", "held"),
         [
-            {**stream, "size": _size(stream["journal_bytes"]), "behind": _records(stream["lag"])}
+            {
+                **stream,
+                "size": _size(stream["journal_bytes"]),
+                "behind": _records(stream["lag"]),
+                "held": _size(stream["held"]),
+            }
             for stream in report["streams"]
         ],
     )

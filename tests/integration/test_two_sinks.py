@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections import defaultdict
 from functools import partial
@@ -148,6 +149,25 @@ def test_what_was_skipped_is_asked_for_and_comes_beside_what_is_new(
         zones.wait(lambda: _sink(zones, INNER, "hq")["skipped"] == 0, "nothing is skipped any more")
         assert [row for row in zones.command(INNER, "sink", "backfill") if row["stream"] == "logs"] == []
         assert tabard(zones.homes[INNER].path, "sink", "backfill", "plant").returncode == exits.WRONG_USE
+
+
+def test_the_settings_of_the_page_are_right(tmp_path: Path, postgres: Postgres) -> None:
+    """Both homes pass the check; every role starts; both databases have what was said."""
+    with Zones(tmp_path, postgres) as zones:
+        for home in zones.homes.values():
+            done = tabard(home.path, "check", "-o", "json")
+            assert [finding for finding in json.loads(done.stdout) if finding["severity"] == "error"] == []
+        zones.start(INNER, "broker", "recorder", "agent")
+        zones.start(OUTER, "broker", "recorder", "agent")
+        zones.log(0, 1_000)
+        for zone in (INNER, OUTER):
+            zones.wait_stored(zone, 1_000)
+        zones.stop(INNER, "recorder")
+        zones.wait(lambda: _sink(zones, OUTER, "hq")["state"] == "away", "the list says that it is away")
+        status = json.loads(tabard(zones.homes[OUTER].path, "status", "-o", "json").stdout)
+        assert [
+            fault["what"] for fault in status["faults"] if "has not heard of sink hq for" in fault["what"]
+        ]
 
 
 def test_a_sink_that_is_gone_is_retired_on_its_host(tmp_path: Path, postgres: Postgres) -> None:

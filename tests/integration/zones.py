@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import sqlite3
 import time
@@ -30,50 +31,24 @@ INNER: Final = "hq"
 PATIENCE: Final = 60.0
 """Seconds after which what should happen will not."""
 
-_HQ: Final = """\
-[node]
-name = "hub"
-zone = "hq"
-
-[agent]
-sinks = ["hq"]
-
-[[broker]]
-name = "hq"
-zone = "hq"
-up_in = "tcp://127.0.0.1:{up}"
-up_out = ""
-down_in = ""
-down_out = "tcp://127.0.0.1:{down}"
-
-[recorder]
-sink = "hq"
-{inner}
-[store]
-url = "{url}"
-"""
-_PLANT: Final = """\
-[node]
-name = "plc1"
-zone = "hq/plant"
-
-[agent]
-sinks = ["plant", "hq"]
-beacon = "1s"
-
-[[broker]]
-name = "plant"
-zone = "hq/plant"
-parent_up = "tcp://127.0.0.1:{up}"
-parent_down = "tcp://127.0.0.1:{down}"
-
-[recorder]
-sink = "plant"
-{outer}
+_PAGE: Final = Path(__file__).parents[2] / "docs/how-to/a-database-per-zone.md"
+_MORE: Final = """
 [journal]
 keep_acked = "{keep}"
 {journal}
 """
+
+
+def _described() -> list[str]:
+    """The settings on the page: of the inner zone, then of the outer one."""
+    found = re.findall(r"^```toml\n(.*?)^```", _PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return found[:2]
+
+
+def _here(text: str, ports: dict[str, int], url: str) -> str:
+    """Settings with the ports and the server of this machine."""
+    text = text.replace(":7101", f":{ports['up']}").replace(":7102", f":{ports['down']}")
+    return re.sub(r"^url = .*$", f'url = "{url}"', text, flags=re.MULTILINE)
 
 
 class Zones:
@@ -92,11 +67,13 @@ class Zones:
         ports = {"up": free_port(), "down": free_port()}
         self.url = server.database()
         self.homes: dict[str, Home] = {}
-        for name, text in ((INNER, _HQ), (OUTER, _PLANT)):
+        hq, plant = (_here(text, ports, self.url) for text in _described())
+        hq = hq.replace('sink = "hq"\n', f'sink = "hq"\n{inner}\n')
+        plant = plant.replace('sinks = ["plant", "hq"]\n', 'sinks = ["plant", "hq"]\nbeacon = "1s"\n')
+        plant += f"{outer}{_MORE.format(keep=keep, journal=journal)}"
+        for name, text in ((INNER, hq), (OUTER, plant)):
             home = self.homes[name] = Home(folder / name).ensure()
-            home.settings_file.write_text(
-                text.format(**ports, url=self.url, inner=inner, outer=outer, journal=journal, keep=keep)
-            )
+            home.settings_file.write_text(text)
         self._running: dict[tuple[str, str], Started] = {}
 
     def __enter__(self) -> Self:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
@@ -109,6 +111,58 @@ def test_a_sink_that_is_away_costs_the_other_nothing() -> None:
     assert stored(main, node, LOGS)[1] == []
     (gap,) = stored(other, node, LOGS)[1]
     assert (gap.kind, gap.at_least) == ("gap", False)
+
+
+def _away(other: SimRecorder) -> None:
+    other.kill()
+
+
+def _refusing(other: SimRecorder) -> None:
+    other.flaky.down = True
+
+
+def _doubtful(other: SimRecorder) -> None:
+    other.flaky.doubtful = 0.7
+
+
+def _wiped(other: SimRecorder) -> None:
+    other.kill()
+    other.wipe()
+    other.start()
+
+
+def _put_back(other: SimRecorder) -> None:
+    image = other.snapshot()
+    other.time.at(other.time.now + 2.0, other.restore, image)
+
+
+@pytest.mark.parametrize("trouble", [_away, _refusing, _doubtful, SimRecorder.freeze, _wiped, _put_back])
+def test_whatever_befalls_one_sink_the_other_has_each_record_at_once(
+    trouble: Callable[[SimRecorder], None],
+) -> None:
+    """Every batch is stored there before the next one is said, without a resend; and here too in the end."""
+    world = calm(nodes=2, sinks=("main", "other"), keep_acked=PLENTY, budget=30)
+    world.start()
+    main, other = world.recorders
+    node = world.nodes[0]
+    log(world, node, 5)
+    world.time.run(world.time.now + 5.0)
+    trouble(other)
+    for _ in range(60):
+        log(world, node, 1, 20)
+        world.time.run(world.time.now + 0.4)
+        assert seqs(world)[-1] == node.accepted[-1].seq
+    other.flaky.down = False
+    other.flaky.doubtful = 0.0
+    other.thaw()
+    if not other.alive:
+        other.start()
+    world.settle()
+    check(world)
+    assert main.sink is not None
+    assert main.sink.counters["sessions"] == 2
+    assert main.sink.counters["batches lost on the way"] + main.sink.counters["duplicate batches"] == 0
+    assert len(stored(other, node, LOGS)[0]) == len(stored(main, node, LOGS)[0])
 
 
 # --- retired ---------------------------------------------------------------------------------
