@@ -37,14 +37,14 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
         if section.rows:
             yield ""
             yield section.title
-            yield from _table(section)
+            yield from table_lines(section)
 
 
 def store_lines(store: Mapping[str, Any]) -> Iterator[str]:
     """The store alone."""
     section = _stored(store)
     yield section.title
-    yield from _table(section)
+    yield from table_lines(section)
 
 
 def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
@@ -145,7 +145,8 @@ def _stored(store: Mapping[str, Any]) -> Section:
     return Section(title, ("stream", "rows", "oldest", "newest"), rows)
 
 
-def _table(section: Section) -> Iterator[str]:
+def table_lines(section: Section) -> Iterator[str]:
+    """The rows of a section, without its title."""
     stream = io.StringIO()
     rows = [{column: row.get(column) for column in section.columns} for row in section.rows]
     emit(rows, section.columns, "table", stream)

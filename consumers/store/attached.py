@@ -13,9 +13,9 @@ from tabard.consumers.store.layout import QUARANTINED, RECORDS, ROW_TABLES, File
 from tabard.consumers.store.overrun import Over
 from tabard.consumers.store.reading import SQLITE
 from tabard.consumers.store.readonly import SqliteReading
-from tabard.consumers.store.room import kind_of, uncount
+from tabard.consumers.store.room import ROW_OVERHEAD, kind_of, uncount
 from tabard.consumers.store.sqlite import SqliteStore
-from tabard.consumers.store.sweeping import ROW_OVERHEAD, Sweeper
+from tabard.consumers.store.sweeping import Sweeper
 
 NODES_PER_STEP: Final = 200
 BODIES_BYTES: Final = 4 * 2**20

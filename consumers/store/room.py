@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
 from tabard.consumers.store.layout import FILES, FileKind
+
+ROW_OVERHEAD: Final = 100
+"""Bytes a sample takes beside its data, or a batch in quarantine: its other columns, and its share of the indexes."""
 
 
 def kind_of(stream: int) -> FileKind:

@@ -22,13 +22,11 @@ from tabard.consumers.store.limits import Level, RetentionLimits
 from tabard.consumers.store.overrun import CHUNK, Over, Overrun
 from tabard.consumers.store.reading import SQLITE
 from tabard.consumers.store.readonly import SqliteReading
-from tabard.consumers.store.room import kind_of, space, uncount
+from tabard.consumers.store.room import ROW_OVERHEAD, kind_of, space, uncount
 from tabard.consumers.store.sqlite import SqliteStore
 
 LOOKED_AT: Final = 8
 """Rows that a step for a level looks at for each one that it may delete."""
-ROW_OVERHEAD: Final = 100
-"""Bytes a sample takes beside its data, or a batch in quarantine: its other columns, and its share of the indexes."""
 
 
 class Swept(NamedTuple):

@@ -11,7 +11,7 @@ from tabard.home import Home
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
 
-_TIMES: Final = frozenset({"since", "oldest", "newest", "heard", "until"})
+_TIMES: Final = frozenset({"since", "oldest", "newest", "heard", "until", "made"})
 """Keys whose values are times: UTC text in JSON."""
 
 

@@ -47,7 +47,7 @@ def test_the_store_is_counted(tabard: Run) -> None:
     """Rows by stream, below a line about the files."""
     done = tabard("store", "stats")
     assert done.returncode == exits.DONE
-    title, _columns, *rows = done.stdout.splitlines()
+    title, _columns, *rows = done.stdout.partition("\n\n")[0].splitlines()
     assert "2 nodes, 2 gaps, 0 in quarantine" in title
     counts = {stream: int(count) for stream, count, *_ends in map(str.split, rows)}
     assert counts["logs"] > 1200

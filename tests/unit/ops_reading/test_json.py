@@ -94,7 +94,12 @@ def test_status_of_a_home_where_nothing_runs(tabard: Run) -> None:
 def test_store(tabard: Run) -> None:
     """The store in numbers is what status says of it; an upgrade lists its files."""
     found = json.loads(tabard("store", "stats", "-o", "json").stdout)
-    assert found == json.loads(tabard("status", "-o", "json").stdout)["store"]
+    brief = json.loads(tabard("status", "-o", "json").stdout)["store"]
+    assert list(found) == [*brief, *described("tabard store stats")]
+    assert {name: found[name] for name in brief} == brief
+    assert [list(limit) for limit in found["limits"]] == [described("store stats: limits")] * 3
+    assert [list(part) for part in found["parts"]] == [["part", "schema", "bytes", "log", "free"]] * 2
+    assert (found["engine"], found["days"]) == ("sqlite", [])
     rows = json.loads(tabard("store", "upgrade", "-o", "json").stdout)
     assert [list(row) for row in rows] == [described("tabard store upgrade")] * 2
     assert all(row["before"] == row["after"] for row in rows)
