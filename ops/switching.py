@@ -15,6 +15,7 @@ from tabard.errors import TabardError
 from tabard.home import Home
 from tabard.settings import load
 
+_SAID: Final = ("url", "password_file", "password_key")
 _TABLE: Final = re.compile(r"^\[store\][ \t]*(#.*)?$", re.MULTILINE)
 
 
@@ -22,10 +23,10 @@ def with_store(text: str, place: Place) -> str | None:
     """The text of a settings file in which the store is at `place`; None when that cannot be said by adding lines."""
     try:
         before = tomllib.loads(text)
-        said: dict[str, str] = {"url": place.url}
-        if place.password_file:
-            said["password_file"] = place.password_file
         old = before.get("store", {})
+        said = _said(place)
+        if set(_SAID) & set(old) - set(said):  # something that would be about another place
+            return None
         wanted: dict[str, Any] = {**before, "store": {**old, **said}}
         if before == wanted:
             return text
@@ -48,6 +49,12 @@ def with_store(text: str, place: Place) -> str | None:
         return made if tomllib.loads(made) == wanted else None
     except tomllib.TOMLDecodeError:
         return None
+
+
+def _said(place: Place) -> dict[str, str]:
+    """What `[store]` has to say of a place."""
+    values = zip(_SAID, (place.url, place.password_file, place.password_key), strict=True)
+    return {name: value for name, value in values if value}
 
 
 def _quoted(value: str) -> str:
@@ -108,5 +115,4 @@ class Switch:
 
 def lines_for(place: Place) -> str:
     """What `[store]` has to say, on one line."""
-    said = f"url = {_quoted(place.url)}"
-    return said + (f", password_file = {_quoted(place.password_file)}" if place.password_file else "")
+    return ", ".join(f"{name} = {_quoted(value)}" for name, value in _said(place).items())

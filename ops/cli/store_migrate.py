@@ -64,6 +64,12 @@ class _Url(click.ParamType[str]):
     metavar="FILE",
     help="File with the password of that database.  [default: store.password_file]",
 )
+@click.option(
+    "--password-key",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="File with the key, where that file is encrypted.  [default: store.password_key]",
+)
 @click.option("--switch", is_flag=True, help="Write the new place into tabard.toml when all is there.")
 @click.option("--copy-only", is_flag=True, help="Copy what there is, and let the store go on where it is.")
 @click.option("--verify", is_flag=True, help="Read every copied row back and compare all its values.")
@@ -73,6 +79,7 @@ def store_migrate(
     home: Home,
     url: str | None,
     password_file: str | None,
+    password_key: str | None,
     switch: bool,
     copy_only: bool,
     verify: bool,
@@ -108,7 +115,7 @@ def store_migrate(
     from tabard.consumers.store.place import Place
 
     directory = settings.str("store.path") or str(home.store)
-    place = Place("", url or "", _file(password_file, settings))
+    place = Place("", url or "", *_secrets(password_file, password_key, settings))
     if back:
         click.echo(f"tabard: {run.undo(directory, place.password())}", err=True)
         return exits.DONE
@@ -155,8 +162,17 @@ def _refuse_missing() -> None:
         )
 
 
-def _file(given: str | None, settings: Settings) -> str:
-    return os.path.abspath(os.path.expanduser(given)) if given else settings.str("store.password_file")
+def _secrets(file: str | None, key: str | None, settings: Settings) -> tuple[str, str]:
+    """The password file and its key: what is given, else what the settings say of both."""
+    if file is None and key is None:
+        return settings.str("store.password_file"), settings.str("store.password_key")
+    if file is None:
+        raise UsageError("--password-key is for a --password-file", found="none", hint="Name both")
+    return _absolute(file), _absolute(key) if key is not None else ""
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
 
 
 class _Teller:

@@ -353,21 +353,6 @@ def test_a_search_index_forgets_it_too(tmp_path: Path, kind: str) -> None:
         assert indexing.agrees(connection, indexing.notes(connection)[0])
 
 
-def test_after_a_vacuum_no_byte_of_it_is_in_the_files(tmp_path: Path) -> None:
-    """Neither in the databases nor in their write-ahead logs."""
-    directory = tmp_path / "store"
-    with SqliteStore.open(directory) as store:
-        made = Scene(Place(str(directory)), store, lambda kind, text: [])
-        made.fill()
-        assert _bytes_with(directory, b"example.org")
-        made.erase(texts=(SECRET,))
-        for kind in FILES:
-            store.connection(kind).execute("VACUUM")
-        store.truncate()
-        assert _bytes_with(directory, b"example.org") == []
-        assert _bytes_with(directory, b"last of all")
-
-
 def test_after_a_full_vacuum_no_byte_of_it_is_in_the_tables_of_a_server(postgres: Postgres) -> None:
     """Its own log (WAL) goes with the server's checkpoints and archives."""
     url = postgres.database()

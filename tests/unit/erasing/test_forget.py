@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 from pathlib import Path
 
@@ -64,6 +65,24 @@ def test_a_script_erases(home: Path) -> None:
     assert messages(home) == ["(erased)", "bob came", "(erased)"]
     done = tabard(home, *WORDS, "--yes", "-o", "json")
     assert (done.returncode, erased(done.stdout)) == (exits.DONE, {})
+
+
+def test_a_kill_between_two_steps_costs_nothing(home: Path) -> None:
+    """What was done is done; the same command does the rest."""
+    killed = tabard(home, *WORDS, "--yes", TABARD_FAILPOINTS="erase.step=kill@2")
+    assert killed.returncode == -signal.SIGKILL
+    done = tabard(home, *WORDS, "--yes", "-o", "json")
+    assert (done.returncode, erased(done.stdout)) == (exits.DONE, {"log": (2, 2, 0)})
+    assert messages(home) == ["(erased)", "bob came", "(erased)"]
+
+
+def test_after_a_full_vacuum_no_byte_is_left_in_the_files(home: Path) -> None:
+    """As the page says."""
+    assert tabard(home, *WORDS, "--yes").returncode == exits.DONE
+    assert tabard(home, "store", "vacuum", "--full").returncode == exits.DONE
+    files = [path.read_bytes().lower() for path in (home / "store").iterdir()]
+    assert any(b"bob came" in content for content in files)
+    assert not any(b"alice" in content for content in files)
 
 
 @pytest.mark.parametrize(("answer", "after"), [("n", "alice came"), ("y", "(erased)")])

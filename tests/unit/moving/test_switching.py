@@ -38,6 +38,7 @@ PLACE = Place("", URL, "/etc/secret")
             f'[store]\npassword_file = "/etc/secret"\nurl = "{URL}"\n',
         ),
         ('[store]\nurl = "postgresql://other/one"\n', None),
+        ('[store]\npassword_key = "/etc/key"\n', None),
         ('store = {path = "/data"}\n', None),
         ('store.path = "/data"\n', None),
         ("[store\n", None),
