@@ -28,6 +28,7 @@ from tests.contract.leasing import SharingContract
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
+from tests.contract.sinking import SinkContract
 from tests.contract.storage import StorageContract
 
 
@@ -125,7 +126,9 @@ class PostgresEngine:
         )
 
 
-class TestPostgres(ReadingContract, StorageContract, RetentionContract, SharingContract, HoldContract):
+class TestPostgres(
+    ReadingContract, StorageContract, RetentionContract, SharingContract, HoldContract, SinkContract
+):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls, postgres: Postgres) -> Iterator[PostgresEngine]:

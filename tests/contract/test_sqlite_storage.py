@@ -30,6 +30,7 @@ from tests.contract.leasing import LeasingContract, SharingContract
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
+from tests.contract.sinking import SinkContract
 from tests.contract.storage import ARRIVED, StorageContract
 
 
@@ -183,7 +184,7 @@ class TestSqliteInMemory(SqliteContract):
         self.any_history_matches_a_model(engine, data)
 
 
-class TestSqliteInFiles(ReadingContract, SharingContract, SqliteContract):
+class TestSqliteInFiles(ReadingContract, SharingContract, SqliteContract, SinkContract):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteEngine]:

@@ -25,21 +25,25 @@ from tabard.brokers.wire.messages import (
     ALL_SHARDS,
     MAX_EPOCHS,
     MAX_WANTS,
+    MAX_WHO,
     Beacon,
     BeaconStream,
     Cursor,
     CursorStream,
     Envelope,
     Hello,
+    Retire,
     Want,
     decode_beacon,
     decode_cursor,
     decode_envelope,
     decode_hello,
+    decode_retire,
     encode_beacon,
     encode_cursor,
     encode_envelope,
     encode_hello,
+    encode_retire,
     kind_of,
 )
 from tabard.brokers.wire.streams import LOGS, SAMPLES, STREAM_IDS
@@ -154,6 +158,9 @@ cursors: Final = st.builds(
     ).map(tuple),
 )
 hellos: Final = st.builds(Hello, names, eights, st.just(ALL_SHARDS) | st.integers(1, ALL_SHARDS))
+retirements: Final = st.builds(
+    Retire, names, names, eights, st.booleans(), numbers, st.text(max_size=MAX_WHO)
+)
 opens: Final = st.builds(
     Open,
     st.none() | epochs,
@@ -188,6 +195,7 @@ KINDS: Final = (
     Kind("beacon", beacons, encode_beacon, decode_beacon),
     Kind("cursor", cursors, encode_cursor, decode_cursor),
     Kind("hello", hellos, encode_hello, decode_hello),
+    Kind("retirement", retirements, encode_retire, decode_retire),
     Kind("opening", opens, lambda value: pack(value._asdict()), decode_open),
     Kind("gap", gaps, lambda value: pack(value._asdict()), decode_gap),
     Kind("ranges", ranges, Ranges.encode, decode_ranges),

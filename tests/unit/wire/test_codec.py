@@ -13,7 +13,7 @@ from hypothesis import given
 from tabard.brokers.wire.batch import decode_header
 from tabard.brokers.wire.body import decode_gap, decode_groups, decode_open
 from tabard.brokers.wire.codec import MAX_HEAD, MAX_ITEMS, MAX_MAPS, pack, unpack
-from tabard.brokers.wire.messages import decode_beacon, decode_cursor, decode_hello, kind_of
+from tabard.brokers.wire.messages import decode_beacon, decode_cursor, decode_hello, decode_retire, kind_of
 from tabard.brokers.wire.streams import LOGS, SAMPLES
 from tabard.errors import WireError
 from tabard.records import MAX_BODY
@@ -128,7 +128,7 @@ def test_too_deep_nesting_is_refused(depth: int) -> None:
 
 
 @pytest.mark.parametrize("depth", [100, 500, DEEPEST - 1])
-@pytest.mark.parametrize("decode", [decode_beacon, decode_cursor, decode_hello, kind_of])
+@pytest.mark.parametrize("decode", [decode_beacon, decode_cursor, decode_hello, decode_retire, kind_of])
 def test_deep_values_are_no_message(decode: Any, depth: int) -> None:
     """The error shows some of what was found, whatever its shape."""
     with pytest.raises(WireError):

@@ -27,10 +27,12 @@ from tabard.brokers.wire.messages import (
     CURSOR_KIND,
     HELLO_KIND,
     MESSAGE_VERSION,
+    RETIRE_KIND,
     Hello,
     decode_beacon,
     decode_cursor,
     decode_hello,
+    decode_retire,
     encode_hello,
     kind_of,
 )
@@ -44,7 +46,12 @@ HEADER = Header(LOGS, DATA, bytes(16), b"", 2, 3, body_digest(b"body"), bytes(32
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 each_message = pytest.mark.parametrize(
     ("kind", "decode", "width"),
-    [(BEACON_KIND, decode_beacon, 9), (CURSOR_KIND, decode_cursor, 9), (HELLO_KIND, decode_hello, 4)],
+    [
+        (BEACON_KIND, decode_beacon, 9),
+        (CURSOR_KIND, decode_cursor, 9),
+        (HELLO_KIND, decode_hello, 4),
+        (RETIRE_KIND, decode_retire, 8),
+    ],
 )
 
 
