@@ -109,7 +109,7 @@ def test_what_equals_one_is_not_version_one(one: Any) -> None:
 @each_message
 def test_another_kind_is_refused(kind: int, decode: Any, width: int) -> None:
     """A beacon is no cursor; the error names kind and number of fields."""
-    for other in (0, 4, BEACON_KIND % 3 + 1 if kind == BEACON_KIND else BEACON_KIND):
+    for other in (0, 5, BEACON_KIND % 3 + 1 if kind == BEACON_KIND else BEACON_KIND):
         with pytest.raises(WireError) as refused:
             decode(pack([MESSAGE_VERSION, other, *range(width - 2)]))
         widths = f"{width} to {width + 1}" if kind == HELLO_KIND else f"{width}"
