@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sqlite3
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from tabard import failpoints
 from tabard.consumers.store import backup_sqlite, schema
 from tabard.consumers.store.backup import Progress, copy, quiet
 from tabard.consumers.store.backup_manifest import Manifest
+from tabard.consumers.store.carrying import carry_files
 from tabard.consumers.store.layout import FILES, RESTORING, FileKind
 from tabard.consumers.store.room import mib
 from tabard.errors import StoreError
@@ -47,6 +49,8 @@ class Restored(NamedTuple):
     aside: str
     """Where the files are that were there before; "" when there were none."""
     upgraded: bool
+    holds: int = 0
+    """Legal holds that were in force and not in the backup: they are in force again."""
 
 
 def restore(
@@ -67,6 +71,7 @@ def restore(
             _stage(source, manifest, store, told)
             try:
                 upgraded = upgrade and _upgrade(store / RESTORING)
+                carried = _carry(store)
                 failpoints.hit(RESTORINGD)
                 aside = _aside_of(store)
                 _decide(store, aside)
@@ -78,7 +83,7 @@ def restore(
             _carry_out(store, aside)
     except OSError as error:
         raise _unwritable(store, error) from error
-    return Restored(str(store / aside) if (store / aside).exists() else "", upgraded)
+    return Restored(str(store / aside) if (store / aside).exists() else "", upgraded, carried)
 
 
 def settle(store: Path) -> str | None:
@@ -143,6 +148,20 @@ def _stage(source: Path, manifest: Manifest, store: Path, told: Progress) -> Non
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         raise
+
+
+def _carry(store: Path) -> int:
+    try:
+        carried = carry_files(store, store / RESTORING)
+    except sqlite3.Error as error:
+        raise StoreError(
+            "the legal holds in force cannot be carried over; nothing has changed",
+            found=str(error),
+            where=str(store),
+        ) from error
+    for kind in FILES:
+        _sync_file(kind.path(store / RESTORING))
+    return carried
 
 
 def _upgrade(stage: Path) -> bool:

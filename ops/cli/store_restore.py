@@ -19,7 +19,7 @@ from tabard.settings import load
 if TYPE_CHECKING:
     from tabard.consumers.store.place import Place
 
-COLUMNS: Final = ("backup", "made", "records", "store", "aside", "upgraded")
+COLUMNS: Final = ("backup", "made", "records", "store", "aside", "upgraded", "holds")
 _HINT: Final = "End it, and `tabard up` if that started it, and try again"
 
 
@@ -47,7 +47,7 @@ def store_restore(home: Home, source: Path, upgrade: bool, while_running: bool, 
     It is verified before anything changes. What is in the store now is put aside and stays there: the output
     says where. Both parts are restored or none is; a restoration that is interrupted is finished by the next start of
     a recorder. End the recorder before. When it starts again, nodes send what they still have of what came after the
-    backup; what they no longer have is recorded as a gap or a doubt.
+    backup; what they no longer have is recorded as a gap or a doubt. Legal holds that are in force stay in force.
     """
     refuse_missing(["recorder"])
     from tabard.consumers.store import backup_engines as engines
@@ -75,6 +75,7 @@ def store_restore(home: Home, source: Path, upgrade: bool, while_running: bool, 
         "store": str(place),
         "aside": done.aside or None,
         "upgraded": done.upgraded,
+        "holds": done.holds,
     }
     emit([row], COLUMNS, output)
     if done.aside:

@@ -22,10 +22,14 @@ import psycopg2
 from psycopg2 import extensions
 
 from tabard import failpoints
+from tabard.consumers.store import holds
 from tabard.consumers.store.backup import Progress, quiet
 from tabard.consumers.store.backup_manifest import Manifest
-from tabard.consumers.store.layout import FILES, VERSION
+from tabard.consumers.store.carrying import carry
+from tabard.consumers.store.holds import Hold
+from tabard.consumers.store.layout import FILES, VERSION, FileKind
 from tabard.consumers.store.postgresql import backup, schema, tools
+from tabard.consumers.store.postgresql.read import PostgresReading
 from tabard.consumers.store.postgresql.server import connect, first, schema_of
 from tabard.consumers.store.restoring import Restored
 from tabard.errors import RefusedError, StoreError
@@ -64,11 +68,13 @@ def restore(
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_lock(%s)", (schema.LOCK,))
                 cursor.execute("BEGIN")
+                kept = _held(connection)
                 aside = _put_aside(connection, cursor)
                 failpoints.hit(RENAMED)
                 _fill(cursor, program, dump, told)
                 told("checking", 0, 0)
                 _compare(connection, manifest)
+                carried = _carry(connection, kept)
                 failpoints.hit(FILLED)
                 cursor.execute("COMMIT")
         except psycopg2.Error as error:
@@ -81,7 +87,11 @@ def restore(
     upgraded = upgrade and manifest.schema < VERSION
     if upgraded:
         schema.upgrade(url, password)
-    return Restored(", ".join(aside), upgraded)
+        with contextlib.closing(connect(url, password, "pg_catalog", "tabard restore")) as connection:
+            connection.autocommit = False
+            carried = max(carried, _carry(connection, kept))
+            connection.commit()
+    return Restored(", ".join(aside), upgraded, carried)
 
 
 def refuse_recorders(url: str, password: str) -> None:
@@ -99,6 +109,29 @@ def refuse_recorders(url: str, password: str) -> None:
             where="store.url",
             hint="End it, and `tabard up` if that started it, and try again",
         )
+
+
+def _held(connection: extensions.connection) -> dict[FileKind, list[Hold]]:
+    """The legal holds in force, by part; none where there is no store, or one that is older than holds are."""
+    kept = {}
+    for kind in FILES:
+        name = schema_of(kind)
+        there = first(connection, "SELECT to_regclass(%s) IS NOT NULL", (f"{name}.hold",))
+        if there and there[0]:
+            kept[kind] = holds.listed(PostgresReading(connection), name)
+    return kept
+
+
+def _carry(connection: extensions.connection, kept: dict[FileKind, list[Hold]]) -> int:
+    """Put them in force in the restored schemas, as far as these know of holds."""
+    carried = 0
+    for kind, found in kept.items():
+        name = schema_of(kind)
+        there = first(connection, "SELECT to_regclass(%s) IS NOT NULL", (f"{name}.hold",))
+        if found and there and there[0]:
+            first(connection, "SELECT set_config('search_path', %s, false)", (name,))
+            carried = max(carried, carry(found, PostgresReading(connection)))
+    return carried
 
 
 def _put_aside(connection: extensions.connection, cursor: extensions.cursor) -> list[str]:

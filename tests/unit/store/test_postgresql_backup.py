@@ -260,3 +260,19 @@ def test_a_database_without_a_store_is_said(tmp_path: Path, postgres: Postgres) 
     with pytest.raises(StoreError, match=r"store not found|pg_dump failed"):
         backup.backup(postgres.database(), "", tmp_path / "b", "main")
     assert not (tmp_path / "b").exists()
+
+
+def test_a_hold_in_force_stays_in_force(site: Site, tmp_path: Path, postgres: Postgres) -> None:
+    """Also over a backup that is older than holds are."""
+    url = postgres.database()
+    schemas.make_postgresql(url, schemas.versions()[0])
+    backup.backup(url, "", tmp_path / "older", "main")
+    assert site.run("hold", "add", "late", "--reason", "r").returncode == exits.DONE
+    for words in ([str(site.backup)], ["--upgrade", str(tmp_path / "older")]):
+        done = site.run("restore", *words, "-o", "json")
+        assert done.returncode == exits.DONE, done.stderr
+        assert json.loads(done.stdout)[0]["holds"] == 1
+        listed = json.loads(site.run("hold", "list", "-o", "json").stdout)
+        assert [row["name"] for row in listed if row["state"] == "in force" and row["name"] == "late"] == [
+            "late"
+        ]

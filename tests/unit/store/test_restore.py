@@ -68,7 +68,7 @@ def test_a_write_ahead_log_goes_with_its_file(site: Site) -> None:
     assert site.counts(Path(done.aside)) == (BACKED + LATER + 50, BACKED + LATER + 50)
 
 
-MOVES = [f"restore.moved=kill@{number}" for number in range(1, 5)]
+MOVES = [f"restore.moved=kill@{number}" for number in range(1, 9)]
 
 
 @pytest.mark.parametrize("point", ["restore.staged=kill", "restore.decided=kill", *MOVES])
@@ -172,3 +172,22 @@ def test_a_recorder_notices_a_restored_store_at_its_next_commit(site: Site) -> N
                 store.commit([chain.work(records)], NOON)
             assert store.load(WEB, stream, [chain.epoch])[chain.epoch].ranges.solid == BACKED
     assert site.counts() == (BACKED, BACKED)
+
+
+def test_a_hold_in_force_stays_in_force(site: Site) -> None:
+    """It was made after the backup; one of the same name in the backup that covers something else stays too."""
+    for words in (["early"], ["same", "--node", "web1"]):
+        assert site.run("hold", "add", *words, "--reason", "r").returncode == exits.DONE
+    shutil.rmtree(site.backup)
+    assert site.run("backup", str(site.backup)).returncode == exits.DONE
+    for words in (["release", "same"], ["add", "same", "--node", "db1"], ["add", "late"]):
+        assert site.run("hold", *words, "--reason", "r").returncode == exits.DONE
+    done = site.run("restore", str(site.backup), "-o", "json")
+    assert json.loads(done.stdout)[0]["holds"] == 2, done.stderr
+    listed = json.loads(site.run("hold", "list", "-o", "json").stdout)
+    assert [(row["name"].split(" before ")[0], row["node"]) for row in listed] == [
+        ("early", None),
+        ("late", None),
+        ("same", "web1"),
+        ("same", "db1"),
+    ]
