@@ -68,8 +68,8 @@ def filter_of(connection: Reading, query: LogQuery) -> Filter:
         conditions.append(f"({' OR '.join(f'{text} LIKE {value} ESCAPE {_ESCAPE}' for text in folded)})")
         values += [pattern(connection.sql.folded_value(query.text))] * len(_TEXTS)
     elif query.text:
-        like = connection.sql.like
-        conditions.append(f"({' OR '.join(f'log.{name} {like} ? ESCAPE {_ESCAPE}' for name in _TEXTS)})")
+        like = f"{connection.sql.like} {connection.sql.given}"
+        conditions.append(f"({' OR '.join(f'log.{name} {like} ESCAPE {_ESCAPE}' for name in _TEXTS)})")
         values += [pattern(query.text)] * len(_TEXTS)
     for word in query.words:
         _add_word(connection.sql, word, conditions, values)
@@ -88,7 +88,7 @@ def pattern(text: str) -> str:
 def _add_word(sql: Sql, word: str, conditions: list[str], values: list[Any]) -> None:
     """The condition for a record with that word. That the text is there at all is cheaper to find, and asked first."""
     if word.isascii():
-        has, said, bounds = f"{sql.like} ?", "{}", sql.word
+        has, said, bounds = f"{sql.like} {sql.given}", "{}", sql.word
     else:
         has, said, bounds = f"LIKE {sql.folded}", sql.fold, sql.folded_word
     either = [

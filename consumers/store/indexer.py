@@ -87,7 +87,7 @@ class Indexer:
             if note.kind != self._wanted or not note.usable:
                 self._tell(f"the search index {note.kind} is removed")
                 return indexing.drop(connection, note, max(self._rows // ROWS_PER_BLOCK, 5)) or True
-        if self._wanted == NONE:
+        if self._wanted == NONE or self._store.rescuing:
             return False
         if not found:
             indexing.begin(connection, self._wanted)

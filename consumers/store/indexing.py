@@ -148,13 +148,18 @@ def fill(connection: sqlite3.Connection, kind: str, before: int) -> None:
     connection.execute("UPDATE log_index SET high = ? WHERE kind = ?", (last, kind))
 
 
-def forget(connection: sqlite3.Connection, condition: str, values: Sequence[Any] = ()) -> None:
+def forget(
+    connection: sqlite3.Connection, condition: str, values: Sequence[Any] = (), *, in_place: bool = True
+) -> None:
     """Take the rows of `log` that meet a condition out of every index.
 
-    To be called in the transaction that deletes them, before it does; `condition` is what stands after WHERE in that DELETE. Costs nothing where there is no index. Raises sqlite3.Error.
+    To be called in the transaction that deletes them, before it does; `condition` is what stands after WHERE in that DELETE. Costs nothing where there is no index. Without `in_place` the indexes are given up, to be
+    made anew: that writes next to nothing, and a full disk has no more room. Raises sqlite3.Error.
     """
     for note in notes(connection):
-        if note.usable:
+        if note.usable and not in_place:
+            connection.execute("UPDATE log_index SET broken = 1 WHERE kind = ?", (note.kind,))
+        elif note.usable:
             try:
                 _index(
                     connection,

@@ -29,6 +29,8 @@ class Sql(NamedTuple):
     """The name of an epoch in hexadecimal digits."""
     like: str
     """LIKE without regard to the case of ASCII letters."""
+    given: str
+    """A value that LIKE compares with."""
     fold: str
     """A column without regard to case, accents in one form; {} is its name."""
     folded: str
@@ -65,8 +67,10 @@ SQLITE: Final = Sql(
     "CROSS JOIN",
     "hex(epoch.uid)",
     "LIKE",
+    # Of a bare one SQLite would make its plan anew each time: it might begin with letters that an index knows.
+    "+?",
     "tabard_fold({})",
-    "?",
+    "+?",
     lambda text: fold(text) or "",
     "tabard_word({}, ?)",
     "tabard_word({}, ?)",
@@ -79,6 +83,7 @@ POSTGRESQL: Final = Sql(
     "JOIN",
     "encode(epoch.uid, 'hex')",
     "ILIKE",
+    "?",
     "lower(normalize({}, NFC))",
     # By the server too: what it takes for a small letter goes by its locale.
     "lower(normalize(?, NFC))",

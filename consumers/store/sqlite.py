@@ -226,6 +226,11 @@ class SqliteStore(PartedStore[_File]):
         """See that there is a reserve for a full disk; whether there is one."""
         return self._reserve is None or self._reserve.take()
 
+    @property
+    def rescuing(self) -> bool:
+        """Whether the disk is full, and what room there is belongs to deletion alone."""
+        return self._rescue
+
     def begin_rescue(self) -> bool:
         """Give deletion the reserve when the disk is full. False: it is not, or there is none.
 

@@ -136,7 +136,7 @@ class Sweeper:
                 rows = f"SELECT count(*) FROM {table} WHERE id >= ? AND id < ?"  # noqa: S608
                 there = connection.execute(rows, (first, end)).fetchone()[0]
             if stream == LOGS:
-                indexing.forget(connection, condition, values)
+                indexing.forget(connection, condition, values, in_place=not self._store.rescuing)
             done = connection.execute(f"DELETE {which}", values).rowcount
             uncount(connection, stream, done, size)
             if over:
@@ -173,7 +173,7 @@ class Sweeper:
             done = 0
             if found:
                 values = (first, end, *values[2:])
-                indexing.forget(connection, condition, values)
+                indexing.forget(connection, condition, values, in_place=not self._store.rescuing)
                 done = connection.execute(f"DELETE {which}", values).rowcount
                 uncount(connection, LOGS, done, 0)
                 failpoints.hit(CHUNK)

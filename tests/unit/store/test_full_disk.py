@@ -11,6 +11,8 @@ import pytest
 
 from tabard.brokers.delivery.ports import EpochWork, StoreUnavailable
 from tabard.brokers.wire.streams import LOGS
+from tabard.consumers.store import indexing
+from tabard.consumers.store.indexer import Indexer
 from tabard.consumers.store.layout import RECORDS
 from tabard.consumers.store.retention import Retention
 from tabard.consumers.store.sqlite import SqliteStore
@@ -35,10 +37,15 @@ def disk(tmp_path: Path, need: Need) -> Iterator[Path]:
     subprocess.run([need("umount"), str(place)], check=False)
 
 
+def said(number: int) -> str:
+    """A message of 500 characters, each unlike the others."""
+    return " ".join(f"{number * place * 2_654_435_761 % 10**9:09d}" for place in range(1, 51))
+
+
 def fill(store: SqliteStore, chain: Chain) -> EpochWork:
     """Store until the disk takes no more; returns what it did not take."""
     for _ in range(COMMITS):
-        work = chain.work([log("x" * 500) for _ in range(256)])
+        work = chain.work([log(said(chain.next + number)) for number in range(256)])
         try:
             store.commit([work], NOON)
         except StoreUnavailable:
@@ -57,9 +64,16 @@ def passes(retention: Retention, count: int = 3) -> None:
             pytest.fail("a pass does not end")
 
 
-def test_a_lowered_limit_frees_a_full_disk(disk: Path) -> None:
-    """Nothing has to be moved away by hand; then records come in again, and there is a reserve for the next time."""
+@pytest.mark.parametrize("index", ["none", "words", "trigram"])
+def test_a_lowered_limit_frees_a_full_disk(disk: Path, index: str) -> None:
+    """Nothing has to be moved away by hand; then records come in again, and there is a reserve for the next time.
+
+    What a search index writes to forget the records that go has room in the reserve too.
+    """
     with SqliteStore.open(disk, "normal") as store:
+        store.index_by(index)
+        indexer = Indexer(store, index)
+        indexer.step(0.0)
         retention, chain = Retention(store, NEVER, Wall()), Chain()
         passes(retention, 1)
         assert (disk / "reserve").exists()
@@ -71,6 +85,12 @@ def test_a_lowered_limit_frees_a_full_disk(disk: Path) -> None:
         retention.limits = NEVER._replace(logs_bytes=10 * 2**20)
         passes(retention)
         assert ask(store, "SELECT count(*) FROM log")[0][0] < 25_000
+        for number in range(STEPS):
+            if not indexer.step(1e6 + 100.0 * number):
+                break
+        connection = store.connection(RECORDS)
+        assert all(indexing.agrees(connection, note) for note in indexing.notes(connection))
+        assert len(indexing.notes(connection)) == (index != "none")
         assert (disk / "reserve").exists()
         store.commit([work], NOON)
         for _ in range(20):
