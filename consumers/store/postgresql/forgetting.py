@@ -40,7 +40,13 @@ class Forgetting:
         self._kind = kind
         self._after = 0
         self._due = float("-inf")
-        tables = [*(ROW_TABLES[stream] for stream in sorted(kind.streams)), "batch", "gap", "quarantine"]
+        tables = [
+            *(ROW_TABLES[stream] for stream in sorted(kind.streams)),
+            "batch",
+            "gap",
+            "skip",
+            "quarantine",
+        ]
         self._empty = _EMPTY + "".join(
             f" AND NOT EXISTS (SELECT 1 FROM {name} WHERE epoch_id = one.id)"  # noqa: S608
             for name in tables

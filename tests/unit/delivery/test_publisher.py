@@ -304,3 +304,14 @@ def test_control_goes_before_logs() -> None:
     ends.down()
     streams = [message.topic.split(b"/")[-2] for message in ends.up()]
     assert streams.index(b"control") < streams.index(b"logs")
+
+
+def test_a_sink_that_is_away_has_no_say_in_how_long_records_wait(node: Node) -> None:
+    """What the busiest asks for holds while it answers beacons; the others' records do not wait for one that is gone."""
+    nonce = node.beacon().nonce
+    part = CursorStream(LOGS, (), 10, 1 << 20, 10.0, (EPOCH, 1), ())
+    node.publisher.receive(
+        0.0, told(encode_cursor(Cursor("main", b"session1", 1, nonce, NODE.node, 0.5, (part,))))
+    )
+    assert node.publisher.linger(1.0, 0.01) == 0.5
+    assert node.publisher.linger(40.0, 0.01) == 0.01

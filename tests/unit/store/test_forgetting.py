@@ -116,3 +116,14 @@ def test_the_control_stream_has_limits_of_its_own() -> None:
         retention.limits = NEVER._replace(control_bytes=2500, budget_rows=1)
         run(retention, 100.0)
         assert store.connection(STATE).execute("SELECT min(id), count(*) FROM control").fetchone() == (3, 2)
+
+
+def test_an_epoch_that_was_skipped_stays_known(store: SqliteStore) -> None:
+    """Of it nothing else is there, and what was skipped may be asked for; its number must not become another's."""
+    chain = Chain(name="skipped")
+    work = chain.lose(8, "start", "skipped")
+    chain.cursor.ended = 8
+    store.commit([work], NOON - 400 * DAY * SECOND)
+    run(Retention(store, LIMITS, Wall()))
+    assert ask(store, FOUR) == [(2,)]
+    assert set(store.heard(WEB, LOGS).skipped) == {chain.epoch}
