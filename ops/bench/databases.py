@@ -23,6 +23,8 @@ class Database(ABC):
     """How that puts its rows to the database."""
     sizes: Sequence[int]
     """Rows in one transaction of the bare insert: the best of them is the ceiling."""
+    rounds: int
+    """How often run and ceiling take turns, so that all of it ends within three minutes."""
 
     @abstractmethod
     def settings(self) -> Mapping[str, str]:
@@ -54,6 +56,7 @@ class Files(Database):
     helper = "tabard.ops.bench.ceiling"
     forms = tuple(ceiling.FORMS)
     sizes = (256, 1_024, 4_096, 16_384, 65_536)
+    rounds = 4
 
     def settings(self) -> Mapping[str, str]:
         """Nothing: it is the default."""
@@ -81,6 +84,7 @@ class Served(Database):
     helper = "tabard.ops.bench.copying"
     forms = tuple(copying.FORMS)
     sizes = (4_096, 16_384, 65_536)
+    rounds = 3
 
     def __init__(self) -> None:
         found = programs()

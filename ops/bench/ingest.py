@@ -28,7 +28,6 @@ from tabard.ops.bench.surroundings import workplace
 from tabard.ops.bench.table import Options, Say
 
 RECORDS: Final = 200_000
-ROUNDS: Final = 4
 SECONDS: Final = 15
 RATE: Final = 10_000
 """Records a second at which the delay is measured."""
@@ -101,7 +100,7 @@ class Bare:
 def run(options: Options, say: Say) -> Measured:
     """Measure. Raises TabardError when the chain loses its way, a record, or a process."""
     count = options.records or RECORDS
-    rounds = options.rounds or ROUNDS
+    rounds = options.rounds or DATABASES[options.store].rounds
     seconds = options.seconds or SECONDS
     passages: list[Passage] = []
     with (

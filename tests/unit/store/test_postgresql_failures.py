@@ -19,6 +19,7 @@ from tabard.brokers.wire.streams import SAMPLES
 from tabard.consumers.store.postgresql.partitions import DAY
 from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
+from tabard.errors import StoreAway
 from tabard.ops.bench.postgres import Postgres
 from tests.contract.chain import NOON, Chain, log, logs
 from tests.contract.retention import NEVER, Wall
@@ -345,3 +346,51 @@ def test_a_node_that_replays_a_dropped_day_is_late(postgres: Postgres) -> None:
         rows = ask(url, "SELECT seq FROM tabard_records.sample ORDER BY seq")
         assert [seq for (seq,) in rows] == [10, 11, 12]
         assert ask(url, "SELECT count(*) FROM tabard_records.gap") == [(0,)]
+
+
+# --- a server that is not what it was ---------------------------------------------------------------
+
+
+def test_a_server_that_takes_no_writes_for_a_while(postgres: Postgres) -> None:
+    """A standby that has not taken over yet: nothing is stored, each try connects anew, and then it goes on."""
+    url = postgres.database()
+    name = ask(url, "SELECT current_database()")[0][0]
+    with PostgresStore.open(url) as store:
+        chain = Chain()
+        store.commit([chain.work(logs(2))], NOON)
+        ask(url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        ask(
+            postgres.url("postgres"),
+            f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'",
+        )
+        work = chain.work(logs(1, start=2))
+        for words in ("terminating connection|closed the connection", "read-only transaction"):
+            with pytest.raises(StoreUnavailable, match=words):
+                store.commit([work], NOON)
+        ask(postgres.url("postgres"), f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        settle(store, work)
+        assert store.fault is None
+    assert ask(url, "SELECT seq FROM tabard_records.log ORDER BY id") == [(1,), (2,), (3,)]
+
+
+def test_a_server_without_a_connection_to_spare(postgres: Postgres) -> None:
+    """When it starts it waits, when it runs it tries again."""
+    url = postgres.database()
+    ask(url, "CREATE ROLE few LOGIN SUPERUSER")
+    try:
+        few = url.replace("tabard@", "few@")
+        with PostgresStore.open(few) as store:
+            chain = Chain()
+            work = chain.work(logs(1))
+            ask(url, "ALTER ROLE few NOSUPERUSER CONNECTION LIMIT 0")
+            for part in store._parts:
+                part.server.close()
+            with pytest.raises(StoreUnavailable, match="too many connections"):
+                store.commit([work], NOON)
+            with pytest.raises(StoreAway):
+                PostgresStore.open(few)
+            ask(url, "ALTER ROLE few SUPERUSER CONNECTION LIMIT -1")
+            settle(store, work)
+        assert ask(url, "SELECT seq FROM tabard_records.log") == [(1,)]
+    finally:
+        ask(url, "REASSIGN OWNED BY few TO tabard; DROP OWNED BY few; DROP ROLE few")
