@@ -131,6 +131,10 @@ def fill(connection: sqlite3.Connection, kind: str, before: int) -> None:
         ).fetchone()
     except sqlite3.OperationalError:  # no such table: it was never made
         return
+    if row is not None and row[0] > before:
+        # Its last rows went without its knowing: their ids are given again, to rows that it would never look at.
+        connection.execute("UPDATE log_index SET broken = 1 WHERE kind = ?", (kind,))
+        return
     if row is None or row[0] != before:
         return
     last = last_id(connection)
@@ -168,6 +172,13 @@ def forget(
                     (*values, note.low, note.high),
                     command="delete",
                 )
+                last = f"SELECT coalesce(max(id), 0) FROM log WHERE ({condition}) IS NOT TRUE"  # noqa: S608
+                (left,) = connection.execute(last, values).fetchone()
+                if left < note.high:  # the ids behind it may be given again
+                    connection.execute(
+                        "UPDATE log_index SET high = ?, low = min(low, ?) WHERE kind = ?",
+                        (left, left + 1, note.kind),
+                    )
             except sqlite3.DatabaseError as error:
                 if not _is_its_own(error):
                     raise
@@ -187,6 +198,25 @@ def enter(connection: sqlite3.Connection, condition: str, values: Sequence[Any] 
                 f"({condition}) AND id BETWEEN ? AND ?",
                 (*values, note.low, note.high),
             )
+
+
+def scrub(connection: sqlite3.Connection, blocks: int, *, begin: bool) -> bool:
+    """Rewrite about so many blocks of the indexes, so that nothing stays in them of rows that were forgotten.
+
+    `forget` only notes in FTS5 that they are gone; their words stand in older blocks until these are merged. To be called
+    with `begin` once, and then without it until it says False: there is no more. Raises sqlite3.Error.
+    """
+    more = False
+    for note in notes(connection):
+        if note.usable:
+            before = connection.total_changes
+            connection.execute(
+                f"INSERT INTO {note.table}({note.table}, rank) VALUES ('merge', ?)",  # noqa: S608
+                (-blocks if begin else blocks,),
+            )
+            # So FTS5 says it: a merge that had nothing to do changes less than two rows.
+            more = connection.total_changes - before >= 2 or more
+    return more
 
 
 def _index(

@@ -280,6 +280,62 @@ def test_what_retention_deletes_leaves_the_index_too(shelf: Shelf, kind: str) ->
     assert len(shelf.found(LogQuery(words=("ordinary",)))[0]) == 25
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_stays_of_what_was_forgotten_and_scrubbed(shelf: Shelf, kind: str) -> None:
+    """Not even where FTS5 had it before: a person's name is not to be read from the index."""
+    shelf.close()
+    shelf.open(kind)
+    shelf.build()
+    for number in range(30):
+        shelf.say(*(f"ordinary {number} {each}" for each in range(40)), f"said of zanzibar {number}")
+    connection = shelf.store.connection(RECORDS)
+    part = "zanzibar" if kind == "words" else "zan"
+
+    def there() -> int:
+        found = connection.execute(f"SELECT block FROM {shelf.note.table}_data").fetchall()
+        return sum(part.encode() in bytes(block) for (block,) in found)
+
+    match = ("message LIKE ?", ("%zanzibar%",))
+    assert there()
+    connection.execute("BEGIN")
+    indexing.forget(connection, *match)
+    connection.execute(f"DELETE FROM log WHERE {match[0]}", match[1])
+    connection.execute("COMMIT")
+    assert shelf.found(LogQuery(words=("zanzibar",)))[0] == []
+    begin = True
+    while indexing.scrub(connection, 50, begin=begin):
+        begin = False
+    assert there() == 0
+    assert indexing.agrees(connection, shelf.note)
+    assert len(shelf.found(LogQuery(words=("ordinary",), limit=5000))[0]) == 1200
+
+
+def test_ids_that_are_given_again_are_not_taken_for_indexed(shelf: Shelf) -> None:
+    """The last rows went, with the index knowing of it and without: what gets their ids is found all the same."""
+    shelf.close()
+    shelf.open("words")
+    shelf.build()
+    connection = shelf.store.connection(RECORDS)
+    shelf.say("one", "two", "three")
+    connection.execute("BEGIN")
+    indexing.forget(connection, "id > ?", (1,))
+    connection.execute("DELETE FROM log WHERE id > 1")
+    connection.execute("COMMIT")
+    shelf.say("four")
+    assert shelf.found(LogQuery(words=("four",))) == (["four"], "index")
+    assert shelf.found(LogQuery(words=("two",))) == ([], "index")
+    connection.execute("DELETE FROM log WHERE id > 1")
+    shelf.say("five")
+    assert shelf.found(LogQuery(words=("five",))) == (["five"], "scan")
+    connection.execute("BEGIN")
+    indexing.forget(connection, "1")
+    connection.execute("DELETE FROM log")
+    connection.execute("COMMIT")
+    shelf.build()
+    shelf.say("six")
+    assert shelf.found(LogQuery(words=("six",))) == (["six"], "index")
+
+
 def test_an_index_that_lost_something_is_made_anew(shelf: Shelf) -> None:
     """It is compared with a sample of the rows at the start."""
     shelf.close()
