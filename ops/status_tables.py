@@ -133,16 +133,29 @@ def _stored(store: Mapping[str, Any]) -> Section:
         f"Store {store['path']}: {show_bytes(store['bytes'])}, {_count(store['nodes'], 'node')},"
         f" {_count(store['gaps'], 'gap')}, {store['quarantined']} in quarantine"
     )
+    if store["holds"]:
+        title += f", {_count(store['holds'], 'legal hold')} in force"
     rows = [
         {
             "stream": name,
             "rows": each["rows"],
+            "held": _held(store, name),
             "oldest": _local(each["oldest"]),
             "newest": _local(each["newest"]),
         }
         for name, each in store["streams"].items()
     ]
-    return Section(title, ("stream", "rows", "oldest", "newest"), rows)
+    columns = (
+        ("stream", "rows", "held", "oldest", "newest")
+        if store["holds"]
+        else ("stream", "rows", "oldest", "newest")
+    )
+    return Section(title, columns, rows)
+
+
+def _held(store: Mapping[str, Any], stream: str) -> str:
+    """How many of its records are under a hold."""
+    return f"{store['held'].get(stream, 0)}{' or more' if store['held_partial'] else ''}"
 
 
 def table_lines(section: Section) -> Iterator[str]:

@@ -32,6 +32,9 @@ def numbers(stats: Stats, path: str) -> dict[str, Any]:
         "nodes": stats.nodes,
         "gaps": stats.gaps,
         "quarantined": stats.quarantined,
+        "holds": stats.holds,
+        "held": dict(stats.held),
+        "held_partial": stats.held_partial,
         "streams": {
             name: {"rows": stream.rows, "oldest": stream.oldest, "newest": stream.newest}
             for name, stream in stats.streams.items()

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tabard.brokers.wire.streams import STREAM_IDS, STREAM_NAMES
 from tabard.consumers.store.filters import zone_condition
+from tabard.consumers.store.held import held
 from tabard.consumers.store.layout import FILES, ROW_TABLES
 from tabard.consumers.store.reading import Reading
 from tabard.consumers.store.results import GapRow, NodeRow, Stats, StreamStats
@@ -131,7 +132,11 @@ def stats(connection: Reading, store: Path) -> Stats:
         _pragma(connection, database, "freelist_count") * _pragma(connection, database, "page_size")
         for database in connection.sql.parts
     )
+    kept = held(connection)
     return Stats(
+        holds=kept.holds,
+        held=kept.rows,
+        held_partial=kept.partial,
         streams=streams,
         nodes=_count(connection, f"{connection.sql.records}.node"),
         gaps=sum(_count(connection, f"{database}.gap") for database in connection.sql.parts),

@@ -8,7 +8,7 @@ place, and a gap stands just after the record it follows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 Key = tuple[int, int]
@@ -350,6 +350,10 @@ class Stats:
     """Size of the files, write-ahead logs included."""
     free: int
     """Bytes of it that deleted rows left and new ones will use."""
+    holds: int = 0
+    held: Mapping[str, int] = field(default_factory=dict)
+    """Records under a hold, by stream: of those looked at."""
+    held_partial: bool = False
 
 
 class Owned(NamedTuple):

@@ -30,8 +30,11 @@ from tabard.consumers.store.room import give_back, kind_of, space
 from tabard.consumers.store.sqlite import SqliteStore
 from tabard.consumers.store.sweeping import Sweeper
 
+LONG_LOG: Final = 64 * 2**20
+"""Bytes of the write-ahead log from which on deletions wait that are not to keep up with what comes in."""
 FREE_SHARE: Final = 0.25
 """Share of free pages from which on the file is shortened."""
+PAGE_BYTES: Final = 4096
 FREE_BYTES: Final = 64 * 2**20
 """Free bytes below which it never is: the next minutes' rows will use them."""
 FOLLOW_AT: Final = 256
@@ -86,6 +89,9 @@ class Retention:
                 self._pass = self._work()
         elif self._pass is None:
             return False
+        if self._log_is_long() and not self._rescuing:
+            self._store.after_commit()
+            return True
         try:
             next(self._pass)
         except StopIteration:
@@ -100,7 +106,13 @@ class Retention:
             else:
                 self._rescuing = False
                 _log.warning("old rows stay for now: %s", error)
+        else:
+            self._store.after_commit()
         return self._pass is not None
+
+    def _log_is_long(self) -> bool:
+        """Whether the write-ahead log has yet to be moved: then nothing is added to it that can wait."""
+        return self._store.log_length(RECORDS) > LONG_LOG
 
     def follow(self) -> None:
         """After a commit: over a limit, delete half as much again as was stored since the last time.
@@ -126,9 +138,12 @@ class Retention:
         before = self._overrun.of(kind, stream).bytes
         with self._store.looking(kind) as connection:
             over = self._sweeper.look(connection, stream)
+        # While the log is long it is enough that the store does not grow.
+        wanted = stored if self._log_is_long() else stored + stored // 2
         done = passed = 0
-        while over and (done < stored * 1.5 or over.bytes > before) and passed < stored * FOLLOW_MOST:
-            swept = self._sweeper.delete(stream, self.limits.budget_rows, by_age=False)
+        while over and (done < wanted or over.bytes > before) and passed < stored * FOLLOW_MOST:
+            most = min(self.limits.budget_rows, max(wanted - done, FEWEST_ROWS))
+            swept = self._sweeper.delete(stream, most, by_age=False)
             if not swept.passed:
                 break
             done, passed = done + swept.deleted, passed + swept.passed
@@ -225,6 +240,9 @@ class Retention:
             if free < FREE_BYTES or free < size * FREE_SHARE:
                 return False
             started = time.perf_counter()
-            give_back(connection, max(FEWEST_ROWS, self._pace.rows // 8))
+            pages = max(FEWEST_ROWS, self._pace.rows // 8)
+            give_back(connection, pages)
+        # Each is written where it goes, and so is what points to it; no row tells of that.
+        self._store.moved(RECORDS, pages * 2 * PAGE_BYTES)
         self._pace.adapt(time.perf_counter() - started, self.limits.budget_rows)
         return True

@@ -263,12 +263,19 @@ class SqliteStore(PartedStore[_File]):
             raise StoreUnavailable(self.fault or "the disk is full: old records are being deleted")
 
     def after_commit(self) -> None:
-        """When nodes have heard of a commit: see that the write-ahead logs stay short. Never raises."""
+        """When nodes have heard of a commit, or rows were deleted: see that the write-ahead logs stay short. Never raises."""
         for file in self._parts:
-            if file.unmoved:
-                size, file.unmoved = file.unmoved, 0
-                with contextlib.suppress(StoreUnavailable), file.guarded():
-                    file.database.committed(size)
+            size, file.unmoved = file.unmoved, 0
+            with contextlib.suppress(StoreUnavailable), file.guarded():
+                file.database.committed(size)
+
+    def moved(self, kind: FileKind, size: int) -> None:
+        """So many bytes of pages were written to a file that no row tells of."""
+        self._of_kind(kind).unmoved += size
+
+    def log_length(self, kind: FileKind) -> int:
+        """Bytes in the write-ahead log of a file."""
+        return self._of_kind(kind).database.wal.length
 
     def idle(self) -> None:
         """Use a moment in which nothing waits: move the write-ahead logs into the files, in small parts.

@@ -20,6 +20,7 @@ from tabard.consumers.store.holds import NOTHING, Hold
 from tabard.consumers.store.layout import FILES, QUARANTINED, RECORDS, ROW_TABLES, FileKind
 from tabard.consumers.store.limits import Level, RetentionLimits
 from tabard.consumers.store.overrun import CHUNK, Over, Overrun
+from tabard.consumers.store.pace import FEWEST_ROWS
 from tabard.consumers.store.reading import SQLITE
 from tabard.consumers.store.readonly import SqliteReading
 from tabard.consumers.store.room import ROW_OVERHEAD, kind_of, space, uncount
@@ -51,6 +52,8 @@ class Sweeper:
         """By stream, the id below which nothing is left but what holds cover."""
         self._held: dict[int, int] = {}
         """By stream, how many those are."""
+        self._width: dict[int, float] = {}
+        """By stream, bytes that a row takes."""
         self._known: dict[FileKind, frozenset[Hold]] = dict.fromkeys(FILES, frozenset())
         self._releases = dict.fromkeys(FILES, 0)
 
@@ -85,11 +88,10 @@ class Sweeper:
             size, free = space(connection)
             taken = size - free - taken
         count, held = self.limits.count(stream), self._held.get(stream, 0)
-        rows = held_bytes = 0
-        if count or held:
-            row = connection.execute("SELECT rows FROM usage WHERE stream = ?", (stream,)).fetchone()
-            rows = int(row[0]) if row else 0
-            held_bytes = taken * held // max(rows, held, 1)
+        row = connection.execute("SELECT rows FROM usage WHERE stream = ?", (stream,)).fetchone()
+        rows = int(row[0]) if row else 0
+        self._width[stream] = taken / max(rows, held, 1)
+        held_bytes = int(held * self._width[stream])
         over = Over(
             bytes=taken - held_bytes - self.limits.size(stream),
             rows=rows - held - count if count else 0,
@@ -111,7 +113,9 @@ class Sweeper:
             first, last = ends
             end = first
             if over.bytes > 0:
-                end = _behind(connection, table, first, most, last)
+                # No more than what is too much: behind what is held there may be little.
+                enough = max(FEWEST_ROWS, int(over.bytes / max(self._width[stream], 1.0)))
+                end = _behind(connection, table, first, min(most, enough), last)
             else:
                 if over.rows > 0:
                     end = _behind(connection, table, first, min(most, over.rows), last)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,9 @@ CUT: Final = 16 * 2**20
 CHANGE_BYTES: Final = 1024
 """What a changed row adds, index pages included; an estimate."""
 _PAGE: Final = 4096
+_FRAME_HEAD: Final = 24
+_MX_FRAME: Final = 16
+"""Where the index of the log says how many frames are valid (https://sqlite.org/walformat.html), by the host's byte order."""
 
 
 class WriteAheadLog:
@@ -63,6 +67,18 @@ class WriteAheadLog:
                 "end queries and transactions that have been open for long"
             )
         return None
+
+    @property
+    def length(self) -> int:
+        """Bytes that are in it now: the file may be longer, from before it began anew. 0 when nobody can say."""
+        if self._path is None:
+            return 0
+        try:
+            with self._path.with_name(self._path.name.removesuffix("-wal") + "-shm").open("rb") as index:
+                frames = index.read(_MX_FRAME + 4)[_MX_FRAME:]
+        except OSError:
+            return 0
+        return int.from_bytes(frames, sys.byteorder) * (_PAGE + _FRAME_HEAD)
 
     def begin(self, connection: sqlite3.Connection) -> None:
         """The file was opened: what is in its log, as after a kill, has yet to be moved."""

@@ -42,6 +42,10 @@ class Database(ABC):
         """CPU seconds of the server so far: of all its processes, and of each kind."""
         return {}
 
+    def log_size(self, home: Home) -> int:  # noqa: ARG002 -- a server keeps it elsewhere
+        """Bytes of the write-ahead log in the home."""
+        return 0
+
     @abstractmethod
     def aims(self, ratio: Callable[..., float]) -> list[Aim]:
         """The aims; `ratio` of some forms is that of the chain's speed to their fastest bare insert, of none to any."""
@@ -65,6 +69,13 @@ class Files(Database):
     def where(self, home: Home, settings: Mapping[str, str]) -> str:  # noqa: ARG002 -- the home says it
         """Its directory."""
         return str(home.store)
+
+    def log_size(self, home: Home) -> int:
+        """That of the records."""
+        try:
+            return home.store.joinpath("records.db-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def bare(self, place: Path) -> str:
         """A directory beside the homes."""

@@ -89,6 +89,13 @@ class Helper:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
+    def heard(self) -> dict[str, Any] | None:
+        """The next answer if it is there, None otherwise. Raises TabardError when none will come."""
+        assert self._process.stdout is not None
+        if b"\n" not in self._rest and not select.select([self._process.stdout.fileno()], [], [], 0.0)[0]:
+            return None
+        return self.hear(_ENDING)
+
     def _no_answer(self, timeout: float, found: str) -> TabardError:
         return TabardError(
             "a part of the bench gave no answer",

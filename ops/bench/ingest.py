@@ -189,7 +189,7 @@ def _way(way: Ceiling, bare: Bare) -> dict[str, Any]:
 def _passage(home: Path, database: Database, generator: Helper, count: int) -> Passage:
     given = {**SETTINGS, **database.settings()}
     with Scene(home, given, ROLES) as scene:
-        stored = _started(scene, database.where(scene.home, given))
+        stored = started(scene, database.where(scene.home, given))
         before, waited, server = scene.cpu(), usage.core_wait(scene.pid("recorder")), database.server_cpu()
         generator.tell(do="send", socket=str(scene.home.socket("intake.sock")), source="bench")
         _await(scene, stored, count)
@@ -217,7 +217,7 @@ def _delay(home: Path, database: Database, generator: Helper, count: int) -> dic
     given = {**SETTINGS, **database.settings()}
     with Scene(home, given, ROLES) as scene, Helper("tabard.ops.bench.watcher") as watcher:
         where = database.where(scene.home, given)
-        _started(scene, where).close()
+        started(scene, where).close()
         limit = count / RATE + _CARRYING
         watcher.ask(_CARRYING, store=where, records=count, limit=limit)
         before = scene.cpu()
@@ -238,7 +238,7 @@ def _delay(home: Path, database: Database, generator: Helper, count: int) -> dic
     return {**seen, "latest": sent["latest"], "cpu": cpu}
 
 
-def _started(scene: Scene, where: str) -> Stored:
+def started(scene: Scene, where: str) -> Stored:
     """Start all roles and let one record pass, so that what is measured is not how connections come up."""
     for name in scene.names:
         scene.start(name)

@@ -41,6 +41,9 @@ class Stored(Protocol):
     def last(self) -> int:
         """The highest id, 0 of an empty log."""
 
+    def first(self) -> int:
+        """The lowest id, 0 of an empty log."""
+
     def missing(self, count: int) -> int:
         """How many of the records 1 to `count` are not there exactly once."""
 
@@ -81,6 +84,10 @@ class StoredInFiles:
     def last(self) -> int:
         """The highest id, 0 of an empty log."""
         return int(self._connection.execute("SELECT coalesce(max(id), 0) FROM log").fetchone()[0])
+
+    def first(self) -> int:
+        """The lowest id, 0 of an empty log."""
+        return int(self._connection.execute("SELECT coalesce(min(id), 0) FROM log").fetchone()[0])
 
     def missing(self, count: int) -> int:
         """How many of the records 1 to `count` are not there exactly once."""
@@ -130,6 +137,11 @@ class StoredOnServer:
     def last(self) -> int:
         """By the index of ids."""
         row = self._first("SELECT coalesce(max(id), 0) FROM log")
+        return int(row[0]) if row else 0
+
+    def first(self) -> int:
+        """By the index of ids."""
+        row = self._first("SELECT id FROM log ORDER BY id LIMIT 1")
         return int(row[0]) if row else 0
 
     def missing(self, count: int) -> int:

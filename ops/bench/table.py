@@ -55,6 +55,10 @@ BENCHES: Final = {
         "tabard.ops.bench.ingest",
         "records a second from an agent's socket through three brokers into the store, beside the bare insert",
     ),
+    "retention": Bench(
+        "tabard.ops.bench.retention",
+        "how much later records can be queried while a million old ones are deleted",
+    ),
     "agent": Bench(
         "tabard.ops.bench.agent",
         "memory and CPU of an agent among 300 processes, its start, and a cron check that finds it running",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
 
 import click
 
@@ -13,11 +14,15 @@ from tabard.ops.bench.table import BENCHES, Options
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
 
+STORED: Final = ("ingest", "retention", "search")
+"""Benches of a store, whichever it is."""
+
 
 @command(
     "bench",
     examples=[
         ("tabard bench ingest", "How fast do records get into the store, and how soon can they be read?"),
+        ("tabard bench retention", "Does deleting hold up what comes in?"),
         ("tabard bench agent", "What does an agent cost its host?"),
         (
             "tabard bench intake",
@@ -42,7 +47,7 @@ from tabard.ops.cli.options import output_option
     type=click.Choice(["sqlite", "postgresql"]),
     default="sqlite",
     show_default=True,
-    help="Of ingest and search: where the store is. A PostgreSQL server of its own is started for it.",
+    help="Of ingest, retention and search: where the store is. A PostgreSQL server of its own is started for it.",
 )
 @click.option(
     "--rows", type=click.IntRange(1_000, 100_000_000), metavar="N", help="Of search: rows of the store."
@@ -73,7 +78,7 @@ def bench(
     """Measure this machine, each figure beside a ceiling or a peer of the same run.
 
     NAME is ingest (records a second and delay from an agent's socket through three brokers into the store),
-    search (pages, searches and counts of a large store, and what a search index costs), agent (memory, CPU and
+    retention (the delay while a million old records are deleted), search (pages, searches and counts of a large store, and what a search index costs), agent (memory, CPU and
     start of an agent), intake (records a second of each way in), logging (the cost of a logging call for the
     application) or peers (other tools and Tabard on the same work, struck by the same kills; a PEER chooses some of
     them). Takes up to three minutes. Everything runs in a home of its own that is removed afterwards; the store that
@@ -81,8 +86,10 @@ def bench(
     exit code 0; code 1 means that nothing could be measured, or that a record was lost. How far it is comes on
     standard error.
     """
-    if store != "sqlite" and name not in {"ingest", "search"}:
-        raise UsageError("--store belongs to the benches ingest and search", found=name, hint="Leave it out")
+    if store != "sqlite" and name not in STORED:
+        raise UsageError(
+            f"--store belongs to the benches {', '.join(STORED)}", found=name, hint="Leave it out"
+        )
     if (rows is not None or index or fresh) and name != "search":
         raise UsageError(
             "--rows, --index and --fresh belong to the bench search", found=name, hint="Leave them out"

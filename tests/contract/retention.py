@@ -14,7 +14,7 @@ import pytest
 
 from tabard.brokers.delivery.ports import Entry, EpochWork, Gap, Presence, SinkStore
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
-from tabard.consumers.store.limits import RetentionLimits
+from tabard.consumers.store.limits import Level, RetentionLimits
 from tabard.consumers.store.ports import Upkeep
 from tests.contract.chain import MAIL, NOON, SECOND, WEB, Chain, log, logs
 from tests.contract.engine import Contract, RetentionEngine
@@ -258,6 +258,109 @@ class RetentionContract(AgedContract):
         assert held == [(ago(1),), (ago(0),)]
         assert aged.messages() == numbered(range(50))
         assert len(aged.engine.rows(aged.store, SAMPLES, "seq")) == kept
+
+    # --- count ------------------------------------------------------------------------------------
+
+    def test_no_more_records_stay_than_there_may_be(self, aged: Aged) -> None:
+        """The newest ones of each stream, whatever the day on which they arrived."""
+        samples, control = Chain(stream=SAMPLES), Chain(stream=CONTROL)
+        aged.fill(Chain(), 3, 50)
+        for day in (2, 1, 0):
+            records: list[tuple[int, str, dict[str, int]]] = [(ago(day), "host", {})] * 10
+            aged.arrive(day, samples.work(records), control.work(records))
+        aged.keep(logs_count=70, samples_count=15)
+        assert aged.messages() == numbered(range(80, 150))
+        assert aged.engine.rows(aged.store, SAMPLES, "seq") == [(seq,) for seq in range(16, 31)]
+        assert len(aged.engine.rows(aged.store, CONTROL, "seq")) == 30
+        aged.keep(control_count=1, logs_count=70)
+        assert aged.engine.rows(aged.store, CONTROL, "seq") == [(30,)]
+        assert aged.messages() == numbered(range(80, 150))
+        assert aged.upkeep.fault is None
+
+    def test_a_count_is_held_while_records_come_in(self, aged: Aged) -> None:
+        """Pass after pass, with what came in between; rows that are gone are not counted again."""
+        chain = Chain()
+        for number in range(10):
+            aged.arrive(0, chain.work(logs(100, number * 100)))
+            aged.keep(logs_count=250)
+            last = number * 100 + 100
+            assert aged.messages() == numbered(range(max(0, last - 250), last))
+            aged.wall.now += 5 * SECOND
+
+    def test_a_count_of_one_day_is_held_within_the_day(self, aged: Aged) -> None:
+        """Though nothing of it is old."""
+        aged.arrive(0, Chain().work(logs(1000)))
+        aged.keep(logs_count=333, budget_rows=70)
+        assert aged.messages() == numbered(range(667, 1000))
+
+    # --- level ------------------------------------------------------------------------------------
+
+    def test_levels_go_at_their_own_age(self, aged: Aged) -> None:
+        """Severities of a level and no others; what says none stays, and no gap comes of it."""
+        chain = Chain()
+        for day in range(6):
+            for severity in (0, 1, 8, 9, 12, 13, 24):
+                aged.arrive(5 - day, chain.work([log(f"{severity} of day {day}", severity=severity)]))
+        aged.keep(levels=(Level(1, 8, 1.5 * DAY), Level(9, 12, 3.5 * DAY)))
+        wanted = [
+            f"{severity} of day {day}"
+            for day in range(6)
+            for severity in (0, 1, 8, 9, 12, 13, 24)
+            if severity in {0, 13, 24} or day >= (2 if severity > 8 else 4)
+        ]
+        assert aged.messages() == wanted
+        assert aged.gaps() == []
+
+    def test_a_level_is_swept_on_from_where_it_was(self, aged: Aged) -> None:
+        """By another process too; a level that comes later finds all that is old enough."""
+        chain = Chain()
+        for day in range(8):
+            aged.arrive(
+                7 - day, chain.work([log(f"debug {day}", severity=5), log(f"info {day}", severity=9)])
+            )
+        debug, info = Level(1, 8, 4.5 * DAY), Level(9, 12, 4.5 * DAY)
+        aged.keep(levels=(debug,))
+        assert [m for m in aged.messages() if m.startswith("debug")] == [
+            f"debug {day}" for day in range(3, 8)
+        ]
+        aged.upkeep = aged.engine.upkeep(aged.store, NEVER, aged.wall)
+        aged.wall.now += 2 * DAY * SECOND
+        aged.keep(levels=(debug, info))
+        assert [m for m in aged.messages() if m.startswith("debug")] == [
+            f"debug {day}" for day in range(5, 8)
+        ]
+        assert [m for m in aged.messages() if m.startswith("info")] == [f"info {day}" for day in range(5, 8)]
+
+    def test_a_level_goes_within_the_day(self, aged: Aged) -> None:
+        """To the moment, on every engine."""
+        chain = Chain()
+        for hours in (10, 5, 1):
+            aged.arrive(hours / 24, chain.work([log(f"{hours} h", severity=5), log("stays", severity=13)]))
+        aged.keep(levels=(Level(1, 8, 3 * 3600.0),), budget_rows=1)
+        assert aged.messages() == ["stays", "stays", "1 h", "stays"]
+
+    def test_what_is_around_a_record_is_found_where_a_level_is_gone(self, aged: Aged) -> None:
+        """Neighbours in the stream, with nothing in place of what went; the log shows no loss."""
+        chain = Chain()
+        records = [log(f"r{number}", severity=5 if number % 2 else 13, time=ago(3)) for number in range(10)]
+        aged.arrive(3, chain.work(records))
+        aged.arrive(0, chain.work([log("new")]))
+        aged.keep(levels=(Level(1, 8, 1.5 * DAY),))
+        assert aged.messages() == ["r0", "r2", "r4", "r6", "r8", "new"]
+        headers = aged.engine.table(aged.store, LOGS, "batch", "first, count", "first")
+        assert headers == [(1, 10), (11, 1)]
+
+    def test_a_level_leaves_count_and_size_right(self, aged: Aged) -> None:
+        """What went by its level does not count any more."""
+        chain = Chain()
+        for day in (3, 2, 1, 0):
+            aged.arrive(day, chain.work([log(f"{day} {n}", severity=5 if n % 2 else 13) for n in range(20)]))
+        aged.keep(levels=(Level(1, 8, 1.5 * DAY),), logs_count=1000)
+        assert len(aged.messages()) == 60
+        aged.keep(levels=(Level(1, 8, 1.5 * DAY),), logs_count=60)
+        assert len(aged.messages()) == 60
+        aged.keep(levels=(Level(1, 8, 1.5 * DAY),), logs_count=55)
+        assert len(aged.messages()) == 55
 
     # --- what never goes --------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from tests.contract.leasing import SharingContract
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
+from tests.contract.rules import RulesContract
 from tests.contract.sinking import SinkContract
 from tests.contract.storage import StorageContract
 
@@ -127,7 +128,13 @@ class PostgresEngine:
 
 
 class TestPostgres(
-    ReadingContract, StorageContract, RetentionContract, SharingContract, HoldContract, SinkContract
+    ReadingContract,
+    StorageContract,
+    RetentionContract,
+    SharingContract,
+    HoldContract,
+    SinkContract,
+    RulesContract,
 ):
     @pytest.fixture(scope="class")
     @classmethod
@@ -156,3 +163,11 @@ class TestPostgres(
     def test_no_sample_breaks_a_page(self, shared: Sampled, samples: list[Any]) -> None:
         """The contract's property."""
         self.no_sample_breaks_a_page(shared, samples)
+
+    @settings(max_examples=15)
+    @given(data=st.data())
+    def test_any_rows_limits_and_holds_match_a_model(
+        self, engine: PostgresEngine, data: st.DataObject
+    ) -> None:
+        """The contract's property."""
+        self.any_rows_limits_and_holds_match_a_model(engine, data, whole_days=True)

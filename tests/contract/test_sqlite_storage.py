@@ -30,6 +30,7 @@ from tests.contract.leasing import LeasingContract, SharingContract
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
+from tests.contract.rules import RulesContract
 from tests.contract.sinking import SinkContract
 from tests.contract.storage import ARRIVED, StorageContract
 
@@ -139,7 +140,7 @@ class SqliteEngine:
         )
 
 
-class SqliteContract(StorageContract, RetentionContract, LeasingContract, HoldContract):
+class SqliteContract(StorageContract, RetentionContract, LeasingContract, HoldContract, RulesContract):
     """What this engine promises beyond the contract."""
 
     def test_a_failing_stream_does_not_hold_up_another_file(
@@ -183,6 +184,11 @@ class TestSqliteInMemory(SqliteContract):
         """The contract's property."""
         self.any_history_matches_a_model(engine, data)
 
+    @given(data=st.data())
+    def test_any_rows_limits_and_holds_match_a_model(self, engine: SqliteEngine, data: st.DataObject) -> None:
+        """The contract's property."""
+        self.any_rows_limits_and_holds_match_a_model(engine, data)
+
 
 class TestSqliteInFiles(ReadingContract, SharingContract, SqliteContract, SinkContract):
     @pytest.fixture(scope="class")
@@ -209,3 +215,9 @@ class TestSqliteInFiles(ReadingContract, SharingContract, SqliteContract, SinkCo
     def test_no_sample_breaks_a_page(self, shared: Sampled, samples: list[Any]) -> None:
         """The contract's property."""
         self.no_sample_breaks_a_page(shared, samples)
+
+    @settings(max_examples=15)
+    @given(data=st.data())
+    def test_any_rows_limits_and_holds_match_a_model(self, engine: SqliteEngine, data: st.DataObject) -> None:
+        """The contract's property."""
+        self.any_rows_limits_and_holds_match_a_model(engine, data)

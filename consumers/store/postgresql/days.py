@@ -12,9 +12,12 @@ that change it; only what arrived within the last seconds is counted each time, 
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+import math
+import time
+from typing import Final
 
 from tabard import failpoints
+from tabard.brokers.wire.streams import LOGS
 from tabard.clock import Clock
 from tabard.consumers.store import holds, marks
 from tabard.consumers.store.holds import NOTHING, Hold
@@ -22,52 +25,17 @@ from tabard.consumers.store.layout import FILES, RECORDS, ROW_TABLES, FileKind
 from tabard.consumers.store.limits import Level, RetentionLimits
 from tabard.consumers.store.marks import Mark
 from tabard.consumers.store.overrun import CHUNK, Over, Overrun
-from tabard.consumers.store.postgresql import partitions
+from tabard.consumers.store.postgresql import counting, partitions
+from tabard.consumers.store.postgresql.counting import Counting
 from tabard.consumers.store.postgresql.deleting import Deleting
 from tabard.consumers.store.postgresql.partitions import DAY, Partition
+from tabard.consumers.store.postgresql.seen import THOUSANDTHS, Day, Passed, Plan, View
 from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.reading import POSTGRESQL
 from tabard.consumers.store.room import kind_of
 
-COUNTED: Final = 5_000
-"""Rows counted in one step."""
-SETTLED: Final = 10 * 1_000_000_000
-"""Nanoseconds after which all that arrived is visible, whoever stored it."""
-_THOUSAND: Final = 1000
-"""Widths are kept in thousandths of bytes."""
-
-
-class _Passed(NamedTuple):
-    """Of one day: the id below which nothing is left but what holds cover, and how many rows that are."""
-
-    upto: int = 0
-    held: int = 0
-
-
-class _Day(NamedTuple):
-    """One day as it is."""
-
-    day: Partition
-    files: int
-    """Bytes on the disk."""
-    rows: int | None
-    """None where nobody has to know."""
-    held: int
-    """Rows that holds keep, as far as they were passed over."""
-    width: int | None
-    """None: no rows were deleted one by one."""
-
-    @property
-    def size(self) -> int:
-        """Bytes that it takes: of rows that are there."""
-        if self.width is None or self.rows is None:
-            return self.files
-        return min(self.files, self.rows * self.width // _THOUSAND)
-
-    @property
-    def held_size(self) -> int:
-        """Bytes of what holds keep."""
-        return self.size * self.held // max(self.rows or 0, self.held, 1)
+VIEWED: Final = 0.5
+"""Seconds for which it is good to know which days there are, and how large."""
 
 
 class Days:
@@ -82,9 +50,13 @@ class Days:
         self._overrun = overrun
         self._files: dict[Partition, int] = {}
         """Sizes of days that are over."""
-        self._counted: set[Partition] = set()
-        """Days that are over and counted."""
-        self._passed: dict[Partition, _Passed] = {}
+        self._views: dict[int, View] = {}
+        """By stream; looked at anew now and then."""
+        self._plans: dict[int, Plan] = {}
+        self.took = 0.0
+        """Seconds that the last deletion of rows took, without finding out about them."""
+        self._counting = Counting(clock)
+        self._passed: dict[Partition, Passed] = {}
         self._kept: set[Partition] = set()
         """Days of which only what holds cover is left."""
         self._swept: set[tuple[Partition, Level]] = set()
@@ -101,6 +73,7 @@ class Days:
         known = frozenset(work.holds)
         if self._known[kind] - known:
             self._releases[kind] += 1
+            self._plans.clear()
             gone = {ROW_TABLES[stream] for stream in kind.streams}
             self._passed = {day: done for day, done in self._passed.items() if day.table not in gone}
             self._kept = {day for day in self._kept if day.table not in gone}
@@ -120,11 +93,14 @@ class Days:
 
     def delete(self, work: Deleting, stream: int, most: int) -> int:
         """Delete of the oldest day what has to go, at most so many rows; 0: nothing has to."""
-        kind, table = kind_of(stream), ROW_TABLES[stream]
+        kind = kind_of(stream)
         self.notice(kind, work)
-        names = partitions.existing(work.reading.connection, table)
-        newest = next((day for day in reversed(names) if _has_rows(work, day)), None)
-        known = self._look_at(work, stream, names, newest)
+        plan = self._plans.get(stream)
+        if plan is not None and plan.left > 0 and time.monotonic() < plan.until:
+            return self._delete_rows(work, stream, plan, most)
+        view = self._view(work, stream)
+        newest = view.newest
+        known = self._look_at(work, stream, view)
         if known is None:
             return 1
         over = self._overrun.note(kind, stream, self._over(stream, known))
@@ -144,45 +120,68 @@ class Days:
             if not self._may_be_held(work, oldest.day):
                 self._drop(work, kind, oldest.day)
                 return 1
-            return self._delete_rows(work, stream, oldest.day, most, last=last)
+            return self._planned(work, stream, oldest.day, math.inf, most, last=last, cut=False)
         if newest is None or oldest.day > newest or not over:
             return 0
-        if over.bytes > 0:
-            if oldest.width is None and not self._begin(work, oldest, newest):
-                return 1
-        elif over.rows > 0:
-            most = min(most, over.rows)
-        return self._delete_rows(work, stream, oldest.day, most, last=last, cut=not too_old)
+        if over.bytes <= 0:
+            return self._planned(work, stream, oldest.day, over.rows, most, last=last, cut=True)
+        width = oldest.width or self._begin(work, oldest, newest)
+        if width is None:
+            return 1
+        rows = max(over.rows, over.bytes * THOUSANDTHS // max(width, 1) + 1)
+        return self._planned(work, stream, oldest.day, rows, most, last=last, cut=True)
 
-    def _look_at(
-        self, work: Deleting, stream: int, names: list[Partition], newest: Partition | None
-    ) -> list[_Day] | None:
-        """Every day; None: there is more to count first."""
-        today = partitions.day_of(self._clock.wall())
-        fresh = [day for day in names if day not in self._files]
+    def _planned(
+        self, work: Deleting, stream: int, day: Partition, rows: float, most: int, *, last: bool, cut: bool
+    ) -> int:
+        mark = marks.read(work.reading, day.name)
+        plan = self._plans[stream] = Plan(day, rows, last, cut, time.monotonic() + VIEWED, mark)
+        return self._delete_rows(work, stream, plan, most)
+
+    def _view(self, work: Deleting, stream: int) -> View:
+        now = time.monotonic()
+        known = self._views.get(stream)
+        if known is not None and now < known.until:
+            return known
+        days = partitions.existing(work.reading.connection, ROW_TABLES[stream])
+        newest = next((day for day in reversed(days) if _has_rows(work, day)), None)
+        fresh = [day.name for day in days if day not in self._files]
         found = work.all(
             "SELECT name, coalesce(pg_total_relation_size(to_regclass(name)), 0) FROM unnest(?::text[]) AS name",
-            ([day.name for day in fresh],),
+            (fresh,),
         )
         files = {name: int(size) for name, size in found}
-        marked = _marks(work, names)
+        files |= {day.name: self._files[day] for day in days if day in self._files}
+        view = self._views[stream] = View(days, newest, files, now + VIEWED)
+        return view
+
+    def begin(self) -> None:
+        """A pass begins: whatever was seen is looked at anew."""
+        self._views.clear()
+        self._plans.clear()
+
+    def _look_at(self, work: Deleting, stream: int, view: View) -> list[Day] | None:
+        """Every day; None: there is more to count first."""
+        today = partitions.day_of(self._clock.wall())
+        names, newest = view.days, view.newest
+        marked = counting.known(work, names)
         known = []
         for day in names:
-            size = self._files.get(day, files.get(day.name, 0))
+            size = view.files.get(day.name, 0)
             if day.day < today - 1:
                 self._files[day] = size
             width = marked.get(f"{day.name} width")
             rows = None
             filled = newest is not None and day <= newest
-            if filled and (self.limits.count(stream) or width is not None or day in self._passed):
-                rows = self._count(work, day, marked.get(day.name))
+            held = self._passed.get(day, Passed()).held
+            if filled and (self.limits.count(stream) or width is not None or held):
+                rows = self._counting.count(work, day, marked.get(day.name))
                 if rows is None:
                     return None
-            held = self._passed.get(day, _Passed()).held
-            known.append(_Day(day, size, rows, held, None if width is None else width.upto))
+            known.append(Day(day, size, rows, held, None if width is None else width.upto))
         return known
 
-    def _over(self, stream: int, known: list[_Day]) -> Over:
+    def _over(self, stream: int, known: list[Day]) -> Over:
         count = self.limits.count(stream)
         kept = [each.size if each.day in self._kept else each.held_size for each in known]
         held = sum(each.held for each in known)
@@ -193,18 +192,19 @@ class Days:
             held_rows=held,
         )
 
-    def _begin(self, work: Deleting, oldest: _Day, newest: Partition) -> bool:
-        """Note how wide a row is before the first one is deleted. False: the rows are not counted yet."""
+    def _begin(self, work: Deleting, oldest: Day, newest: Partition) -> int | None:
+        """Note how wide a row is before the first one is deleted; None: the rows are not counted yet."""
         rows = oldest.rows
         if rows is None:
-            rows = self._count(work, oldest.day, marks.read(work.reading, oldest.day.name))
-        if not rows:
-            return rows is not None
-        name = oldest.day.name
-        marks.write(work.reading, f"{name} width", Mark(oldest.files * _THOUSAND // rows, rows))
+            rows = self._counting.count(work, oldest.day, marks.read(work.reading, oldest.day.name))
+        if rows is None:
+            return None
+        name, width = oldest.day.name, oldest.files * THOUSANDTHS // max(rows, 1)
+        if rows:
+            marks.write(work.reading, f"{name} width", Mark(width, rows))
         if oldest.day == newest:  # its room is wanted again soon
             work.tried(f"ALTER TABLE {name} SET (autovacuum_vacuum_scale_factor = 0.05)")
-        return True
+        return width
 
     def _drop(self, work: Deleting, kind: FileKind, day: Partition) -> None:
         work.run(f"DROP TABLE {day.name}")
@@ -216,47 +216,59 @@ class Days:
 
     def _forget(self, kind: FileKind, day: Partition) -> None:
         self._store.forget_days(kind)
+        self._views.clear()
+        self._plans.clear()
         self._files.pop(day, None)
         self._passed.pop(day, None)
-        self._counted.discard(day)
+        self._counting.forget(day)
         self._kept.discard(day)
 
-    def _delete_rows(
-        self, work: Deleting, stream: int, day: Partition, most: int, *, last: bool, cut: bool = False
-    ) -> int:
+    def _delete_rows(self, work: Deleting, stream: int, plan: Plan, most: int) -> int:
         """Go past the next rows of a day; the newest row of a stream stays. 0: there are none."""
-        passed = self._passed.get(day, _Passed())
-        newest = f" AND id < (SELECT max(id) FROM {day.name})" if last else ""  # noqa: S608
+        day = plan.day
+        passed = self._passed.get(day, Passed())
+        if marks.read(work.reading, day.name) != plan.mark:
+            self._plans.pop(stream)
+            return 1
+        newest = f" AND id < (SELECT max(id) FROM {day.name})" if plan.last else ""  # noqa: S608
         first, end, there = work.one(
             "SELECT min(id), max(id), count(*) FROM (SELECT id FROM"  # noqa: S608
             f" {day.name} WHERE id >= ?{newest} ORDER BY id LIMIT ?) AS next",
-            (passed.upto, most),
+            (passed.upto, min(most, plan.left)),
         )
         if not there:
-            return 0 if last else self._end(work, stream, day)
-        held = work.held(day.table)
+            self._plans.pop(stream)
+            return 0 if plan.last else self._end(work, stream, day)
+        held, began = work.held(day.table), time.perf_counter()
         done = work.run(
             f"DELETE FROM {day.name} AS {day.table} WHERE id BETWEEN ? AND ? AND {held.free}",  # noqa: S608
             (first, end, *held.values),
         )
-        self._uncount(work, day, first, end, done)
-        if cut:
+        self.took = time.perf_counter() - began
+        mark = counting.uncount(work, day, plan.mark, (first, end), done)
+        if plan.cut:
             after = work.one(f"SELECT arrived FROM {day.name} WHERE id > ? ORDER BY id LIMIT 1", (end,))  # noqa: S608
             oldest = (day.day + 1) * DAY if after is None else int(after[0])
             work.afterwards.append(lambda: self.cut.update({stream: oldest}))
         failpoints.hit(CHUNK)
-        if held is not NOTHING:
-            work.afterwards.append(
-                lambda: self._passed.update({day: _Passed(end + 1, passed.held + there - done)})
-            )
+
+        def passed_by() -> None:
+            # Also without a hold: the index still has the entries of what is gone, until the server cleans it.
+            self._passed[day] = Passed(end + 1, passed.held + there - done)
+            plan.left -= there
+            plan.mark = mark
+
+        work.afterwards.append(passed_by)
         return int(there)
 
     def _end(self, work: Deleting, stream: int, day: Partition) -> int:
         """All of a day was gone past: drop it, or keep what holds cover."""
         if day.day >= partitions.day_of(self._clock.wall()):
             return 0
-        if _has_rows(work, day):
+        if _has_rows(work, day) and self._passed.get(day, Passed()).held:
             work.afterwards.append(lambda: self._kept.add(day))
+        elif _has_rows(work, day):  # of another recorder, with ids that it had drawn long before
+            work.afterwards.append(lambda: self._passed.pop(day, None))
         else:
             self._drop(work, kind_of(stream), day)
         return 1
@@ -278,49 +290,15 @@ class Days:
                 return True
         return False
 
-    # --- counting ---------------------------------------------------------------------------------------
-
-    def _count(self, work: Deleting, day: Partition, mark: Mark | None) -> int | None:
-        """How many rows a day has; None: there is more to count. `mark` says how far it was."""
-        if day in self._counted and mark is not None:
-            return mark.rows
-        mark = mark or Mark()
-        limit = self.ago(0.0) - SETTLED
-        count, end = work.one(
-            "WITH next AS (SELECT id, arrived FROM"  # noqa: S608
-            f" {day.name} WHERE id >= ? ORDER BY id LIMIT ?), young AS (SELECT min(id) AS id FROM next WHERE arrived >= ?)"
-            " SELECT count(*), max(next.id) FROM next, young WHERE young.id IS NULL OR next.id < young.id",
-            (mark.upto, COUNTED, limit),
-        )
-        if count:
-            mark = Mark(end + 1, mark.rows + count)
-            marks.write(work.reading, day.name, mark)
-        if count == COUNTED:
-            return None
-        if (day.day + 1) * DAY <= limit:
-            work.afterwards.append(lambda: self._counted.add(day))
-        (young,) = work.one(f"SELECT count(*) FROM {day.name} WHERE id >= ?", (mark.upto,))  # noqa: S608
-        return mark.rows + int(young)
-
-    def _uncount(self, work: Deleting, day: Partition, first: int, end: int, done: int) -> None:
-        """Rows from `first` to `end` are gone, so many of them."""
-        mark = marks.read(work.reading, day.name)
-        if mark is None or first >= mark.upto or not done:
-            return
-        if end < mark.upto:
-            marks.write(work.reading, day.name, Mark(mark.upto, mark.rows - done))
-        else:
-            marks.remove(work.reading, day.name)
-
     # --- by level ---------------------------------------------------------------------------------------
 
     def delete_level(self, work: Deleting, level: Level, most: int) -> int:
         """Go past the next log records that are too old for their level; 0: there are none."""
         self.notice(RECORDS, work)
         limit = self.ago(level.age)
-        days = partitions.existing(work.reading.connection, "log")
-        newest = next((day for day in reversed(days) if _has_rows(work, day)), None)
-        for day in days:
+        view = self._view(work, LOGS)
+        newest = view.newest
+        for day in view.days:
             if newest is None or day > newest or day.day * DAY >= limit:
                 break
             if (day, level) in self._swept or day in self._kept:
@@ -346,24 +324,19 @@ class Days:
         )
         if not there:
             return 0
-        held = work.held("log")
+        held, began = work.held("log"), time.perf_counter()
         done = work.run(
             f"DELETE FROM {day.name} AS log WHERE id BETWEEN ? AND ? AND severity BETWEEN ? AND ? AND {held.free}",  # noqa: S608
             (first, end, level.low, level.high, *held.values),
         )
-        self._uncount(work, day, first, end, done)
+        self.took = time.perf_counter() - began
+        counting.uncount(work, day, marks.read(work.reading, day.name), (first, end), done)
         marks.write(work.reading, name, Mark(end + 1))
         if done:
             failpoints.hit(CHUNK)
         return int(there)
 
 
-def _marks(work: Deleting, names: list[Partition]) -> dict[str, Mark]:
-    """How far days are counted, and how wide their rows are, by the name of the mark."""
-    wanted = [name for day in names for name in (day.name, f"{day.name} width")]
-    found = work.all("SELECT name, upto, rows FROM retention_mark WHERE name = ANY(?)", (wanted,))
-    return {name: Mark(upto, rows) for name, upto, rows in found}
-
-
 def _has_rows(work: Deleting, day: Partition) -> bool:
-    return bool(work.one(f"SELECT EXISTS (SELECT 1 FROM {day.name})")[0])  # noqa: S608
+    # By the end of an index: at the front of the table there may be nothing but what was deleted.
+    return work.one(f"SELECT max(id) FROM {day.name}")[0] is not None  # noqa: S608

@@ -19,6 +19,7 @@ from psycopg2 import extensions
 
 from tabard.brokers.wire.streams import STREAM_NAMES
 from tabard.consumers.store import pages
+from tabard.consumers.store.held import held
 from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.layout import FILES, ROW_TABLES
 from tabard.consumers.store.postgresql import hits, indexing, marks, partitions
@@ -216,8 +217,11 @@ def _stats(connection: PostgresReading) -> Stats:
             for schema in schemas
         )
 
-    parts = connection.sql.parts
+    parts, kept = connection.sql.parts, held(connection)
     return Stats(
+        holds=kept.holds,
+        held=kept.rows,
+        held_partial=kept.partial,
         streams=streams,
         nodes=count("node", connection.sql.records),
         gaps=count("gap", *parts),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -89,6 +88,7 @@ class PostgresUpkeep:
 
     def _work(self) -> Iterator[None]:
         """One pass over everything that can grow; yields after each step."""
+        self._days.begin()
         jobs: list[Callable[[], object]] = []
         for stream in _STREAMS:
             self._make_ahead(stream)
@@ -133,10 +133,10 @@ class PostgresUpkeep:
         with deleting(self._store, kind, LOCK_SECONDS) as work:
             if work is None:
                 return False
-            most, started = min(pace.rows, budget), time.perf_counter()
+            most = min(pace.rows, budget)
             done = step(work, most)
         if done == most:
-            pace.adapt(time.perf_counter() - started, budget)
+            pace.adapt(self._days.took, budget)
         return done > 0
 
     # --- what goes with them --------------------------------------------------------------------------
