@@ -35,8 +35,8 @@ from tabard.consumers.store.words import fold
 from tabard.records import clean_text
 
 STEP_ROWS: Final = 200
-LOOKED_AT: Final = 20_000
-"""Rows looked through in one view of the data."""
+LOOKED_AT: Final = 1_000
+"""Rows looked through in one view of the data, and held in memory at once: of the largest there are, 256 MiB."""
 ERASED: Final = "(erased)"
 _EMPTY_MAP: Final = b"\x80"
 _STREAMS: Final = {"log": 2, "sample": 3, "control": 1}
@@ -207,16 +207,21 @@ def _within(wanted: Wanted, table: str) -> tuple[list[str], list[int]]:
 
 
 def _matching(part: Part, wanted: Wanted, table: str) -> Iterator[list[int]]:
-    """Ids of the rows that are meant, by id, as many as one view finds."""
+    """Ids of the rows that are meant, by id, as many as one view finds; of those that are there when it begins.
+
+    Whoever goes on saying it would keep this at work for ever.
+    """
     columns = ", ".join(("id", *_SEARCHED[table])) if wanted.texts else "id"
     condition, values = _condition(wanted, table)
     match = Matcher(wanted.texts)
     at = 0
+    with part.view():
+        last = int(part.ask(f"SELECT coalesce(max(id), 0) FROM {table}")[0][0])  # noqa: S608
     while True:
         with part.view():
             end = part.ask(
-                f"SELECT max(id) FROM (SELECT id FROM {table} WHERE id > ? ORDER BY id LIMIT ?) AS next",  # noqa: S608
-                (at, LOOKED_AT),
+                f"SELECT max(id) FROM (SELECT id FROM {table} WHERE id > ? AND id <= ? ORDER BY id LIMIT ?) AS next",  # noqa: S608
+                (at, last, LOOKED_AT),
             )[0][0]
             if end is None:
                 return

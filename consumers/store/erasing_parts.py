@@ -129,7 +129,11 @@ def _file(place: Place, kind: FileKind) -> Iterator[Part]:
         yield Part(kind, connection, str(path), check)
         # What was overwritten is still in the write-ahead log until that begins anew; the recorder may be at it.
         connection.execute("PRAGMA busy_timeout = 0").fetchall()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        for mode in (
+            "PASSIVE",
+            "TRUNCATE",
+        ):  # the first beside commits, so that the second keeps none waiting for long
+            connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
     except sqlite3.Error as error:
         raise StoreError(
             "the store cannot be written",

@@ -302,6 +302,19 @@ def test_a_recorder_stores_between_two_steps(scene: Scene, monkeypatch: pytest.M
     assert scene.messages().count("new") == len(arrived) > 5
 
 
+def test_who_goes_on_saying_it_does_not_keep_it_at_work(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes in while it erases is for the next time."""
+    monkeypatch.setattr(
+        "tabard.consumers.store.erasing_parts.time.sleep",
+        lambda _seconds: scene.store.commit([scene.mail.work([log(SECRET)])], NOON),
+    )
+    monkeypatch.setattr(erasing, "LOOKED_AT", 2)
+    scene.erase(texts=(SECRET,))
+    assert scene.look(texts=(SECRET,))["records.log"] > 0
+
+
 def test_an_interrupted_erasure_is_done_by_the_next(scene: Scene, armed: Callable[[str], None]) -> None:
     """What is done is done; who began it and did not end it can be seen."""
     armed("erase.step=error@3")
