@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Text
 
-from tabard.consumers.store import holds, indexing, models
+from tabard.consumers.store import holds, indexing, marks, models
 from tabard.consumers.store.erasing_parts import Part
 from tabard.consumers.store.filters import zone_condition
 from tabard.consumers.store.layout import QUARANTINED, RECORDS, STATE, FileKind
@@ -327,7 +327,9 @@ def _take(part: Part, wanted: Wanted, table: str, ids: Sequence[int], now: int) 
         done += _overwrite(part, table, overwritten, now)
     if deleted:
         within = f"id IN ({_list(deleted)})"
-        if part.file is not None:
+        if part.file is None:
+            marks.uncounted(part.connection, table)
+        else:
             _uncount(part.file, table, within)
             if table == "log":
                 indexing.forget(part.file, within)

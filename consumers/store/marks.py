@@ -49,3 +49,10 @@ def write(connection: Reading, name: str, mark: Mark) -> None:
 def remove(connection: Reading, name: str) -> None:
     """Forget it: what it spoke of is not there any more, or was changed by somebody else."""
     connection.execute("DELETE FROM retention_mark WHERE name = ?", (name,))
+
+
+def uncounted(connection: Reading, table: str) -> None:
+    """On PostgreSQL: rows of a table go by another way than retention, so its days are to be counted anew."""
+    connection.execute(
+        "DELETE FROM retention_mark WHERE starts_with(name, ?) AND strpos(name, ' ') = 0", (f"{table}_",)
+    )

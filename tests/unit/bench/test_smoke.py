@@ -192,6 +192,14 @@ def test_logging_measures_a_call_beside_the_handlers_of_python(place: Path) -> N
     assert set(found["aims"]) == {"call in a burst", "call at a pace", "call flat out, background at work"}
 
 
+def test_retention_measures_the_delay_while_records_go(place: Path) -> None:
+    """The limit is lowered in the file; what is too much goes, and the new records are seen meanwhile."""
+    found = _run(place, "retention", "--records", "20000", "--seconds", "1")
+    assert found["results"]["records_deleted"] == 20000
+    assert found["results"]["delay_ms_while_deleting"]["p99"] > 0
+    assert set(found["aims"]) == {"retention_p99_ratio"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_bench_that_is_interrupted_leaves_nothing(place: Path, number: signal.Signals) -> None:
     """With roles and helpers running, Ctrl-C and SIGTERM end it, and all that it started."""
