@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from tabard.brokers.delivery.ports import CursorConflict, StoreUnavailable
+from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.brokers.delivery.sink import Sink
 from tabard.consumers.store.backfills import Backfill
 from tabard.consumers.store.ports import RecorderStore
@@ -26,7 +26,10 @@ class Backfilling:
         self._wall = wall
 
     def step(self, now: float) -> None:
-        """Go on with those whose nodes are here. Never raises: what cannot be done now is tried again."""
+        """Go on with those whose nodes are here; what cannot be done now is tried again.
+
+        Raises CursorConflict: the store is another one, or somebody else changed a cursor in it.
+        """
         try:
             here = [each for each in self._store.backfills() if self._sink.attached(each.key)]
             for backfill in here[:AT_ONCE]:
@@ -35,12 +38,9 @@ class Backfilling:
             _log.warning("what was asked for again is put off: %s", error)
 
     def _go_on(self, now: float, backfill: Backfill) -> None:
-        try:
-            if self._store.opened(backfill):
-                self._store.settle_backfill(backfill, None)
-            elif (count := self._store.reopen(backfill)) is None:
-                self._store.settle_backfill(backfill, self._wall())
-            elif count:
-                self._sink.anew(now, backfill.key)
-        except CursorConflict as conflict:
-            _log.info("what was asked for again of %s is tried anew: %s", backfill.key.node, conflict)
+        if self._store.opened(backfill):
+            self._store.settle_backfill(backfill, None)
+        elif (count := self._store.reopen(backfill)) is None:
+            self._store.settle_backfill(backfill, self._wall())
+        elif count:
+            self._sink.anew(now, backfill.key)

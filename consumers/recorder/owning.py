@@ -54,7 +54,7 @@ class Watch:
         self._sink = sink
 
     def look(self) -> None:
-        """Once a second. Never raises: a store that is away says nothing new."""
+        """Once a second. A store that is away says nothing new; raises CursorConflict when it is another one."""
         try:
             owned = self._store.owned()
         except StoreUnavailable:

@@ -251,9 +251,9 @@ class Recorder:
         """Also how a store that was replaced is noticed when nothing else is written."""
         beacons: list[Presence] = self.sink.presence()
         self._wait()
-        self._watch.look()
-        self._backfilling.step(self._loop.now())
         try:
+            self._watch.look()
+            self._backfilling.step(self._loop.now())
             self._store.presence(beacons)
             self._store.idle()
         except (CursorConflict, StoreUnavailable) as error:

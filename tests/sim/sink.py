@@ -338,11 +338,10 @@ class SimRecorder:
             self.time.at(self.time.now + PRESENCE_EVERY, self._tick, life)
 
     def _note_presence(self, sink: Sink) -> None:
-        if self._aside is not None:
-            self._aside.wait()
-        Watch(self.flaky, sink).look()
-        Backfilling(self.flaky, sink, self.wall).step(self.time.now)
         try:
+            if self._aside is None or not self._aside.busy:
+                Watch(self.flaky, sink).look()
+                Backfilling(self.flaky, sink, self.wall).step(self.time.now)
             self.flaky.presence(sink.presence())
         except (CursorConflict, StoreUnavailable) as error:
             sink.store_lost(error)
