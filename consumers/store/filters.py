@@ -88,17 +88,16 @@ def pattern(text: str) -> str:
 def _add_word(sql: Sql, word: str, conditions: list[str], values: list[Any]) -> None:
     """The condition for a record with that word. That the text is there at all is cheaper to find, and asked first."""
     if word.isascii():
-        has, said, bounds = f"{sql.like} {sql.given}", "{}", sql.word
+        has, said = f"{sql.like} {sql.given}", "{}"
     else:
-        has, said, bounds = f"LIKE {sql.folded}", sql.fold, sql.folded_word
+        has, said = f"LIKE {sql.folded}", sql.fold
+    bounds, given = sql.word(word)
     either = [
-        f"({said.format(f'log.{name}')} {has} ESCAPE {_ESCAPE} AND {bounds.format(f'log.{name}')})"
+        f"({said.format(f'log.{name}')} {has} ESCAPE {_ESCAPE} AND {bounds.replace('{}', f'log.{name}')})"
         for name in _WORDED
     ]
     conditions.append(f"({' OR '.join(either)})")
-    values += [pattern(word if word.isascii() else sql.folded_value(word)), sql.word_value(word)] * len(
-        _WORDED
-    )
+    values += [pattern(word if word.isascii() else sql.folded_value(word)), *given] * len(_WORDED)
 
 
 def _equal_values(query: LogQuery) -> tuple[str | None, ...]:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.results import Count, IndexState, LogQuery
-from tabard.consumers.store.words import SEPARATORS_POSTGRESQL, fold, said
+from tabard.consumers.store.words import ASCII_POSTGRESQL, ASCII_SEPARATORS, SEPARATORS_POSTGRESQL, fold, said
 
 
 class Sql(NamedTuple):
@@ -37,12 +37,8 @@ class Sql(NamedTuple):
     """A value without regard to case, accents in one form."""
     folded_value: Callable[[str], str]
     """What is given for it."""
-    word: str
-    """Whether the column {} has a word of ASCII, given as `word_value` says."""
-    folded_word: str
-    """The same of any other word."""
-    word_value: Callable[[str], str]
-    """What stands for a word in these conditions."""
+    word: Callable[[str], tuple[str, tuple[str, ...]]]
+    """Whether the column {} has that word, where its text is there at all; and the values."""
     now: str
     """The store's clock in nanoseconds since 1970, as one value."""
 
@@ -55,6 +51,24 @@ class Sql(NamedTuple):
 def _escaped(word: str) -> str:
     """A word within a regular expression of PostgreSQL; ASCII in small letters."""
     return re.sub(r"([^0-9A-Za-z\x80-\U0010ffff])", r"\\\1", said(word) if word.isascii() else word)
+
+
+def _sqlite_word(word: str) -> tuple[str, tuple[str, ...]]:
+    return "tabard_word({}, ?)", (word,)
+
+
+def _postgresql_word(word: str) -> tuple[str, tuple[str, ...]]:
+    """By an expression; what is of ASCII alone, as nearly all is, by blanks in place of what parts words: twenty times as fast."""
+    if not word.isascii():
+        either = f"('{_BEFORE}' || lower(normalize(?, NFC)) || '{_BEHIND}')"
+        return f"lower(normalize({{}}, NFC)) ~ {either}", (_escaped(word),)
+    small = 'lower({} COLLATE "C")'  # of ASCII alone, whatever the locale
+    found = f"{small} ~ ('{_BEFORE}' || ? || '{_BEHIND}')"
+    if not word.isalnum():
+        return found, (_escaped(word),)
+    blank = f"' ' || translate({small}, E'{ASCII_POSTGRESQL}', '{' ' * ASCII_SEPARATORS}') || ' '"
+    fast = f"octet_length({{}}) = length({{}}) THEN {blank} LIKE '% ' || ? || ' %'"
+    return f"CASE WHEN {fast} ELSE {found} END", (said(word), said(word))
 
 
 _BEFORE: Final = f"(^|{SEPARATORS_POSTGRESQL})"
@@ -72,9 +86,7 @@ SQLITE: Final = Sql(
     "tabard_fold({})",
     "+?",
     lambda text: fold(text) or "",
-    "tabard_word({}, ?)",
-    "tabard_word({}, ?)",
-    str,
+    _sqlite_word,
     "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000",
 )
 POSTGRESQL: Final = Sql(
@@ -88,10 +100,7 @@ POSTGRESQL: Final = Sql(
     # By the server too: what it takes for a small letter goes by its locale.
     "lower(normalize(?, NFC))",
     str,
-    # Small letters of ASCII alone, whatever the locale.
-    f"lower({{}} COLLATE \"C\") ~ ('{_BEFORE}' || ? || '{_BEHIND}')",
-    f"lower(normalize({{}}, NFC)) ~ ('{_BEFORE}' || lower(normalize(?, NFC)) || '{_BEHIND}')",
-    _escaped,
+    _postgresql_word,
     "(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint",
 )
 

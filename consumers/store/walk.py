@@ -267,7 +267,8 @@ class Walk:
         lane, lane_values = self._only.lane
         rest, rest_values = self._only.rest
         low, high = self._low, self._high
-        size, passed = FIRST_WINDOW, 0
+        # What no text is looked for in costs little to pass: another question would cost more.
+        size, passed = FIRST_WINDOW if self.how else min(FIRST_WINDOW * GROWTH, LAST_WINDOW), 0
         edge: Key | None = None
         while True:
             edge = self._edge(low, high, size) if stepwise else None

@@ -61,6 +61,11 @@ SEPARATORS_POSTGRESQL: Final = (
 )
 """The same as PostgreSQL writes it."""
 
+_ASCII_PARTING: Final = [code for code in range(1, 128) if not chr(code).isalnum()]
+ASCII_POSTGRESQL: Final = "".join(f"\\x{code:02x}" for code in _ASCII_PARTING)
+"""The separators of ASCII within E'...'."""
+ASCII_SEPARATORS: Final = len(_ASCII_PARTING)
+
 
 def split(text: str) -> tuple[str, ...]:
     """The words of what a person typed: parted by white space, each once."""

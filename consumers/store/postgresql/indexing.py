@@ -26,7 +26,7 @@ from tabard.consumers.store.layout import RECORDS
 from tabard.consumers.store.postgresql import partitions
 from tabard.consumers.store.postgresql.partitions import Partition
 from tabard.consumers.store.postgresql.server import first, schema_of
-from tabard.consumers.store.words import SEPARATORS_POSTGRESQL
+from tabard.consumers.store.words import ASCII_POSTGRESQL, ASCII_SEPARATORS, SEPARATORS_POSTGRESQL
 from tabard.errors import StoreError
 
 KINDS: Final = ("words", "trigram")
@@ -52,15 +52,14 @@ def _joined(*columns: str) -> str:
     return f"({' || '.join(('message', *others))})"
 
 
-_ASCII: Final = "".join(f"\\x{code:02x}" for code in range(1, 128) if not chr(code).isalnum())
-_SPACES: Final = " " * (_ASCII.count("\\x"))
+_SPACES: Final = " " * ASCII_SEPARATORS
 _WORDED: Final = _joined("exception")
 _TEXT: Final = _joined("function", "module", "exception")
 # Bound values are written with signs of their own in here, so none of these may stand in the text.
 TEXT_WORDS: Final = (
     f"(CASE WHEN octet_length({_WORDED}) > 100000 THEN '{LARGE}'::tsvector"
     f" WHEN octet_length({_WORDED}) = length({_WORDED})"
-    f" THEN to_tsvector('pg_catalog.simple'::regconfig, translate({_WORDED}, E'{_ASCII}', '{_SPACES}'))"
+    f" THEN to_tsvector('pg_catalog.simple'::regconfig, translate({_WORDED}, E'{ASCII_POSTGRESQL}', '{_SPACES}'))"
     f" ELSE to_tsvector('pg_catalog.simple'::regconfig, regexp_replace({_WORDED} || ' ' ||"
     f" lower(normalize({_WORDED}, NFC)), '{SEPARATORS_POSTGRESQL}+', ' ', 'g')) END)"
 )

@@ -21,6 +21,7 @@ from tabard.consumers.store.postgresql.read import PostgresReader
 from tabard.consumers.store.postgresql.server import connect
 from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.results import LogQuery, LogRow
+from tabard.consumers.store.words import has_word
 from tabard.errors import StoreError
 from tabard.ops.bench.postgres import Postgres
 from tests.contract.chain import NOON, WEB, Chain, log
@@ -255,3 +256,30 @@ def test_a_huge_text_is_stored_and_found(shelf: Shelf) -> None:
     assert shelf.found(LogQuery(words=("w39999",))) == ([huge], "index")
     assert shelf.found(LogQuery(words=("short",))) == (["x" * 5_000 + " short"], "index")
     assert shelf.found(LogQuery(words=("x" * 5_000,)))[0] == ["x" * 5_000 + " short"]
+
+
+def test_the_server_knows_the_same_words(shelf: Shelf) -> None:
+    """As SQLite does, whatever its locale: those of ASCII, in texts of any letters."""
+    texts = [
+        "order-17 timed out", "order 170", "10.0.0.1:80", "110.0.0.1", "10 0 0 1", "\u201ctimeout\u201d", "a\u00e4b a", "a\u00e4b",
+        "user_id", "ID", "x\u2026id", "50% off", "50 off", "a\\b", "tab\there", "new\nline", "", "K \u212a", "caf\u00e9 cafe\u0301",
+    ]  # fmt: skip
+    shelf.put(*(log(text) for text in texts))
+    for word in (
+        "17",
+        "order",
+        "10.0.0.1",
+        "Timeout",
+        "a",
+        "id",
+        "50%",
+        "50",
+        "a\\b",
+        "here",
+        "line",
+        "k",
+        "cafe",
+        "1",
+    ):
+        expected = sorted(text for text in texts if has_word(text, word))
+        assert sorted(shelf.found(LogQuery(words=(word,)))[0]) == expected, word
