@@ -21,6 +21,8 @@ class Role:
         self.name = name
         self.home = home
         self.loop = Loop()
+        self.ending = False
+        """Whether it was told to end."""
         self._status: Callable[[], Mapping[str, Any]] = dict
         self._reporting = False
         self._file = StatusFile(name, home)
@@ -38,6 +40,11 @@ class Role:
         """Write it now, and with it how much the counters of trouble in it rose lately."""
         said = self._status()
         self._file.write({**said, "risen": self._rises.of(self.loop.now(), said.get("counters", {}))})
+
+    def end(self) -> None:
+        """End the loop, and whatever would run it again."""
+        self.ending = True
+        self.loop.stop()
 
     def remove_status(self) -> None:
         """The role ends."""
@@ -59,11 +66,11 @@ def role(name: str, home: Home, reload: Callable[[], None] = lambda: None) -> It
         process = Role(name, home)
         loop = process.loop
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.on_signal(number, loop.stop)
+            loop.on_signal(number, process.end)
         loop.on_signal(signal.SIGHUP, reload)
         fd = lifeline()
         if fd is not None:
-            loop.add_reader(fd, loop.stop)
+            loop.add_reader(fd, process.end)
         try:
             yield process
         finally:

@@ -38,7 +38,7 @@ class Opening(Generic[T]):
         loop.run()
         if self._error is not None:
             raise self._error
-        if not self._made:
+        if self._role.ending or not self._made:
             return None
         if self.fault is not None:
             _log.warning("the store's server answers")
