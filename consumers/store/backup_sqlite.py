@@ -23,7 +23,7 @@ from typing import Final
 from tabard import __version__, failpoints
 from tabard.consumers.store.backup import COPIED, Progress, compare, digest_of, publish, quiet, staged
 from tabard.consumers.store.backup_manifest import SQLITE, File, Manifest, Part
-from tabard.consumers.store.layout import RECORDS, STATE, FileKind, schema_version
+from tabard.consumers.store.layout import RECORDS, RESTORING, STATE, FileKind, schema_version
 from tabard.errors import StoreError
 
 ORDER: Final = (STATE, RECORDS)
@@ -44,6 +44,7 @@ def backup(store: Path, target: Path, sink: str, told: Progress = quiet) -> Mani
         StoreError: the store cannot be read, the target cannot be written, or the copy is not sound.
     """
     made = time.time_ns()
+    _refuse_unsettled(store)
     need = sum(_size(store, kind) for kind in ORDER)
     with staged(target, store, need) as partial:
         for kind in ORDER:
@@ -54,6 +55,17 @@ def backup(store: Path, target: Path, sink: str, told: Progress = quiet) -> Mani
         manifest = Manifest(SQLITE, sink, made, __version__, files, parts)
         publish(partial, target, manifest)
     return manifest
+
+
+def _refuse_unsettled(store: Path) -> None:
+    """Raises StoreError while a restoration is to be finished: one file may be the old one, the other the new one."""
+    if (store / RESTORING).exists():
+        raise StoreError(
+            "a restoration was interrupted, or is going on",
+            expected="a store that is whole",
+            where=str(store / RESTORING),
+            hint="Start the recorder, or run `tabard store upgrade`: that finishes it",
+        )
 
 
 def verify(source: Path, manifest: Manifest, told: Progress = quiet) -> None:

@@ -18,7 +18,7 @@ from tabard.consumers.store.backup_manifest import Manifest
 from tabard.consumers.store.layout import RECORDS, RESTORING
 from tabard.consumers.store.place import Place
 from tabard.consumers.store.sqlite import SqliteStore
-from tabard.errors import AlreadyRunning, NewerStore, RefusedError
+from tabard.errors import AlreadyRunning, NewerStore, RefusedError, StoreError
 from tabard.home import Home
 from tabard.locks import hold, hold_directory
 from tests import schemas
@@ -72,11 +72,15 @@ MOVES = [f"restore.moved=kill@{number}" for number in range(1, 9)]
 
 
 @pytest.mark.parametrize("point", ["restore.staged=kill", "restore.decided=kill", *MOVES])
-def test_a_restoration_that_is_killed_is_finished_or_never_was(site: Site, point: str) -> None:
+def test_a_restoration_that_is_killed_is_finished_or_never_was(
+    site: Site, tmp_path: Path, point: str
+) -> None:
     """At no moment does the next recorder begin with one file of each."""
     killed = site.run("restore", str(site.backup), TABARD_FAILPOINTS=point)
     assert killed.returncode == -signal.SIGKILL
     assert (site.store / RESTORING).exists()
+    with pytest.raises(StoreError, match="a restoration was interrupted"):
+        backup_sqlite.backup(site.store, tmp_path / "mixed", "main")
     assert tabard(site.home, "recorder", "--once", "--idle", "100ms").returncode == exits.DONE
     expected = BACKED + LATER if "staged" in point else BACKED
     assert site.counts() == (expected, expected)
