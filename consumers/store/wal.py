@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -34,8 +33,11 @@ CHANGE_BYTES: Final = 1024
 """What a changed row adds, index pages included; an estimate."""
 _PAGE: Final = 4096
 _FRAME_HEAD: Final = 24
-_MX_FRAME: Final = 16
-"""Where the index of the log says how many frames are valid (https://sqlite.org/walformat.html), by the host's byte order."""
+_HEAD: Final = 32
+_SALT: Final = 8
+_SALT_OF_LOG: Final = 16
+_SALT_OF_FRAME: Final = 8
+"""Where the log and each of its frames have a number that changes when it begins anew (https://sqlite.org/walformat.html)."""
 
 
 class WriteAheadLog:
@@ -73,12 +75,23 @@ class WriteAheadLog:
         """Bytes that are in it now: the file may be longer, from before it began anew. 0 when nobody can say."""
         if self._path is None:
             return 0
+        # Not by the index beside it (-shm): whoever closes that file gives up all locks that this process has on it, and
+        # the next one who opens the database cuts it short under everybody's feet.
         try:
-            with self._path.with_name(self._path.name.removesuffix("-wal") + "-shm").open("rb") as index:
-                frames = index.read(_MX_FRAME + 4)[_MX_FRAME:]
+            with self._path.open("rb") as log:
+                head = log.read(_HEAD)
+                step = int.from_bytes(head[8:12], "big") + _FRAME_HEAD
+                low, high = 0, max(log.seek(0, os.SEEK_END) - _HEAD, 0) // step
+                while low < high:  # frames of this beginning of the log lie in front of those from before it
+                    middle = (low + high + 1) // 2
+                    log.seek(_HEAD + (middle - 1) * step + _SALT_OF_FRAME)
+                    if log.read(_SALT) == head[_SALT_OF_LOG : _SALT_OF_LOG + _SALT]:
+                        low = middle
+                    else:
+                        high = middle - 1
         except OSError:
             return 0
-        return int.from_bytes(frames, sys.byteorder) * (_PAGE + _FRAME_HEAD)
+        return low * step
 
     def begin(self, connection: sqlite3.Connection) -> None:
         """The file was opened: what is in its log, as after a kill, has yet to be moved."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import threading
@@ -170,3 +171,23 @@ def test_the_writer_stops_only_when_the_thread_loses(tmp_path: Path, monkeypatch
         store.settle()
         writer = threading.current_thread().name
         assert moved == ["checkpoint", "checkpoint", writer]
+
+
+def test_asking_for_the_length_gives_up_no_lock(tmp_path: Path) -> None:
+    """Closing a file gives up all locks that a process has on it; the next opener would cut the shared index short."""
+    with SqliteStore.open(tmp_path) as store:
+        chain = Chain()
+        for _ in range(3):
+            store.commit([chain.work(logs(50))], NOON)
+        before = _locks_on(tmp_path / "records.db-shm")
+        assert before
+        grown = store._of_kind(RECORDS).database.wal.length
+        assert 0 < grown <= (tmp_path / "records.db-wal").stat().st_size
+        assert _locks_on(tmp_path / "records.db-shm") == before
+
+
+def _locks_on(path: Path) -> list[str]:
+    """The locks of this process on a file."""
+    inode, pid = path.stat().st_ino, str(os.getpid())
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return sorted(" ".join(line[1:]) for line in lines if line[4] == pid and line[5].endswith(f":{inode}"))
