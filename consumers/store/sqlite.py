@@ -43,6 +43,8 @@ class _File:
         """Bytes of batches committed since the write-ahead log was told of them."""
         self.index = indexing.NONE
         """The search index of the log, if this file has one."""
+        self.touched = False
+        """Whether retention has been at it since then."""
         self.stored: Counter[int] = Counter()
         """Rows committed since retention asked, by stream."""
 
@@ -202,6 +204,7 @@ class SqliteStore(PartedStore[_File]):
         """A short transaction of retention on one file, between two commits. Raises StoreUnavailable."""
         file = self._of_kind(kind)
         with file.guarded(writes=True), file.database.relaxed() as connection:
+            file.touched = True
             yield connection
 
     @contextlib.contextmanager
@@ -265,9 +268,10 @@ class SqliteStore(PartedStore[_File]):
     def after_commit(self) -> None:
         """When nodes have heard of a commit, or rows were deleted: see that the write-ahead logs stay short. Never raises."""
         for file in self._parts:
-            size, file.unmoved = file.unmoved, 0
-            with contextlib.suppress(StoreUnavailable), file.guarded():
-                file.database.committed(size)
+            if file.unmoved or file.touched:
+                size, file.unmoved, file.touched = file.unmoved, 0, False
+                with contextlib.suppress(StoreUnavailable), file.guarded():
+                    file.database.committed(size)
 
     def moved(self, kind: FileKind, size: int) -> None:
         """So many bytes of pages were written to a file that no row tells of."""
