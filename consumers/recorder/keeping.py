@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from tabard import failpoints
 from tabard.brokers.delivery.leases import Change, Keeper
 from tabard.brokers.delivery.sink import Sink
-from tabard.brokers.loop import Loop
 from tabard.brokers.wire import topics
 
 SHED_EVERY: Final = 0.1
 """Seconds between two looks whether credit has come back far enough for shards to be given up."""
 LOOKED = failpoints.declare("recorder.leases_renewed", "a recorder renewed its leases and has not used them")
-GIVING = failpoints.declare(
-    "recorder.leases_given", "a recorder stored what it had of shards and gives them up"
-)
 
 _log = logging.getLogger(__name__)
+
+
+class Timers(Protocol):
+    """What is asked of the loop."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> object:
+        """Call back once, at that time or soon after."""
 
 
 class Hands(NamedTuple):
@@ -46,7 +52,7 @@ class Keeping:
         self,
         keeper: Keeper,
         sink: Sink,
-        loop: Loop,
+        loop: Timers,
         hands: Hands,
     ) -> None:
         self.keeper = keeper

@@ -1,0 +1,204 @@
+"""Recorders that share a sink on a server: one is stopped inside its transaction beyond its lease, others die, the server dies."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg2
+import pytest
+
+from tabard.home import Home
+from tabard.ops.bench.postgres import Postgres
+from tests.chaos import rest
+from tests.chaos.oracle import Sent, judge
+from tests.chaos.served import ServedFleet
+from tests.chaos.sources import Producer
+from tests.chaos.worker import Worker
+
+NODES: Final = ("n1", "n2", "n3", "n4")
+RECORDS: Final = 20_000
+PATIENCE: Final = 120.0
+_HOME: Final = """\
+[node]
+name = "{name}"
+zone = "plant"
+
+[recorder]
+up = "{up_out}"
+down = "{down_in}"
+"""
+_HELD: Final = (
+    "SELECT owner, count(*) FROM tabard_state.lease WHERE role = 'recorder' AND owner <> '' GROUP BY owner"
+)
+
+
+@pytest.fixture
+def server(postgres: Postgres) -> Iterator[Postgres]:
+    """One that may be killed."""
+    made = Postgres(postgres.programs)
+    yield made
+    made.close()
+
+
+class Sharing:
+    """A fleet with several recorders, and what can be seen of their leases."""
+
+    def __init__(self, fleet: ServedFleet, count: int) -> None:
+        self.fleet = fleet
+        self.homes = {"recorder": fleet.hub}
+        for worker in fleet.crew.values():
+            worker.start()
+            worker.wait_ready()
+        for number in range(2, count + 1):
+            self._join(f"recorder{number}")
+
+    def _join(self, name: str) -> None:
+        home = Home(self.fleet.directory / name).ensure()
+        ends = self.fleet.status("b3")["endpoints"]
+        home.settings_file.write_text(_HOME.format(name=name, **ends) + self.fleet.store_lines)
+        self.fleet.hire(name, home, ["recorder"], self.fleet.directory / "points")
+        self.homes[name] = home
+        self.worker(name).start()
+        self.worker(name).wait_ready()
+
+    def worker(self, name: str) -> Worker:
+        """The process of a recorder."""
+        return self.fleet.crew[name]
+
+    def owner(self, name: str) -> str:
+        """The identity of a home."""
+        return (self.homes[name].path / "recorder.id").read_text().strip()
+
+    def held(self) -> dict[str, int]:
+        """Shards held, by the names of recorders, as the store says; nothing while the server is away."""
+        try:
+            connection = psycopg2.connect(self.fleet.url)
+        except psycopg2.OperationalError:
+            return {}
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(_HELD)
+                found = dict(cursor.fetchall())
+        except psycopg2.Error:
+            return {}
+        finally:
+            connection.close()
+        return {name: int(found.get(self.owner(name), 0)) for name in self.homes}
+
+    def said(self, name: str) -> dict[str, Any]:
+        """What a recorder says of itself."""
+        try:
+            found = json.loads((self.homes[name].run / "recorder.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def shared(self) -> bool:
+        """Whether all have equal shares, in the store and by what they say."""
+        counts = [self.said(name).get("shards", {}).get("held", 0) for name in self.homes]
+        held = self.held()
+        return bool(sum(counts) == sum(held.values()) == 64 and max(counts) - min(counts) <= 1)
+
+    def all_but(self, name: str) -> bool:
+        """Whether the others have everything, guards and all: what the one still tries to commit is refused by then."""
+        counts = [self.said(other).get("shards", {}).get("held", 0) for other in self.homes if other != name]
+        return bool(sum(counts) == 64)
+
+    def stored(self, name: str) -> int:
+        """Batches that a recorder's process has stored."""
+        return int(self.said(name).get("counters", {}).get("batches stored", 0))
+
+    def busiest(self) -> str:
+        """The recorder that has stored most, with what there was."""
+        return max(self.homes, key=self.stored)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for what another process does."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)  # another process's state: there is no event to wait for
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("count", [2, 3], ids=["two recorders", "three recorders"])
+def test_all_is_stored_once_whoever_is_stopped_and_killed(
+    tmp_path: Path, server: Postgres, count: int
+) -> None:
+    """Stopped inside its transaction, before one, killed, ended, the server killed: each time the others take over."""
+    with ServedFleet(
+        tmp_path, tmp_path / "points", {name: {"fsync": "10ms"} for name in NODES}, server
+    ) as fleet:
+        sharing = Sharing(fleet, count)
+        until(sharing.shared, "the recorders did not come to equal shares")
+        producers = [Producer(f"app-{node}", node, "sharing", fleet.intake(node), RECORDS) for node in NODES]
+        for producer in producers:
+            producer.start()
+        try:
+            _torment(sharing, server)
+        finally:
+            for producer in producers:
+                producer.finish()
+            for producer in producers:
+                producer.join()
+        wrong = [f"{each.name}: {each.error!r}" for each in producers if each.error]
+        try:
+            rest.wait_for_rest(fleet, PATIENCE)
+        except rest.NotAtRest as error:
+            wrong.append(str(error))
+        for worker in fleet.crew.values():
+            worker.stop()
+        assert sum(sharing.held().values()) == 0
+        wrong += fleet.crashes
+        sent = {each.name: Sent(each.node, each.accepted, each.given) for each in producers}
+        verdict = judge(
+            fleet.copied(tmp_path / "copy"), sent, may_lose=frozenset(), ignore=frozenset({rest.RELIC})
+        )
+    wrong += verdict.wrong
+    assert not wrong, f"homes kept in {tmp_path}:\n" + "\n".join(wrong[:40])
+    assert all(each.accepted for each in producers)
+
+
+def _torment(sharing: Sharing, server: Postgres) -> None:
+    until(lambda: sharing.stored(sharing.busiest()) > 0, "nothing was stored")
+    victim = sharing.busiest()
+    worker = sharing.worker(victim)
+    worker.kill()
+    worker.start("store.before_commit=stop@3")
+    until(lambda: worker.stopped, f"{victim} did not come to its third commit")
+    until(lambda: sharing.all_but(victim), f"nobody took over from {victim}, stopped in its transaction")
+    worker.thaw()
+    until(lambda: _lost(sharing.said(victim)), f"the commit that {victim} stood still in was taken")
+    until(sharing.shared, f"{victim} did not get its share again")
+
+    victim = sharing.busiest()
+    worker = sharing.worker(victim)
+    worker.freeze()
+    until(lambda: sharing.all_but(victim), f"nobody took over from {victim}, frozen")
+    worker.thaw()
+    until(sharing.shared, f"{victim} did not get its share again")
+
+    victim = sharing.busiest()
+    worker = sharing.worker(victim)
+    worker.kill()
+    until(lambda: sharing.all_but(victim), f"nobody took over from {victim}, killed")
+    server.kill()
+    server.start()
+    worker.start()
+    until(sharing.shared, "they did not share again after the server was killed")
+
+    worker.stop()
+    until(lambda: sharing.all_but(victim), f"nobody took over from {victim}, which ended")
+    worker.start()
+    until(sharing.shared, f"{victim} did not get its share again")
+
+
+def _lost(said: dict[str, Any]) -> bool:
+    """Whether a recorder found that something could not be committed."""
+    counters = said.get("counters", {})
+    return bool(counters.get("store unavailable") or counters.get("leases lost in a commit"))

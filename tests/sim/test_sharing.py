@@ -1,0 +1,82 @@
+"""Several recorders over one store: whatever befalls them, each record is stored once, and no shard is left alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from tests.sim.check import Violation, check
+from tests.sim.plan import Plan
+from tests.sim.sharing import PLAIN, SHARED_FAULTS, SharedWorld
+from tests.sim.sharing_bugs import BUGS, SharingBug
+
+CHUNK = 25
+BUDGET = 256
+
+
+def drawn(seed: int) -> tuple[Plan, int]:
+    """A plan, and how many recorders share the sink."""
+    rng = Random(f"sharing {seed}")
+    plan = Plan(
+        (*PLAIN, *SHARED_FAULTS),
+        nodes=rng.choice((2, 4)),
+        seconds=rng.choice((20.0, 40.0)),
+        fault_count=rng.choice((1, 3, 6)),
+        burst=rng.choice((3, 20)),
+        loss=rng.choice((0.0, 0.05)),
+        budget=BUDGET,
+        brokers=rng.choice((1, 2)),
+        aside=rng.random() < 0.5,
+    )
+    return plan, rng.choice((2, 3))
+
+
+def simulate(seed: int, plan: Plan | None = None, count: int = 2) -> SharedWorld:
+    """Run a world and check it. Raises Violation with the seed, the plan and the faults that struck."""
+    if plan is None:
+        plan, count = drawn(seed)
+    world = SharedWorld(seed, plan, count)
+    try:
+        world.run()
+        check(world)
+        world.check_quarantine()
+    except Violation as violation:
+        raise Violation(
+            f"seed {seed}, {count} recorders: {violation}\n{plan}\nfaults: {world.done}"
+        ) from None
+    return world
+
+
+@pytest.mark.parametrize("first", range(0, 100, CHUNK))
+def test_recorders_that_share_store_every_record_once(first: int) -> None:
+    """Deaths, freezes in transactions and before them, ends, losses for good, clocks, restored stores."""
+    struck: Counter[str] = Counter()
+    for seed in range(first, first + CHUNK):
+        world = simulate(seed)
+        struck.update(line.split(" ", 1)[1] for line in world.done)
+    print(dict(struck))
+    assert all(struck[name] for name in SHARED_FAULTS)
+
+
+def test_there_are_enough_bugs() -> None:
+    """Each with a name of its own."""
+    assert len({bug.name for bug in BUGS}) == len(BUGS) >= 8
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_a_seeded_bug_is_caught(bug: SharingBug) -> None:
+    """Some seed shows it, and without it the same seed shows nothing."""
+    plan = Plan(
+        bug.faults, nodes=4, seconds=40.0, fault_count=4, burst=20, loss=0.05, budget=BUDGET, pace=0.3
+    )
+    for seed in range(bug.seeds):
+        with bug.patch():
+            try:
+                simulate(seed, plan, 3)
+            except Violation:
+                break
+    else:
+        pytest.fail(f"not caught in {bug.seeds} worlds: {bug.name}")
+    simulate(seed, plan, 3)
