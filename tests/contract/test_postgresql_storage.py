@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tabard.brokers.delivery.ports import EpochWork
+from tabard.brokers.delivery.leases import RECORDER, Lease
+from tabard.brokers.delivery.ports import Claim, EpochWork
 from tabard.clock import Clock
 from tabard.consumers.store import holding, samples, walk
 from tabard.consumers.store.holds import Hold
-from tabard.consumers.store.layout import FILES, ROW_TABLES
+from tabard.consumers.store.layout import FILES, RECORDS, ROW_TABLES
+from tabard.consumers.store.leases import hold
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.place import Place
 from tabard.consumers.store.postgresql.read import PostgresReader
@@ -24,7 +26,7 @@ from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
 from tabard.ops.bench.postgres import Postgres
 from tests.contract.chain import NOON
 from tests.contract.holding import HoldContract
-from tests.contract.leasing import SharingContract
+from tests.contract.leasing import ONE, TWO, SharingContract, free
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
@@ -143,6 +145,21 @@ class TestPostgres(
         engine = PostgresEngine(postgres)
         yield engine
         engine.close()
+
+    def test_a_lease_is_not_taken_under_an_open_commit(
+        self, engine: PostgresEngine, store: PostgresStore
+    ) -> None:
+        """Who wants it does not wait either, and takes what else there is; it has it once the commit is done."""
+        leases, others = store.leases(RECORDER), engine.another(store).leases(RECORDER)
+        (claim, _other) = leases.take(ONE, free(5, 6))
+        with store.guarded(RECORDS) as writer:
+            writer.begin()
+            hold(writer, RECORDER.name, [claim])
+            assert others.take(TWO, [Lease(5, "one", 1), Lease(6, "one", 1)]) == [Claim(6, "two", 2)]
+            writer.commit()
+        row = others.look(TWO, 6.0, joining=True).leases[5]
+        assert row == Lease(5, "two", 2)
+        assert others.take(TWO, [row]) == [Claim(5, "two", 3)]
 
     @settings(max_examples=15)
     @given(data=st.data())
