@@ -90,8 +90,14 @@ class Postgres:
             if not _is_open(programs):  # an environment in the home of root, for instance
                 self.programs = _copied(programs, self.directory)
         self._numbers = 0
-        self._run("initdb", "--no-sync", "--auth=trust", "--username=tabard", "--encoding=UTF8", "--locale=C")
-        self.start()
+        try:
+            self._run(
+                "initdb", "--no-sync", "--auth=trust", "--username=tabard", "--encoding=UTF8", "--locale=C"
+            )
+            self.start()
+        except BaseException:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
 
     @property
     def socket(self) -> Path:
