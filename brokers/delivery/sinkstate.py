@@ -129,11 +129,11 @@ def _said(stream: int, sender: Sender) -> BeaconStream:
 
 
 def _lacks_older(sender: Sender) -> bool:
-    """Whether the sink lacks records from before the position from which on it is sent new ones."""
+    """Whether the sink lacks records from before the newest that it has: what is on its way is none of them."""
     spans = sender.journal.spans()
     for span in spans:
-        upto = sender.live - 1 if span is spans[-1] and sender.live else span.last
         stored = sender.cursors.get(span.epoch, _NOTHING)
-        if stored.holes(min(upto, span.last), span.oldest) and (span is not spans[-1] or len(stored)):
+        upto = min(stored.high, span.last) if span is spans[-1] else span.last
+        if stored.holes(upto, span.oldest):
             return True
     return False
