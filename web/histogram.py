@@ -66,6 +66,7 @@ class Histogram:
     ticks: list[str]
     """Labels below, evenly spaced."""
     total: int
+    """Records that were counted; at least so many there are, when `partial`."""
     partial: bool
     """Some buckets were not counted within the time box."""
     span: str
@@ -124,7 +125,7 @@ def draw_histogram(
         ticks=[
             _tick(params.zone, moment, until - since) for moment in spaced(first * step, last * step, TICKS)
         ],
-        total=sum(sum(levels.values()) for levels in counts.values()),
+        total=counted.seen,
         partial=counted.partial,
         span=""
         if params.query.since is not None

@@ -97,4 +97,4 @@ def _histogram(connection: Reading, walk: Walk, width: int, budget: float) -> Hi
             counted_from = edge[0] // width * width + width
             break
     whole = {start: dict(levels) for start, levels in counts.items() if start >= (counted_from or 0)}
-    return Histogram(width, whole, counted_from)
+    return Histogram(width, whole, counted_from, sum(levels.total() for levels in counts.values()))

@@ -248,6 +248,8 @@ class Histogram:
     Buckets without records are left out."""
     counted_from: int | None
     """Start of the oldest bucket that was counted, when the time box ended first; None: all were."""
+    seen: int
+    """Records that were counted, with those of the bucket at which the time box ended."""
 
     @property
     def partial(self) -> bool:

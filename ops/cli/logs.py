@@ -19,7 +19,7 @@ from tabard.errors import UsageError
 from tabard.home import Home
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
-from tabard.ops.cli.values import Time, Zone
+from tabard.ops.cli.values import Text, Time, Zone
 from tabard.records import SEVERITIES
 
 if TYPE_CHECKING:
@@ -73,13 +73,14 @@ class _Level(click.ParamType[str]):
 )
 @click.option("--until", type=Time(), metavar="TIME", help="Before this event time.")
 @click.option("--level", type=_Level(), metavar="LEVEL", help="This level and worse, such as warning.")
-@click.option("--node", metavar="NAME", help="Of this node.")
+@click.option("--node", type=Text(), metavar="NAME", help="Of this node.")
 @click.option("--zone", type=Zone(), metavar="PATH", help="Of this zone and those below it.")
-@click.option("--service", metavar="NAME", help="Of this service.")
-@click.option("--grep", metavar="TEXT", help="With this text in message, module or function.")
+@click.option("--service", type=Text(), metavar="NAME", help="Of this service.")
+@click.option("--grep", type=Text(), metavar="TEXT", help="With this text in message, module or function.")
 @click.option(
     "--word",
     "word",
+    type=Text(),
     multiple=True,
     metavar="WORD",
     help="With this word in message or exception, whole; several: with all of them.",

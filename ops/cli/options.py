@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from tabard.ops.cli.values import Text
 from tabard.ops.output import FORMATS
 from tabard.ops.streams import write_utf8
 
@@ -92,7 +93,7 @@ def once_option(function: _F) -> _F:
 
 def place_options(function: _F) -> _F:
     """``--service``, ``--stage`` and ``--node`` as filters: passes ``service``, ``stage`` and ``node``, or None."""
-    by_node = click.option("--node", metavar="NAME", help="Only what runs on this node.")
+    by_node = click.option("--node", type=Text(), metavar="NAME", help="Only what runs on this node.")
     by_stage = click.option("--stage", metavar="NAME", help="Only what runs in this stage.")
-    by_service = click.option("--service", metavar="NAME", help="Only this service.")
+    by_service = click.option("--service", type=Text(), metavar="NAME", help="Only this service.")
     return by_service(by_stage(by_node(function)))

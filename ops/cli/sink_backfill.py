@@ -14,6 +14,7 @@ from tabard.home import Home
 from tabard.names import check_sink, check_zone
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
+from tabard.ops.cli.values import Text
 from tabard.ops.output import emit
 from tabard.settings import Settings, load
 
@@ -30,7 +31,7 @@ LOOK_EVERY: Final = 0.5
     ],
 )
 @click.argument("sink", required=False)
-@click.option("--node", metavar="NAME", help="Of this node.")
+@click.option("--node", type=Text(), metavar="NAME", help="Of this node.")
 @click.option("--zone", metavar="PATH", help="Of the nodes of this zone and those below it.")
 @click.option(
     "--wait", is_flag=True, help="End when all of it was looked for; nodes that are away are waited for."

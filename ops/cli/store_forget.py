@@ -15,7 +15,7 @@ from tabard.home import Home
 from tabard.ops.auditing import record, who
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
-from tabard.ops.cli.values import Time, Zone
+from tabard.ops.cli.values import Text, Time, Zone
 from tabard.ops.output import emit
 from tabard.settings import load
 
@@ -64,7 +64,7 @@ class _Words(click.ParamType[str]):
         ),
     ],
 )
-@click.option("--node", metavar="NAME", help="Of this node.")
+@click.option("--node", type=Text(), metavar="NAME", help="Of this node.")
 @click.option("--zone", type=Zone(), metavar="PATH", help="Of this zone and those below it.")
 @click.option(
     "--match",
@@ -74,10 +74,12 @@ class _Words(click.ParamType[str]):
     metavar="TEXT",
     help="Records with this text in any field, in any case; of several options any one.",
 )
-@click.option("--service", metavar="NAME", help="Log records of this service.")
+@click.option("--service", type=Text(), metavar="NAME", help="Log records of this service.")
 @click.option("--since", type=Time(), metavar="TIME", help="What happened or arrived from this time on.")
 @click.option("--until", type=Time(), metavar="TIME", help="What happened or arrived before this time.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept, so do not name the person.")
+@click.option(
+    "--reason", type=Text(), required=True, metavar="TEXT", help="Why; it is kept, so do not name the person."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what there is.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output_option

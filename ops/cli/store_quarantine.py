@@ -12,6 +12,7 @@ from tabard.home import Home
 from tabard.ops.cli.base import Entry, command
 from tabard.ops.cli.group import Group
 from tabard.ops.cli.options import output_option
+from tabard.ops.cli.values import Text
 from tabard.ops.output import Row, emit
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ quarantine: Final = Group(
         ("tabard store quarantine list --node web1 -o json", "Those of one node, for a program"),
     ],
 )
-@click.option("--node", metavar="NAME", help="Of this node.")
+@click.option("--node", type=Text(), metavar="NAME", help="Of this node.")
 @output_option
 def quarantine_list(home: Home, node: str | None, output: str) -> int:
     """List the batches in quarantine, those that arrived last first.

@@ -1,4 +1,4 @@
-"""Values of options that several commands take: times and zones."""
+"""Values of options that several commands take: times, zones and texts."""
 
 from __future__ import annotations
 
@@ -41,3 +41,25 @@ class Zone(click.ParamType[str]):
             return check_zone(str(value))
         except TabardError as error:
             self.fail(str(error), param, ctx)
+
+
+class Text(click.ParamType[str]):
+    """A text; bytes that are none, as a shell may hand over, are refused: nothing in a store is like them."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text."""
+        text = str(value)
+        if not is_text(text):
+            self.fail(f"expected a text in UTF-8, found other bytes: {text!a}", param, ctx)
+        return text
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be written in UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

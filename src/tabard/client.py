@@ -63,7 +63,7 @@ class IntakeClient:
     ) -> None:
         self._path = str(path)
         self._source = source
-        self._service = service
+        self._service = clean_text(service)
         self._window = min(window, MOST_UNANSWERED)
         self._timeout = timeout
         self._socket: socket.socket | None = None

@@ -315,6 +315,17 @@ class LogContract(Contract):
             if bucket >= found.counted_from
         }
 
+    @pytest.mark.usefixtures("small_steps")
+    def test_a_histogram_out_of_time_says_how_many_it_saw(self, home: Home) -> None:
+        """Where not even the first bucket is done there is no bar, and yet it is not as if there were nothing."""
+        start = NOON // (3600 * SECOND) * 3600 * SECOND
+        home.put(*(log(time=start + number) for number in range(30)))
+        found = home.reader.histogram(LogQuery(), 3600 * SECOND, 0.0)
+        assert found.partial
+        assert found.counts == {}
+        assert 0 < found.seen < 30
+        assert home.reader.histogram(LogQuery(), 3600 * SECOND).seen == 30
+
     # --- gaps ---------------------------------------------------------------------------------------
 
     def test_gaps_stand_where_the_records_would(self, home: Home) -> None:

@@ -113,6 +113,15 @@ def test_one_message_is_its_arguments(tabard, listener: Listener) -> None:
     assert messages(listener) == ["disk is full"]
 
 
+def test_bytes_that_are_no_text_are_taken_in(tabard, listener: Listener) -> None:
+    """A script in another encoding loses no record by it, wherever such bytes stand."""
+    options = ("--service", "caf\udce9", "--field", "product=\udcff")
+    assert tabard("log", "it is \udcff", *options).returncode == exits.DONE
+    assert messages(listener) == ["it is \ufffd"]
+    said = {name: listener.records[0][position] for name, position in LOG_INDEX.items()}
+    assert (said["service"], said["product"]) == ("caf\ufffd", "\ufffd")
+
+
 def test_without_an_agent_it_fails_at_once_and_says_where_it_looked(tabard, home: Home) -> None:
     """The sentence names the socket and how to start an agent."""
     done = tabard("log", "x")
