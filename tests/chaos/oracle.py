@@ -231,7 +231,8 @@ class _Stream:
             self._say(f"{where} has rows beyond its cursor: {_some(sorted(stray))}")
         if epoch.opened or may_lose:
             left.discard(1)  # the opening is no record, so its loss is none of records
-        for loss in self._losses:
+        # One that reaches over what is stored, and over losses told before, counts what none of those does.
+        for loss in sorted(self._losses, key=lambda loss: loss.at_least):
             if loss.epoch == epoch.id and loss.kind == "gap" and loss.last is not None:
                 self._judge_gap(epoch, loss, left)
                 left -= set(range(loss.first, loss.last + 1))
@@ -244,9 +245,9 @@ class _Stream:
         stored = numbers & epoch.seqs
         if stored and not loss.at_least:
             self._say(f"{loss} claims stored records: {_some(sorted(stored))}")
-        elif loss.at_least and loss.count > len(numbers - stored):
-            self._say(f"{loss} counts more than is missing: {len(numbers - stored)}")
-        elif taken := numbers - left - stored - {1}:
+        elif loss.at_least and loss.count > len((numbers & left) - stored):
+            self._say(f"{loss} counts more than is missing: {len((numbers & left) - stored)}")
+        elif not loss.at_least and (taken := numbers - left - stored - {1}):
             self._say(f"{loss} claims what another gap claims: {_some(sorted(taken))}")
         # The opening, number 1, is no record: whether a gap counts it is left open.
         if not loss.at_least and not len(numbers - {1}) <= loss.count <= len(numbers):
@@ -304,6 +305,8 @@ class _Stream:
         width = hole[1] - hole[0] + 1
         told = 0
         for loss in self._losses:
+            if self._reaches_over(loss, after, before):
+                return width
             place = self._place(loss)
             if after < place < before or (loss.last is None and after[0] == place[0] and place <= before):
                 if loss.at_least or loss.kind == "doubt":
@@ -312,6 +315,19 @@ class _Stream:
         if told < width:
             self._say(f"{name} {hole[0]}..{hole[1]} are not stored, and gaps there name {told} of {width}")
         return width
+
+    def _reaches_over(self, loss: Loss, after: Position, before: Position) -> bool:
+        """Whether all that is missing between two records lies within a loss that has stored records on both sides."""
+        epoch = self._epochs.get(loss.epoch) if loss.epoch is not None else None
+        if (
+            epoch is None
+            or loss.last is None
+            or not loss.at_least
+            or not after[0] == before[0] == epoch.place
+        ):
+            return False
+        gone = set(range(after[1] + 1, before[1])) - epoch.seqs
+        return bool(gone) and loss.first <= min(gone) and max(gone) <= loss.last
 
     def _place(self, loss: Loss) -> Position:
         epoch = self._epochs.get(loss.epoch) if loss.epoch is not None else None

@@ -98,3 +98,38 @@ def test_a_store_that_is_wrong_is_found_wrong(store: Path, change: str, complain
     db.close()
     wrong = verdict(store).wrong
     assert any(complaint in each for each in wrong), wrong
+
+
+def _lose_around(store: Path, *, first: int, last: int, count: int) -> None:
+    """Take the records 5 and 15 out of the middle, and say that they are lost in a range that holds others, too."""
+    with sqlite3.connect(store / "records.db") as db:
+        db.execute("DELETE FROM log WHERE message LIKE 'app 5 %' OR message LIKE 'app 15 %'")
+        db.execute(
+            "INSERT INTO gap (node_id, stream, epoch_id, first, last, count, at_least, kind, reason, detail, time, arrived)"
+            " SELECT node_id, stream, epoch_id, ?, ?, ?, 1, kind, reason, detail, time, arrived FROM gap",
+            (first, last, count),
+        )
+    db.close()
+
+
+def test_a_loss_may_reach_over_stored_records_and_losses_told_before(store: Path) -> None:
+    """It counts what of its range is neither stored nor told, wherever in it that is missing."""
+    _lose_around(store, first=4, last=20, count=2)
+    assert verdict(store).wrong == []
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "count", "complaint"),
+    [
+        (4, 20, 3, "counts more than is missing: 2"),
+        (4, 14, 1, "app 15..15 are not stored"),
+        (8, 20, 1, "app 5..5 are not stored"),
+    ],
+)
+def test_it_does_not_cover_more_than_it_says(
+    store: Path, first: int, last: int, count: int, complaint: str
+) -> None:
+    """Neither more records than are missing, nor those beyond its ends."""
+    _lose_around(store, first=first, last=last, count=count)
+    wrong = verdict(store).wrong
+    assert any(complaint in each for each in wrong), wrong
