@@ -11,7 +11,7 @@ from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.brokers.delivery.sink import Sink
 from tabard.consumers.store.ports import RecorderStore
 from tabard.consumers.store.results import Owned
-from tabard.errors import StoreError
+from tabard.errors import StoreAway
 
 _log = logging.getLogger(__name__)
 
@@ -20,12 +20,12 @@ def own(store: RecorderStore, sink: str, where: str) -> Owned:
     """Say whose store it is; what it says of its sink now.
 
     A store that is new counts as begun when this process was: an agent that was started with it, by `tabard up`, is
-    no older. Raises ForeignStore when it is another sink's, StoreError when it cannot be asked.
+    no older. Raises ForeignStore when it is another sink's, StoreAway when it cannot be asked just now.
     """
     try:
         return store.own(sink, started_at(), where)
     except StoreUnavailable as error:
-        raise StoreError(
+        raise StoreAway(
             "the store does not say whose it is",
             expected="one that can be written",
             found=str(error),

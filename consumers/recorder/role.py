@@ -19,6 +19,7 @@ from tabard.consumers.store import moved
 from tabard.consumers.store.engines import Kept, open_store
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.place import Place
+from tabard.consumers.store.results import Owned
 from tabard.home import Home
 from tabard.settings import Settings
 from tabard.settings.roles import RoleSettings
@@ -68,21 +69,26 @@ def run(
     with role("recorder", home, lambda: held.reload(take)) as process:
         place = Place.of(settings, home)
 
-        def opening() -> Kept:
-            return open_store(
+        def opening() -> tuple[Kept, Owned]:
+            kept = open_store(
                 place,
                 settings.str("store.synchronous"),
                 RetentionLimits.of(settings),
                 settings.str("store.index"),
             )
+            try:
+                return kept, own(kept.store, settings.str("recorder.sink"), str(place))
+            except BaseException:
+                kept.close()
+                raise
 
         # One that a job runs for a while is not to wait; whoever runs it is told.
-        kept = _awaited(process, settings, opening) if place.url and once is None else opening()
-        if kept is None:
+        opened = _awaited(process, settings, opening) if place.url and once is None else opening()
+        if opened is None:
             return
+        kept, owned = opened
         store, retention, apart = kept
         made = sockets.Sockets(hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"))
-        owned = own(store, settings.str("recorder.sink"), str(place))
         recorder = Recorder(
             settings.str("recorder.sink"),
             store,
@@ -122,7 +128,9 @@ def run(
             made.close()
 
 
-def _awaited(process: Role, settings: Settings, opening: Callable[[], Kept]) -> Kept | None:
+def _awaited(
+    process: Role, settings: Settings, opening: Callable[[], tuple[Kept, Owned]]
+) -> tuple[Kept, Owned] | None:
     """A store on a server, as soon as that answers. None: told to end before."""
     waiting = Opening(process, opening)
     process.report(
