@@ -314,8 +314,10 @@ class Keeper:
         if own is None:
             self._joined = False
             self.due = asked
-        elif own.owner not in self._watch.alive(view, asked, self._monotonic()):
+        elif own.expires <= view.now or own.owner not in self._watch.alive(view, asked, self._monotonic()):
+            # Of an earlier life that ended: a restored store has it again. A copy of this home that works renews it.
             self._joined = False
+            self.due = asked if own.expires <= view.now else self.due
         else:
             self.fault = (
                 f"another process works under the identity of this home ({own.name}): is the home a copy? "

@@ -23,7 +23,16 @@ from typing import Final
 from tabard import __version__, failpoints
 from tabard.consumers.store.backup import COPIED, Progress, compare, digest_of, publish, quiet, staged
 from tabard.consumers.store.backup_manifest import SQLITE, File, Manifest, Part
-from tabard.consumers.store.layout import RECORDS, RESTORING, STATE, FileKind, schema_version
+from tabard.consumers.store.layout import (
+    NOT_IN_USE,
+    RECORDS,
+    RESTORING,
+    STATE,
+    FileKind,
+    closed_store,
+    moved_to,
+    schema_version,
+)
 from tabard.errors import StoreError
 
 ORDER: Final = (STATE, RECORDS)
@@ -41,6 +50,7 @@ def backup(store: Path, target: Path, sink: str, told: Progress = quiet) -> Mani
 
     Raises:
         UsageError, RefusedError: the target will not do.
+        ClosedStore: the store is being moved or has moved.
         StoreError: the store cannot be read, the target cannot be written, or the copy is not sound.
     """
     made = time.time_ns()
@@ -150,10 +160,13 @@ def _copy(source: Path, target: Path, told: Progress) -> None:
     with _reading(source) as connection, contextlib.closing(sqlite3.connect(target)) as made:
         connection.execute("BEGIN")
         size = int(connection.execute("PRAGMA page_size").fetchone()[0])
-        if schema_version(connection) is None:
+        version = schema_version(connection)
+        if version is None:
             raise StoreError(
                 "not a store of Tabard", found="a database without its tables", where=str(source)
             )
+        if version in NOT_IN_USE:  # nobody could restore it, and what comes in now is elsewhere
+            raise closed_store(version, str(source), moved_to(connection))
         made.execute("PRAGMA synchronous = OFF")
         made.execute("PRAGMA journal_mode = OFF")
         descriptor = os.open(target, os.O_RDWR | os.O_CLOEXEC)

@@ -23,6 +23,8 @@ FILLING: Final = "filling"
 
 All three stand where the version stands, so that no program, of whatever version, takes such a store for one of its own.
 """
+NOT_IN_USE: Final = frozenset({CLOSED, MOVED, FILLING})
+"""Of a store that takes nothing: a backup of it would be whole and of no use."""
 
 OLDEST_SQLITE: Final = (3, 37, 0)
 """The first version with STRICT tables."""
@@ -129,7 +131,7 @@ def closed_store(found: str, where: str, url: str = "") -> ClosedStore:
 
 def newer_store(found: str, where: str, url: str = "") -> NewerStore | ClosedStore:
     """The error about a schema version that is newer than this program's, or about what stands in its place."""
-    if found in {CLOSED, MOVED, FILLING}:
+    if found in NOT_IN_USE:
         return closed_store(found, where, url)
     return NewerStore(
         "the store's schema is newer than this program",

@@ -32,7 +32,7 @@ from tabard.consumers.store.backup import (
     staged,
 )
 from tabard.consumers.store.backup_manifest import POSTGRESQL, File, Manifest, Part
-from tabard.consumers.store.layout import FILES
+from tabard.consumers.store.layout import FILES, NOT_IN_USE, closed_store
 from tabard.consumers.store.postgresql import tools
 from tabard.consumers.store.postgresql.server import connect, first, schema_of, schema_version
 from tabard.errors import StoreError
@@ -47,6 +47,7 @@ def backup(url: str, password: str, target: Path, sink: str, told: Progress = qu
 
     Raises:
         RefusedError: the target is there.
+        ClosedStore: another store is being moved there, and not all of it is there yet.
         StoreError: the server or pg_dump refuses, or the target cannot be written.
     """
     made = time.time_ns()
@@ -54,6 +55,7 @@ def backup(url: str, password: str, target: Path, sink: str, told: Progress = qu
         program = tools.find("pg_dump", connection.server_version // 10_000)
         with staged(target) as partial:
             with _snapshot(connection) as name:
+                _refuse_closed(connection, url)
                 file = _dump(program, url, password, name, partial / DUMP, told)
                 failpoints.hit(COPIED)
                 told("counting", 0, 0)
@@ -62,6 +64,16 @@ def backup(url: str, password: str, target: Path, sink: str, told: Progress = qu
             manifest = Manifest(POSTGRESQL, sink, made, __version__, [file], parts)
             publish(partial, target, manifest)
     return manifest
+
+
+def _refuse_closed(connection: extensions.connection, url: str) -> None:
+    """Raises ClosedStore. What is not there is said by `parts_of`."""
+    for kind in FILES:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('search_path', %s, false)", (schema_of(kind),))
+        version = schema_version(connection)
+        if version in NOT_IN_USE:
+            raise closed_store(version, url)
 
 
 def verify(source: Path, manifest: Manifest, told: Progress = quiet) -> None:

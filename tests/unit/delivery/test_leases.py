@@ -232,6 +232,24 @@ def test_a_store_that_went_back_is_taken_anew() -> None:
     assert held([worker]) == [64]
 
 
+def test_an_earlier_life_in_a_restored_store_is_not_taken_for_a_copied_home() -> None:
+    """It ended long ago by the store's own clock: nobody is to be told to end it, and nothing waits for its lease."""
+    table = Table()
+    worker = Worker(table, "a")
+    at = run([worker], 0.0, LENGTH)
+    members, leases = dict(table.members), dict(table.leases)
+    worker.restart()
+    at = run([worker], at, 10 * LENGTH)
+    table.members, table.leases = members, leases
+    faults = []
+    for _ in range(round(LENGTH / 0.05)):
+        at = run([worker], at, 0.05)
+        faults.append(worker.keeper.fault)
+    assert set(faults) == {None}
+    assert held([worker]) == [64]
+    assert all(table.covers(claim) for claim in worker.held.values())
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**9), count=st.integers(1, 4))
 def test_whatever_befalls_them_two_never_commit_under_one_part(seed: int, count: int) -> None:

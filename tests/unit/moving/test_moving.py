@@ -13,11 +13,12 @@ import pytest
 from tabard import failpoints
 from tabard.brokers.delivery.ports import Entry, NodeKey, Presence, StoreUnavailable
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
-from tabard.consumers.store import engines, holding, models, moved
+from tabard.consumers.store import backup_engines, engines, holding, models, moved
 from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.layout import FILES, RECORDS, STATE
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.moving import journey, run
+from tabard.consumers.store.moving.source import Source
 from tabard.consumers.store.moving.tables import TABLES, How
 from tabard.consumers.store.place import Place
 from tabard.consumers.store.postgresql.read import PostgresReader
@@ -34,6 +35,7 @@ from tabard.settings import load
 from tests.contract.chain import MAIL, NOON, SECOND, WEB, Chain, log, logs
 from tests.contract.reading_deployments import start
 from tests.contract.retention import NEVER, Wall, ago
+from tests.integration.upping import tabard
 
 DAY = 86_400 * SECOND
 
@@ -492,6 +494,24 @@ def test_no_store_to_move_is_one_sentence(tmp_path: Path, postgres: Postgres) ->
     assert not (tmp_path / "none").exists()
 
 
+def test_what_is_no_store_yet_or_no_more_is_not_backed_up(scene: Scene, tmp_path: Path) -> None:
+    """Such a backup could not be restored, and a nightly one of a store that has moved would grow old unseen."""
+    here, there = Place(str(scene.directory)), Place("", scene.url)
+    scene.move(only_copy=True)
+    backup_engines.backup(here, tmp_path / "open", "main")
+    with pytest.raises(ClosedStore, match="not all of it is here yet"):
+        backup_engines.backup(there, tmp_path / "none", "main")
+    with Source(scene.directory) as source:
+        source.shut()
+    with pytest.raises(ClosedStore, match="this store is being moved to postgresql:"):
+        backup_engines.backup(here, tmp_path / "none", "main")
+    scene.move()
+    with pytest.raises(ClosedStore, match="this store has moved to postgresql:"):
+        backup_engines.backup(here, tmp_path / "none", "main")
+    backup_engines.backup(there, tmp_path / "moved", "main")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["moved", "open", "store"]
+
+
 # --- taking it back ----------------------------------------------------------------------------------------
 
 
@@ -502,6 +522,13 @@ def test_a_copy_can_be_taken_back(scene: Scene) -> None:
     scene.more()
     scene.move()
     assert scene.differences() == []
+
+
+def test_what_asked_for_json_gets_some_when_a_copy_is_taken_back(scene: Scene) -> None:
+    """Nothing is listed, and that is a list too; nothing at all would be no JSON."""
+    scene.move(only_copy=True)
+    done = tabard(scene.directory.parent, "store", "migrate", "--undo", "-o", "json")
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
 def test_a_move_can_be_taken_back_while_nothing_was_stored_there(scene: Scene) -> None:
