@@ -60,15 +60,10 @@ def count(connection: Reading, query: LogQuery, budget: float) -> Count:
     deadline = monotonic() + budget
 
     def counted(walk: Walk) -> Count:
-        found = 0
         # What an index counts by itself is counted at once, unless there is more than the time box has room for.
         at_once = walk.passes_all and connection.total().records <= budget * COUNTED_A_SECOND
-        for where, values, edge in walk.stretches(stepwise=not at_once):
-            (more,) = connection.execute(f"SELECT count(*) FROM log WHERE {where}", values).fetchone()  # noqa: S608
-            found += more
-            if edge is not None and monotonic() >= deadline:
-                return Count(found, "at least")
-        return Count(found, "exactly")
+        found, all_of_them = walk.counted(deadline, at_once=at_once)
+        return Count(found, "exactly" if all_of_them else "at least")
 
     return searched(connection, query, counted)
 

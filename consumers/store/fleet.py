@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from tabard.brokers.wire.streams import STREAM_IDS, STREAM_NAMES
 from tabard.consumers.store.filters import zone_condition
+from tabard.consumers.store.gaps import gap_row, gap_select
 from tabard.consumers.store.held import held
 from tabard.consumers.store.layout import FILES, ROW_TABLES
 from tabard.consumers.store.reading import Reading
 from tabard.consumers.store.results import GapRow, NodeRow, Stats, StreamStats
-from tabard.consumers.store.walk import gap_row, gap_select
 
 LATE: Final = 2.0
 SILENT: Final = 3.0

@@ -42,10 +42,11 @@ class Hits(Protocol):
         None when there are more than so many `candidates`: the way by time may be the shorter one then.
         """
 
-    def take(self, asked: Asked, candidates: int, columns: str) -> list[Any] | None:
-        """These columns of all that `few` would name, in any order, at one go. None: they are too many, or `few` is as good.
+    def take(self, asked: Asked, candidates: int, columns: str, limit: int) -> list[Any] | None:
+        """These columns of all that `few` would name, in any order, at one go.
 
-        The columns are of ``log`` and ``node``.
+        None: they are too many, so many that `limit` of them are soon found along the way, or `few` is as good. The
+        columns are of ``log`` and ``node``.
         """
 
     def narrow(self, first: int, last: int, size: int) -> Condition:

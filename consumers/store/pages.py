@@ -12,9 +12,10 @@ from time import monotonic
 from tabard.brokers.wire.streams import STREAM_NAMES
 from tabard.consumers.store import layout, quarantine, walk
 from tabard.consumers.store.filters import filter_of, node_ids
+from tabard.consumers.store.gaps import gap_row
 from tabard.consumers.store.reading import Reading
 from tabard.consumers.store.results import GapRow, Key, LogPage, LogQuery, LogRow
-from tabard.consumers.store.walk import RECORD_COLUMNS, Walk, from_log, gap_row, in_quarantine, searched
+from tabard.consumers.store.walk import RECORD_COLUMNS, Walk, from_log, searched
 
 
 def page(connection: Reading, query: LogQuery, budget: float) -> LogPage:
@@ -107,7 +108,7 @@ def quarantined(
     """Batches in quarantine of both files, as `Reader.quarantine` says."""
     found: list[GapRow] = []
     for database, kind in zip(connection.sql.parts, layout.FILES, strict=True):
-        lane, nodes = in_quarantine(node_ids(connection, node, zone, database))
+        lane, nodes = quarantine.among_nodes(node_ids(connection, node, zone, database))
         for number in kind.streams:
             if stream is None or STREAM_NAMES[number] == stream:
                 rows = connection.execute(

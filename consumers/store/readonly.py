@@ -6,7 +6,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store import layout, sqlite_hits
 from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.layout import FILES, RECORDS, STATE
-from tabard.consumers.store.reading import SQLITE
+from tabard.consumers.store.reading import SQLITE, Answer
 from tabard.consumers.store.results import Count, IndexState, LogQuery
 from tabard.consumers.store.words import fold, has_word
 from tabard.errors import StoreError
@@ -37,6 +37,10 @@ class SqliteReading(sqlite3.Connection):
         """By the books that commits and deletions keep."""
         row = self.execute("SELECT rows FROM main.usage WHERE stream = ?", (LOGS,)).fetchone()
         return Count(row[0] if row else 0, "exactly")
+
+    def again(self, text: str, values: Sequence[int] = (), /) -> Answer:
+        """Ask: the module keeps every plan."""
+        return self.execute(text, values)
 
     def indexes(self) -> list[IndexState]:
         """Those of the file."""

@@ -41,7 +41,7 @@ class SqliteHits:
             return f"log.id IN ({listed([row[0] for row in rows])})", ()
         return f"log.id IN ({found[0]})", found[1]
 
-    def take(self, asked: Asked, candidates: int, columns: str) -> None:
+    def take(self, asked: Asked, candidates: int, columns: str, limit: int) -> None:
         """Another question costs next to nothing here."""
 
     def narrow(self, first: int, last: int, size: int) -> Condition:

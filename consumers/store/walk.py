@@ -9,14 +9,16 @@ to look at; where it knows many, the page is soon full along the way, which it m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-from tabard.brokers.wire.streams import LOGS, STREAM_NAMES
+from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store import quarantine
 from tabard.consumers.store.filters import Filter, among, filter_of
+from tabard.consumers.store.gaps import gap_row, gap_select
 from tabard.consumers.store.hits import SCAN, Condition, Hits
-from tabard.consumers.store.reading import Reading, Sql
+from tabard.consumers.store.reading import Reading
 from tabard.consumers.store.results import GAP_BASE, QUARANTINE_BASE, GapRow, Key, LogQuery, LogRow
 from tabard.records import INT_MIN, TIME_MAX
 
@@ -41,10 +43,6 @@ RECORD_COLUMNS: Final = ", ".join(
     f"node.{'name' if field == 'node' else field}" if field in _NODE_FIELDS else f"log.{field}"
     for field in LogRow._fields
 )
-_GAP_COLUMNS: Final = (
-    "gap.id, node.name, node.zone, gap.stream, {epoch}, gap.first, gap.last, gap.count, gap.at_least,"
-    " gap.kind, gap.reason, gap.detail, gap.time, gap.arrived"
-)
 _GAP_ID: Final = f"gap.id + {GAP_BASE}"
 _NO_ID: Final = INT_MIN
 """Less than the id of any record or gap."""
@@ -52,40 +50,9 @@ _TOP: Final[Key] = (TIME_MAX + 1, _NO_ID)
 _BOTTOM: Final[Key] = (-1, _NO_ID)
 
 
-def gap_row(row: Sequence[Any]) -> GapRow:
-    """A gap from the columns of `gap_select`."""
-    row_id, node, zone, stream, epoch, first, last, count, at_least, *rest = row
-    return GapRow(
-        row_id,
-        node,
-        zone,
-        STREAM_NAMES[stream],
-        epoch.lower() if epoch else None,
-        first,
-        last,
-        count,
-        bool(at_least),
-        *rest,
-    )
-
-
-def in_quarantine(nodes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]]:
-    """The condition for batches of those nodes, with its values; None is any."""
-    return ("", ()) if nodes is None else (f" AND {among('held.node_id', nodes)}", nodes)
-
-
 def from_log(connection: Reading) -> str:
     """The records and their nodes, to be read along an index of the records."""
     return f"FROM log {connection.sql.join} node ON node.id = log.node_id"
-
-
-def gap_select(sql: Sql, database: str) -> str:
-    """The start of a query for gaps in one of the two parts."""
-    return (
-        f"SELECT {_GAP_COLUMNS.format(epoch=sql.epoch)} FROM {database}.gap AS gap"  # noqa: S608
-        f" {sql.join} {database}.node AS node ON node.id = gap.node_id"
-        f" LEFT JOIN {database}.epoch AS epoch ON epoch.id = gap.epoch_id"
-    )
 
 
 def searched(connection: Reading, query: LogQuery, work: Callable[[Walk], T], *, falling: bool = True) -> T:
@@ -150,7 +117,7 @@ class Walk:
         hits = self._hits
         if hits is None or hits.uncovered[0] or self._only.nodes == ():
             return None
-        found = hits.take(self, NEXT_TO_NOTHING, RECORD_COLUMNS)
+        found = hits.take(self, NEXT_TO_NOTHING, RECORD_COLUMNS, limit)
         if found is None:
             return None
         return sorted(map(LogRow._make, found), key=lambda row: row.key, reverse=self.falling)[:limit]
@@ -179,6 +146,9 @@ class Walk:
     ) -> tuple[list[LogRow], Key | None]:
         """The same along the way, without what is `covered`; no further than about `most` records."""
         rows: list[LogRow] = []
+        if self._connection.sql.strides and not self.passes_all:
+            outside = self._outside(covered, hits)
+            return (rows, None) if outside is None else self._strode(limit, deadline, outside, most)
         for where, values, edge, passed in self.windows(
             stepwise=bool(self._only.rest[0]), besides=covered is not None, hits=hits
         ):
@@ -188,6 +158,83 @@ class Walk:
             if edge is not None and (monotonic() >= deadline or (most is not None and passed >= most)):
                 return rows, edge
         return rows, None
+
+    def _strode(
+        self, limit: int, deadline: float, outside: Condition, most: int | None
+    ) -> tuple[list[LogRow], Key | None]:
+        """The same in strides: where much is found nobody has to know where the first one ends."""
+        rows: list[LogRow] = []
+        rest, rest_values = self._only.rest
+        for number, (stride, values, end) in enumerate(self._strides(), 1):
+            found = self._connection.execute(
+                f"SELECT {RECORD_COLUMNS} FROM {stride} JOIN node ON node.id = log.node_id"  # noqa: S608
+                f" WHERE 1 = 1{outside[0]}{rest} ORDER BY log.time {self._order}, log.id {self._order} LIMIT ?",
+                (*values, *outside[1], *rest_values, limit - len(rows)),
+            ).fetchall()
+            rows += map(LogRow._make, found)
+            if len(rows) >= limit:
+                break
+            edge = end()
+            if edge is not None and (
+                monotonic() >= deadline or (most is not None and number * LAST_WINDOW >= most)
+            ):
+                return rows, edge
+        return rows, None
+
+    def counted(self, deadline: float, *, at_once: bool) -> tuple[int, bool]:
+        """How many records there are, and whether that is all of them: the deadline did not end the search.
+
+        With `at_once` it does not either.
+        """
+        found = None if at_once or not self._connection.sql.strides else self._counted_if_short()
+        if found is not None:
+            return found, True
+        found = 0
+        for where, values, edge in self.stretches(stepwise=not at_once):
+            (more,) = self._connection.execute(f"SELECT count(*) FROM log WHERE {where}", values).fetchone()  # noqa: S608
+            found += more
+            if edge is not None and monotonic() >= deadline:
+                return found, False
+        return found, True
+
+    def _counted_if_short(self) -> int | None:
+        """How many there are, in one question, where the whole way is short and no index knows more; else None."""
+        if self._hits is not None or self._only.nodes == ():
+            return None
+        lane, lane_values = self._only.lane
+        rest, rest_values = self._only.rest
+        bounds, values = _bounds(self._low, self._high)
+        where, given = f"FROM log WHERE {lane}{bounds}", (*lane_values, *values)
+        most = GROWTH * LAST_WINDOW
+        found: int | None = self._connection.execute(
+            f"SELECT CASE WHEN passed.records < ? THEN (SELECT count(*) {where}{rest}) END"  # noqa: S608
+            f" FROM (SELECT count(*) AS records FROM (SELECT 1 {where} LIMIT ?) AS way) AS passed",
+            (most, *given, *rest_values, *given, most),
+        ).fetchone()[0]
+        return found
+
+    def _strides(self) -> Iterator[tuple[str, tuple[Any, ...], Callable[[], Key | None]]]:
+        """The records of one stretch of the way after another, with values, and who knows the place where it ends."""
+        lane, lane_values = self._only.lane
+        low, high = self._low, self._high
+        while True:
+            bounds, values = _bounds(low, high)
+            end = cache(partial(self._edge, low, high, LAST_WINDOW))
+            order = f"ORDER BY log.time {self._order}, log.id {self._order}"
+            stride = f"(SELECT * FROM log WHERE {lane}{bounds} {order} LIMIT ?) AS log"  # noqa: S608
+            yield stride, (*lane_values, *values, LAST_WINDOW), end
+            edge = end()
+            if edge is None:
+                return
+            low, high = (low, edge) if self.falling else (edge, high)
+
+    def _outside(self, covered: Condition | None, hits: Hits | None) -> Condition | None:
+        """The condition for what is not `covered`; None: nothing is left."""
+        if self._only.nodes == ():
+            return None
+        if covered is None or hits is None:
+            return "", ()
+        return hits.uncovered if hits.uncovered[0] else None
 
     def _read(self, where: str, values: Sequence[Any], limit: int, plus: str = "") -> list[LogRow]:
         found = self._connection.execute(
@@ -223,26 +270,17 @@ class Walk:
         low, high = self._between(self._low, self._high, reached)
         bounds, values = _bounds(low, high, "gap.time", _GAP_ID)
         lane = "" if nodes is None else f" AND {among('gap.node_id', nodes)}"
-        found = self._connection.execute(
-            f"{gap_select(self._connection.sql, self._connection.sql.records)} WHERE gap.stream = ? AND {bounds}{lane}"
-            f" ORDER BY gap.time {self._order}, gap.id {self._order} LIMIT ?",
-            (LOGS, *values, *(nodes or ()), limit),
-        )
-        rows = [gap_row(row) for row in found]
-        rows += self._quarantined(low, high, limit)
-        return sorted(rows, key=lambda row: row.key, reverse=self.falling)[:limit]
-
-    def _quarantined(self, low: Key, high: Key, limit: int) -> list[GapRow]:
-        """Up to `limit` batches in quarantine between two places, both exclusive."""
-        inside, values = _bounds(low, high, "held.time", f"held.id + {QUARANTINE_BASE}")
-        lane, nodes = in_quarantine(self._only.nodes)
+        inside, held_values = _bounds(low, high, "held.time", f"held.id + {QUARANTINE_BASE}")
+        held_lane, held_nodes = quarantine.among_nodes(nodes)
         sql = self._connection.sql
-        found = self._connection.execute(
-            f"{quarantine.select(sql, sql.records)} WHERE held.stream = ? AND {inside}{lane}"
-            f" ORDER BY held.time {self._order}, held.id {self._order} LIMIT ?",
-            (LOGS, *values, *nodes, limit),
+        found = self._connection.again(
+            f"SELECT * FROM ({gap_select(sql, sql.records)} WHERE gap.stream = ? AND {bounds}{lane}"  # noqa: S608
+            f" ORDER BY gap.time {self._order}, gap.id {self._order} LIMIT ?) AS gaps UNION ALL"
+            f" SELECT * FROM ({quarantine.select(sql, sql.records)} WHERE held.stream = ? AND {inside}{held_lane}"
+            f" ORDER BY held.time {self._order}, held.id {self._order} LIMIT ?) AS batches",
+            (LOGS, *values, *(nodes or ()), limit, LOGS, *held_values, *held_nodes, limit),
         )
-        return [gap_row(row) for row in found]
+        return sorted(map(gap_row, found), key=lambda row: row.key, reverse=self.falling)[:limit]
 
     @property
     def passes_all(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -32,13 +33,21 @@ from tabard.errors import StoreError
 KEPT: Final = 8
 """Idle connections that are kept for the next question."""
 LOOK_EVERY: Final = 3.0
-"""Seconds for which a connection remembers how far the search index reaches: it never reaches less far unless it goes."""
+"""Seconds for which a connection remembers how far the search index reaches, and about how much it has of a search: it never reaches less far unless it goes."""
 CHEAP: Final = 20_000
 """Rows of a partition from which on they are not counted: the server has an estimate."""
 _ONE_VIEW: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _EACH_ITS_OWN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 """Each statement sees what was committed when it began."""
 _SPEAKS: Final = re.compile(r"\?")
+PREPARED: Final = 64
+"""Plans that a connection keeps."""
+_RECORDS: Final = (
+    "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class JOIN pg_inherits ON inhrelid = oid"
+    " WHERE inhparent = to_regclass(?)"
+)
+_INTERACTIVE: Final = {"jit": "off"}
+"""To compile what reads a page takes longer than to read it, and even for EXPLAIN it is begun."""
 
 
 class PostgresReading:
@@ -48,8 +57,9 @@ class PostgresReading:
 
     def __init__(self, connection: extensions.connection) -> None:
         self.connection = connection
-        self._covered: indexing.Covered | None = None
+        self._log = hits.Log(None, 0)
         self._looked = float("-inf")
+        self._prepared: dict[str, str] = {}
 
     def total(self) -> Count:
         """By the server's own estimate; what is little is counted."""
@@ -80,14 +90,29 @@ class PostgresReading:
         if not query.text and not query.words:
             return None
         if monotonic() - self._looked > LOOK_EVERY:
-            self._covered, self._looked = indexing.covered(self.connection), monotonic()
-        return hits.find(self, self._covered, query)
+            covered, records = indexing.covered(self.connection), 0
+            if covered is not None:
+                (records,) = self.execute(_RECORDS, (f"{self.sql.records}.log",)).fetchone()
+            self._log, self._looked = hits.Log(covered, records), monotonic()
+        return hits.find(self, self._log, query)
 
     def execute(self, text: str, values: Sequence[Any] = (), /) -> Answer:
         """Ask, each question with a cursor of its own."""
         cursor: Any = self.connection.cursor()
         cursor.execute(_spoken(text), tuple(values))
         return cursor  # type: ignore[no-any-return]
+
+    def again(self, text: str, values: Sequence[int] = (), /) -> Answer:
+        """Ask by a statement that the server has prepared: most of such a question's time it plans."""
+        name = self._prepared.get(text)
+        if name is None:
+            if len(self._prepared) >= PREPARED:
+                return self.execute(text, values)
+            name = f"tabard_{len(self._prepared)}"
+            numbers = itertools.count(1)
+            self.execute(f"PREPARE {name} AS {_SPEAKS.sub(lambda _: f'${next(numbers)}', text)}")
+            self._prepared[text] = name
+        return self.execute(f"EXECUTE {name} ({', '.join('?' * len(values))})", values)
 
 
 @functools.lru_cache(maxsize=512)
@@ -153,7 +178,7 @@ class Connections:
 
     def _open(self) -> PostgresReading:
         path = ",".join(schema_of(kind) for kind in FILES)
-        connection = connect(self._url, self._password, path, "tabard reader")
+        connection = connect(self._url, self._password, path, "tabard reader", _INTERACTIVE)
         try:
             for kind in FILES:
                 with connection.cursor() as cursor:

@@ -171,6 +171,48 @@ def test_the_server_uses_it(shelf: Shelf, kind: str, monkeypatch: pytest.MonkeyP
     assert "Bitmap Index Scan" in str(plans)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_index_is_not_asked_for_what_is_found_soon(
+    shelf: Shelf, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a word that most have the server makes one estimate, for all questions of a search."""
+    shelf.put(*(log(f"a frequent word and number {number}") for number in range(600)))
+    shelf.make(kind)
+    shelf.ask("ANALYZE tabard_records.log")
+    asked: list[str] = []
+    run = read.PostgresReading.execute
+
+    def spy(self: Any, text: str, values: Any = ()) -> Any:
+        asked.append(text)
+        return run(self, text, values)
+
+    monkeypatch.setattr(read.PostgresReading, "execute", spy)
+    query = LogQuery(words=("frequent",))
+    with PostgresReader(shelf.url) as reader:
+        page = reader.logs(query)
+        assert [row.message for row in page.rows if isinstance(row, LogRow)] == [
+            f"a frequent word and number {number}" for number in range(599, 499, -1)
+        ]
+        assert not [text for text in asked if "enable_seqscan" in text]
+        assert reader.count(query).records == 600
+    assert len([text for text in asked if text.startswith("EXPLAIN")]) == 1
+
+
+def test_a_connection_keeps_so_many_plans_and_no_more(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked after these is asked all the same."""
+    monkeypatch.setattr(read, "PREPARED", 2)
+    connections = read.Connections(shelf.url)
+    try:
+        for _ in range(2):
+            with connections.use() as reading:
+                for number in range(4):
+                    assert reading.again(f"SELECT {number} + ?::bigint", (-1,)).fetchone() == (number - 1,)
+                kept = reading.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()
+                assert kept == (2,)
+    finally:
+        connections.close()
+
+
 def test_a_build_that_was_broken_off_goes_on(shelf: Shelf) -> None:
     """What it had left unfinished is dropped or taken as it is."""
     for day in range(3):

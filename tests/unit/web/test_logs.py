@@ -188,7 +188,7 @@ def test_a_search_that_ran_out_of_time_says_so(seeder, tmp_path, make_app):
         def logs(self, query, budget=0.0):
             return super().logs(query, 0.0)
 
-    seeder.logs([record(message=str(number), time=NOW + number) for number in range(3000)])
+    seeder.logs([record(message=str(number), time=NOW + number) for number in range(9_000)])
     seeder.logs([record(message="rare", service="rare", time=NOW - 1)])
     with Impatient(tmp_path / "store") as reader:
         client = make_app(reader).test_client()
