@@ -78,7 +78,9 @@ class ListJournal:
         if self.error is not None:
             raise self.error
         self.batches.append((body, count, dict(marks)))
-        self.marks.update(msgpack.unpackb(msgpack.packb(dict(marks))))
+        for source, mark in msgpack.unpackb(msgpack.packb(dict(marks))).items():
+            self.marks.pop(source, None)  # the source heard of last stands last, as in the journal
+            self.marks[source] = mark
 
     def groups(self):
         """Every group journaled, decoded."""
