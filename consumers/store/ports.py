@@ -25,11 +25,13 @@ from tabard.consumers.store.results import (
     LogQuery,
     LogRow,
     NodeRow,
-    Owned,
     ProcessTable,
     Sharing,
-    SinkView,
     Stats,
+)
+from tabard.consumers.store.sink_results import (
+    Owned,
+    SinkView,
 )
 
 if TYPE_CHECKING:

@@ -35,8 +35,10 @@ from tabard.consumers.store.results import (
     NodeRow,
     ProcessTable,
     Sharing,
-    SinkView,
     Stats,
+)
+from tabard.consumers.store.sink_results import (
+    SinkView,
 )
 
 BUDGET: Final = 1.0

@@ -6,7 +6,12 @@ from typing import Any, Final
 
 from tabard.brokers.wire.streams import STREAM_NAMES
 from tabard.consumers.store.reading import Reading
-from tabard.consumers.store.results import Asked, Owned, SinkView, StreamKey
+from tabard.consumers.store.sink_results import (
+    Asked,
+    Owned,
+    SinkView,
+    StreamKey,
+)
 
 _RECORDER: Final = "recorder"
 

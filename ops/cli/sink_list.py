@@ -143,7 +143,9 @@ def _by_agent(home: Home) -> Iterator[Row]:
 
 def _by_store(home: Home, settings: Settings) -> Iterator[Row]:
     """The sink whose store is in this home, if there is one."""
-    from tabard.consumers.store.results import StreamKey
+    from tabard.consumers.store.sink_results import (
+        StreamKey,
+    )
     from tabard.ops.stores import open_reader
 
     now = time.time_ns()
