@@ -115,7 +115,18 @@ def test_status_for_a_person(up: Started) -> None:
     said = tabard(up.home.path, "status").stdout
     titles = [line for line in said.splitlines() if line and not line.startswith(" ")]
     assert [title.split()[0].rstrip(":") for title in titles[2:]] == [
-        *("Roles", "Addresses", "Sources", "Journal", "Brokers", "Links", "Recorder", "Counters", "Store")
+        *(
+            "Roles",
+            "Addresses",
+            "Sources",
+            "Journal",
+            "Brokers",
+            "Links",
+            "Recorder",
+            "Recorders",
+            "Counters",
+            "Store",
+        )
     ]
 
 

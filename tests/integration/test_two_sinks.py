@@ -164,10 +164,14 @@ def test_the_settings_of_the_page_are_right(tmp_path: Path, postgres: Postgres) 
             zones.wait_stored(zone, 1_000)
         zones.stop(INNER, "recorder")
         zones.wait(lambda: _sink(zones, OUTER, "hq")["state"] == "away", "the list says that it is away")
-        status = json.loads(tabard(zones.homes[OUTER].path, "status", "-o", "json").stdout)
-        assert [
-            fault["what"] for fault in status["faults"] if "has not heard of sink hq for" in fault["what"]
-        ]
+
+        def said() -> list[str]:
+            status = json.loads(tabard(zones.homes[OUTER].path, "status", "-o", "json").stdout)
+            return [
+                fault["what"] for fault in status["faults"] if "has not heard of sink hq for" in fault["what"]
+            ]
+
+        zones.wait(said, "the status says that it is away, once its agent is no longer young")
 
 
 def test_a_sink_that_is_gone_is_retired_on_its_host(tmp_path: Path, postgres: Postgres) -> None:

@@ -74,6 +74,7 @@ def test_ingest_measures_the_chain_beside_the_bare_insert(place: Path) -> None:
         "broker.b2",
         "broker.b3",
         "recorder",
+        "all",
     }
     sweep = results["sweep_rows_per_second"]
     assert [list(sizes) for sizes in sweep.values()] == [["256", "1024", "4096", "16384", "65536"]] * 2
@@ -94,7 +95,12 @@ def test_ingest_measures_a_store_on_a_server(place: Path, need: Need) -> None:
     found = _run(
         place, "ingest", "--store", "postgresql", "--records", "3000", "--rounds", "1", "--seconds", "1"
     )
-    assert set(found["results"]["sweep_rows_per_second"]) == {"binary", "text"}
+    assert set(found["results"]["sweep_rows_per_second"]) == {
+        "binary",
+        "text",
+        "binary_two_connections",
+        "text_two_connections",
+    }
     assert found["results"]["cpu_seconds_per_million"]["server"] > 0
     assert "ratio to the best straight COPY" in found["aims"]
     assert set(Path("/tmp").glob("pg-*")) <= before
