@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -69,9 +70,9 @@ class Rsyslog(Composed):
         if ground.relayed:
             self.processes.append(self._process("relay", self.front, self.relay()))
 
+    @abstractmethod
     def receiver(self) -> str:
         """Its configuration."""
-        raise NotImplementedError
 
     def relay(self) -> str:
         """That of the one beside the application."""

@@ -7,6 +7,7 @@ A kind reads two things: what TOML decoded (``read``) and text from the environm
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -19,16 +20,16 @@ _FLAG_WORDS: Final = {
 }  # fmt: skip
 
 
-class Kind:
+class Kind(ABC):
     """One kind of value. ``form`` completes the sentence "expected ..."; ``reach`` is its bounds or words."""
 
     name = "text"
     form = "text"
     reach = ""
 
+    @abstractmethod
     def read(self, raw: object) -> Any:
         """The value of a decoded TOML value; raises TabardError with what was expected."""
-        raise NotImplementedError
 
     def read_text(self, text: str) -> Any:
         """The value of text from the environment or the command line."""
