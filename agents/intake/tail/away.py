@@ -1,4 +1,8 @@
-"""The files of one path that are not at it any more: moved away, copied, or rotated before they were seen."""
+"""The files of one path that are not at it any more: moved away, copied, or rotated before they were seen.
+
+Each has a turn, which its mark tells: after a restart, too, they are read one after the other, and the file at the path after
+them. So a file that has another name by the time it is to be opened is looked for again before any that came after it is taken.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,14 @@ from typing import Final
 from tabard.agents.intake.tail.beside import Beside, Parked
 from tabard.agents.intake.tail.file import TailedFile, Truncated, unreadable_kind
 from tabard.agents.intake.tail.marks import Mark, digest_of, read_head
-from tabard.agents.intake.tail.siblings import Sibling, find_copy, find_moved, open_regular, siblings
+from tabard.agents.intake.tail.siblings import (
+    Sibling,
+    find_copy,
+    find_moved,
+    open_regular,
+    settled,
+    siblings,
+)
 from tabard.agents.intake.tail.trail import Trail
 from tabard.agents.intake.tail.unseen import Met, unseen_since
 
@@ -17,6 +28,8 @@ PARTING_SECONDS: Final = 60.0
 """How long a file that was moved away or deleted has to be quiet before it is let go of."""
 _MOST: Final = 16
 _TRIES: Final = 3
+_MOST_UNSETTLED: Final = 20
+"""Searches in turn that may find names changing before the file at the path is read all the same."""
 _GONE_AWAY: Final = "a rotated file that was read up to byte"
 _UNKNOWN: Final = "what was written to it later is not known"
 
@@ -28,6 +41,8 @@ class Away:
         self._trail = trail
         self.files: Final[list[TailedFile]] = []
         self._parked: list[Parked] = []
+        self._turn = 0
+        """The last that was given."""
         self._last: tuple[int, int] | None = None
         """The file that was at the path last, or the copy that is read in its stead."""
         self._beside = Beside(trail, self.files, self._parked)
@@ -37,11 +52,18 @@ class Away:
         """When files with nothing in them were found first: a daemon may still write to them."""
         self.again = False
         """Whether to look again: a name changed meanwhile, or a file is empty that may still be written to."""
+        self._unsettled = 0
+        """Searches in turn in which names changed all the time."""
 
     @property
     def idle(self) -> bool:
         """Whether none is open or waits to be opened."""
         return not self.files and not self._parked
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a file may be missing that is to be read before the one at the path: names change just now."""
+        return 0 < self._unsettled <= _MOST_UNSETTLED
 
     @property
     def lag(self) -> int:
@@ -56,6 +78,7 @@ class Away:
         file.touched = now
         self._displace(file.identity[1])
         self._last = file.identity
+        self._give_turn(file)
         self.files.append(file)
         # Before its path gets the mark of another file, this one's is journaled under its own key.
         self._trail.around.keep(self._trail.away_key(file), file.mark())
@@ -66,13 +89,17 @@ class Away:
         except OSError:
             return  # said when it is read
 
+    def _give_turn(self, file: TailedFile) -> None:
+        """It is read after all that are here."""
+        self._turn = file.turn = self._turn + 1
+
     def save_rest(self, file: TailedFile, key: str, now: float) -> None:
         """What was not read of a file before it was emptied is in a copy beside it, if one was made."""
         mark = file.mark()
         if mark.offset == 0 and not mark.length:
             return
         for _ in range(_TRIES):
-            copy = find_copy(siblings(self._trail.path), mark, self._beside.taken)
+            copy = find_copy(settled(self._trail.path)[0], mark, self._beside.taken)
             if copy is None:
                 break
             if self._read_on(copy, mark.offset, now):
@@ -90,24 +117,28 @@ class Away:
 
     def resume(self, mark: Mark, now: float) -> None:
         """After a restart: a file that had been moved away is read on, wherever rotation has put it since."""
+        self._turn = max(self._turn, mark.turn)
         if mark.over:
             return
-        beside = list(siblings(self._trail.path))
-        found = find_moved(beside, mark) or find_copy(beside, mark, self._beside.taken)
-        if found is None:
-            if mark.before:  # else it was journaled when nobody noted which files were over
-                self._gone[mark] = f"{_GONE_AWAY} {mark.offset} is gone; {_UNKNOWN}"
-        elif found.size > mark.offset or self._trail.around.room():
-            self._read_on(found, mark.offset, now)  # also with nothing new: a daemon may still write to it
-        else:
-            self._parked.append(Parked(mark, now + PARTING_SECONDS, found.size))
+        for _ in range(_TRIES):
+            beside, _ = settled(self._trail.path)
+            found = find_moved(beside, mark) or find_copy(beside, mark, self._beside.taken)
+            if found is None:
+                continue
+            if found.size <= mark.offset and not self._trail.around.room():
+                self._parked.append(Parked(mark, now + PARTING_SECONDS, found.size))
+                return
+            if self._read_on(found, mark.offset, now):  # also with nothing new: a daemon may still write to it
+                return
+        if mark.before:  # else it was journaled when nobody noted which files were over
+            self._gone[mark] = f"{_GONE_AWAY} {mark.offset} is gone; {_UNKNOWN}"
 
     def find_rest(self, mark: Mark, now: float) -> None:
         """After a restart: read on the file that was at the path, or a copy of it if it was emptied."""
         if not mark.length and not mark.offset:
             return  # it was empty: whatever it became is found among the unseen
         for _ in range(_TRIES):
-            found = list(siblings(self._trail.path))
+            found, _ = settled(self._trail.path)
             rest = find_moved(found, mark) or find_copy(found, mark, self._beside.taken)
             if rest is None:
                 break
@@ -122,18 +153,22 @@ class Away:
 
     def find_unseen(self, last: Mark, current: TailedFile | None, now: float) -> None:
         """Read files that were at the path between two looks, after the one that was seen there last."""
-        self.again = self._beside.again = False
-        found = [
-            (sibling, self._beside.met(sibling, last, current, self._last))
-            for sibling in siblings(self._trail.path)
-        ]
-        self._beside.forget_all_but({sibling.inode for sibling, _ in found})
+        seen = any(self._find_unseen(last, current, now) for _ in range(_TRIES))
+        self._unsettled = 0 if seen else self._unsettled + 1
+        self.again = not seen or any(now - since < PARTING_SECONDS for since in self._empty.values())
+
+    def _find_unseen(self, last: Mark, current: TailedFile | None, now: float) -> bool:
+        """Look once; False when a name changed meanwhile: what was taken is in order, and there may be more."""
+        self._beside.again = False
+        beside, alike = settled(self._trail.path)
+        found = [(sibling, self._beside.met(sibling, last, current, self._last)) for sibling in beside]
+        if self._beside.again or not alike:
+            return False
+        self._beside.forget_all_but({sibling.inode for sibling in beside})
         filled = self._fill(found, last, now)
-        waiting = any(now - since < PARTING_SECONDS for since in self._empty.values())
-        self.again |= self._beside.again or waiting
         unseen = unseen_since(last, found)
-        for sibling in dict.fromkeys([*filled, *unseen.newer]):
-            self._read_on(sibling, 0, now)
+        if not all(self._read_on(each, 0, now) for each in dict.fromkeys([*filled, *unseen.newer])):
+            return False
         for sibling in [sibling for sibling in unseen.doubtful if sibling not in filled]:
             name = os.path.basename(os.fsencode(sibling.path)).decode("utf-8", "backslashreplace")
             self._trail.warn(
@@ -146,6 +181,7 @@ class Away:
                 " and perhaps others after it that were never seen",
                 last,
             )
+        return True
 
     def _fill(self, found: Sequence[tuple[Sibling, Met]], last: Mark, now: float) -> list[Sibling]:
         """Those of the files ``found`` that were empty, and are not any more: a daemon still wrote to them."""
@@ -174,7 +210,6 @@ class Away:
         try:
             fd = open_regular(sibling.path)
         except FileNotFoundError:
-            self.again = True
             return False
         except OSError as error:
             self._unreadable(sibling, offset, error.strerror or str(error))
@@ -183,7 +218,6 @@ class Away:
         try:
             state = os.fstat(fd)
             if (state.st_dev, state.st_ino) != sibling.identity:
-                self.again = True
                 return False
             mark = around.known.of_file(fd)
             start = max(offset, mark.offset if mark else 0)
@@ -196,6 +230,7 @@ class Away:
             file = TailedFile(fd, start, trail.style, now)
             around.known.forget(file.identity[1])
             self._displace(file.identity[1])
+            self._give_turn(file)
             around.keep(trail.away_key(file), file.mark())
             keep = around.room(urgent=True)
             if keep:

@@ -42,6 +42,8 @@ class TailedFile:
         """Time of the last change that was read (ns)."""
         self.touched = now
         """When bytes were last read (monotonic seconds)."""
+        self.turn = 0
+        """Its turn among the files that were moved away from its path; 0 while it is there."""
         self._head = read_head(fd)
         start = max(offset - TAIL_BYTES, 0)
         self._recent = bytearray(os.pread(fd, offset - start, start) if offset else b"")
@@ -104,6 +106,7 @@ class TailedFile:
             self.modified,
             len(tail),
             digest_of(tail),
+            turn=self.turn,
         )
 
     def changed(self) -> bool:
@@ -197,7 +200,9 @@ class TailedFile:
 
     def anew(self, now: float) -> TailedFile:
         """The same open file from its beginning; this object is not to be used any more."""
-        return TailedFile(self._fd, 0, self._style, now)
+        new = TailedFile(self._fd, 0, self._style, now)
+        new.turn = self.turn
+        return new
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -26,8 +26,8 @@ TAIL_BYTES: Final = 256
 """Bytes before the position that have to be the same, too."""
 
 _MOST_REMEMBERED: Final = 8_192
-_FIELDS_BEFORE: Final = 6
-"""Fields of marks that were journaled when they had no tail; it is not known whether they are over."""
+_FIELDS_BEFORE: Final = (6, 9)
+"""Fields of marks that were journaled when they had no tail, so that it is not known whether they are over, and no turn."""
 
 
 class Mark(NamedTuple):
@@ -46,6 +46,8 @@ class Mark(NamedTuple):
     tail: bytes = b""
     over: bool = False
     """The file was let go of: it had been moved away, was read to its end, and quiet."""
+    turn: int = 0
+    """Its turn among the files that were moved away from one path, which are read one after the other; 0: not known."""
 
     @classmethod
     def at_end(cls, fd: int) -> Self:
@@ -147,10 +149,13 @@ class KnownMarks:
         self._by_key[PREFIX + path] = mark
 
     def rotated(self, path: str) -> list[Mark]:
-        """The marks of files that had been moved away from ``path`` when it was followed last; known only once."""
+        """The marks of files that had been moved away from ``path`` when it was followed last; known only once.
+
+        In the order in which they are to be read; marks of old do not tell it, but when the files were changed last.
+        """
         key = PREFIX + path
         found = [other for other in self._by_key if _rotated_from(other) == key]
-        return [self._by_key.pop(other) for other in found]
+        return sorted((self._by_key.pop(other) for other in found), key=lambda mark: (mark.turn, mark.modified))
 
 
 def _rotated_from(key: str) -> str | None:
@@ -160,10 +165,10 @@ def _rotated_from(key: str) -> str | None:
 
 
 def _checked(value: Any) -> Mark | None:
-    if not isinstance(value, (list, tuple)) or len(value) not in {_FIELDS_BEFORE, len(Mark._fields)}:
+    if not isinstance(value, (list, tuple)) or len(value) not in {*_FIELDS_BEFORE, len(Mark._fields)}:
         return None
     mark = Mark(*value)
-    numbers = (mark.device, mark.inode, mark.offset, mark.length, mark.modified, mark.before)
+    numbers = (mark.device, mark.inode, mark.offset, mark.length, mark.modified, mark.before, mark.turn)
     if not all(type(number) is int and number >= 0 for number in numbers):
         return None
     others = isinstance(mark.digest, bytes) and isinstance(mark.tail, bytes) and isinstance(mark.over, bool)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from tabard.agents.intake.tail.marks import Mark
 
 _MOST_ENTRIES: Final = 100_000
+_TRIES: Final = 5
 _NUMBER: Final = r"\d[\dT:_.-]*"
 _COMPRESSED: Final = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".Z", ".zip")
 
@@ -63,6 +64,20 @@ def siblings(path: str) -> Iterator[Sibling]:
                         )
     except OSError:
         return  # a directory that cannot be listed has no siblings to offer
+
+
+def settled(path: str) -> tuple[list[Sibling], bool]:
+    """What `siblings` finds, and whether it does so twice: a file may be missing whose name changes meanwhile."""
+    found = list(siblings(path))
+    for _ in range(_TRIES):
+        before, found = found, list(siblings(path))
+        if _names(before) == _names(found):
+            return found, True
+    return found, False
+
+
+def _names(found: Iterable[Sibling]) -> set[tuple[str, int]]:
+    return {(sibling.path, sibling.inode) for sibling in found if sibling.number}
 
 
 def number_in(name: str, other: str) -> str:

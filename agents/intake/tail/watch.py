@@ -105,7 +105,7 @@ class Watch:
         try:
             self._look_beside(now)
             # A file that was moved away is read to its end before the one that took its place.
-            behind = self._away.read(now) or self._read_current(now)
+            behind = self._away.read(now) or self._away.unsettled or self._read_current(now)
         except OSError as error:
             self._lose(error)
             behind = False

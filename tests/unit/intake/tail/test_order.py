@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tabard.agents.intake.batcher import Batcher
+from tabard.agents.intake.tail import away, siblings
 from tabard.agents.intake.tail.file import CHUNK
+from tabard.agents.intake.tail.siblings import open_regular
 from tabard.agents.intake.tail.specs import TailSpec
 from tabard.agents.intake.tail.tailer import Tailer
 from tabard.records import LOG_INDEX
@@ -57,6 +59,21 @@ class Log:
         self.tailer.close()
         self.loop.timers.clear()
 
+    def read_until_killed(self, batches):
+        """Let the agent read, and kill it when it has journaled so many batches more."""
+        append, left = self.journal.append, iter(range(batches - 1))
+
+        def append_and_die(*batch):
+            append(*batch)
+            if next(left, None) is None:
+                raise _Killed
+
+        self.journal.append = append_and_die
+        with pytest.raises(_Killed):
+            self.read(self.number + 1)
+        self.journal.append = append
+        self.crash()
+
     def stored(self):
         """The numbers of the lines in the order of the journal."""
         return [int(record[LOG_INDEX["message"]].split()[0]) for record in self.journal.records()]
@@ -65,6 +82,10 @@ class Log:
         """Let the agent read until so many lines are journaled."""
         while len(self.stored()) < lines:
             self.loop.advance(0.01)
+
+
+class _Killed(BaseException):
+    """Nothing catches it, as nothing catches a signal."""
 
 
 @pytest.fixture
@@ -77,17 +98,88 @@ def log(tmp_path):
     return log
 
 
-@pytest.mark.parametrize("at", range(1, 24, 3))
-def test_files_that_were_rotated_before_they_were_read(log, at):
+@pytest.mark.parametrize("batches", range(1, 27))
+def test_files_that_were_rotated_before_they_were_read(log, batches):
     """One is read in part, others have not been begun, when the agent is killed: the next one begins with the first."""
     for _ in range(5):
         log.write()
         log.rotate()
     log.write()
-    log.read(at * CHUNK // len(LINE))
-    log.crash()
+    log.read_until_killed(batches)
+    assert log.stored() == list(range(1, len(log.stored()) + 1))
     log.start()
     log.read(log.number)
     log.loop.advance(100.0)
     assert log.stored() == list(range(1, log.number + 1))
+    log.crash()
+
+
+@pytest.mark.parametrize("batches", [2, 7, 12])
+def test_rotated_again_and_killed_again(log, batches):
+    """Whatever is rotated while no agent runs comes after what was rotated under the one before, and so the next time."""
+    for _ in range(4):
+        for _ in range(2):
+            log.write()
+            log.rotate()
+        log.write()
+        log.read_until_killed(batches)
+        log.write()
+        log.rotate()
+        log.start()
+    log.read(log.number)
+    assert log.stored() == list(range(1, log.number + 1))
+    log.crash()
+
+
+@pytest.mark.parametrize("batches", [3, 9, 15])
+def test_marks_of_old_have_no_turn(log, batches):
+    """The times of the files tell which to read first."""
+    for _ in range(4):
+        log.write()
+        log.rotate()
+    log.write()
+    log.read_until_killed(batches)
+    log.journal.marks = {key: mark[:9] for key, mark in log.journal.marks.items()}
+    log.start()
+    log.read(log.number)
+    assert log.stored() == list(range(1, log.number + 1))
+    log.crash()
+
+
+@pytest.mark.parametrize("opened", range(1, 4))
+def test_rotated_while_it_is_looked_for_what_was_rotated(log, monkeypatch, opened):
+    """A file that was found has another name when it is opened: it is found again before any that came after it."""
+    opens = iter(range(opened - 1))
+
+    def open_after_rotation(path):
+        if next(opens, None) is None:
+            monkeypatch.undo()
+            log.rotate()
+            log.write()
+        return open_regular(path)
+
+    for _ in range(4):
+        log.write()
+        log.rotate()
+    log.write()
+    monkeypatch.setattr(away, "open_regular", open_after_rotation)
+    log.read(log.number + PER_FILE)
+    assert log.stored() == list(range(1, log.number + 1))
+    log.crash()
+
+
+def test_names_that_never_stand_still(log, monkeypatch):
+    """Somebody makes and removes files beside it all the time: the log is read all the same."""
+    made = iter(range(100_000))
+    listing = siblings.os.scandir
+
+    def list_and_rename(directory):
+        (log.path.parent / f"app.log.{100 + next(made)}").write_text("x")
+        return listing(directory)
+
+    monkeypatch.setattr(siblings.os, "scandir", list_and_rename)
+    log.write()
+    log.rotate()
+    log.write()
+    log.read(log.number)
     log.crash()
