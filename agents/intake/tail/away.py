@@ -128,7 +128,8 @@ class Away:
             if found.size <= mark.offset and not self._trail.around.room():
                 self._parked.append(Parked(mark, now + PARTING_SECONDS, found.size))
                 return
-            if self._read_on(found, mark.offset, now):  # also with nothing new: a daemon may still write to it
+            # Also with nothing new: a daemon may still write to it.
+            if self._read_on(found, mark.offset, now):
                 return
         if mark.before:  # else it was journaled when nobody noted which files were over
             self._gone[mark] = f"{_GONE_AWAY} {mark.offset} is gone; {_UNKNOWN}"

@@ -155,7 +155,8 @@ class KnownMarks:
         """
         key = PREFIX + path
         found = [other for other in self._by_key if _rotated_from(other) == key]
-        return sorted((self._by_key.pop(other) for other in found), key=lambda mark: (mark.turn, mark.modified))
+        marks = [self._by_key.pop(other) for other in found]
+        return sorted(marks, key=lambda mark: (mark.turn, mark.modified))
 
 
 def _rotated_from(key: str) -> str | None:
