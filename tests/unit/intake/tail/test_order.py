@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tabard.agents.intake.batcher import Batcher
-from tabard.agents.intake.tail import away, siblings
+from tabard.agents.intake.tail import away
 from tabard.agents.intake.tail.file import CHUNK
 from tabard.agents.intake.tail.siblings import open_regular
 from tabard.agents.intake.tail.specs import TailSpec
@@ -68,10 +70,10 @@ class Log:
             if next(left, None) is None:
                 raise _Killed
 
-        self.journal.append = append_and_die
+        self.journal.append = append_and_die  # type: ignore[method-assign]
         with pytest.raises(_Killed):
             self.read(self.number + 1)
-        self.journal.append = append
+        self.journal.append = append  # type: ignore[method-assign]
         self.crash()
 
     def stored(self):
@@ -171,13 +173,13 @@ def test_rotated_while_it_is_looked_for_what_was_rotated(log, monkeypatch, opene
 def test_names_that_never_stand_still(log, monkeypatch):
     """Somebody makes and removes files beside it all the time: the log is read all the same."""
     made = iter(range(100_000))
-    listing = siblings.os.scandir
+    listing = os.scandir
 
     def list_and_rename(directory):
         (log.path.parent / f"app.log.{100 + next(made)}").write_text("x")
         return listing(directory)
 
-    monkeypatch.setattr(siblings.os, "scandir", list_and_rename)
+    monkeypatch.setattr(os, "scandir", list_and_rename)
     log.write()
     log.rotate()
     log.write()
