@@ -15,6 +15,7 @@ from tabard.brokers.wire import topics
 from tabard.brokers.wire.codec import MAX_HEAD
 from tabard.brokers.wire.topics import UpTopic
 from tabard.errors import WireError
+from tabard.names import zone_within
 from tabard.records import MAX_BODY
 
 FRAMES: Final = 6
@@ -28,11 +29,6 @@ _CACHED_TOPICS: Final = 20_000
 
 UpCheck = Callable[[UpTopic, tuple[str, ...]], str | None]
 """Why a batch or beacon must not pass, None when it may; the second argument is the hops before this one."""
-
-
-def within(zone: str, parent: str) -> bool:
-    """Whether `zone` is `parent` or lies below it."""
-    return zone == parent or zone.startswith(parent + "/")
 
 
 class Forwarder:
@@ -111,7 +107,7 @@ class Forwarder:
         except WireError:
             self._drop("up", "malformed topic")
             return None
-        if not within(topic.zone, self.zone):
+        if not zone_within(topic.zone, self.zone):
             self._drop("up", "zone outside this broker's")
             return None
         if len(self._topics) >= _CACHED_TOPICS:
@@ -127,7 +123,7 @@ class Forwarder:
         except WireError:
             self._drop("down", "malformed topic")
             return False
-        if target is not None and not within(target[0], self.zone):
+        if target is not None and not zone_within(target[0], self.zone):
             self._drop("down", "zone outside this broker's")
             return False
         if len(self._down_topics) >= _CACHED_TOPICS:

@@ -115,6 +115,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else bytes(value).decode("utf-8", "replace")
 
 
+def nodes(part: Part) -> set[tuple[str, str]]:
+    """Zone and name of every node that one part knows, also of those of which all was erased."""
+    with part.view():
+        return {(str(zone), str(name)) for zone, name in part.ask("SELECT zone, name FROM node")}
+
+
 def look(part: Part, wanted: Wanted) -> list[Found]:
     """What there is of it in one part; nothing is changed."""
     return [_look(part, wanted, table) for table in _tables(part.kind, wanted)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -29,6 +30,8 @@ SHORTEST: Final = 3
 LONGEST: Final = 2_000
 _TELL_EVERY: Final = 2.0
 """Seconds between two lines about how far it is."""
+NAMED: Final = 10
+"""Nodes or zones that an error names at most, the likeliest first."""
 
 
 class _Words(click.ParamType[str]):
@@ -119,6 +122,7 @@ def store_forget(
     settings = load(home)
     place = Place.of(settings, home)
     wanted = Wanted(node, zone, tuple(texts), service, since, until)
+    _refuse_unknown(place, wanted)
     if dry_run or not yes:
         found = _look(place, wanted)
         if dry_run:
@@ -135,6 +139,39 @@ def store_forget(
     names = sorted({name for each in done for name in each.holds})
     click.echo(f"tabard: {held} rows stay: they are under a legal hold: {', '.join(names)}", err=True)
     return exits.PARTLY if erased else exits.REFUSED
+
+
+def _refuse_unknown(place: Place, wanted: Wanted) -> None:
+    """Raises UsageError for a node or zone that never said anything: a slip of the finger is not "nothing is left"."""
+    from tabard.consumers.store import erasing
+    from tabard.consumers.store.erasing_parts import opened
+    from tabard.consumers.store.layout import FILES
+    from tabard.names import zone_within
+
+    if wanted.node is None and wanted.zone is None:
+        return
+    known: set[tuple[str, str]] = set()
+    for kind in FILES:
+        with opened(place, kind) as part:
+            known |= erasing.nodes(part)
+    inside = {name for zone, name in known if wanted.zone is None or zone_within(zone, wanted.zone)}
+    if not inside and wanted.zone is not None:
+        zones = {zone for zone, _name in known}
+        raise _unknown("no node of that zone ever said anything", wanted.zone, zones)
+    if wanted.node is not None and wanted.node not in inside:
+        where = "" if wanted.zone is None else f" in the zone {wanted.zone}"
+        raise _unknown(f"no node of that name ever said anything{where}", wanted.node, inside)
+
+
+def _unknown(what: str, found: str, known: Collection[str]) -> UsageError:
+    near = difflib.get_close_matches(found, sorted(known), n=NAMED, cutoff=0.0)
+    more = f" and {len(known) - len(near)} more" if len(known) > len(near) else ""
+    return UsageError(
+        what,
+        expected=f"one of {', '.join(near)}{more}" if near else "a node; the store has heard none",
+        found=found,
+        hint="`tabard nodes` lists them",
+    )
 
 
 def _look(place: Place, wanted: Wanted) -> list[Found]:

@@ -35,6 +35,11 @@ def check_zone(path: str) -> str:
     return path
 
 
+def zone_within(zone: str, outer: str) -> bool:
+    """Whether the zone ``zone`` is ``outer`` or lies below it."""
+    return zone == outer or zone.startswith(outer + "/")
+
+
 def clean_node(hostname: str) -> str:
     """The node name made of a host's name: lower case, every other character a ``-``, never empty."""
     cleaned = re.sub(r"[^a-z0-9._-]", "-", hostname.lower()).lstrip("._-")[:63]

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
+from tabard.names import zone_within
 from tabard.settings.findings import Finding, error_at
 from tabard.settings.schema import Broker
 from tabard.settings.values import Origin, Settings
@@ -123,7 +124,7 @@ def _parents(settings: Settings) -> Iterator[Finding]:
                 f"its parent {broker.parent!r} is not in this file (others here: {known})",
                 "Describe that broker, or give parent_up and parent_down",
             )
-        elif parent is not None and not _inside(broker.zone, parent.zone):
+        elif parent is not None and not zone_within(broker.zone, parent.zone):
             yield _at(
                 origin,
                 key,
@@ -137,10 +138,6 @@ def _parents(settings: Settings) -> Iterator[Finding]:
                 "it is its own parent, directly or through others",
                 'Leave parent = "" at the top of the chain',
             )
-
-
-def _inside(zone: str, outer: str) -> bool:
-    return zone == outer or zone.startswith(outer + "/")
 
 
 def _loops(broker: Broker, by_name: dict[str, Broker]) -> bool:

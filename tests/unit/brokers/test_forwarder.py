@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tabard.brokers.forwarder import MAX_HOPS, MAX_HOPS_BYTES, Forwarder, within
+from tabard.brokers.forwarder import MAX_HOPS, MAX_HOPS_BYTES, Forwarder
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.topics import UpTopic
 
@@ -163,22 +163,3 @@ def test_names_from_outside_do_not_fill_the_memory(forwarder: Forwarder) -> None
     assert len(forwarder._topics) <= 20_000
     assert len(forwarder._down_topics) <= 20_000
     assert len(forwarder.counters) == 7
-
-
-@pytest.mark.parametrize(
-    ("zone", "parent", "inside"),
-    [
-        ("hq", "hq", True),
-        ("hq/dmz", "hq", True),
-        ("hq/dmz/a", "hq", True),
-        ("hq/dmz/a", "hq/dmz", True),
-        ("hq", "hq/dmz", False),
-        ("hq2", "hq", False),
-        ("hq-dmz", "hq", False),
-        ("hq/dmz2", "hq/dmz", False),
-        ("dmz/hq", "hq", False),
-    ],
-)
-def test_a_zone_is_within_itself_and_all_above_it(zone: str, parent: str, inside: bool) -> None:
-    """By whole names, not by letters."""
-    assert within(zone, parent) is inside

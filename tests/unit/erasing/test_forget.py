@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tabard import exits
+from tabard.brokers.delivery.ports import NodeKey
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.contract.chain import NOON, Chain, log
 from tests.integration.upping import TABARD, environment, tabard
@@ -123,6 +124,18 @@ def test_a_hold_makes_it_partly_or_refused(home: Path) -> None:
             ("--node", "web1", "--reason", "x", "--since", "1h", "--until", "2h"),
             "--until is not after --since",
         ),
+        (
+            ("--node", "wbe1", "--reason", "x", "--yes"),
+            "no node of that name ever said anything: expected one of web1, found wbe1",
+        ),
+        (
+            ("--match", "alice", "--node", "wbe1", "--reason", "x", "--dry-run"),
+            "no node of that name ever said anything",
+        ),
+        (
+            ("--zone", "hq/dmzz", "--reason", "x", "--yes"),
+            "no node of that zone ever said anything: expected one of hq/dmz, found hq/dmzz",
+        ),
     ],
 )
 def test_wrong_use_is_said(home: Path, words: tuple[str, ...], said: str) -> None:
@@ -131,3 +144,19 @@ def test_wrong_use_is_said(home: Path, words: tuple[str, ...], said: str) -> Non
     assert done.returncode == exits.WRONG_USE
     assert said in done.stderr
     assert messages(home) == ["alice came", "bob came", "Alice went"]
+
+
+def test_of_many_nodes_the_likeliest_are_named(home: Path) -> None:
+    """A fleet does not fit into one sentence."""
+    keys = [NodeKey(f"till{number}", "hq") for number in range(12)]
+    with SqliteStore.open(home / "store") as store:
+        store.commit([Chain(key).work([log("x")]) for key in keys], NOON)
+    done = tabard(home, "store", "forget", "--node", "wbe1", "--reason", "x", "--yes")
+    assert "expected one of web1, " in done.stderr
+    assert " and 3 more, found wbe1. `tabard nodes` lists them" in done.stderr
+
+
+def test_a_node_is_known_when_nothing_of_it_is_left(home: Path) -> None:
+    """So a script may say it twice."""
+    words = ("store", "forget", "--node", "web1", "--zone", "hq", "--reason", "x", "--yes")
+    assert [tabard(home, *words).returncode for _ in range(2)] == [exits.DONE] * 2

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tabard.errors import TabardError
-from tabard.names import check_node, check_sink, check_zone, clean_node
+from tabard.names import check_node, check_sink, check_zone, clean_node, zone_within
 
 
 @pytest.mark.parametrize("name", ["a", "web1", "db-1.example_x", "0", "a" * 63])
@@ -45,3 +45,22 @@ def test_other_zone_paths_are_refused(path: str) -> None:
 def test_every_hostname_gives_a_node_name(hostname: str) -> None:
     """The default node name is always valid, whatever the host calls itself."""
     assert check_node(clean_node(hostname))
+
+
+@pytest.mark.parametrize(
+    ("zone", "outer", "inside"),
+    [
+        ("hq", "hq", True),
+        ("hq/dmz", "hq", True),
+        ("hq/dmz/a", "hq", True),
+        ("hq/dmz/a", "hq/dmz", True),
+        ("hq", "hq/dmz", False),
+        ("hq2", "hq", False),
+        ("hq-dmz", "hq", False),
+        ("hq/dmz2", "hq/dmz", False),
+        ("dmz/hq", "hq", False),
+    ],
+)
+def test_a_zone_is_within_itself_and_all_above_it(zone: str, outer: str, inside: bool) -> None:
+    """By whole names, not by letters."""
+    assert zone_within(zone, outer) is inside
