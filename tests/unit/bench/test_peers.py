@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tabard import exits
 from tabard.errors import TabardError, UsageError
 from tabard.ops.bench.peers import compare, page, rsyslog, scripts, work
 from tabard.ops.bench.peers.peer import Peer
@@ -157,6 +158,47 @@ def test_a_page_without_a_place_for_the_table_is_refused(result: Any) -> None:
     """With the marks that it should have."""
     with pytest.raises(TabardError, match="Written by"):
         page.with_block("# A page\n", result)
+
+
+def test_one_round_is_said_as_one(result: Any) -> None:
+    """And has no median."""
+    once = {**result, "results": {**result["results"], "rounds": 1}}
+    first = page.block(once).partition("\n")[0]
+    assert " records in one round. 2 cores" in first
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: found No such file or directory"),
+        (b"{", "not a result of the bench: expected what `tabard bench peers -o json` wrote"),
+        (b"[]", "not a result of the bench: expected what `tabard bench peers -o json` wrote"),
+        (b'{"bench": "agent", "results": {}, "machine": {}}', "not a result of the bench"),
+        (b"\xff", "cannot be read: expected text in UTF-8"),
+    ],
+)
+def test_what_is_no_result_is_one_sentence_and_changes_no_page(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, said: str
+) -> None:
+    """It names what is wrong, and where."""
+    shown, result = tmp_path / "page.md", tmp_path / "result.json"
+    before = (root / "docs" / "comparison.md").read_text(encoding="utf-8")
+    shown.write_text(before, encoding="utf-8")
+    if content is not None:
+        result.write_bytes(content)
+    assert page.main([str(result), str(shown)]) == exits.FAILED
+    assert said in (error := capsys.readouterr().err)
+    assert (error.startswith(f"tabard: {result}: "), error.count("\n")) == (True, 1)
+    assert shown.read_text(encoding="utf-8") == before
+
+
+def test_a_page_that_is_missing_is_one_sentence(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its name."""
+    shown = tmp_path / "page.md"
+    assert page.main([str(root / "docs" / "comparison.json"), str(shown)]) == exits.FAILED
+    assert f"{shown}: cannot be read" in capsys.readouterr().err
 
 
 def test_tabards_row_loses_nothing(result: Any) -> None:
