@@ -43,6 +43,8 @@ class Bench(NamedTuple):
     module: str
     """A module with a function ``run``, a `Run`."""
     summary: str
+    heeds: frozenset[str]
+    """Which of the `Options` it goes by: any other that is given is refused."""
 
     def load(self) -> Run:
         """Import it, with all that it measures."""
@@ -54,29 +56,42 @@ BENCHES: Final = {
     "ingest": Bench(
         "tabard.ops.bench.ingest",
         "records a second from an agent's socket through three brokers into the store, beside the bare insert",
+        frozenset({"records", "seconds", "rounds", "store"}),
     ),
     "retention": Bench(
         "tabard.ops.bench.retention",
         "how much later records can be queried while a million old ones are deleted",
+        frozenset({"records", "seconds", "store"}),
     ),
     "agent": Bench(
         "tabard.ops.bench.agent",
         "memory and CPU of an agent among 300 processes, its start, and a cron check that finds it running",
+        frozenset({"seconds", "rounds"}),
     ),
     "intake": Bench(
         "tabard.ops.bench.intake",
         "records a second of SocketHandler, syslog and the agent's socket, beside decoding alone and rsyslog",
+        frozenset({"records", "rounds"}),
     ),
     "search": Bench(
         "tabard.ops.bench.search",
         "how long pages, searches and counts of a large store take, beside the bare SQL, and what each index costs",
+        frozenset({"rounds", "store", "rows", "search_index", "fresh"}),
     ),
     "logging": Bench(
         "tabard.ops.bench.logging",
         "the cost of a logging call for the application, beside NullHandler, SocketHandler and QueueHandler",
+        frozenset({"records", "rounds"}),
     ),
     "peers": Bench(
         "tabard.ops.bench.peers.compare",
         "rsyslog, syslog-ng, pyzmq, SocketHandler and Tabard on the same work: speed, the same kills, memory",
+        frozenset({"records", "seconds", "rounds", "names", "long"}),
     ),
 }
+
+
+def heeding(option: str) -> str:
+    """The names of the benches that go by one of the `Options`, as words of a sentence."""
+    *others, last = [name for name, bench in BENCHES.items() if option in bench.heeds]
+    return f"{', '.join(others)} and {last}" if others else last

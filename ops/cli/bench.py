@@ -10,12 +10,22 @@ import click
 from tabard import exits
 from tabard.errors import UsageError
 from tabard.home import Home
-from tabard.ops.bench.table import BENCHES, Options
+from tabard.ops.bench.table import BENCHES, Options, heeding
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
 
-STORED: Final = ("ingest", "retention", "search")
-"""Benches of a store, whichever it is."""
+WORDS: Final = {
+    "records": "--records",
+    "seconds": "--seconds",
+    "rounds": "--rounds",
+    "store": "--store",
+    "names": "PEER",
+    "long": "--long",
+    "rows": "--rows",
+    "search_index": "--index",
+    "fresh": "--fresh",
+}
+"""How each of the `Options` is spelled."""
 
 
 @command(
@@ -38,28 +48,50 @@ STORED: Final = ("ingest", "retention", "search")
 )
 @click.argument("name", type=click.Choice(list(BENCHES)))
 @click.argument("peers", nargs=-1, metavar="[PEER]...")
-@click.option("--records", type=click.IntRange(1, 10_000_000), metavar="N", help="Records of one run.")
 @click.option(
-    "--seconds", type=click.IntRange(1, 3600), metavar="N", help="How long something steady is watched."
+    "--records",
+    type=click.IntRange(1, 10_000_000),
+    metavar="N",
+    help=f"Of {heeding('records')}: records of one run.",
+)
+@click.option(
+    "--seconds",
+    type=click.IntRange(1, 3600),
+    metavar="N",
+    help=f"Of {heeding('seconds')}: how long something steady is watched.",
 )
 @click.option(
     "--store",
     type=click.Choice(["sqlite", "postgresql"]),
     default="sqlite",
     show_default=True,
-    help="Of ingest, retention and search: where the store is. A PostgreSQL server of its own is started for it.",
+    help=f"Of {heeding('store')}: where the store is. A PostgreSQL server of its own is started for it.",
 )
 @click.option(
-    "--rows", type=click.IntRange(1_000, 100_000_000), metavar="N", help="Of search: rows of the store."
+    "--rows",
+    type=click.IntRange(1_000, 100_000_000),
+    metavar="N",
+    help=f"Of {heeding('rows')}: rows of the store.",
 )
 @click.option(
     "--index",
     type=click.Choice(["none", "words", "trigram"]),
-    help="Of search: which index the store has.  [default: words]",
+    help=f"Of {heeding('search_index')}: which index the store has.  [default: words]",
 )
-@click.option("--fresh", is_flag=True, help="Of search: remove the stores that earlier runs have kept.")
-@click.option("--rounds", type=click.IntRange(1, 100), metavar="N", help="How often a run is repeated.")
-@click.option("--long", is_flag=True, help="Of peers: five times the records, more rounds, longer kills.")
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help=f"Of {heeding('fresh')}: remove the stores that earlier runs have kept.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help=f"Of {heeding('rounds')}: how often a run is repeated.",
+)
+@click.option(
+    "--long", is_flag=True, help=f"Of {heeding('long')}: five times the records, more rounds, longer kills."
+)
 @output_option
 def bench(
     home: Home,  # noqa: ARG001 -- every command takes --home; a bench makes a home of its own
@@ -86,26 +118,27 @@ def bench(
     exit code 0; code 1 means that nothing could be measured, or that a record was lost. How far it is comes on
     standard error.
     """
-    if store != "sqlite" and name not in STORED:
-        raise UsageError(
-            f"--store belongs to the benches {', '.join(STORED)}", found=name, hint="Leave it out"
-        )
-    if (rows is not None or index or fresh) and name != "search":
-        raise UsageError(
-            "--rows, --index and --fresh belong to the bench search", found=name, hint="Leave them out"
-        )
-    if (peers or long) and name != "peers":
-        found = f"{name} {peers[0] if peers else '--long'}"
-        raise UsageError(
-            "names of peers and --long belong to the bench peers", found=found, hint="Leave them out"
-        )
+    options = Options(records, seconds, rounds, store, peers, long, rows, index or "", fresh)
+    _refuse_unheeded(name, options)
     from tabard.ops.bench.machine import describe
     from tabard.ops.bench.result import write
 
     machine = describe()
     measured = BENCHES[name].load()(
-        Options(records, seconds, rounds, store, peers, long, rows, index or "", fresh),
+        options,
         lambda text: click.echo(f"tabard bench: {text}", err=True),
     )
     write(name, machine, measured, output, sys.stdout)
     return exits.DONE
+
+
+def _refuse_unheeded(name: str, options: Options) -> None:
+    """Raises UsageError for an option that this bench would not go by: a figure must be of what was asked for."""
+    plain, heeds = Options()._asdict(), BENCHES[name].heeds
+    for field, value in options._asdict().items():
+        if value != plain[field] and field not in heeds:
+            raise UsageError(
+                f"the bench {name} takes no {WORDS[field]}",
+                expected=f"{WORDS[field]} with {heeding(field)}",
+                hint="Leave it out",
+            )

@@ -134,19 +134,11 @@ def test_peers_measures_others_and_tabard_and_leaves_nothing(place: Path) -> Non
     assert found["aims"]["tabard-sqlite: doubled"]["holds"]
 
 
-@pytest.mark.parametrize("words", [("peers", "nobody"), ("agent", "pyzmq"), ("agent", "--long")])
-def test_names_of_peers_belong_to_peers(place: Path, words: tuple[str, ...]) -> None:
-    """A name that no peer has, and names or --long for another bench, are wrong use."""
-    process = _start(place, *words)
+def test_a_peer_that_nobody_knows_is_wrong_use(place: Path) -> None:
+    """Those that are known are named."""
+    process = _start(place, "peers", "nobody")
     _out, err = process.communicate(timeout=60)
-    assert (process.returncode, "peer" in err) == (2, True)
-
-
-def test_only_ingest_has_a_choice_of_stores(place: Path) -> None:
-    """The others have none."""
-    process = _start(place, "agent", "--store", "postgresql")
-    _out, err = process.communicate(timeout=60)
-    assert (process.returncode, "--store" in err) == (2, True)
+    assert (process.returncode, "no such peer: expected tabard-sqlite, " in err) == (2, True)
 
 
 def test_agent_measures_what_it_costs_its_host(place: Path) -> None:
