@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Final, NamedTuple
@@ -13,7 +14,8 @@ from tests.chaos.plan import Plan, Step
 from tests.chaos.worker import Worker
 
 REACH: Final = 20.0
-"""Seconds a process gets to come to a fail-point."""
+"""Seconds a process gets to come to a fail-point. What is done to the others may keep it from it: then it is tried again."""
+TRIES: Final = 3
 ENDING: Final = 20.0
 """Seconds a process gets to end in order."""
 _LOOK: Final = 0.01
@@ -27,7 +29,7 @@ class Wait(NamedTuple):
 
 
 class Torment:
-    """One run of a plan over a fleet. `diary` says what happened when, `missed` which fail-points did not come."""
+    """One run of a plan over a fleet. `diary` says what happened when, `missed` which fail-points did not come at a try."""
 
     def __init__(self, fleet: Fleet, plan: Plan, seed: int) -> None:
         self._fleet = fleet
@@ -38,6 +40,8 @@ class Torment:
         self.missed: list[str] = []
         self.died_at: dict[str, int] = {}
         """How many processes ended or stopped at a fail-point."""
+        self._unreached: dict[str, bool] = {}
+        """By process, whether its last step should have killed it and did not."""
         self._deeds: dict[str, Callable[[Worker, Step], Iterator[Wait]]] = {
             "kill": self._kill,
             "end": self._end,
@@ -78,13 +82,19 @@ class Torment:
     # --- the steps -------------------------------------------------------------------------
 
     def _lane(self, worker: Worker, steps: Sequence[Step]) -> Iterator[Wait]:
-        for step in steps:
+        tried: Counter[Step] = Counter()
+        waiting = deque(steps)
+        while waiting:
+            step = waiting.popleft()
             yield Wait(step.calm)
             if not worker.poll():
                 self._note(worker, "was found dead")
                 worker.start()
             self._note(worker, f"{step.what} {step.points}")
             yield from self._deeds[step.what](worker, step)
+            tried[step] += 1
+            if self._unreached.pop(worker.name, None) and tried[step] < TRIES:
+                waiting.append(step)
 
     def _kill(self, worker: Worker, step: Step) -> Iterator[Wait]:
         worker.kill()
@@ -112,6 +122,7 @@ class Torment:
         if action.startswith("kill"):
             yield Wait(REACH, lambda: not worker.poll())
             self._reached(worker, point, reached=not worker.poll())
+            self._unreached[worker.name] = worker.poll()
             yield Wait(step.hold)
             worker.kill()
             worker.start()
