@@ -26,7 +26,7 @@ up: setup ## run every role on this machine; herald at http://127.0.0.1:8024; Ct
 	@exec $(bin)/tabard up --home $(HOME_DIR) $(UP_ARGS)
 
 test: setup-dev ## run the tests (TEST_ARGS are handed to pytest)
-	@$(bin)/python -m pytest -n 2 $(TEST_ARGS)
+	@$(bin)/python -m pytest -n 3 $(TEST_ARGS)
 
 long: setup-dev ## run the tests that take minutes: more seeds, long chaos, a million fuzzed frames
 	@SEEDS=$(SEEDS) $(bin)/python -m pytest -m long --timeout 3600 $(TEST_ARGS)

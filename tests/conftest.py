@@ -18,14 +18,17 @@ from tabard.ops.bench import postgres as postgresql
 from tabard.ops.bench.postgres import Postgres
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-# Tests that start real processes. One worker runs all of them, so that they do not starve each other.
-PROCESSES: Final = (
-    "tests/integration/",
-    "tests/chaos/",
-    "tests/browser/",
-    "tests/peers/",
-    "tests/unit/bench/test_smoke.py",
-)
+# Tests that start real processes, and wait for them most of their time. All of a lane are run by the same worker, one after
+# another, so that few of them are at work at once; what both lanes need takes about the same time.
+LANES: Final = {
+    "tests/browser/": "whole programs",
+    "tests/integration/": "whole programs",
+    "tests/chaos/": "fleets",
+    "tests/peers/": "fleets",
+    "tests/unit/bench/test_smoke.py": "fleets",
+}
+FAILED: Final = "CI_FAILED_TESTS"
+"""Environment variable with the file to which the names of tests that failed are added."""
 # Debian keeps mount, ip and the like outside a plain user's PATH.
 _SEARCH: Final = os.pathsep.join(
     [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"]
@@ -115,14 +118,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(room)
 
 
-class _OneWorkerForProcesses(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Tests go to whoever is free, but those that start processes all to the same worker."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note what failed where .ci/run looks for it: it says so at its end, also of a run that was cut off."""
+    if report.failed:
+        _note_failure(report.nodeid if report.when == "call" else f"{report.nodeid} ({report.when})")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """The same of a file that cannot be read."""
+    if report.failed:
+        _note_failure(f"{report.nodeid} (collection)")
+
+
+def _note_failure(what: str) -> None:
+    place = os.environ.get(FAILED)
+    if place and "PYTEST_XDIST_WORKER" not in os.environ:
+        with open(place, "a", encoding="utf-8") as file:
+            file.write(f"{what}\n")
+
+
+class _Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Tests go to whoever is free, but those of a lane all to the same worker.
+
+    The lanes are begun first: xdist takes scopes in the order of their number of tests, and all others are of one.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "processes" if nodeid.startswith(PROCESSES) else nodeid
+        return next((lane for place, lane in LANES.items() if nodeid.startswith(place)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """Of xdist: who decides which worker runs what."""
-    return _OneWorkerForProcesses(config, log)
+    return _Lanes(config, log)

@@ -27,6 +27,7 @@ from tests.integration.bridging import (
     wait_until,
 )
 from tests.integration.upping import Started
+from tests.numbering import difference
 from tests.unit.bridge.exporting import Application
 
 PER_REQUEST = 20
@@ -132,7 +133,7 @@ def test_a_request_whose_answer_a_kill_took_is_stored_once(tmp_path: Path, at: i
             started.signal(signal.SIGTERM)
             assert started.rest() == 0
     found = [int(each["message"][2:]) for each in journaled(home) if each["message"].startswith("n ")]
-    assert found == list(range(len(found)))
+    assert not difference(found, range(len(found)))
     assert len(found) >= 3_000
 
 
