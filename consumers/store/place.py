@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from tabard.errors import StoreError
 
 if TYPE_CHECKING:
     from tabard.home import Home
     from tabard.settings import Settings
+
+
+class Spelled(NamedTuple):
+    """Where the files with a password and its key were named: an error says so."""
+
+    file: str = "store.password_file"
+    key: str = "store.password_key"
+
+
+SETTINGS: Final = Spelled()
 
 
 class Place(NamedTuple):
@@ -33,8 +43,10 @@ class Place(NamedTuple):
         """For people."""
         return self.url or self.directory
 
-    def password(self) -> str:
+    def password(self, said: Spelled = SETTINGS) -> str:
         """What the password file holds, "" when there is none: the server, or libpq's own file, may need none.
+
+        `said` is where its files were named.
 
         Raises:
             StoreError: it cannot be read or decrypted, others may read it or its key, or it is empty.
@@ -43,27 +55,29 @@ class Place(NamedTuple):
             return ""
         from tabard.consumers.store import sealed
 
-        where = f"store.password_file {self.password_file}"
-        text = sealed.read_private(self.password_file, "one line", "store.password_file")
+        where = f"{said.file} {self.password_file}"
+        text = sealed.read_private(self.password_file, "one line", said.file)
         if sealed.is_encrypted(text):
             if not self.password_key:
-                raise self._refused("an encrypted password, and no store.password_key")
-            return sealed.decrypt(text, sealed.read_keys(self.password_key, "store.password_key"), where)
+                raise _refused(where, f"an encrypted password, and no {said.key}")
+            return sealed.decrypt(text, sealed.read_keys(self.password_key, said.key), where)
         if self.password_key:
-            raise self._refused(
-                "a password that is not encrypted, and a store.password_key",
+            raise _refused(
+                where,
+                f"a password that is not encrypted, and a {said.key}",
                 hint="Encrypt it with `tabard store password`",
             )
         password = text.rstrip("\r\n")
         if not password or "\n" in password or "\0" in password:
-            raise self._refused("something else")
+            raise _refused(where, "something else")
         return password
 
-    def _refused(self, found: str, hint: str = "") -> StoreError:
-        return StoreError(
-            "the password of the store cannot be read",
-            expected="a file with one line that only its owner may read (mode 0600)",
-            found=found,
-            where=f"store.password_file {self.password_file}",
-            hint=hint,
-        )
+
+def _refused(where: str, found: str, hint: str = "") -> StoreError:
+    return StoreError(
+        "the password of the store cannot be read",
+        expected="a file with one line that only its owner may read (mode 0600)",
+        found=found,
+        where=where,
+        hint=hint,
+    )

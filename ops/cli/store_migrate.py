@@ -29,6 +29,8 @@ _TELL_EVERY: Final = 2.0
 class _Url(click.ParamType[str]):
     """A database on a PostgreSQL server, as `store.url` takes it."""
 
+    _FORM: Final = "postgresql://USER@HOST/DATABASE, the password in the file of --password-file"
+
     name = "url"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -37,9 +39,9 @@ class _Url(click.ParamType[str]):
         try:
             read = STORE_URL.read(value)
         except TabardError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(f"expected {self._FORM}, found {error.found}", param, ctx)
         if not read:
-            self.fail("expected postgresql://USER@HOST/DATABASE, found an empty text", param, ctx)
+            self.fail(f"expected {self._FORM}, found an empty text", param, ctx)
         return read
 
 
@@ -112,12 +114,15 @@ def store_migrate(
     _refuse_missing()
     settings = load(home)
     from tabard.consumers.store.moving import run
-    from tabard.consumers.store.place import Place
+    from tabard.consumers.store.place import SETTINGS, Place, Spelled
 
     directory = settings.str("store.path") or str(home.store)
     place = Place("", url or "", *_secrets(password_file, password_key, settings))
+    password = place.password(
+        SETTINGS if password_file is None else Spelled("--password-file", "--password-key")
+    )
     if back:
-        click.echo(f"tabard: {run.undo(directory, place.password())}", err=True)
+        click.echo(f"tabard: {run.undo(directory, password)}", err=True)
         if output == "json":  # whoever parses it finds a list here too
             emit((), COLUMNS, output)
         return exits.DONE
@@ -133,7 +138,7 @@ def store_migrate(
     moved = run.migrate(
         directory,
         place.url,
-        place.password(),
+        password,
         _Teller(),
         verify=verify,
         only_copy=copy_only,

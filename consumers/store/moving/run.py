@@ -46,8 +46,14 @@ def migrate(
 
 def undo(directory: str | os.PathLike[str], password: str) -> str:
     """Take the move of the store in `directory` back; what was done, in words. Raises StoreError."""
-    with Source(directory) as source, _sentences(source, "store.url"):
+    with Source(directory) as source, _sentences(source, _begun_at(source)):
         return undoing.undo(source, lambda url: Target(url, password))
+
+
+def _begun_at(source: Source) -> str:
+    """The URL that the store was being moved to."""
+    begun = source.begun()
+    return "" if begun is None else begun.url
 
 
 @contextlib.contextmanager

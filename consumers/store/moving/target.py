@@ -59,7 +59,12 @@ class Target:
                 # What a crash of the server takes back, it takes back together with the position.
                 options = {"synchronous_commit": "off"}
                 self._open[kind] = connect(
-                    self._url, self._password, schema_of(kind), "tabard migrate", options
+                    self._url,
+                    self._password,
+                    schema_of(kind),
+                    "tabard migrate",
+                    options,
+                    where=self._url,
                 )
             self._lock()
         except BaseException:

@@ -131,9 +131,15 @@ class Server:
 
 
 def connect(
-    url: str, password: str, schema: str, program: str, options: dict[str, str] | None = None
+    url: str,
+    password: str,
+    schema: str,
+    program: str,
+    options: dict[str, str] | None = None,
+    *,
+    where: str = "store.url",
 ) -> extensions.connection:
-    """A connection in autocommit mode that finds the tables of `schema`. Raises StoreError."""
+    """A connection in autocommit mode that finds the tables of `schema`; `where` is what says the URL. Raises StoreError."""
     given = {"search_path": schema, "timezone": "UTC", **(options or {})}
     extra: dict[str, Any] = {"password": password} if password else {}
     try:
@@ -155,7 +161,7 @@ def connect(
             "the store's server cannot be reached",
             error,
             expected="a PostgreSQL server that lets this user in",
-            where="store.url",
+            where=where,
         ) from error
     connection.autocommit = True
     extensions.register_type(_BYTES, connection)
@@ -166,7 +172,7 @@ def connect(
             "the PostgreSQL server is too old",
             expected="14 or newer",
             found=str(version // 10_000),
-            where="store.url",
+            where=where,
         )
     return connection
 

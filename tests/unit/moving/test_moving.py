@@ -418,6 +418,32 @@ def test_a_server_that_goes_away_is_one_sentence(scene: Scene) -> None:
     assert scene.differences() == []
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("postgresql://u@127.0.0.1:1/x",),
+            "postgresql://u@127.0.0.1:1/x: the store's server cannot be reached",
+        ),
+        (("postgresql://h/x", "--password-file", "none"), "tabard: --password-file "),
+        (
+            ("postgresql://u:hunter2@h/x",),
+            "'[URL]': expected postgresql://USER@HOST/DATABASE, the password in the file of --password-file, found",
+        ),
+        (("mysql://h/x",), "'[URL]': expected postgresql://USER@HOST/DATABASE"),
+    ],
+)
+def test_what_is_wrong_on_the_command_line_is_named_as_it_stands_there(
+    tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    """And not by a setting that nobody has set."""
+    SqliteStore.open(tmp_path / "store").close()
+    done = tabard(tmp_path, "store", "migrate", *words)
+    assert said in done.stderr
+    assert "store." not in done.stderr
+    assert "hunter2" not in done.stderr
+
+
 def test_a_finished_move_can_be_asked_for_again(scene: Scene) -> None:
     """Whoever is not sure runs it again: nothing is done twice."""
     scene.move()
@@ -586,8 +612,9 @@ def test_a_store_that_may_have_become_another_stays_closed_without_the_server(
     armed("")
     scene.postgres.stop()
     try:
-        with pytest.raises(StoreError, match="cannot be reached"):
+        with pytest.raises(StoreError, match="cannot be reached") as refused:
             run.undo(scene.directory, "")
+        assert refused.value.where == scene.url
         with pytest.raises(StoreUnavailable):
             scene.more()
     finally:
