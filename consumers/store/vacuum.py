@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tabard.consumers.store.backup import Progress, quiet
-from tabard.consumers.store.layout import FILES, FileKind, schema_version
+from tabard.consumers.store.layout import FILES, FileKind, check_version, schema_version
 from tabard.consumers.store.room import give_back
 from tabard.consumers.store.wal import SHORT
 from tabard.errors import StoreError
@@ -55,7 +55,7 @@ def vacuum(
 
     With `full` each file is written anew: it is locked meanwhile, and takes its own size again beside it.
 
-    Raises StoreError: a file is not there, cannot be changed, or is in use for longer than a few seconds.
+    Raises StoreError: a file is not there, of another schema version, cannot be changed, or is in use for longer than a few seconds.
     """
     return [_vacuum(store, kind, told, sleep, full=full) for kind in FILES]
 
@@ -146,6 +146,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
                 raise StoreError(
                     "not a store of Tabard", found="a database without its tables", where=str(path)
                 )
+            check_version(connection, str(path), reading=True)
             for pragma in ("wal_autocheckpoint = 0", "synchronous = NORMAL", "secure_delete = OFF"):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             yield connection

@@ -9,7 +9,7 @@ from psycopg2 import extensions
 
 from tabard.consumers.store.backup import Progress, quiet
 from tabard.consumers.store.layout import FILES, FileKind
-from tabard.consumers.store.postgresql.server import connect, first, schema_of
+from tabard.consumers.store.postgresql.server import check_version, connect, first, schema_of
 from tabard.consumers.store.vacuum import Won
 from tabard.errors import StoreError
 
@@ -25,25 +25,36 @@ def vacuum(url: str, password: str, told: Progress = quiet, *, full: bool = Fals
 
     With `full` each table is written anew and locked for everybody meanwhile. Raises StoreError.
     """
-    with contextlib.closing(connect(url, password, "pg_catalog", "tabard vacuum")) as connection:
-        try:
-            return [_vacuum(connection, kind, told, full=full) for kind in FILES]
-        except psycopg2.Error as error:
-            raise StoreError(
-                "the store cannot be vacuumed",
-                expected="a user that owns the tables",
-                found=" ".join(str(error).split()),
-                where="store.url",
-                hint="What was done so far stays done; try again",
-            ) from error
+    try:
+        return [_vacuum(url, password, kind, told, full=full) for kind in FILES]
+    except psycopg2.Error as error:
+        raise StoreError(
+            "the store cannot be vacuumed",
+            expected="a user that owns the tables",
+            found=" ".join(str(error).split()),
+            where="store.url",
+            hint="What was done so far stays done; try again",
+        ) from error
 
 
-def _vacuum(connection: extensions.connection, kind: FileKind, told: Progress, *, full: bool) -> Won:
+def _vacuum(url: str, password: str, kind: FileKind, told: Progress, *, full: bool) -> Won:
     schema = schema_of(kind)
+    with contextlib.closing(connect(url, password, schema, "tabard vacuum")) as connection:
+        _check(connection, schema)
+        return _vacuum_schema(connection, kind, told, full=full)
+
+
+def _check(connection: extensions.connection, schema: str) -> None:
+    """Raises StoreError: it is not there, or of another version."""
     if first(connection, "SELECT to_regnamespace(%s)", (schema,)) == (None,):
         raise StoreError(
             "store not found", expected=f"the schema {schema}", where="store.url", hint="Start a recorder"
         )
+    check_version(connection, schema)
+
+
+def _vacuum_schema(connection: extensions.connection, kind: FileKind, told: Progress, *, full: bool) -> Won:
+    schema = schema_of(kind)
     before = _size(connection, schema)
     connection.notices.clear()
     with connection.cursor() as cursor:

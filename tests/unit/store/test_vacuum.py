@@ -12,8 +12,9 @@ import psycopg2
 import pytest
 
 from tabard import exits
-from tabard.consumers.store.layout import RECORDS
+from tabard.consumers.store.layout import FILES, RECORDS
 from tabard.consumers.store.postgresql import vacuum as served
+from tabard.consumers.store.postgresql.server import schema_of
 from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.room import give_back
 from tabard.consumers.store.sqlite import SqliteStore
@@ -22,6 +23,7 @@ from tabard.errors import StoreError
 from tabard.home import Home
 from tabard.locks import hold
 from tabard.ops.bench.postgres import Postgres
+from tests import schemas
 from tests.contract.chain import NOON, Chain, log, logs
 from tests.integration.upping import tabard
 
@@ -139,6 +141,20 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["plain", "full"])
+def test_a_store_of_an_older_version_is_to_be_upgraded_first(
+    tmp_path: Path, postgres: Postgres, full: bool
+) -> None:
+    """On both engines that is what is said, and not what is unlike this version in its files."""
+    url, oldest = postgres.database(), schemas.versions()[0]
+    schemas.make_sqlite(tmp_path, oldest)
+    schemas.make_postgresql(url, oldest)
+    with pytest.raises(StoreError, match=r"older than this program.*Run `tabard store upgrade`"):
+        vacuum(tmp_path, full=full)
+    with pytest.raises(StoreError, match=r"older than this program.*Run `tabard store upgrade`"):
+        served.vacuum(url, "", full=full)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["plain", "full"])
 def test_tables_on_a_server_are_vacuumed(postgres: Postgres, full: bool) -> None:
     """Partitions and all; a recorder that is connected goes on."""
     url = postgres.database()
@@ -168,6 +184,8 @@ def test_tables_of_somebody_else_are_said(postgres: Postgres) -> None:
     postgres.execute("CREATE ROLE looker LOGIN")
     try:
         postgres.execute("GRANT USAGE ON SCHEMA tabard_records, tabard_state TO looker", name)
+        for schema in map(schema_of, FILES):
+            postgres.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO looker", name)
         assert not any(part.complete for part in served.vacuum(url.replace("tabard@", "looker@"), ""))
     finally:
         postgres.execute("DROP OWNED BY looker", name)
