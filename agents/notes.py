@@ -90,7 +90,7 @@ class Notes:
         """Note that a sink is retired; the first word on it stays, but that of this node goes before the sink's."""
         note = self._sinks.get(sink, {})
         known = note.get("retired")
-        if known is None or (known[0] == BY_SINK and retirement.by == BY_NODE):
+        if known is None or retirement.goes_before(Retirement(*known)):
             self._change(sink, {**note, "retired": list(retirement), "untold": ["retired", *retirement]})
 
     def restore(self, sink: str, who: str) -> None:

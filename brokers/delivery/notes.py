@@ -25,6 +25,10 @@ class Retirement(NamedTuple):
     since: int
     """When, nanoseconds since 1970 UTC by the clock of whoever said it."""
 
+    def goes_before(self, known: Retirement) -> bool:
+        """Whether it takes the place of what is known already: the node's word does, of the sink's."""
+        return self.by == BY_NODE and known.by == BY_SINK
+
 
 class SinkNotes(Protocol):
     """Durable notes on sinks. Changes raise JournalError when the disk refuses; nothing is changed then."""
@@ -34,7 +38,7 @@ class SinkNotes(Protocol):
         ...
 
     def retire(self, sink: str, retirement: Retirement) -> None:
-        """Note that a sink is retired; the first word on it stays."""
+        """Note that a sink is retired; the first word on it stays, but that of this node goes before the sink's."""
         ...
 
     def restore(self, sink: str, who: str) -> None:
@@ -63,7 +67,9 @@ class MemoryNotes:
 
     def retire(self, sink: str, retirement: Retirement) -> None:
         """See `SinkNotes`."""
-        self._retired.setdefault(sink, retirement)
+        known = self._retired.get(sink)
+        if known is None or retirement.goes_before(known):
+            self._retired[sink] = retirement
 
     def restore(self, sink: str, who: str) -> None:
         """See `SinkNotes`."""

@@ -102,12 +102,14 @@ class Publisher:
     def retire(self, now: float, name: str, retirement: Retirement) -> None:
         """From now on the journal is not held for a sink, and it is sent nothing; also after a restart.
 
-        The first word on it stays. Raises JournalError: it could not be noted, and nothing was changed.
+        The first word on it stays, but that of this node goes before the sink's: it takes from the sink what only
+        its own word allowed it, to be required again. Raises JournalError: it could not be noted, and nothing was changed.
         """
         self._notes.retire(name, retirement)
         state = self._sinks.get(name)
-        if state is not None and state.retirement is None:
-            state.retire(now, self._notes.retired()[name], FAREWELLS)
+        noted = self._notes.retired()[name]
+        if state is not None and state.retirement != noted:
+            state.retire(now, noted, FAREWELLS)
             self._release()
 
     def restore(self, now: float, name: str, who: str) -> None:

@@ -11,16 +11,16 @@ import click
 from tabard import exits
 from tabard.errors import UsageError
 from tabard.home import Home
-from tabard.names import check_sink, check_zone
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
-from tabard.ops.cli.values import Text
+from tabard.ops.cli.values import SinkName, Text, Zone
 from tabard.ops.output import emit
 from tabard.settings import Settings, load
 
 COLUMNS: Final = ("sink", "node", "zone", "stream", "asked", "came", "state")
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks with ``--wait``."""
+_NODES: Final = "See `tabard nodes`"
 
 
 @command(
@@ -30,9 +30,9 @@ LOOK_EVERY: Final = 0.5
         ("tabard sink backfill plant --node web1 --wait -o json", "Of one node, until it was all looked for"),
     ],
 )
-@click.argument("sink", required=False)
+@click.argument("sink", type=SinkName(), required=False)
 @click.option("--node", type=Text(), metavar="NAME", help="Of this node.")
-@click.option("--zone", metavar="PATH", help="Of the nodes of this zone and those below it.")
+@click.option("--zone", type=Zone(), metavar="PATH", help="Of the nodes of this zone and those below it.")
 @click.option(
     "--wait", is_flag=True, help="End when all of it was looked for; nodes that are away are waited for."
 )
@@ -48,8 +48,6 @@ def sink_backfill(
     more for what is being looked for changes nothing.
     """
     settings = load(home)
-    if zone is not None:
-        check_zone(zone)
     name = _check(settings, sink)
     rows = _ask(home, settings, name, node, zone)
     while wait and any(row["state"] == "asked" for row in rows):
@@ -61,16 +59,14 @@ def sink_backfill(
 
 def _check(settings: Settings, sink: str | None) -> str:
     own = settings.str("recorder.sink")
-    if sink is not None:
-        check_sink(sink)
-        if sink != own:
-            raise UsageError(
-                "the store of this home is not that sink's",
-                expected=own,
-                found=sink,
-                where="recorder.sink",
-                hint="Run it in the home of that sink's recorder: only the sink can say what it lacks",
-            )
+    if sink is not None and sink != own:
+        raise UsageError(
+            "the store of this home is not that sink's",
+            expected=own,
+            found=sink,
+            where="recorder.sink",
+            hint="Run it in the home of that sink's recorder: only the sink can say what it lacks",
+        )
     return own
 
 
@@ -88,6 +84,8 @@ def _ask(
                 hint="Pass --home",
             )
         wanted = store.ask_again(node, zone, somebody(), time.time_ns())
+    if not wanted:
+        _check_heard_of(home, settings, node, zone)
     return [
         {
             "sink": sink,
@@ -100,6 +98,20 @@ def _ask(
         }
         for each in wanted
     ]
+
+
+def _check_heard_of(home: Home, settings: Settings, node: str | None, zone: str | None) -> None:
+    """A slip in a name is not to look as if nothing were missing. Raises UsageError."""
+    from tabard.ops.stores import open_reader
+
+    with open_reader(home, settings) as reader:
+        nodes = [(each.name, f"{each.zone}/") for each in reader.nodes(time.time_ns())]
+    if zone is not None and not any(path.startswith(f"{zone}/") for _, path in nodes):
+        raise UsageError("the sink has heard of no node in that zone", found=zone, hint=_NODES)
+    if node is not None and not any(
+        name == node and (zone is None or path.startswith(f"{zone}/")) for name, path in nodes
+    ):
+        raise UsageError("the sink has never heard of that node", found=node, hint=_NODES)
 
 
 def _look(home: Home, settings: Settings, rows: list[Mapping[str, object]]) -> list[Mapping[str, object]]:

@@ -11,9 +11,9 @@ from tabard import exits
 from tabard.errors import IntakeError, RefusedError, UsageError
 from tabard.home import Home
 from tabard.locks import held
-from tabard.names import check_sink
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
+from tabard.ops.cli.values import SinkName
 from tabard.ops.output import Row, emit
 from tabard.settings import Settings, load
 
@@ -30,7 +30,7 @@ PATIENCE: Final = 10.0
         ("tabard sink retire plant --undo", "It is required again"),
     ],
 )
-@click.argument("sink")
+@click.argument("sink", type=SinkName())
 @click.option(
     "--this-node", is_flag=True, help="Only for the agent of this home, whether or not the sink still lives."
 )
@@ -47,7 +47,6 @@ def sink_retire(home: Home, sink: str, this_node: bool, undo: bool, force: bool,
     the sink says; so it does when the sink's database is gone. Either is in the control stream, with who said it.
     """
     settings = load(home)
-    check_sink(sink)
     row = None if this_node else _in_store(home, settings, sink, undo=undo)
     if row is None:
         row = _in_agent(home, settings, sink, undo=undo, force=force)

@@ -1,4 +1,4 @@
-"""Values of options that several commands take: times, zones and texts."""
+"""Values of options that several commands take: times, zones, sinks and texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tabard.errors import TabardError
-from tabard.names import check_zone
+from tabard.names import check_sink, check_zone
 
 
 class Time(click.ParamType[int]):
@@ -39,6 +39,19 @@ class Zone(click.ParamType[str]):
         """The path."""
         try:
             return check_zone(str(value))
+        except TabardError as error:
+            self.fail(str(error), param, ctx)
+
+
+class SinkName(click.ParamType[str]):
+    """The name of a sink."""
+
+    name = "sink"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name."""
+        try:
+            return check_sink(str(value))
         except TabardError as error:
             self.fail(str(error), param, ctx)
 

@@ -213,7 +213,9 @@ def _lanes(settings: Settings) -> Iterator[Finding]:
                     "only one lane has an endpoint",
                     f"Give both {names[0]} and {names[1]}, or neither {neither}",
                 )
-    if settings["recorder.sink"] not in settings.strings("agent.sinks"):
+    # With a broker elsewhere, agent or recorder are for others than each other: a host with an agent only, or another recorder.
+    elsewhere = settings.str("agent.up") or settings.str("recorder.up")
+    if not elsewhere and settings["recorder.sink"] not in settings.strings("agent.sinks"):
         yield _against(
             settings,
             "recorder.sink",

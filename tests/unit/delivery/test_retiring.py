@@ -98,12 +98,31 @@ def test_an_old_word_cannot_be_replayed() -> None:
     assert node.counters["stale retirement"] == 1
 
 
-def test_what_the_people_of_a_node_say_the_sink_cannot_take_back() -> None:
-    """Also when it had said so before them."""
+@pytest.mark.parametrize("before", [False, True])
+def test_what_the_people_of_a_node_say_the_sink_cannot_take_back(before: bool) -> None:
+    """Also when it had said so before them; it is told by whose word that is now."""
     node = publisher()
+    if before:
+        node.receive(0.0, told(nonce_of(node)))
     node.retire(0.0, "main", Retirement(BY_NODE, "root", 3))
     node.receive(0.0, told(nonce_of(node), retired=False))
     assert node.sinks(0.0)["main"]["state"] == "retired"
+    node.speak(1.0)
+    facts = [
+        decode_beacon(message.head).facts
+        for message in node.outgoing(1.0, NOON)
+        if message.topic.startswith(b"u/main/")
+    ]
+    assert [(each["retired"], each["retired_by"]) for each in facts] == [(3, BY_NODE)]
+
+
+def test_a_sink_that_says_it_too_changes_nothing_that_the_people_of_a_node_said() -> None:
+    """Theirs is the word that stands."""
+    notes = MemoryNotes()
+    node = publisher(notes)
+    node.retire(0.0, "main", Retirement(BY_NODE, "root", 3))
+    node.receive(0.0, told(nonce_of(node)))
+    assert notes.retired()["main"] == Retirement(BY_NODE, "root", 3)
 
 
 def test_a_word_that_cannot_be_noted_does_not_count() -> None:

@@ -95,6 +95,16 @@ def test_what_only_looks_wrong_is_a_warning(tmp_path: Path, text: str, says: str
     assert says in str(examination.findings[0].error)
 
 
+@pytest.mark.parametrize("role", ["agent", "recorder"])
+def test_a_home_of_one_role_is_not_told_of_another(tmp_path: Path, role: str) -> None:
+    """A host with an agent only, or with one more recorder of a sink: its broker is elsewhere, as the how-tos have it."""
+    of_role = {"agent": 'sinks = ["plant", "hq"]', "recorder": 'sink = "hq"'}[role]
+    (tmp_path / "tabard.toml").write_text(
+        f'[{role}]\n{of_role}\nup = "tcp://127.0.0.1:7101"\ndown = "tcp://127.0.0.1:7102"\n'
+    )
+    assert not examine(tmp_path, env={"TABARD_NODE_NAME": "web1"}).findings
+
+
 @pytest.mark.parametrize(
     ("text", "there", "warned"),
     [

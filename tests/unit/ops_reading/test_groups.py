@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,26 @@ def test_a_store_in_use_is_not_upgraded(tmp_path: Path) -> None:
     assert done.returncode == exits.REFUSED
     assert "recorder is already running as process" in done.stderr
     assert "--only" not in done.stderr, "it has no such option"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("sink retire 'a b'", "not a sink name"),
+        ("sink backfill 'a b'", "not a sink name"),
+        ("sink backfill --zone 'x y'", "not a zone path"),
+        ("sink backfill --zone nowhere", "no node in that zone"),
+        ("sink backfill --node wbe1", "never heard of that node"),
+        ("sink backfill --node web1 --zone nowhere", "no node in that zone"),
+        ("sink retire nobody", "does not send to that sink"),
+        ("sink retire main --this-node --undo", "not retired here"),
+    ],
+)
+def test_a_slip_in_a_name_is_wrong_use(tabard: Run, line: str, says: str) -> None:
+    """And not a list with nothing in it, as if nothing were missing."""
+    done = tabard(*shlex.split(line))
+    assert (done.returncode, done.stdout) == (exits.WRONG_USE, "")
+    assert says in done.stderr
 
 
 @pytest.mark.parametrize("line", ["sink foo", "store foo", "sink --home /x foo"])
