@@ -12,6 +12,7 @@ from typing import Final
 from tabard.agents.intake.bridge.journald_files import FilesIntake
 from tabard.agents.intake.bridge.journald_place import Place, when
 from tabard.agents.intake.bridge.journald_reader import JournalReader
+from tabard.agents.intake.bridge.journald_unfinished import Unfinished
 from tabard.agents.intake.bridge.ports import Intake, Report, Surroundings
 from tabard.agents.intake.bridge.troubles import Troubles
 from tabard.agents.intake.ports import Handle
@@ -53,6 +54,7 @@ class JournalIntake:
             mark=lambda cursor: cursor,
             whole=self._whole,
             ended=self._ended,
+            unfinished=Unfinished(),
             counters=self._counters,
             troubles=self._troubles,
         )

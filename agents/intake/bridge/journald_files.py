@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from tabard.agents.intake.bridge.journald_place import Place
 from tabard.agents.intake.bridge.journald_reader import JournalReader, arguments_of
+from tabard.agents.intake.bridge.journald_unfinished import Unfinished
 from tabard.agents.intake.bridge.ports import Report, Surroundings
 from tabard.agents.intake.bridge.troubles import Troubles
 from tabard.agents.intake.ports import Handle
@@ -54,6 +55,7 @@ class FilesIntake:
         self._around = around
         self._counters: Counter[str] = Counter()
         self._troubles = Troubles("journal_files", around.loop)
+        self._unfinished = Unfinished()
         self._marks: dict[str, list[Any]] = {
             source: [mark[0], mark[1]]
             for source, mark in around.marks.items()
@@ -182,6 +184,7 @@ class FilesIntake:
                 whole=lambda: False,  # a file of one user lacks the numbers of all others
                 ended=self._ended,
                 follow=False,
+                unfinished=self._unfinished,
                 counters=self._counters,
                 troubles=self._troubles,
             )

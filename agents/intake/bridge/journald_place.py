@@ -151,6 +151,12 @@ class Place:
         )
         self._passed = 0
 
+    def is_new(self, text: str) -> bool:
+        """Whether `take` would take this entry as one that follows. Nothing changes."""
+        if self._proving:
+            return False
+        return not (self._lost and Cursor.parse(text).same(Cursor.parse(self.cursor)))
+
     def take(self, text: str, *, whole: Callable[[], bool] = lambda: True) -> Step:
         """The next entry that journalctl says. ``whole``: whether entries can be missing only because they are gone.
 

@@ -10,6 +10,7 @@ from tabard.agents.intake.bridge.journald_child import Child
 from tabard.agents.intake.bridge.journald_export import Entry, ExportReader
 from tabard.agents.intake.bridge.journald_place import Loss, Place, Step
 from tabard.agents.intake.bridge.journald_record import entry_time, is_own, record_of
+from tabard.agents.intake.bridge.journald_unfinished import Unfinished
 from tabard.agents.intake.bridge.ports import Surroundings
 from tabard.agents.intake.bridge.troubles import Troubles
 from tabard.agents.intake.cutting import to_json
@@ -31,6 +32,7 @@ class JournalReader:
     """Runs one journalctl at a time over the journal that ``where`` names, for the source ``source``.
 
     Without ``follow`` journalctl ends at the end. ``mark`` makes the batcher's mark of a cursor. ``whole`` is asked whether this user may read all of the journal.
+    ``unfinished`` says which entries are read once more before they are taken.
     ``ended`` gets the exit code of a journalctl that ended by itself; it is not started again unasked.
     """
 
@@ -45,6 +47,7 @@ class JournalReader:
         whole: Callable[[], bool],
         ended: Callable[[int], None],
         follow: bool = True,
+        unfinished: Unfinished,
         counters: Counter[str],
         troubles: Troubles,
     ) -> None:
@@ -55,12 +58,15 @@ class JournalReader:
         self._mark = mark
         self._whole = whole
         self._ended = ended
+        self._unfinished = unfinished
         self._counters = counters
         self._troubles = troubles
         self._child: Child | None = None
         self._unsaid: Loss | None = None
         self._say_at = 0.0
         self._timer: Handle | None = None
+        self._soon: Handle | None = None
+        """When journalctl is started anew for an entry that may have been half-written."""
         self._parser = ExportReader()
         self.records = 0
         """Records handed to the batcher."""
@@ -103,6 +109,9 @@ class JournalReader:
 
     def stop(self) -> None:
         """Read no more."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
         child, self._child = self._child, None
         if child is not None:
             child.stop()
@@ -138,9 +147,12 @@ class JournalReader:
 
     def _take(self, data: bytes) -> None:
         taken: list[tuple[tuple[Any, ...], str]] = []
-        lost = False
+        lost, wait = False, None
         try:
             for entry in self._parser.feed(data):
+                wait = self._wait_for(entry)
+                if wait is not None:
+                    break
                 lost = self._step(entry, taken) is Step.LOST
                 if lost:
                     break
@@ -155,9 +167,25 @@ class JournalReader:
         self._hand_on(taken)
         if lost:
             self._again()
+        elif wait is not None:
+            self.stop()
+            self._soon = self._around.loop.call_at(self._around.loop.now() + wait, self._again)
+
+    def _wait_for(self, entry: Entry) -> float | None:
+        """Seconds after which an entry is to be read once more before it is taken; None when it need not."""
+        if not self.place.is_new(entry.cursor):
+            return None
+        unfinished = self._unfinished
+        before = unfinished.completed
+        wait = unfinished.again(entry, self._around.loop.now())
+        if wait is not None:
+            self._counters["read again"] += 1
+        elif unfinished.completed != before:
+            self._counters["completed"] += 1
+        return wait
 
     def _again(self) -> None:
-        """The cursor is not there: the same journal is read from its time on."""
+        """The same journal is read from the place on: by time when the cursor is not there."""
         try:
             self.start()
         except OSError as error:
