@@ -17,7 +17,13 @@ from tabard.consumers.store.moving.compare import Block, Sums, rows_text, sums_o
 from tabard.consumers.store.moving.packing import Stream
 from tabard.consumers.store.moving.tables import TABLES, Carried, How
 from tabard.consumers.store.postgresql import partitions, schema
-from tabard.consumers.store.postgresql.server import check_version, connect, schema_of, schema_version
+from tabard.consumers.store.postgresql.server import (
+    PATIENT,
+    check_version,
+    connect,
+    schema_of,
+    schema_version,
+)
 from tabard.errors import RefusedError, StoreError
 
 _LOCK: Final = 0x7461_6261_726D
@@ -57,7 +63,7 @@ class Target:
         try:
             for kind in FILES:
                 # What a crash of the server takes back, it takes back together with the position.
-                options = {"synchronous_commit": "off"}
+                options = {**PATIENT, "synchronous_commit": "off"}
                 self._open[kind] = connect(
                     self._url,
                     self._password,

@@ -24,7 +24,7 @@ from tabard.consumers.store.held import held
 from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.layout import FILES, ROW_TABLES
 from tabard.consumers.store.postgresql import hits, indexing, marks, partitions
-from tabard.consumers.store.postgresql.server import check_version, connect, schema_of
+from tabard.consumers.store.postgresql.server import LOCK_SECONDS, check_version, connect, schema_of
 from tabard.consumers.store.questions import BUDGET, Questions
 from tabard.consumers.store.reading import POSTGRESQL, Answer, Sql
 from tabard.consumers.store.results import Count, IndexState, LogQuery, LogRow, Stats, StreamStats
@@ -46,8 +46,9 @@ _RECORDS: Final = (
     "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class JOIN pg_inherits ON inhrelid = oid"
     " WHERE inhparent = to_regclass(?)"
 )
-_INTERACTIVE: Final = {"jit": "off"}
-"""To compile what reads a page takes longer than to read it, and even for EXPLAIN it is begun."""
+_INTERACTIVE: Final = {"jit": "off", "lock_timeout": f"{LOCK_SECONDS}s"}
+"""To compile what reads a page takes longer than to read it, and even for EXPLAIN it is begun. A table that somebody
+has to himself is not waited for until he is done: whoever asked is told."""
 
 
 class PostgresReading:

@@ -17,7 +17,7 @@ from sqlalchemy.pool import StaticPool
 
 from tabard.consumers.store.layout import FILES, VERSION, FileKind
 from tabard.consumers.store.postgresql.away import sentence, unusable
-from tabard.consumers.store.postgresql.server import check_version, connect, schema_of, schema_version
+from tabard.consumers.store.postgresql.server import check_version, connect, first, schema_of, schema_version
 from tabard.consumers.store.schema import Told, config, teller
 from tabard.errors import StoreError
 
@@ -38,6 +38,7 @@ def upgrade(
     for kind in FILES:
         connection = connect(url, password, schema_of(kind), "tabard upgrade")
         try:
+            _refuse_other_letters(connection)
             with connection.cursor() as cursor:
                 # Held by the session: of two that upgrade at once the second finds the work done.
                 cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
@@ -70,6 +71,17 @@ def migrate(
         if not connection.closed:
             connection.rollback()
             connection.autocommit = True
+
+
+def _refuse_other_letters(connection: extensions.connection) -> None:
+    """Raise StoreError where `I` is no large `i`: searches, and what holds keep, would not be what was asked for."""
+    if first(connection, "SELECT lower('I'), upper('i')") != ("i", "I"):
+        raise StoreError(
+            "the database takes other letters for the small ones of I and i",
+            expected="any locale but a Turkish, Azeri or Lithuanian one",
+            where="store.url",
+            hint="Make another one: CREATE DATABASE ... LOCALE 'C' ENCODING 'UTF8' TEMPLATE template0",
+        )
 
 
 def _refused(kind: FileKind, error: BaseException) -> StoreError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import psycopg2
@@ -18,8 +18,30 @@ CONNECT_SECONDS: Final = 5
 IDLE_SECONDS: Final = 5
 """How long a transaction may stand still before the server ends it: a recorder that is frozen within one holds its
 locks no longer than that, and what it does afterwards fails."""
+LOCK_SECONDS: Final = 5
+"""How long a statement waits for a lock that somebody else holds, such as one of `VACUUM FULL`; then it is tried again,
+and whoever looks is told. A recorder that is frozen is gone by then."""
+PATIENT: Final = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+"""Settings of whoever works on the store: what may take long is not cut short by a limit that is meant for others."""
 OLDEST_SERVER: Final = 140_000
 """PostgreSQL 14, the oldest that its makers still look after."""
+
+ENCODING: Final = "UTF8"
+"""That of the database. Any other has no place for some characters, and a batch with one of these would be refused."""
+_USUAL: Final[Mapping[str, Any]] = {
+    "connect_timeout": CONNECT_SECONDS,
+    # A server that is gone without a word is noticed within half a minute.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""How one connects unless the URL says otherwise."""
+_SPOKEN: Final = {
+    "timezone": "UTC",
+    # Statements see what others have committed by then, whatever the database has as its default.
+    "default_transaction_isolation": "read committed",
+}
 
 WHICH: Final = "SELECT to_regclass('epoch')::oid::bigint"
 """Asks which tables the name of the schema leads to: others after a restoration, none while there are none."""
@@ -118,8 +140,10 @@ class Server:
             schema_of(self.kind),
             f"tabard recorder {self.kind.name}",
             {
+                **PATIENT,
                 "synchronous_commit": self._synchronous,
                 "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
+                "lock_timeout": f"{LOCK_SECONDS}s",
             },
         )
         try:
@@ -135,27 +159,29 @@ def connect(
     password: str,
     schema: str,
     program: str,
-    options: dict[str, str] | None = None,
+    settings: Mapping[str, str] = PATIENT,
     *,
     where: str = "store.url",
 ) -> extensions.connection:
-    """A connection in autocommit mode that finds the tables of `schema`; `where` is what says the URL. Raises StoreError."""
-    given = {"search_path": schema, "timezone": "UTC", **(options or {})}
-    extra: dict[str, Any] = {"password": password} if password else {}
+    """A connection in autocommit mode that finds the tables of `schema`, with `settings` of its session.
+
+    `where` is what says the URL. Raises StoreError.
+    """
     try:
+        given = extensions.parse_dsn(url)
+        usual = {name: value for name, value in _USUAL.items() if name not in given}
+        if password:
+            usual["password"] = password
         connection: extensions.connection = psycopg2.connect(
-            url,
-            connect_timeout=CONNECT_SECONDS,
-            application_name=program,
-            client_encoding="UTF8",
-            # A server that is gone without a word is noticed within half a minute.
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=4,
-            tcp_user_timeout=30_000,
-            options=" ".join(f"-c {name}={value}" for name, value in given.items()),
-            **extra,
+            url, application_name=program, client_encoding="UTF8", **usual
         )
+        try:
+            connection.autocommit = True
+            _refuse_unfit(connection, where)
+            _set(connection, {"search_path": schema, **_SPOKEN, **settings})
+        except BaseException:
+            connection.close()
+            raise
     except psycopg2.Error as error:
         raise unusable(
             "the store's server cannot be reached",
@@ -163,18 +189,34 @@ def connect(
             expected="a PostgreSQL server that lets this user in",
             where=where,
         ) from error
-    connection.autocommit = True
     extensions.register_type(_BYTES, connection)
+    return connection
+
+
+def _set(connection: extensions.connection, settings: Mapping[str, str]) -> None:
+    """By a statement: a pooler in between may drop what is said while connecting. Raises psycopg2.Error."""
+    calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+    first(connection, f"SELECT {calls}", [part for setting in settings.items() for part in setting])
+
+
+def _refuse_unfit(connection: extensions.connection, where: str) -> None:
+    """Raises StoreError."""
     if connection.server_version < OLDEST_SERVER:
-        version = connection.server_version
-        connection.close()
         raise StoreError(
             "the PostgreSQL server is too old",
             expected="14 or newer",
-            found=str(version // 10_000),
+            found=str(connection.server_version // 10_000),
             where=where,
         )
-    return connection
+    encoding = connection.get_parameter_status("server_encoding")
+    if encoding != ENCODING:
+        raise StoreError(
+            "the database cannot hold every text",
+            expected=f"the encoding {ENCODING}",
+            found=str(encoding),
+            where=where,
+            hint="Make another one: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
+        )
 
 
 def schema_version(connection: extensions.connection) -> str | None:

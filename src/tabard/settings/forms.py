@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit
 
 from tabard import names
 from tabard.errors import TabardError
@@ -16,6 +16,7 @@ _HOST: Final = r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}"
 _PORT_PLACE: Final = r"(\*|[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):([0-9]{1,5})"
 _SOCKET_PATH_LIMIT: Final = 107
 _ENGINES: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg2"})
+_SECRET: Final = frozenset({"password", "sslpassword"})
 _BROKER_FORM: Final = "1 to 31 of a-z 0-9 . _ - beginning with a letter or digit"
 """A broker's name is part of its sockets' names, which have to be short."""
 
@@ -68,11 +69,12 @@ def _store_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in _ENGINES:
         raise TabardError("not a store that there is")
-    if parts.password is not None or "password" in parse_qs(parts.query):
+    if parts.password is not None or not _SECRET.isdisjoint(parse_qs(parts.query)):
         raise TabardError("a password")
     if not parts.path.strip("/"):
         raise TabardError("no database")
-    return urlunsplit(parts._replace(scheme="postgresql"))
+    # Not put together from its parts: without a host two of its slashes would be lost.
+    return f"postgresql:{text.partition(':')[2]}"
 
 
 def _expression(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from psycopg2.extensions import parse_dsn
 
 from tabard.consumers.store import engines
 from tabard.consumers.store.place import Place
@@ -43,7 +44,24 @@ def test_other_stores_are_refused(tmp_path: Path, url: str) -> None:
         place(tmp_path, url=url)
 
 
-@pytest.mark.parametrize("url", ["postgresql://u:hunter2@h/d", "postgresql://u@h/d?password=hunter2"])
+@pytest.mark.parametrize(
+    "url", ["postgresql:///logs", "postgresql:///logs?host=/run/pg", "postgresql://u@a:1,b:2/logs"]
+)
+def test_a_url_is_what_libpq_reads(tmp_path: Path, url: str) -> None:
+    """Also without a host, for the socket of this machine's own server, or with several."""
+    found = place(tmp_path, url=url)
+    assert found.url == url
+    assert parse_dsn(found.url)["dbname"] == "logs"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hunter2@h/d",
+        "postgresql://u@h/d?password=hunter2",
+        "postgresql://u@h/d?sslpassword=hunter2",
+    ],
+)
 def test_a_password_in_the_url_is_refused_and_not_repeated(tmp_path: Path, url: str) -> None:
     """Settings are shown and sent about."""
     with pytest.raises(SettingsError, match=r"store\.password_file") as caught:
