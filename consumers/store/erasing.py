@@ -37,6 +37,8 @@ from tabard.records import clean_text
 STEP_ROWS: Final = 200
 LOOKED_AT: Final = 1_000
 """Rows looked through in one view of the data, and held in memory at once: of the largest there are, 256 MiB."""
+LISTED: Final = 20_000
+"""The same where no text is looked for in them, so that only their places are held."""
 ERASED: Final = "(erased)"
 _EMPTY_MAP: Final = b"\x80"
 _STREAMS: Final = {"log": 2, "sample": 3, "control": 1}
@@ -56,6 +58,14 @@ _SEARCHED: Final = {
 _TABLES: Final = {RECORDS: ("log", "sample", "quarantine"), STATE: ("control", "quarantine")}
 _BESIDE: Final = {RECORDS: ("heartbeat", "deployment", "presence"), STATE: ()}
 """What goes only with all that a node said."""
+
+
+class Spot(NamedTuple):
+    """Where a row is."""
+
+    id: int
+    arrived: int
+    """On a server that says in the table of which day it is: without it all of them would be looked through."""
 
 
 class Wanted(NamedTuple):
@@ -212,12 +222,13 @@ def _within(wanted: Wanted, table: str) -> tuple[list[str], list[int]]:
     return ["(" + " OR ".join(f"({text})" for text in texts) + ")"], values
 
 
-def _matching(part: Part, wanted: Wanted, table: str) -> Iterator[list[int]]:
-    """Ids of the rows that are meant, by id, as many as one view finds; of those that are there when it begins.
+def _matching(part: Part, wanted: Wanted, table: str) -> Iterator[list[Spot]]:
+    """The rows that are meant, by id, as many as one view finds; of those that are there when it begins.
 
     Whoever goes on saying it would keep this at work for ever.
     """
-    columns = ", ".join(("id", *_SEARCHED[table])) if wanted.texts else "id"
+    columns = ", ".join((*Spot._fields, *(_SEARCHED[table] if wanted.texts else ())))
+    most = LOOKED_AT if wanted.texts else LISTED
     condition, values = _condition(wanted, table)
     match = Matcher(wanted.texts)
     at = 0
@@ -227,7 +238,7 @@ def _matching(part: Part, wanted: Wanted, table: str) -> Iterator[list[int]]:
         with part.view():
             end = part.ask(
                 f"SELECT max(id) FROM (SELECT id FROM {table} WHERE id > ? AND id <= ? ORDER BY id LIMIT ?) AS next",  # noqa: S608
-                (at, last, LOOKED_AT),
+                (at, last, most),
             )[0][0]
             if end is None:
                 return
@@ -235,7 +246,7 @@ def _matching(part: Part, wanted: Wanted, table: str) -> Iterator[list[int]]:
                 f"SELECT {columns} FROM {table} WHERE id > ? AND id <= ? AND {condition} ORDER BY id",  # noqa: S608
                 (at, end, *values),
             )
-            found = [int(row[0]) for row in rows if match(row[1:])]
+            found = [Spot(*row[:2]) for row in rows if match(row[2:])]
         at = end
         yield found
 
@@ -252,11 +263,11 @@ def _look(part: Part, wanted: Wanted, table: str) -> Found:
             )[0]
         return Found(part.kind.name, table, int(count), 0, int(kept))
     rows, kept, names = 0, 0, set[str]()
-    for ids in _matching(part, wanted, table):
-        rows += len(ids)
-        for start in range(0, len(ids), STEP_ROWS):
+    for spots in _matching(part, wanted, table):
+        rows += len(spots)
+        for start in range(0, len(spots), STEP_ROWS):
             with part.view():
-                held_ids, by = _held_among(part, table, ids[start : start + STEP_ROWS])
+                held_ids, by = _held_among(part, table, spots[start : start + STEP_ROWS])
             kept += len(held_ids)
             names |= by
     return Found(part.kind.name, table, rows, 0, kept, tuple(sorted(names)))
@@ -268,14 +279,14 @@ def _held(part: Part, table: str) -> holds.Condition:
     return holds.condition(holds.listed(part.connection, ""), table, part.connection.sql)
 
 
-def _held_among(part: Part, table: str, ids: Sequence[int]) -> tuple[set[int], set[str]]:
+def _held_among(part: Part, table: str, spots: Sequence[Spot]) -> tuple[set[int], set[str]]:
     """Those of the rows that a hold covers, and the names of the holds."""
     found: set[int] = set()
     names: set[str] = set()
     for hold in holds.in_force(part.connection):
         condition = holds.condition([hold], table, part.connection.sql)
         covered = part.ask(
-            f"SELECT id FROM {table} WHERE id IN ({_list(ids)}) AND {condition.text}",  # noqa: S608
+            f"SELECT id FROM {table} WHERE {_at(spots)} AND {condition.text}",  # noqa: S608
             condition.values,
         )
         if covered:
@@ -292,13 +303,13 @@ def _erase(part: Part, wanted: Wanted, table: str, now: int, told: Callable[[int
         return _erase_beside(part, wanted, table, told)
     rows = erased = kept = 0
     names: set[str] = set()
-    for ids in _matching(part, wanted, table):
-        rows += len(ids)
-        for start in range(0, len(ids), STEP_ROWS):
-            some = ids[start : start + STEP_ROWS]
+    for spots in _matching(part, wanted, table):
+        rows += len(spots)
+        for start in range(0, len(spots), STEP_ROWS):
+            some = spots[start : start + STEP_ROWS]
             with part.changing():
                 held_ids, by = _held_among(part, table, some)
-                going = [each for each in some if each not in held_ids]
+                going = [each for each in some if each.id not in held_ids]
                 done = _take(part, wanted, table, going, now) if going else 0
             erased, kept = erased + done, kept + len(held_ids)
             names |= by
@@ -319,20 +330,22 @@ def _erase_beside(part: Part, wanted: Wanted, table: str, told: Callable[[int], 
     return Found(part.kind.name, table, int(count), done, int(count) - done)
 
 
-def _take(part: Part, wanted: Wanted, table: str, ids: Sequence[int], now: int) -> int:
+def _take(part: Part, wanted: Wanted, table: str, spots: Sequence[Spot], now: int) -> int:
     """Overwrite or delete rows, in an open transaction; how many there were."""
     newest = part.ask(f"SELECT max(id) FROM {table}")[0][0]  # noqa: S608
     overwritten = (
-        list(ids) if table == "log" and not wanted.everything else [each for each in ids if each == newest]
+        list(spots)
+        if table == "log" and not wanted.everything
+        else [each for each in spots if each.id == newest]
     )
-    deleted = [each for each in ids if each not in set(overwritten)]
+    deleted = [each for each in spots if each not in set(overwritten)]
     if table == "quarantine":  # nothing else would be left of it, and its ids are nobody's address
-        overwritten, deleted = [], list(ids)
+        overwritten, deleted = [], list(spots)
     done = 0
     if overwritten:
         done += _overwrite(part, table, overwritten, now)
     if deleted:
-        within = f"id IN ({_list(deleted)})"
+        within = _at(deleted)
         if part.file is None:
             marks.uncounted(part.connection, table)
         else:
@@ -343,8 +356,8 @@ def _take(part: Part, wanted: Wanted, table: str, ids: Sequence[int], now: int) 
     return done
 
 
-def _overwrite(part: Part, table: str, ids: Sequence[int], now: int) -> int:
-    within = f"id IN ({_list(ids)})"
+def _overwrite(part: Part, table: str, spots: Sequence[Spot], now: int) -> int:
+    within = _at(spots)
     if table != "log":
         return part.run(f"UPDATE {table} SET kind = 'erased', data = ? WHERE {within}", (_EMPTY_MAP,))  # noqa: S608
     if part.file is not None:
@@ -369,5 +382,8 @@ def _uncount(file: Any, table: str, within: str) -> None:
     uncount(file, stream, rows, taken)
 
 
-def _list(ids: Sequence[int]) -> str:
-    return ", ".join(str(int(each)) for each in ids)
+def _at(spots: Sequence[Spot]) -> str:
+    """The condition for these rows."""
+    ids = ", ".join(str(int(spot.id)) for spot in spots)
+    arrived = [int(spot.arrived) for spot in spots]
+    return f"id IN ({ids}) AND arrived BETWEEN {min(arrived)} AND {max(arrived)}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tabard.brokers.delivery.ports import Entry, Presence
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
 from tabard.consumers.store import erasing, holding, indexing
 from tabard.consumers.store.erasing import ERASED, Found, Wanted
-from tabard.consumers.store.erasing_parts import opened
+from tabard.consumers.store.erasing_parts import Part, opened
 from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.indexer import Indexer
 from tabard.consumers.store.layout import FILES, RECORDS, STATE, FileKind
@@ -300,6 +301,29 @@ def test_a_recorder_stores_between_two_steps(scene: Scene, monkeypatch: pytest.M
 
     assert scene.erase(texts=(SECRET,))["records.log"].erased == 203
     assert scene.messages().count("new") == len(arrived) > 5
+
+
+@pytest.mark.parametrize("scene", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("wanted", [{"texts": (SECRET,)}, {"node": "web1"}], ids=["text", "node"])
+def test_of_a_server_only_the_days_of_the_rows_are_touched(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any]
+) -> None:
+    """Ids alone would be looked for in the table of every day that is kept."""
+    scene.store.commit([scene.web.work([log(SECRET)]), scene.mail.work([log("new")])], NOON + DAY)
+    monkeypatch.setattr(erasing, "STEP_ROWS", 1)
+    days: list[set[str]] = []
+    run_as_ever = Part.run
+
+    def run(part: Part, text: str, values: Sequence[Any] = ()) -> int:
+        if text.startswith(("UPDATE log ", "DELETE FROM log ")):
+            plan = part.ask(f"EXPLAIN {text}", values)
+            days.append(set(re.findall(r"on (log_\d+)", str(plan))))
+        return run_as_ever(part, text, values)
+
+    monkeypatch.setattr(Part, "run", run)
+    scene.erase(**wanted)
+    assert [len(each) for each in days] == [1] * len(days)
+    assert set.union(*days) == {"log_20261103", "log_20261104"}
 
 
 def test_who_goes_on_saying_it_does_not_keep_it_at_work(
