@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from time import monotonic
 from typing import Final
 
 from tabard.consumers.store.reading import Reading
-from tabard.consumers.store.results import FACET_FIELDS, Count, FacetCounts, Histogram, LogQuery
+from tabard.consumers.store.results import FACET_FIELDS, Count, FacetCounts, Histogram, Key, LogQuery
 from tabard.consumers.store.walk import Walk, from_log, searched
 from tabard.records import severity_name
 
@@ -55,17 +56,36 @@ def _facets(
 
 def count(connection: Reading, query: LogQuery, budget: float) -> Count:
     """How many records fit, as `Reader.count` says."""
-    if query == replace(LogQuery(), order=query.order, limit=query.limit):
+    if _asks_for_all(query):
         return connection.total()
     deadline = monotonic() + budget
+    found, edge = searched(
+        connection, query, lambda walk: walk.counted(deadline, at_once=_at_once(connection, walk, budget))
+    )
+    return Count(found, "exactly" if edge is None else "at least")
 
-    def counted(walk: Walk) -> Count:
-        # What an index counts by itself is counted at once, unless there is more than the time box has room for.
-        at_once = walk.passes_all and connection.total().records <= budget * COUNTED_A_SECOND
-        found, all_of_them = walk.counted(deadline, at_once=at_once)
-        return Count(found, "exactly" if all_of_them else "at least")
 
-    return searched(connection, query, counted)
+def part(connection: Reading, query: LogQuery, budget: float) -> tuple[int, Key | None]:
+    """How many records fit, of the newest that `budget` seconds suffice for; the place to go on from, None when that is all."""
+    if _asks_for_all(query) and (known := connection.total()).how == "exactly":
+        return known.records, None
+    deadline = monotonic() + budget
+    return searched(
+        connection,
+        query,
+        lambda walk: walk.counted(
+            deadline if walk.parts else inf, at_once=_at_once(connection, walk, budget)
+        ),
+    )
+
+
+def _asks_for_all(query: LogQuery) -> bool:
+    return query == replace(LogQuery(), order=query.order, limit=query.limit)
+
+
+def _at_once(connection: Reading, walk: Walk, budget: float) -> bool:
+    """Whether an index counts it by itself, and there is no more than the time box has room for."""
+    return walk.passes_all and connection.total().records <= budget * COUNTED_A_SECOND
 
 
 def histogram(connection: Reading, query: LogQuery, width: int, budget: float) -> Histogram:

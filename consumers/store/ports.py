@@ -121,6 +121,10 @@ class StoreReader(Protocol):
         """How many records fit the filters and times of a query, whatever its limit."""
         ...
 
+    def count_all(self, query: LogQuery, budget: float = ...) -> int:
+        """What `count` would find without a time box and exactly: in parts, one for each `budget` seconds."""
+        ...
+
     def indexes(self) -> list[IndexState]:
         """The search indexes there are, and how far each reaches."""
         ...

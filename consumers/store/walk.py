@@ -181,21 +181,26 @@ class Walk:
                 return rows, edge
         return rows, None
 
-    def counted(self, deadline: float, *, at_once: bool) -> tuple[int, bool]:
-        """How many records there are, and whether that is all of them: the deadline did not end the search.
+    def counted(self, deadline: float, *, at_once: bool) -> tuple[int, Key | None]:
+        """How many records there are, and the place reached when the deadline ended the search (None: it did not).
 
         With `at_once` it does not either.
         """
         found = None if at_once or not self._connection.sql.strides else self._counted_if_short()
         if found is not None:
-            return found, True
+            return found, None
         found = 0
         for where, values, edge in self.stretches(stepwise=not at_once):
             (more,) = self._connection.execute(f"SELECT count(*) FROM log WHERE {where}", values).fetchone()  # noqa: S608
             found += more
             if edge is not None and monotonic() >= deadline:
-                return found, False
-        return found, True
+                return found, edge
+        return found, None
+
+    @property
+    def parts(self) -> bool:
+        """Whether a count may end at a place and go on from there: not where an index counts what lies beyond as well."""
+        return self._hits is None
 
     def _counted_if_short(self) -> int | None:
         """How many there are, in one question, where the whole way is short and no index knows more; else None."""

@@ -61,6 +61,7 @@ class _Level(click.ParamType[str]):
         ("tabard logs --since 2h --service shop", "The last two hours of one service"),
         ("tabard logs --since '2026-11-03 08:00' --until '2026-11-03 09:00'", "One hour, in local time"),
         ("tabard logs --word timeout --word 10.0.0.7", "Records with both words"),
+        ("tabard logs --since 1d --level error --count", "How many errors there were since yesterday"),
         ("tabard logs --since 1d -o ndjson > day.ndjson", "A day, one JSON object a line"),
     ],
 )
@@ -92,6 +93,7 @@ class _Level(click.ParamType[str]):
     metavar="N",
     help="The newest N.  [default: 100, with -f 10, with --since all]",
 )
+@click.option("--count", "counting", is_flag=True, help="Only say how many records fit.")
 @output_option
 def logs(
     home: Home,
@@ -105,6 +107,7 @@ def logs(
     grep: str | None,
     word: tuple[str, ...],
     lines: int | None,
+    counting: bool,
     output: str,
 ) -> int:
     """Show what was said, oldest first.
@@ -112,8 +115,11 @@ def logs(
     Reads the store of this home; no role needs to run. A time without an offset is local; a date without a time
     is its midnight. A GAP stands where records were lost, a DOUBT where one side was restored from a backup, whatever
     the filters say of records. The text of --grep is looked for as it is, in any case of its letters; --word finds it
-    where no letter or digit adjoins it. With a search index (store.index) both are found at once.
+    where no letter or digit adjoins it. With a search index (store.index) both are found at once. --count says how many
+    records fit in all, exactly, however long that takes; gaps are no records.
     """
+    if counting and (follow or lines is not None):
+        raise UsageError("--count counts all that fits", found="-f" if follow else "-n", hint="Leave it out")
     if follow and until is not None:
         raise UsageError("-f has no end, --until has one", hint="Leave one of them out")
     if follow and output == "json":
@@ -138,12 +144,16 @@ def logs(
     )
     began = time.monotonic()
     try:
-        written = _write(_rows(home, query, lines, follow=follow), output)
+        written = (
+            _write_count(home, query, output)
+            if counting
+            else _write(_rows(home, query, lines, follow=follow), output)
+        )
     except KeyboardInterrupt:
         if not follow:
             raise
     else:
-        if not written and output == "table":
+        if not written and output == "table" and not counting:
             click.echo("tabard: nothing fits", err=True)
         if time.monotonic() - began > PATIENCE and (grep or words) and not follow:
             _offer_index(home, query)
@@ -167,6 +177,16 @@ def _rows(home: Home, query: LogQuery, lines: int | None, *, follow: bool) -> It
         # What was stored while this was read comes right after, once.
         yield (row for row in stored if mark.covers(row))
         yield from listing.follow(reader, query, mark)
+
+
+def _write_count(home: Home, query: LogQuery, output: str) -> int:
+    """Write how many records fit; that number."""
+    from tabard.ops.stores import open_reader
+
+    with open_reader(home) as reader:
+        records = reader.count_all(query)
+    sys.stdout.write((str(records) if output == "table" else json.dumps({"records": records})) + "\n")
+    return records
 
 
 def _offer_index(home: Home, query: LogQuery) -> None:

@@ -279,6 +279,32 @@ class LogContract(Contract):
             home.reader.facets(LogQuery(), "message")
 
     @pytest.mark.usefixtures("small_steps")
+    @pytest.mark.parametrize("budget", [0.0, 10.0])
+    def test_all_that_fits_is_counted_in_parts(self, home: Home, budget: float) -> None:
+        """Exactly, whatever a part has time for; losses are no records."""
+        home.put(
+            *(log(service="web" if number % 3 else "db", time=NOON + number // 2) for number in range(30))
+        )
+        home.put(log("needle", service="web", severity=17, user1="ann"), key=MAIL)
+        home.lose(2)
+        for query, records in (
+            (LogQuery(), 31),
+            (LogQuery(limit=1, order="old"), 31),
+            (LogQuery(service="web"), 21),
+            (LogQuery(service="web", node="web1"), 20),
+            (LogQuery(zone="hq"), 31),
+            (LogQuery(min_severity=17), 1),
+            (LogQuery(user1="ann"), 1),
+            (LogQuery(text="NEEDLE"), 1),
+            (LogQuery(words=("needle",)), 1),
+            (LogQuery(since=NOON + 5, until=NOON + 10, node="web1"), 10),
+            (LogQuery(service="db", until=NOON + 10), 7),
+            (LogQuery(node="nobody"), 0),
+        ):
+            assert home.reader.count_all(query, budget) == records, query
+            assert home.reader.count(query).records == records, query
+
+    @pytest.mark.usefixtures("small_steps")
     def test_a_histogram_counts_by_bucket_and_level(self, home: Home) -> None:
         """Buckets start at multiples of their width; a source that says no level has a word of its own."""
         start = NOON // SECOND * SECOND

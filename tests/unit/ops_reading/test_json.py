@@ -66,6 +66,14 @@ def test_records_and_gaps(tabard: Run) -> None:
         assert list(row) == described("A record" if row["kind"] == "record" else "A gap or a doubt")
 
 
+@pytest.mark.parametrize("output", ["json", "ndjson"])
+def test_a_count_of_records(tabard: Run, output: str) -> None:
+    """One object, on one line."""
+    done = tabard("logs", "--count", "-o", output).stdout
+    assert list(json.loads(done)) == described("A count")
+    assert done.count("\n") == 1
+
+
 def test_nodes(tabard: Run) -> None:
     """One object for each node."""
     found = json.loads(tabard("nodes", "-o", "json").stdout)

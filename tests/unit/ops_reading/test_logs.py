@@ -216,3 +216,21 @@ def test_the_light_commands_stay_light() -> None:
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_count_is_the_number_of_records_that_fit(tabard: Run) -> None:
+    """All of them, not those of a page; a filter that nothing fits counts none."""
+    found = rows(tabard("logs", "--since", "2020-01-01", "-o", "ndjson").stdout)
+    records = [row for row in found if row["kind"] == "record"]
+    assert tabard("logs", "--count").stdout == f"{len(records)}\n"
+    errors = [row for row in records if int(str(row["severity"])) >= 17]
+    assert tabard("logs", "--count", "--level", "error", "--service", "shop").stdout == f"{len(errors)}\n"
+    nothing = tabard("logs", "--count", "--node", "nobody")
+    assert (nothing.stdout, nothing.stderr, nothing.returncode) == ("0\n", "", exits.DONE)
+
+
+@pytest.mark.parametrize("words", [("-f",), ("-n", "5")])
+def test_a_count_is_of_all_that_is_there(tabard: Run, words: tuple[str, ...]) -> None:
+    """It neither follows nor stops at some."""
+    done = tabard("logs", "--count", *words)
+    assert (done.returncode, words[0] in done.stderr) == (exits.WRONG_USE, True)

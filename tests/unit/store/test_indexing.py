@@ -164,12 +164,13 @@ def test_a_search_by_an_index_finds_what_a_scan_finds(
             )
             with Reader(shelf.path) as reader:
                 by_index = all_pages(reader, query, older=query.order == "new")
-                histogram = reader.histogram(query, 2)
+                histogram, count = reader.histogram(query, 2), reader.count_all(query, 0.0)
                 facets = reader.facets(query, "function")
                 with pytest.MonkeyPatch().context() as without:
                     without.setattr(sqlite_hits, "find", lambda *_: None)
                     assert by_index == all_pages(reader, query, older=query.order == "new")
                     assert histogram == reader.histogram(query, 2)
+                    assert count == reader.count_all(query, 0.0)
                     assert sorted(facets.counts, key=str) == sorted(
                         reader.facets(query, "function").counts, key=str
                     )

@@ -130,11 +130,13 @@ def test_a_search_by_an_index_finds_what_a_scan_finds(postgres: Postgres, data: 
             with PostgresReader(shelf.url) as reader:
                 by_index = all_pages(reader, query, older=query.order == "new")
                 histogram, count = reader.histogram(query, 2), reader.count(query)
+                assert reader.count_all(query, 0.0) == count.records
                 with pytest.MonkeyPatch().context() as without:
                     without.setattr(hits, "find", lambda *_: None)
                     assert by_index == all_pages(reader, query, older=query.order == "new")
                     assert histogram == reader.histogram(query, 2)
                     assert count == reader.count(query)
+                    assert reader.count_all(query, 0.0) == count.records
     finally:
         failpoints.arm("")
         patch.undo()
