@@ -2,9 +2,11 @@
 
 journald links an entry into its file first and the values in it after that, one by one. A reader that meets a value
 that is new with this entry between two stores of that holds it for damaged and leaves it out without a word (systemd
-issue 40263): the entry comes without its MESSAGE, and a moment later it has it. What can go wrong, and what is done:
+issue 40263): the entry comes without its MESSAGE, and a moment later it has it. Before systemd 250 it leaves out all
+that is behind it, the blank line at the end as well, so that the next entry seems to be a part of this one. What can
+go wrong, and what is done:
 
-* an entry at the tail comes without MESSAGE: nothing of it is taken, and journalctl is started anew behind the entry
+* an entry at the tail comes without MESSAGE, or two as one: nothing of it is taken, and journalctl is started anew behind the entry
   before it, after a moment; the place has not moved, so nothing is lost and nothing comes twice;
 * its writer stands still in between (a busy machine): it is asked for once more, after a longer moment;
 * it really has no MESSAGE, or its writer was killed in between: it comes without again, and is taken as it is;
@@ -66,7 +68,7 @@ class Unfinished:
     def again(self, entry: Entry, now: float) -> float | None:
         """Seconds after which to read again from before this entry; None when it is to be taken."""
         before = self._asked
-        lacks = "MESSAGE" not in entry.fields and not entry.left_out
+        lacks = ("MESSAGE" not in entry.fields and not entry.left_out) or _is_two(entry)
         if before is None and not lacks:
             return None
         cursor = entry.fields.get("__CURSOR", b"")
@@ -108,6 +110,10 @@ class Unfinished:
         self._kinds[kind] = _Confirmed(now + pause, pause)
         if len(self._kinds) > MOST_KINDS:
             del self._kinds[next(iter(self._kinds))]
+
+
+def _is_two(entry: Entry) -> bool:
+    return bool(entry.again) and any(name == "__CURSOR" for name, _ in entry.again)
 
 
 def _kind(entry: Entry) -> _Kind:

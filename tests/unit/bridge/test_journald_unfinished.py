@@ -250,6 +250,25 @@ def test_what_came_before_a_half_entry_is_handed_on_and_reading_goes_on_behind_i
     assert fake.asked[1:] == [f"--cursor={cursor(2)}"]
 
 
+def test_two_entries_that_came_as_one_are_read_again(tmp_path: Path, fake: Fake) -> None:
+    """An older journalctl breaks off in the middle of the first, without its end."""
+    broken = said(2, whole=False).removesuffix(b"\n")
+    fake.says(said(1) + broken + everything([3, 4]), everything([1, 2, 3, 4]))
+    with following(tmp_path) as rig:
+        rig.until(lambda: messages(rig) == ["n 1", "n 2", "n 3", "n 4"])
+        assert (rig.counted("completed"), rig.counted("lost")) == (1, 0)
+    assert fake.asked[1:] == [f"--cursor={cursor(1)}"]
+
+
+def test_two_entries_that_come_as_one_each_time_end(tmp_path: Path, fake: Fake) -> None:
+    """What is behind them is read."""
+    broken = said(2, whole=False).removesuffix(b"\n")
+    fake.says(*[said(1) + broken + everything([3, 4])] * 3)
+    with following(tmp_path) as rig:
+        rig.until(lambda: messages(rig) == ["n 1", "n 3", "n 4"])
+        assert (rig.counted("completed"), rig.intake.report().position) == (0, cursor(4))
+
+
 def test_the_first_entry_of_all_is_read_again_without_a_cursor_before_it(tmp_path: Path, fake: Fake) -> None:
     """From where the backlog begins."""
     fake.says(everything([1, 2], 1), everything([1, 2, 3]))
