@@ -40,6 +40,7 @@ def written_store(home: Home, settings: Settings) -> Iterator[RecorderStore | No
     """
     place = Place.of(settings, home)
     if not engines.versions(place):
+        engines.reach(place)  # one that is away is not one without a store
         yield None
         return
     store = engines.open_store(place, settings.str("store.synchronous"), RetentionLimits.of(settings)).store
@@ -68,11 +69,18 @@ def wait_gone(path: os.PathLike[str], seconds: float) -> bool:
 
 
 def noted(home: Home) -> Mapping[str, Mapping[str, Any]]:
-    """By sink, what the agent of a home keeps of its sinks over a restart; empty where there is no agent."""
+    """By sink, what the agent of a home takes for retired, also by orders that it has yet to find; empty without an agent."""
+    from tabard.agents import orders
     from tabard.agents.notes import Notes
+    from tabard.brokers.delivery.notes import BY_NODE, Retirement
 
     try:
-        notes = Notes.open(home.journal)
+        retired = dict(Notes.open(home.journal).retired())
     except OSError:
-        return {}
-    return {name: word._asdict() for name, word in notes.retired().items()}
+        retired = {}
+    for _, order in orders.waiting(home):
+        if order is not None and order.what == orders.RETIRE:
+            retired.setdefault(order.sink, Retirement(BY_NODE, order.who, order.since))
+        elif order is not None:
+            retired.pop(order.sink, None)
+    return {name: word._asdict() for name, word in retired.items()}

@@ -144,3 +144,11 @@ def versions(place: Place) -> dict[str, str]:
     from tabard.consumers.store.layout import versions_in
 
     return versions_in(place.directory)
+
+
+def reach(place: Place) -> None:
+    """See that the server of a store answers, where it is on one. Raises StoreError."""
+    if place.url:
+        from tabard.consumers.store.postgresql.server import connect
+
+        connect(place.url, place.password(), "public", "tabard").close()

@@ -60,19 +60,24 @@ def sink_backfill(
 def _check(settings: Settings, sink: str | None) -> str:
     own = settings.str("recorder.sink")
     if sink is not None and sink != own:
-        raise UsageError(
-            "the store of this home is not that sink's",
-            expected=own,
-            found=sink,
-            where="recorder.sink",
-            hint="Run it in the home of that sink's recorder: only the sink can say what it lacks",
-        )
+        raise _foreign(own, sink, "recorder.sink")
     return own
+
+
+def _foreign(own: str, sink: str, where: str) -> UsageError:
+    return UsageError(
+        "the store of this home is not that sink's",
+        expected=own,
+        found=sink,
+        where=where,
+        hint="Run it in the home of that sink's recorder: only the sink can say what it lacks",
+    )
 
 
 def _ask(
     home: Home, settings: Settings, sink: str, node: str | None, zone: str | None
 ) -> list[Mapping[str, object]]:
+    from tabard.consumers.store.place import Place
     from tabard.ops.sinks import somebody, written_store
 
     with written_store(home, settings) as store:
@@ -83,6 +88,9 @@ def _ask(
                 where=str(home.path),
                 hint="Pass --home",
             )
+        owned = store.owned()
+        if owned is not None and owned.name != sink:
+            raise _foreign(owned.name, sink, str(Place.of(settings, home)))
         wanted = store.ask_again(node, zone, somebody(), time.time_ns())
     if not wanted:
         _check_heard_of(home, settings, node, zone)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
+
+import click
 
 from tabard import exits
 from tabard.errors import StoreError
 from tabard.home import Home
+from tabard.locks import held
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
 from tabard.ops.output import Row, emit
 from tabard.settings import Settings, load
 
+STOPPED: Final = "stopped"
+"""How a sink stands of which only an agent knew that does not run."""
 KEYS: Final = (
     "sink",
     "state",
@@ -59,17 +64,30 @@ def sink_list(home: Home, output: str) -> int:
     """List the sinks, how each stands, and what it holds.
 
     A row is one stream of one node. State is live; backfilling, while older records come beside the new ones; away, when
-    it was not heard for three beacons; starting, when it was never heard; or retired. Lag is the number of records
+    it was not heard for three beacons; starting, when it was never heard; retired; or stopped, when the agent of this home does
+    not run. Lag is the number of records
     that the node has and the sink has not. On the host of an agent, held says how much of its journal is kept
     because the sink lacks it, held for how long already, and silent for how long the sink was not heard. Where the
-    store is, skipped counts records that the sink did not want when it began, and recorders are those that work.
+    store is, skipped counts records that the sink did not want when it began, and recorders are those that work. Exit code
+    3 when the store cannot be asked and only the agent was.
     """
     settings = load(home)
-    rows = _rows(home, settings)
+    of_agent = list(_by_agent(home, settings))
+    away: StoreError | None = None
+    try:
+        of_store = list(_by_store(home, settings))
+    except StoreError as error:
+        if not of_agent:
+            raise
+        away, of_store = error, []
+    rows = _rows(of_store, of_agent)
     if output == "table":
         emit([_shown(row) for row in rows], COLUMNS, output)
     else:
         emit(rows, KEYS, output)
+    if away is not None:
+        click.echo(f"tabard: only what the agent says: {away}", err=True)
+        return exits.PARTLY
     return exits.DONE
 
 
@@ -95,10 +113,12 @@ def _age(seconds: object) -> str | None:
     return f"{seconds:.0f} s"
 
 
-def _rows(home: Home, settings: Settings) -> list[Row]:
-    rows = {_identity(row): row for row in _by_store(home, settings)}
-    for row in _by_agent(home):
+def _rows(by_store: Sequence[Row], by_agent: Sequence[Row]) -> list[Row]:
+    rows = {_identity(row): row for row in by_store}
+    for row in by_agent:
         known = rows.get(_identity(row), {})
+        if known and row["state"] == STOPPED:
+            continue  # the store knows more
         of_store = {
             key: known[key] for key in ("start", "skipped", "asked", "asked_by", "recorders") if key in known
         }
@@ -115,12 +135,15 @@ def _row(**known: object) -> Row:
     return {**dict.fromkeys(KEYS), **known}
 
 
-def _by_agent(home: Home) -> Iterator[Row]:
-    """The sinks of the agent of this home, if it runs."""
+def _by_agent(home: Home, settings: Settings) -> Iterator[Row]:
+    """The sinks of the agent of this home; of one that does not run, what its settings and its notes say of them."""
     from tabard.brokers.wire.streams import STREAM_NAMES
     from tabard.ops.seen import roles, said
 
     agent = said(roles(home), "agent")
+    was_here = any(home.journal.joinpath(name).exists() for name in STREAM_NAMES.values())
+    if was_here and held(home.lock("agent")) is None:
+        yield from _of_stopped(home, settings, STREAM_NAMES.values())
     for sink, stands in agent.get("sinks", {}).items():
         retired = stands.get("retired") or {}
         for stream in STREAM_NAMES.values():
@@ -138,6 +161,24 @@ def _by_agent(home: Home) -> Iterator[Row]:
                 retired=_iso(retired.get("since")),
                 retired_by=retired.get("who"),
                 attached=stands["attached"],
+            )
+
+
+def _of_stopped(home: Home, settings: Settings, streams: Collection[str]) -> Iterator[Row]:
+    from tabard.ops.sinks import noted
+
+    retired = noted(home)
+    for sink in settings.strings("agent.sinks"):
+        word = retired.get(sink, {})
+        for stream in streams:
+            yield _row(
+                sink=sink,
+                state="retired" if word else STOPPED,
+                node=settings.str("node.name"),
+                zone=settings.str("node.zone"),
+                stream=stream,
+                retired=_iso(word.get("since")),
+                retired_by=word.get("who"),
             )
 
 
