@@ -37,6 +37,10 @@ class Worker:
         """Its end is wanted: by a signal that was sent, or at a fail-point."""
         self._ready: int | None = None
 
+    def run_instead(self, program: Path) -> None:
+        """Start another program with the same words."""
+        self._command[2:4] = [str(program)]
+
     # --- life ------------------------------------------------------------------------------
 
     def start(self, points: str = "", **environment: str) -> None:

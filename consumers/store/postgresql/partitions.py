@@ -15,7 +15,7 @@ DAY: Final = 86_400_000_000_000
 """Nanoseconds."""
 AHEAD: Final = 2
 """Days for which partitions are made before they begin."""
-_LOCK: Final = 0x7461_6261_7264
+LOCK: Final = 0x7461_6261_7264
 """The advisory lock under which partitions are made: "tabard"."""
 _END: Final = 2**63 - 1
 """The last time there is."""
@@ -48,7 +48,7 @@ def ensure(connection: extensions.connection, table: str, day: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
         try:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
             cursor.execute("SELECT to_regclass(%s)", (wanted.name,))
             if cursor.fetchone() == (None,):
                 _make(cursor, wanted)

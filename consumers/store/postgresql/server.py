@@ -196,7 +196,10 @@ def connect(
 def _set(connection: extensions.connection, settings: Mapping[str, str]) -> None:
     """By a statement: a pooler in between may drop what is said while connecting. Raises psycopg2.Error."""
     calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
-    first(connection, f"SELECT {calls}", [part for setting in settings.items() for part in setting])
+    values = [part for setting in settings.items() for part in setting]
+    with connection.cursor() as cursor:
+        # A standby takes no statement at all in the isolation that the server may have as its default.
+        cursor.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT {calls}; COMMIT", values)
 
 
 def _refuse_unfit(connection: extensions.connection, where: str) -> None:
