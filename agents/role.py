@@ -69,7 +69,7 @@ def run(
         try:
             agent = Agent(home, settings, process.loop, made)
             agent.start(agent_ends(settings, home))
-            process.report(agent.status)
+            process.report(agent.status, settings.seconds("log.status_every"))
             _log.info(
                 "agent of node %s in zone %s listens", settings.str("node.name"), settings.str("node.zone")
             )

@@ -140,6 +140,7 @@ def run(
     *,
     hwm: int,
     max_frame: int,
+    status_every: float,
     reload: Callable[[], None] = lambda: None,
     once: float | None = None,
     ready: Callable[[], None] = lambda: None,
@@ -151,6 +152,7 @@ def run(
         plan: what it binds and dials.
         hwm: messages queued for each connection before some are dropped.
         max_frame: bytes of one frame; a peer that sends a larger one is disconnected.
+        status_every: seconds between two writings of the status file.
         reload: called on SIGHUP: reads the settings again.
         once: end after this many seconds in which nothing was forwarded.
         ready: called when it forwards.
@@ -163,7 +165,7 @@ def run(
         made = sockets.Sockets(hwm=hwm, max_frame=max_frame)
         try:
             broker = Broker(plan, made, process.loop)
-            process.report(broker.status)
+            process.report(broker.status, status_every)
             _log.info("broker %s of zone %s is forwarding", plan.name, plan.zone)
             ready()
             if once is not None:

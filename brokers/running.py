@@ -11,7 +11,7 @@ from tabard import locks
 from tabard.brokers.loop import Loop
 from tabard.brokers.rising import Rises
 from tabard.home import Home
-from tabard.status import STATUS_EVERY, StatusFile, lifeline
+from tabard.status import StatusFile, lifeline
 
 
 class Role:
@@ -28,11 +28,14 @@ class Role:
         self._file = StatusFile(name, home)
         self._rises = Rises(self.loop.now())
 
-    def report(self, status: Callable[[], Mapping[str, Any]]) -> None:
-        """Write what `status` returns to the status file from now on, in place of what was reported before."""
+    def report(self, status: Callable[[], Mapping[str, Any]], every: float) -> None:
+        """Write what `status` returns now and each ``every`` seconds, in place of what was reported before.
+
+        The ``every`` of the first call holds for the life of the role.
+        """
         if not self._reporting:
             self._reporting = True
-            self.loop.every(STATUS_EVERY, self.write_status)
+            self.loop.every(every, self.write_status)
         self._status = status
         self.write_status()
 

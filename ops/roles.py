@@ -73,6 +73,7 @@ def broker(line: RoleLine) -> int:
             next(plan for plan in brokers(settings, how.home) if plan.name == chosen),
             hwm=settings.int("brokers.hwm"),
             max_frame=settings.bytes("brokers.max_frame"),
+            status_every=settings.seconds("log.status_every"),
             reload=held.reload,
             once=how.once,
             ready=how.ready,

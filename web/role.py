@@ -20,7 +20,7 @@ from tabard.errors import TabardError
 from tabard.home import Home
 from tabard.settings import Settings
 from tabard.settings.roles import RoleSettings
-from tabard.status import STATUS_EVERY, StatusFile, lifeline
+from tabard.status import StatusFile, lifeline
 from tabard.web.app import create_app, retune
 from tabard.web.home import Look
 from tabard.web.server import serve
@@ -87,15 +87,17 @@ def run(
         def gone() -> bool:
             return moved.has_gone_on(place, load, home)
 
-        with _Watch(StatusFile("herald", home), url, gone):
+        with _Watch(StatusFile("herald", home), url, gone, settings.seconds("log.status_every")):
             serve(app, host, port, settings.int("herald.threads"), ready=listening, reload=reload)
 
 
 class _Watch:
     """The thread beside gunicorn's loop: it keeps the status file fresh, and ends the process with its parent or its store."""
 
-    def __init__(self, status: StatusFile, url: str, gone: Callable[[], bool]) -> None:
+    def __init__(self, status: StatusFile, url: str, gone: Callable[[], bool], every: float) -> None:
         self._status = status
+        # What it looks for at the same time is not to wait for longer.
+        self._every = min(every, moved.LOOK_EVERY)
         self._gone = gone
         self._url = url
         self._lifeline = lifeline()
@@ -119,7 +121,7 @@ class _Watch:
         ending = False
         while True:
             self._status.write({"url": self._url})
-            readable, _, _ = select.select(watched, [], [], STATUS_EVERY)
+            readable, _, _ = select.select(watched, [], [], self._every)
             if self._end in readable:
                 return
             gone = not ending and not readable and self._gone()

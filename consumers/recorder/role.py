@@ -113,7 +113,7 @@ def run(
         process.loop.every(moved.LOOK_EVERY, look)
         try:
             recorder.start(recorder_ends(settings, home))
-            process.report(recorder.status)
+            process.report(recorder.status, settings.seconds("log.status_every"))
             _log.info("recorder of sink %s is storing", settings.str("recorder.sink"))
             gc.freeze()
             gc.set_threshold(COLLECT_EVERY)
@@ -141,7 +141,8 @@ def _awaited(
             "fault": waiting.fault,
             "counters": {},
             "credit": {},
-        }
+        },
+        settings.seconds("log.status_every"),
     )
     return waiting.run()
 

@@ -14,7 +14,7 @@ from tabard.ops.up.supervisor import Supervisor
 from tabard.ops.up.voice import Voice
 from tabard.settings import Reloader, Settings, load
 from tabard.settings.roles import outcome
-from tabard.status import STATUS_EVERY, StatusFile
+from tabard.status import StatusFile
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
                 on_change=lambda children: file.write({"children": children}),
                 reload=reload,
             )
-            loop.every(STATUS_EVERY, supervisor.tell)
+            loop.every(settings.seconds("log.status_every"), supervisor.tell)
             supervisor.run()
             voice.note("all roles have ended")
     finally:

@@ -19,8 +19,6 @@ from tabard.home import Home
 
 LIFELINE: Final = "TABARD_LIFELINE"
 """Environment variable with the number of the lifeline's descriptor."""
-STATUS_EVERY: Final = 2.0
-"""Seconds between two writings of the status file."""
 
 _log = logging.getLogger(__name__)
 

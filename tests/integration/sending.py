@@ -9,7 +9,6 @@ import select
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -115,10 +114,11 @@ _seen: dict[Path, tuple[int, float]] = {}
 
 
 def settled(home: Path) -> bool:
-    """Whether no record has come in for a second."""
-    records, now = said(home)["bridge"][0]["records"], time.monotonic()
-    before = _seen.setdefault(home, (records, now))
+    """Whether no record has come in for a second of the agent's life: it has said so that much later."""
+    at = (home / "run/agent.json").stat().st_mtime
+    records = said(home)["bridge"][0]["records"]
+    before = _seen.setdefault(home, (records, at))
     if before[0] != records:
-        _seen[home] = (records, now)
+        _seen[home] = (records, at)
         return False
-    return now - before[1] > 1.0
+    return at - before[1] > 1.0

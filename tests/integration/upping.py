@@ -26,6 +26,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         "HOME": str(home.parent),
         "TABARD_HOME": str(home),
         "TABARD_INTAKE_TAIL_DEFAULTS": "false",
+        "TABARD_LOG_STATUS_EVERY": "200ms",  # which tests wait for all the time
         **more,
     }
 

@@ -116,6 +116,7 @@ SETTINGS: Final = (
     Setting("herald.page_size", Integer(1, 1000), 100, "Records on a page.", reload=True),
     Setting("herald.timezone", forms.TIMEZONE, "local", "Time zone of the times shown.", reload=True),
     Setting("log.level", Choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Lowest level of what a role records about itself.", reload=True),
+    Setting("log.status_every", Duration("100ms", "10s"), "2s", "Time between two writings of what `tabard status` shows of a role."),
     Setting("mail.host", forms.MAIL_HOST, "", 'Mail server; "" for none: mail is an error then.'),
     Setting("mail.port", Integer(1, 65_535), 587, "Port of the mail server."),
     Setting("mail.tls", Choice("starttls", "implicit", "none"), "starttls", "How the connection is encrypted: asked for in it, from its first byte (port 465), or not at all."),

@@ -125,7 +125,7 @@ import sys
 from tabard.brokers.running import role
 from tabard.home import Home
 with role("test", Home(sys.argv[1])) as process:
-    process.report(lambda: {"here": True})
+    process.report(lambda: {"here": True}, 2.0)
     print("runs", flush=True)
     process.loop.run()
 print("ended", flush=True)
@@ -158,7 +158,7 @@ def test_a_role_ends_when_its_lifeline_is_cut(home: Home) -> None:
 def test_a_role_runs_once_in_a_home(home: Home) -> None:
     """The second is refused and takes nothing from the first."""
     with role("test", home) as first:
-        first.report(lambda: {"n": 1})
+        first.report(lambda: {"n": 1}, 2.0)
         with pytest.raises(AlreadyRunning), role("test", home):
             raise AssertionError
         said = running(home, "test")
