@@ -320,14 +320,15 @@ def test_behind_a_cursor_that_is_gone_a_half_entry_is_read_again_by_time(tmp_pat
 
 
 def test_masses_without_a_message_are_taken(tmp_path: Path, fake: Fake) -> None:
-    """In order, after two further readings."""
+    """In order, after a few further readings."""
     numbers = range(1, 3_001)
     fake.says(everything(numbers, *numbers))
     with following(tmp_path) as rig:
         rig.wait_for(3_001)
         assert messages(rig) == [""] * 3_000
         assert rig.intake.report().position == cursor(3_000)
-        assert (rig.counted("read again"), rig.counted("completed")) == (len(MOMENTS), 0)
+        assert len(MOMENTS) <= rig.counted("read again") <= STOCK
+        assert rig.counted("completed") == 0
 
 
 def test_while_the_journal_of_the_agent_takes_nothing_nothing_is_read_again(
@@ -450,4 +451,4 @@ def test_real_entries_without_a_message_are_stored_once_and_in_order(journal: Pa
     with following(journal.parent) as rig:
         rig.wait_for(6_001)
         assert messages(rig) == [f"n {number}" if number % 3 else "" for number in range(6_000)]
-        assert rig.counted("read again") == len(MOMENTS)
+        assert len(MOMENTS) <= rig.counted("read again") <= STOCK
