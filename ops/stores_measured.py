@@ -1,8 +1,8 @@
-"""What ``tabard store stats`` says beyond ``tabard status``: parts, days, limits and the last backup."""
+"""What ``tabard store stats`` says beyond ``tabard status``: levels, parts, days, limits and the last backup."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tabard.brokers.wire.streams import STREAM_IDS
@@ -11,6 +11,7 @@ from tabard.consumers.store.backup_manifest import POSTGRESQL, SQLITE
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.measures import Measures
 from tabard.consumers.store.place import Place
+from tabard.consumers.store.results import LevelRows
 from tabard.ops.rendering import when
 from tabard.ops.status_tables import Section, store_lines, table_lines
 from tabard.units import format_duration
@@ -22,6 +23,7 @@ _SECOND = 1_000_000_000
 def measured(
     place: Place,
     streams: Mapping[str, Mapping[str, Any]],
+    levels: Sequence[LevelRows],
     found: Measures,
     limits: RetentionLimits,
     backup: Noted | None,
@@ -30,6 +32,7 @@ def measured(
     """As plain values; times are nanoseconds since 1970 UTC, ages seconds."""
     return {
         "engine": POSTGRESQL if place.url else SQLITE,
+        "levels": [level._asdict() for level in levels],
         "parts": [part._asdict() for part in found.parts],
         "days": [day._asdict() for day in found.days],
         "limits": [
@@ -51,6 +54,11 @@ def measured(
 def lines(store: Mapping[str, Any]) -> Iterator[str]:
     """All of the store as tables for a person; the days of a stream as one line."""
     yield from store_lines(store)
+    if store["levels"]:
+        yield ""
+        yield "Levels"
+        rows = [{"level": level["level"] or "none", "rows": _about(level)} for level in store["levels"]]
+        yield from table_lines(Section("", ("level", "rows"), rows))
     yield ""
     yield "Parts"
     columns = ("part", "schema", "bytes", "log", "free")
@@ -62,7 +70,7 @@ def lines(store: Mapping[str, Any]) -> Iterator[str]:
         rows = [
             {
                 **day,
-                "rows": f"{'about ' if day['estimated'] else ''}{day['rows']}",
+                "rows": _about(day),
                 "bytes": show_bytes(day["bytes"]),
             }
             for day in store["days"]
@@ -84,6 +92,11 @@ def lines(store: Mapping[str, Any]) -> Iterator[str]:
         if backup
         else "No backup was made by `tabard store backup` from here"
     )
+
+
+def _about(each: Mapping[str, Any]) -> str:
+    """Rows that are counted or estimated."""
+    return f"{'about ' if each['estimated'] else ''}{each['rows']}"
 
 
 def _limit(each: Mapping[str, Any]) -> dict[str, object]:

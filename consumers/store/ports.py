@@ -21,6 +21,7 @@ from tabard.consumers.store.results import (
     GapRow,
     Histogram,
     IndexState,
+    LevelRows,
     LogPage,
     LogQuery,
     LogRow,
@@ -211,6 +212,10 @@ class StoreReader(Protocol):
 
     def holds(self, *, released: bool = ...) -> list[Hold]:
         """The legal holds in force, by name and age; those that were released too if `released`."""
+        ...
+
+    def levels(self) -> list[LevelRows]:
+        """Log records of each level that there is, the lowest first; of many records an estimate."""
         ...
 
     def stats(self) -> Stats:

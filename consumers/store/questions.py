@@ -15,6 +15,7 @@ from tabard.consumers.store import (
     fleet,
     holders,
     holds,
+    levels,
     pages,
     quarantine,
     samples,
@@ -29,6 +30,7 @@ from tabard.consumers.store.results import (
     GapRow,
     Histogram,
     IndexState,
+    LevelRows,
     LogPage,
     LogQuery,
     LogRow,
@@ -272,6 +274,11 @@ class Questions(ABC):
                     if place not in found or found[place].released is not None:
                         found[place] = hold
         return [found[place] for place in sorted(found) if released or found[place].released is None]
+
+    def levels(self) -> list[LevelRows]:
+        """Log records of each level that there is, the lowest first; of many records an estimate."""
+        with self._connections.use() as connection:
+            return levels.levels(connection)
 
     @abstractmethod
     def stats(self) -> Stats:

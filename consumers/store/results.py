@@ -316,6 +316,15 @@ class StreamStats(NamedTuple):
     """Arrival time of the newest row."""
 
 
+class LevelRows(NamedTuple):
+    """How many log records of one level are stored."""
+
+    level: str
+    """The usual word of their severity; "" where the source said none."""
+    rows: int
+    estimated: bool
+
+
 class Holder(NamedTuple):
     """A member of a role: who shares its work."""
 

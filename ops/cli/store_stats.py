@@ -27,8 +27,8 @@ from tabard.settings import load
 def store_stats(home: Home, output: str) -> int:
     """Show how much is stored, and how far it is from its limits.
 
-    Rows and their ages by stream, sizes and free room of the files or schemas, the days of a store on PostgreSQL,
-    gaps, quarantine, and the last backup.
+    Rows and their ages by stream, log records by level (of many records an estimate from a sample), sizes and free room of
+    the files or schemas, the days of a store on PostgreSQL, gaps, quarantine, and the last backup.
     """
     from tabard.consumers.store.backup_engines import last
     from tabard.consumers.store.limits import RetentionLimits
@@ -42,9 +42,11 @@ def store_stats(home: Home, output: str) -> int:
     place = Place.of(settings, home)
     with open_reader(home, settings) as reader:
         found = numbers(reader.stats(), path_of(home, settings))
+        levels = reader.levels()
     found |= measured(
         place,
         found["streams"],
+        levels,
         measures(place),
         RetentionLimits.of(settings),
         last(place, home),

@@ -106,6 +106,8 @@ def test_store(tabard: Run) -> None:
     assert list(found) == [*brief, *described("tabard store stats")]
     assert {name: found[name] for name in brief} == brief
     assert [list(limit) for limit in found["limits"]] == [described("store stats: limits")] * 3
+    assert [list(level) for level in found["levels"]] == [["level", "rows", "estimated"]] * 3
+    assert sum(level["rows"] for level in found["levels"]) == found["streams"]["logs"]["rows"]
     assert [list(part) for part in found["parts"]] == [["part", "schema", "bytes", "log", "free"]] * 2
     assert (found["engine"], found["days"]) == ("sqlite", [])
     rows = json.loads(tabard("store", "upgrade", "-o", "json").stdout)
