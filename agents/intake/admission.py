@@ -208,16 +208,19 @@ def _all_fit(records: Sequence[Any]) -> bool:
     return all(_column_fits(position, column) for position, column in enumerate(zip(*records, strict=True)))
 
 
-def _column_fits(position: int, column: tuple[Any, ...]) -> bool:
-    kinds = set(map(type, column))
-    if type(None) in kinds:
-        if position in _REQUIRED:
-            return False
-        if len(kinds) == 1:
-            return True
-        column = tuple(value for value in column if value is not None)
-        kinds.discard(type(None))
+def _column_fits(position: int, column: Sequence[Any]) -> bool:
+    # What most columns are is asked first: empty, or full.
+    if column[0] is None and column.count(None) == len(column):
+        return position not in _REQUIRED
     bounds = _BOUNDS.get(position)
+    if bounds is None:
+        try:
+            return "\0" not in "".join(column)
+        except TypeError:  # not all of them are text
+            pass
+    if position not in _REQUIRED:
+        column = [value for value in column if value is not None]
+    kinds = set(map(type, column))
     if bounds is None:
         return kinds == {str} and "\0" not in "".join(column)
     return kinds == {int} and bounds[0] <= min(column) and max(column) <= bounds[1]
