@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
+from tabard.brokers.delivery.leases import RECORDER
 from tabard.errors import StoreError, TabardError
 from tabard.web.faults import describe
 from tabard.web.home import HomeState
@@ -17,11 +18,12 @@ GAPS_SHOWN = 50
 
 @blueprint.get("/status")
 def page() -> tuple[str, int]:
-    """Roles, sizes, rows, faults, and the gaps of all nodes; what of it there is while the store cannot be read."""
+    """Roles, who shares the store, sizes, rows, faults, and the gaps of all nodes; what of it there is without the store."""
     args, zone = page_args()
     reader = site().reader
-    stats, gaps, fault = None, None, None
+    stats, gaps, sharing, owned, fault = None, None, None, None, None
     try:
+        sharing, owned = reader.sharing(RECORDER), reader.sink().owned
         stats, gaps = reader.stats(), missing(reader, GAPS_SHOWN)
     except StoreError as error:
         fault = describe(error)
@@ -32,6 +34,8 @@ def page() -> tuple[str, int]:
         status=200 if fault is None else 503,
         stats=stats,
         gaps=gaps,
+        sharing=sharing,
+        owned=owned,
         fault=fault,
         home=_home(),
     )

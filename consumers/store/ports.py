@@ -222,8 +222,8 @@ class StoreReader(Protocol):
         """The store in numbers."""
         ...
 
-    def sink(self, now: int) -> SinkView:
-        """Whose store it is, who works for that sink at wall clock `now`, what it skipped, and what was asked for again."""
+    def sink(self) -> SinkView:
+        """Whose store it is, who works for that sink by the clock of the store, what it skipped, and what was asked for again."""
         ...
 
 

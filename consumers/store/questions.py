@@ -240,10 +240,10 @@ class Questions(ABC):
         with self._connections.use() as connection:
             return deployments.configuration(connection, deployment.configuration_id)
 
-    def sink(self, now: int) -> SinkView:
-        """Whose store it is, who works for that sink at wall clock `now`, what it skipped, and what was asked for again."""
+    def sink(self) -> SinkView:
+        """Whose store it is, who works for that sink by the clock of the store, what it skipped, and what was asked for again."""
         with self._connections.use() as connection:
-            return sinkview.look(connection, now)
+            return sinkview.look(connection)
 
     def sharing(self, role: Role) -> Sharing:
         """Who shares the work of a role, and what of it is held by nobody."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
+from tabard.brokers.delivery.leases import RECORDER
 from tabard.brokers.wire.streams import STREAM_NAMES
+from tabard.consumers.store import holders
 from tabard.consumers.store.reading import Reading
 from tabard.consumers.store.sink_results import (
     Asked,
@@ -13,10 +13,8 @@ from tabard.consumers.store.sink_results import (
     StreamKey,
 )
 
-_RECORDER: Final = "recorder"
 
-
-def look(connection: Reading, now: int) -> SinkView:
+def look(connection: Reading) -> SinkView:
     """All of it, of both parts."""
     owned = None
     skipped: dict[StreamKey, int] = {}
@@ -37,13 +35,9 @@ def look(connection: Reading, now: int) -> SinkView:
             " ORDER BY backfill.id"
         ):
             asked[StreamKey(zone, node, STREAM_NAMES[stream])] = Asked(*rest)
-    return SinkView(owned, _recorders(connection, now), skipped, asked)
+    return SinkView(owned, _recorders(connection), skipped, asked)
 
 
-def _recorders(connection: Reading, now: int) -> tuple[str, ...]:
+def _recorders(connection: Reading) -> tuple[str, ...]:
     """The names of those that are members now; the part with the control stream keeps them."""
-    rows: list[Any] = connection.execute(
-        f"SELECT name FROM {connection.sql.state}.member WHERE role = ? AND expires > ? ORDER BY name",  # noqa: S608
-        (_RECORDER, now),
-    ).fetchall()
-    return tuple(str(name) for (name,) in rows)
+    return tuple(holder.name for holder in holders.sharing(connection, RECORDER).holders if not holder.over)

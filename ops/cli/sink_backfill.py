@@ -130,7 +130,7 @@ def _look(home: Home, settings: Settings, rows: list[Mapping[str, object]]) -> l
     from tabard.ops.stores import open_reader
 
     with open_reader(home, settings) as reader:
-        asked = reader.sink(time.time_ns()).asked
+        asked = reader.sink().asked
     found: list[Mapping[str, object]] = []
     for row in rows:
         now = asked.get(StreamKey(str(row["zone"]), str(row["node"]), str(row["stream"])))

@@ -193,7 +193,7 @@ def _by_store(home: Home, settings: Settings) -> Iterator[Row]:
     try:
         with open_reader(home, settings) as reader:
             nodes = reader.nodes(now)
-            view = reader.sink(now)
+            view = reader.sink()
     except StoreError as error:
         if error.what == "store not found":  # a host without a store
             return

@@ -235,12 +235,13 @@ class SharingContract(LeasingContract):
         leases.take(ONE, free(*range(10)))
         others.take(TWO, free(*range(10, 64)))
         with engine.reader(store) as reader:
-            found = reader.sharing(RECORDER)
+            found, view = reader.sharing(RECORDER), reader.sink()
         assert [(holder.owner, holder.name, holder.parts, holder.over) for holder in found.holders] == [
             ("one", ONE.name, 10, False),
             ("two", TWO.name, 54, True),
         ]
         assert (found.parts, found.unheld) == (64, 54)
+        assert view.recorders == (ONE.name,)
 
 
 def _record(stream: int) -> Any:

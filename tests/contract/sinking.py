@@ -65,7 +65,7 @@ class SinkContract(Contract):
         assert store.heard(MAIL, LOGS).ever is False
         assert store.said(WEB, LOGS, chain.epoch) == [(1, 8)]
         assert reader.gaps() == []
-        assert reader.sink(ARRIVED).skipped == {KEY: 8}
+        assert reader.sink().skipped == {KEY: 8}
 
     @pytest.mark.parametrize("kind", ["skipped", "gap"])
     def test_what_is_asked_for_again_takes_its_place(
@@ -98,11 +98,11 @@ class SinkContract(Contract):
             store.commit([_late(chain, *missing[number])], ARRIVED + 9)
             assert store.said(WEB, LOGS, chain.epoch) == said
             assert sum(gap.count for gap in reader.gaps()) == (skipped if kind == "gap" else 0)
-            assert sum(reader.sink(ARRIVED).skipped.values()) == (skipped if kind == "skipped" else 0)
+            assert sum(reader.sink().skipped.values()) == (skipped if kind == "skipped" else 0)
         assert store.reopen(asked) is None
         store.settle_backfill(asked, ARRIVED + 10)
         assert store.backfills() == []
-        row = reader.sink(ARRIVED).asked[KEY]
+        row = reader.sink().asked[KEY]
         assert (row.asked, row.came, row.asked_by, row.ended) == (12, 12, "ada", ARRIVED + 10)
         found = reader.context(1, 50)
         assert [record.seq for record in found] == list(range(1, 21))
