@@ -42,7 +42,10 @@ def upgrade(
             with connection.cursor() as cursor:
                 # Held by the session: of two that upgrade at once the second finds the work done.
                 cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-                cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema_of(kind)}")
+                cursor.execute("SELECT to_regnamespace(%s)", (schema_of(kind),))
+                # To ask for one that is there needs the right to make others.
+                if cursor.fetchone() == (None,):
+                    cursor.execute(f"CREATE SCHEMA {schema_of(kind)}")
             before = schema_version(connection)
             if before is not None and before > VERSION:
                 check_version(connection, schema_of(kind))

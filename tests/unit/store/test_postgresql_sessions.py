@@ -145,3 +145,21 @@ def test_a_table_that_somebody_has_to_himself(postgres: Postgres, monkeypatch: p
         store.commit([work], NOON)
         assert len(reader.logs(LogQuery()).rows) == 6
         reader.close()
+
+
+def test_a_user_that_may_make_no_schemas(postgres: Postgres) -> None:
+    """Is told what it needs; two that an administrator has made for it are enough, also to start again."""
+    name = urlsplit(postgres.database()).path[1:]
+    url = postgres.url(name).replace("tabard@", "poor@")
+    postgres.execute("CREATE ROLE poor LOGIN")
+    with pytest.raises(StoreError, match=r"may create schemas.*GRANT CREATE ON DATABASE"):
+        PostgresStore.open(url)
+    for schema in ("tabard_records", "tabard_state"):
+        postgres.execute(f"CREATE SCHEMA {schema} AUTHORIZATION poor", name)
+    chain = Chain()
+    for number in range(2):
+        with PostgresStore.open(url) as store:
+            store.commit([chain.work([log(f"record {number}")])], NOON)
+    reader = PostgresReader(url)
+    assert len(reader.logs(LogQuery()).rows) == 2
+    reader.close()
