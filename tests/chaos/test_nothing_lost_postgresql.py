@@ -22,8 +22,11 @@ from tests.chaos.torment import Torment
 SEEDS: Final = (1,)
 LONG_SEEDS: Final = range(300, 300 + max(1, int(os.environ.get("SEEDS", "20000")) // 4000))
 PATIENCE: Final = 90.0
-RECORDS: Final = 15_000
-_JOURNALS: Final = {"n1": {"fsync": "20ms"}, "n2": {"fsync": "5ms"}}
+RECORDS: Final = 30_000
+"""Said at full speed, by all nodes together."""
+_FSYNC: Final = ("20ms", "5ms")
+_NODES: Final = {False: 2, True: 6}
+"""By whether two recorders share them: so many that each has some, or it comes to none of its fail-points."""
 _SECOND: Final = """\
 [node]
 name = "hub2"
@@ -49,14 +52,16 @@ def _run(directory: Path, server: Postgres, seed: int, *, spice: int, two: bool)
     own = {point: meaning for point, meaning in points().items() if _is_recorders(point)}
     plan = make_plan(seed, cast, own, spice=spice)
     print(f"seed {seed}; homes below {directory}; the plan:\n{show(plan)}")
-    with ServedFleet(directory, directory / "points", _JOURNALS, server) as fleet:
+    journals = {f"n{number + 1}": {"fsync": _FSYNC[number % 2]} for number in range(_NODES[two])}
+    with ServedFleet(directory, directory / "points", journals, server) as fleet:
         for worker in fleet.crew.values():
             worker.start()
             worker.wait_ready()
         if two:
             _join(fleet)
         producers = [
-            Producer(f"app-{node}", node, str(seed), fleet.intake(node), RECORDS) for node in fleet.homes
+            Producer(f"app-{node}", node, str(seed), fleet.intake(node), RECORDS // len(journals))
+            for node in fleet.homes
         ]
         torment, outages = Torment(fleet, plan, seed), ServerTorment(server, seed)
         try:
