@@ -6,30 +6,28 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from tabard import failpoints
+from tabard.consumers.store import opening
 from tabard.consumers.store.layout import FileKind, check_version, moved_to
 from tabard.consumers.store.place import Place
 from tabard.consumers.store.reading import POSTGRESQL, Reading
 from tabard.consumers.store.readonly import SqliteReading
-from tabard.errors import RefusedError, StoreError
+from tabard.errors import RefusedError
 
-BUSY_SECONDS: Final = 30.0
-"""How long is waited for a transaction of the recorder."""
 REST: Final = 0.1
 """Most seconds to wait between two transactions; otherwise as long as the one before took, so that ingest has its turn."""
+_AGAIN: Final = ": it goes on from where it was"
 STEP: Final = failpoints.declare("erase.step", "about to commit a step of erasing")
 
 
 class Part:
     """One file or schema. Its errors are StoreError and RefusedError."""
 
-    def __init__(self, kind: FileKind, connection: Reading, where: str, check: Callable[[], None]) -> None:
+    def __init__(self, kind: FileKind, connection: Reading, check: Callable[[], None]) -> None:
         self.kind = kind
         self._connection = connection
-        self._where = where
         self._check = check
 
     @property
@@ -95,82 +93,31 @@ def opened(place: Place, kind: FileKind) -> Iterator[Part]:
 
 @contextlib.contextmanager
 def _file(place: Place, kind: FileKind) -> Iterator[Part]:
-    path = kind.path(Path(place.directory).absolute())
-    if not path.exists():
-        raise StoreError(
-            "store not found",
-            expected=f"the file {path.name}",
-            where=place.directory,
-            hint="Pass --home, or set store.path to where it is",
-        )
-    connection = None
-    try:
-        connection = sqlite3.connect(
-            f"{path.as_uri()}?mode=rw",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            factory=SqliteReading,
-        )
-        for pragma in ("wal_autocheckpoint = 0", "synchronous = FULL", "secure_delete = ON"):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        opened_as = connection
+    path = str(opening.path_of(place, kind))
+    with opening.file(place, kind, again=_AGAIN) as connection:
+        connection.execute("PRAGMA secure_delete = ON").fetchall()
 
         def check() -> None:
-            check_version(opened_as, str(path))
-            if moved_to(opened_as):
+            check_version(connection, path)
+            if moved_to(connection):
                 raise RefusedError(
                     "the store is being moved to a server, and the copy there would keep what is erased here",
-                    where=str(path),
+                    where=path,
                     hint="Finish the move and erase there, or take it back: tabard store migrate --undo",
                 )
 
         check()
-        yield Part(kind, connection, str(path), check)
+        yield Part(kind, connection, check)
         # What was overwritten is still in the write-ahead log until that begins anew; the recorder may be at it.
         connection.execute("PRAGMA busy_timeout = 0").fetchall()
-        for mode in (
-            "PASSIVE",
-            "TRUNCATE",
-        ):  # the first beside commits, so that the second keeps none waiting for long
+        # The first beside commits, so that the second keeps none waiting for long.
+        for mode in ("PASSIVE", "TRUNCATE"):
             connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
-    except sqlite3.Error as error:
-        raise StoreError(
-            "the store cannot be written",
-            expected="files that this user may write to, with room on their disk",
-            found=str(error),
-            where=str(path),
-            hint="Run it as the user of the recorder, and again: it goes on from where it was",
-        ) from error
-    finally:
-        if connection is not None:
-            connection.close()
 
 
 @contextlib.contextmanager
 def _served(place: Place, kind: FileKind) -> Iterator[Part]:
-    import psycopg2
-
-    from tabard.consumers.store.postgresql.read import PostgresReading
-    from tabard.consumers.store.postgresql.server import check_version as check_served
-    from tabard.consumers.store.postgresql.server import connect, schema_of
-
-    where = schema_of(kind)
-    patience = {
-        "lock_timeout": f"{BUSY_SECONDS:.0f}s",
-        "idle_in_transaction_session_timeout": f"{BUSY_SECONDS:.0f}s",
-    }
-    connection = connect(place.url, place.password(), where, "tabard store forget", patience)
-    try:
-        check_served(connection, where)
-        yield Part(kind, PostgresReading(connection), where, lambda: None)
-    except psycopg2.Error as error:
-        raise StoreError(
-            "the store cannot be written",
-            expected="a user that may change the tables of the store",
-            found=" ".join(str(error).split()),
-            where=where,
-            hint="Run it again: it goes on from where it was",
-        ) from error
-    finally:
-        connection.close()
+    with opening.served(
+        place, kind, "tabard store forget", idle=opening.BUSY_SECONDS, again=_AGAIN
+    ) as connection:
+        yield Part(kind, connection, lambda: None)

@@ -7,21 +7,19 @@ the control stream's, then that of the logs. What a kill leaves half done is lis
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from tabard import failpoints
-from tabard.consumers.store import holds, marks
+from tabard.consumers.store import holds, marks, opening
 from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.layout import FILES, FileKind, check_version
 from tabard.consumers.store.place import Place
 from tabard.consumers.store.reading import POSTGRESQL, Reading
-from tabard.consumers.store.readonly import SqliteReading
-from tabard.errors import StoreError, UsageError
+from tabard.errors import UsageError
 
-BUSY_SECONDS: Final = 30.0
-"""How long is waited for a transaction of the recorder."""
+IDLE_SECONDS: Final = 5.0
+"""How long a server lets a transaction stand still."""
 BETWEEN: Final = failpoints.declare(
     "store.hold_between", "a hold is in one part of the store, not yet in the other"
 )
@@ -102,75 +100,23 @@ def _in_both(place: Place, change: Callable[[Reading], _T]) -> list[_T]:
     for kind in reversed(FILES):
         if done:
             failpoints.hit(BETWEEN)
-        with _served(place, kind) if place.url else _file(place, kind) as part:
+        with _changing(place, kind) as part:
             done.append(change(part))
     return done
 
 
 @contextlib.contextmanager
-def _file(place: Place, kind: FileKind) -> Iterator[Reading]:
-    from pathlib import Path
-
-    path = kind.path(Path(place.directory).absolute())
-    connection = None
-    try:
-        if not path.exists():
-            raise StoreError(
-                "store not found",
-                expected=f"the file {path.name}",
-                where=place.directory,
-                hint="Start a recorder, or pass --home",
-            )
-        connection = sqlite3.connect(
-            f"{path.as_uri()}?mode=rw",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            factory=SqliteReading,
-        )
-        connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()  # that is the recorder's
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN IMMEDIATE")
-        check_version(
-            connection, str(path)
-        )  # within the transaction: a store that is moved away is not changed
-        yield connection
-        connection.execute("COMMIT")
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(
-            "the store cannot be written",
-            expected="files that this user may write to, with room on their disk",
-            found=str(error),
-            where=str(path),
-            hint="Run it as the user of the recorder",
-        ) from error
-    finally:
-        if connection is not None:
-            connection.close()
-
-
-@contextlib.contextmanager
-def _served(place: Place, kind: FileKind) -> Iterator[Reading]:
-    import psycopg2
-
-    from tabard.consumers.store.postgresql.read import PostgresReading
-    from tabard.consumers.store.postgresql.server import check_version, connect, schema_of
-
-    where = schema_of(kind)
-    patience = {"lock_timeout": f"{BUSY_SECONDS:.0f}s", "idle_in_transaction_session_timeout": "5s"}
-    connection = connect(place.url, place.password(), where, "tabard store hold", patience)
-    try:
-        check_version(connection, where)
-        part = PostgresReading(connection)
-        part.execute("BEGIN")
-        yield part
-        part.execute("COMMIT")
-    except psycopg2.Error as error:
-        raise StoreError(
-            "the store cannot be written",
-            expected="a user that may change the tables of the store",
-            found=" ".join(str(error).split()),
-            where=where,
-        ) from error
-    finally:
-        connection.close()
+def _changing(place: Place, kind: FileKind) -> Iterator[Reading]:
+    """A transaction on one part. Raises StoreError."""
+    if place.url:
+        with opening.served(place, kind, "tabard store hold", idle=IDLE_SECONDS) as served:
+            served.execute("BEGIN")
+            yield served
+            served.execute("COMMIT")
+        return
+    with opening.file(place, kind) as file:
+        file.execute("BEGIN IMMEDIATE")
+        # Within the transaction: a store that is moved away is not changed.
+        check_version(file, str(opening.path_of(place, kind)))
+        yield file
+        file.execute("COMMIT")
