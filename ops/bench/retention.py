@@ -106,7 +106,7 @@ def _without(scene: Scene, where: str, generator: Helper, count: int) -> dict[st
 def _while_going(
     scene: Scene, database: Database, where: str, generator: Helper, going: int, kept: int
 ) -> dict[str, Any]:
-    with Helper("tabard.ops.bench.going") as watcher:
+    with Helper("tabard.ops.bench.watcher") as watcher:
         watcher.ask(_PATIENCE, store=where, oldest=going, limit=MOST)
         _pace(scene, generator, RATE * SLICE)
         cpu, began, longest = scene.cpu()["recorder"], time.monotonic(), 0
@@ -121,7 +121,7 @@ def _while_going(
                 _pace(scene, generator, RATE * SLICE)
         used = (scene.cpu()["recorder"] - cpu) / (time.monotonic() - began) * 100
         generator.hear(_PATIENCE)
-    if seen is None or not seen["gone"]:
+    if seen is None or not seen["over"]:
         raise TabardError(
             "the old records do not go",
             expected=f"{going:,} deleted within {MOST} s",
