@@ -29,6 +29,7 @@ from tabard.errors import StoreError
 from tests.contract.chain import NOON, Chain, log
 from tests.contract.chain import WEB as NODE
 from tests.contract.reading_logs import walk as all_pages
+from tests.unit.store.searching import agree, some_query, some_records
 
 KINDS = indexing.KINDS
 FOREVER = RetentionLimits(1e9, 2**50, 1e9, 2**50, 1.0, 10)
@@ -102,15 +103,6 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
 
 # --- the same as a scan ---------------------------------------------------------------------------------
 
-ODD = st.sampled_from(
-    ["timed out", "time", "Timed-Out", "10.0.0.1", "110.0.0.12", "straße", "STRASSE", "cafe\u0301", "café", "CAFÉ",
-     "50% off", "a_b", "ab", "\\", "\u2026", "\u201ctimeout\u201d", "\u212a", "k", "K", "İstanbul", "istanbul", "日本語", "ж", "Ж",
-     '"quoted"', "'", "AND", "OR NOT", "x" * 40, "\u00aa\u00b2", "order-17", "17", "é", "e", "\u0301", "\ufb01n", "fin"]
-)  # fmt: skip
-TEXTS = st.lists(
-    ODD | st.text(alphabet="aAbB \u00e4\u00c4%_-\u0301", max_size=6), min_size=0, max_size=4
-).map(" ".join)
-
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
@@ -129,12 +121,7 @@ def test_a_search_by_an_index_finds_what_a_scan_finds(
         said: list[str] = []
 
         def say(label: str) -> None:
-            records = []
-            for text, other in data.draw(st.lists(st.tuples(TEXTS, TEXTS), max_size=6), label=label):
-                where = data.draw(st.sampled_from(["exception", "function", "module"]))
-                time = data.draw(st.integers(1, 9))
-                records.append(log(text, time=time, **{where: other}))
-                said.extend((text, other))
+            records = some_records(data, said, label)
             if records:
                 shelf.put(*records)
 
@@ -150,30 +137,9 @@ def test_a_search_by_an_index_finds_what_a_scan_finds(
             shelf.build()
         say("later")
         for _ in range(3):
-            needle = data.draw(st.sampled_from(said) if said else ODD, label="needle")
-            start = data.draw(st.integers(0, max(len(needle) - 1, 0)), label="start")
-            length = data.draw(st.integers(1, 12), label="length")
-            part = needle[start : start + length]
-            as_words = data.draw(st.booleans(), label="as words")
-            query = LogQuery(
-                text=None if as_words else part or "a",
-                words=tuple(part.split()) if as_words else (),
-                order=data.draw(st.sampled_from(["new", "old"]), label="order"),
-                limit=data.draw(st.integers(1, 5), label="limit"),
-                since=data.draw(st.none() | st.integers(1, 9), label="since"),
-            )
+            query = some_query(data, said)
             with Reader(shelf.path) as reader:
-                by_index = all_pages(reader, query, older=query.order == "new")
-                histogram, count = reader.histogram(query, 2), reader.count_all(query, 0.0)
-                facets = reader.facets(query, "function")
-                with pytest.MonkeyPatch().context() as without:
-                    without.setattr(sqlite_hits, "find", lambda *_: None)
-                    assert by_index == all_pages(reader, query, older=query.order == "new")
-                    assert histogram == reader.histogram(query, 2)
-                    assert count == reader.count_all(query, 0.0)
-                    assert sorted(facets.counts, key=str) == sorted(
-                        reader.facets(query, "function").counts, key=str
-                    )
+                agree(reader, query, sqlite_hits)
     finally:
         patch.undo()
         shelf.close()

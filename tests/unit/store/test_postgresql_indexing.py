@@ -25,8 +25,7 @@ from tabard.consumers.store.words import has_word
 from tabard.errors import StoreError
 from tabard.ops.bench.postgres import Postgres
 from tests.contract.chain import NOON, WEB, Chain, log
-from tests.contract.reading_logs import walk as all_pages
-from tests.unit.store.test_indexing import ODD, TEXTS
+from tests.unit.store.searching import agree, some_query, some_records
 
 KINDS = indexing.KINDS
 
@@ -105,38 +104,17 @@ def test_a_search_by_an_index_finds_what_a_scan_finds(postgres: Postgres, data: 
         patch.setattr(hits, "HOPELESS", 10**9)
         said: list[str] = []
         for day in data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=6), label="days"):
-            records = []
-            for text, other in data.draw(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6)):
-                where = data.draw(st.sampled_from(["exception", "function", "module"]))
-                records.append(log(text, time=data.draw(st.integers(1, 9)), **{where: other}))
-                said.extend((text, other))
-            shelf.put(*records, day=day)
+            records = some_records(data, said, "records")
+            if records:
+                shelf.put(*records, day=day)
         failpoints.arm(f"store.index_built=error@{data.draw(st.integers(1, 5), label='broken off')}")
         with contextlib.suppress(OSError):
             shelf.make(kind)
         failpoints.arm("")
         for _ in range(4):
-            needle = data.draw(st.sampled_from(said) | ODD, label="needle")
-            start = data.draw(st.integers(0, max(len(needle) - 1, 0)), label="start")
-            part = needle[start : start + data.draw(st.integers(1, 12), label="length")]
-            as_words = data.draw(st.booleans(), label="as words")
-            query = LogQuery(
-                text=None if as_words else part or "a",
-                words=tuple(part.split()) if as_words else (),
-                order=data.draw(st.sampled_from(["new", "old"]), label="order"),
-                limit=data.draw(st.integers(1, 5), label="limit"),
-                since=data.draw(st.none() | st.integers(1, 9), label="since"),
-            )
+            query = some_query(data, said)
             with PostgresReader(shelf.url) as reader:
-                by_index = all_pages(reader, query, older=query.order == "new")
-                histogram, count = reader.histogram(query, 2), reader.count(query)
-                assert reader.count_all(query, 0.0) == count.records
-                with pytest.MonkeyPatch().context() as without:
-                    without.setattr(hits, "find", lambda *_: None)
-                    assert by_index == all_pages(reader, query, older=query.order == "new")
-                    assert histogram == reader.histogram(query, 2)
-                    assert count == reader.count(query)
-                    assert reader.count_all(query, 0.0) == count.records
+                agree(reader, query, hits)
     finally:
         failpoints.arm("")
         patch.undo()
