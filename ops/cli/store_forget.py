@@ -6,7 +6,7 @@ import difflib
 import sys
 import time
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -28,26 +28,8 @@ COLUMNS: Final = ("part", "table", "rows", "erased", "held", "holds")
 SHORTEST: Final = 3
 """Characters of a text: a shorter one is in most records."""
 LONGEST: Final = 2_000
-_TELL_EVERY: Final = 2.0
-"""Seconds between two lines about how far it is."""
 NAMED: Final = 10
 """Nodes or zones that an error names at most, the likeliest first."""
-
-
-class _Words(click.ParamType[str]):
-    """A text that says something."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value)
-        if len(text.strip()) < SHORTEST or len(text) > LONGEST:
-            self.fail(f"expected a text of {SHORTEST} to {LONGEST} characters, found {len(text)}", param, ctx)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            self.fail("expected a text in UTF-8, found other bytes", param, ctx)
-        return text
 
 
 @command(
@@ -72,7 +54,7 @@ class _Words(click.ParamType[str]):
 @click.option(
     "--match",
     "texts",
-    type=_Words(),
+    type=Text(SHORTEST, LONGEST),
     multiple=True,
     metavar="TEXT",
     help="Records with this text in any field, in any case; of several options any one.",

@@ -16,7 +16,7 @@ from tabard.ops.auditing import record, who
 from tabard.ops.cli.base import Entry, command
 from tabard.ops.cli.group import Group
 from tabard.ops.cli.options import output_option
-from tabard.ops.cli.values import Time, Zone
+from tabard.ops.cli.values import Text, Time, Zone
 from tabard.ops.output import Row, emit
 from tabard.settings import load
 
@@ -66,23 +66,8 @@ class _Name(click.ParamType[str]):
         return str(value)
 
 
-class _Words(click.ParamType[str]):
-    """A text that says something."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value)
-        if not text.strip() or len(text) > LONGEST or "\0" in text:
-            self.fail(f"expected a text of 1 to {LONGEST} characters, found {text[:40]!r}", param, ctx)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            self.fail("expected a text in UTF-8, found other bytes", param, ctx)
-        return text
-
-
-_reason = click.option("--reason", type=_Words(), required=True, metavar="TEXT", help="Why; it is kept.")
+_TEXT: Final = Text(1, LONGEST)
+_reason = click.option("--reason", type=_TEXT, required=True, metavar="TEXT", help="Why; it is kept.")
 
 
 @command(
@@ -102,10 +87,10 @@ _reason = click.option("--reason", type=_Words(), required=True, metavar="TEXT",
 @click.argument("name", type=_Name())
 @click.option("--since", type=Time(), metavar="TIME", help="What happened or arrived from this time on.")
 @click.option("--until", type=Time(), metavar="TIME", help="What happened or arrived before this time.")
-@click.option("--node", type=_Words(), metavar="NAME", help="Of this node.")
+@click.option("--node", type=_TEXT, metavar="NAME", help="Of this node.")
 @click.option("--zone", type=Zone(), metavar="PATH", help="Of this zone and those below it.")
-@click.option("--service", type=_Words(), metavar="NAME", help="Log records of this service.")
-@click.option("--match", "text", type=_Words(), metavar="TEXT", help="Log records with this text.")
+@click.option("--service", type=_TEXT, metavar="NAME", help="Log records of this service.")
+@click.option("--match", "text", type=_TEXT, metavar="TEXT", help="Log records with this text.")
 @_reason
 @output_option
 def hold_add(

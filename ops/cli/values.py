@@ -57,15 +57,27 @@ class SinkName(click.ParamType[str]):
 
 
 class Text(click.ParamType[str]):
-    """A text; bytes that are none, as a shell may hand over, are refused: nothing in a store is like them."""
+    """A text; bytes that are none, as a shell may hand over, are refused: nothing in a store is like them.
+
+    With `longest` it has `shortest` to so many characters, and more than blanks.
+    """
 
     name = "text"
+
+    def __init__(self, shortest: int = 0, longest: int | None = None) -> None:
+        self._shortest = shortest
+        self._longest = longest
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The text."""
         text = str(value)
         if not is_text(text):
             self.fail(f"expected a text in UTF-8, found other bytes: {text!a}", param, ctx)
+        if self._longest is not None and not (
+            self._shortest <= len(text.strip()) and len(text) <= self._longest
+        ):
+            wanted = f"{self._shortest} to {self._longest} characters"
+            self.fail(f"expected a text of {wanted}, found {len(text)}", param, ctx)
         return text
 
 
