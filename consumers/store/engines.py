@@ -41,8 +41,8 @@ def open_store(place: Place, synchronous: str, limits: RetentionLimits, index: s
         from tabard.consumers.store.postgresql.store import PostgresStore
         from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
 
-        served = PostgresStore.open(place.url, synchronous, place.password())
-        indexer = PostgresIndexer(place.url, place.password(), index)
+        served = PostgresStore.open(place.url, synchronous, place.password)
+        indexer = PostgresIndexer(place.url, place.password, index)
         return Kept(served, Together(PostgresUpkeep(served, limits), indexer), apart=True)
     from tabard.consumers.store.indexer import Indexer
     from tabard.consumers.store.retention import Retention
@@ -77,7 +77,8 @@ def open_reader(place: Place) -> StoreReader:
     if place.url:
         from tabard.consumers.store.postgresql.read import PostgresReader
 
-        return PostgresReader(place.url, place.password())
+        place.password()  # one that cannot be read is said now
+        return PostgresReader(place.url, place.password)
     from tabard.consumers.store.read import Reader
 
     return Reader(place.directory)

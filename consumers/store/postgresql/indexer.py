@@ -16,7 +16,7 @@ import psycopg2
 from psycopg2 import extensions
 
 from tabard.consumers.store.postgresql import indexing
-from tabard.consumers.store.postgresql.server import connect
+from tabard.consumers.store.postgresql.server import Password, connect
 from tabard.errors import StoreError
 
 LOOK_EVERY: Final = 60.0
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 class PostgresIndexer:
     """See `together.Work`."""
 
-    def __init__(self, url: str, password: str, wanted: str) -> None:
+    def __init__(self, url: str, password: Password, wanted: str) -> None:
         self.fault: str | None = None
         self._url = url
         self._password = password

@@ -24,7 +24,7 @@ from tabard.consumers.store.held import held
 from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.layout import FILES, ROW_TABLES
 from tabard.consumers.store.postgresql import hits, indexing, marks, partitions
-from tabard.consumers.store.postgresql.server import LOCK_SECONDS, check_version, connect, schema_of
+from tabard.consumers.store.postgresql.server import LOCK_SECONDS, Password, check_version, connect, schema_of
 from tabard.consumers.store.questions import BUDGET, Questions
 from tabard.consumers.store.reading import POSTGRESQL, Answer, Sql
 from tabard.consumers.store.results import Count, IndexState, LogQuery, LogRow, Stats, StreamStats
@@ -125,7 +125,7 @@ def _spoken(text: str) -> str:
 class Connections:
     """A pool for one store; see `reading.Pool`."""
 
-    def __init__(self, url: str, password: str = "") -> None:
+    def __init__(self, url: str, password: Password = "") -> None:
         self._url = url
         self._password = password
         self._guard = threading.Lock()
@@ -196,7 +196,7 @@ class Connections:
 class PostgresReader(Questions):
     """Read-only access to a store on PostgreSQL. Safe to share between threads."""
 
-    def __init__(self, url: str, password: str = "") -> None:
+    def __init__(self, url: str, password: Password = "") -> None:
         """The server is asked at the first question."""
         self._server = Connections(url, password)
         self._connections = self._server

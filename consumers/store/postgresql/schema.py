@@ -17,7 +17,14 @@ from sqlalchemy.pool import StaticPool
 
 from tabard.consumers.store.layout import FILES, VERSION, FileKind
 from tabard.consumers.store.postgresql.away import sentence, unusable
-from tabard.consumers.store.postgresql.server import check_version, connect, first, schema_of, schema_version
+from tabard.consumers.store.postgresql.server import (
+    Password,
+    check_version,
+    connect,
+    first,
+    schema_of,
+    schema_version,
+)
 from tabard.consumers.store.schema import Told, config, teller
 from tabard.errors import StoreError
 
@@ -28,7 +35,7 @@ LOCK: Final = 0x7461_6261_7265
 
 
 def upgrade(
-    url: str, password: str = "", *, only_new: bool = False, told: Told | None = None
+    url: str, password: Password = "", *, only_new: bool = False, told: Told | None = None
 ) -> dict[str, tuple[str | None, str]]:
     """Bring both schemas to this program's version, making what is not there; per schema the version before and after.
 

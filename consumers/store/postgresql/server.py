@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import psycopg2
@@ -26,6 +26,8 @@ PATIENT: Final = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transa
 OLDEST_SERVER: Final = 140_000
 """PostgreSQL 14, the oldest that its makers still look after."""
 
+Password = str | Callable[[], str]
+"""Itself, or what reads it: asked for each connection, so that one that is changed is taken up by whoever is running."""
 ENCODING: Final = "UTF8"
 """That of the database. Any other has no place for some characters, and a batch with one of these would be refused."""
 _USUAL: Final[Mapping[str, Any]] = {
@@ -59,7 +61,7 @@ def schema_of(kind: FileKind) -> str:
 class Server:
     """The writing side of one part. Opens its connection when it is asked for, and again after it broke."""
 
-    def __init__(self, kind: FileKind, url: str, synchronous: str = "full", password: str = "") -> None:
+    def __init__(self, kind: FileKind, url: str, synchronous: str = "full", password: Password = "") -> None:
         self.kind = kind
         self.fault: str | None = None
         """Why it cannot be written at the moment; None when the last try went well."""
@@ -156,7 +158,7 @@ class Server:
 
 def connect(
     url: str,
-    password: str,
+    password: Password,
     schema: str,
     program: str,
     settings: Mapping[str, str] = PATIENT,
@@ -170,8 +172,8 @@ def connect(
     try:
         given = extensions.parse_dsn(url)
         usual = {name: value for name, value in _USUAL.items() if name not in given}
-        if password:
-            usual["password"] = password
+        if said := password() if callable(password) else password:
+            usual["password"] = said
         connection: extensions.connection = psycopg2.connect(
             url, application_name=program, client_encoding="UTF8", **usual
         )

@@ -20,7 +20,7 @@ from tabard.consumers.store.layout import FILES, ROW_TABLES, FileKind
 from tabard.consumers.store.parts import PartedStore
 from tabard.consumers.store.postgresql import lines, partitions, schema
 from tabard.consumers.store.postgresql.packing import REFUSALS
-from tabard.consumers.store.postgresql.server import Server
+from tabard.consumers.store.postgresql.server import Password, Server
 from tabard.consumers.store.postgresql.texts import texts
 from tabard.consumers.store.postgresql.writer import PostgresWriter
 from tabard.consumers.store.rows import Malformed, Suspicious
@@ -115,11 +115,11 @@ def prepare(stream: int, entry: Entry, arrived: int | None = None) -> None:
 class PostgresStore(PartedStore[_Part]):
     """A sink's database on a server. Not for several threads at once."""
 
-    def __init__(self, url: str, synchronous: str = "full", password: str = "") -> None:
+    def __init__(self, url: str, synchronous: str = "full", password: Password = "") -> None:
         super().__init__([_Part(Server(kind, url, synchronous, password)) for kind in FILES])
 
     @classmethod
-    def open(cls, url: str, synchronous: str = "full", password: str = "") -> Self:
+    def open(cls, url: str, synchronous: str = "full", password: Password = "") -> Self:
         """Open the store at `url`, and make its tables if there are none.
 
         `synchronous` is ``full`` (a commit survives a power cut of the server) or ``normal``.

@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import parse_dsn
 
+from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.consumers.store import engines
 from tabard.consumers.store.place import Place
+from tabard.consumers.store.results import LogQuery
 from tabard.errors import SettingsError, StoreError
 from tabard.home import Home
 from tabard.ops.bench.postgres import Postgres
 from tabard.settings import load
+from tests.contract.chain import NOON, Chain, logs
+from tests.contract.retention import NEVER
 
 
 def place(tmp_path: Path, **given: str) -> Place:
@@ -121,5 +125,38 @@ def test_the_password_reaches_the_server_and_no_message(postgres: Postgres, tmp_
         done = engines.upgrade(Place("", url, str(path)))
         assert [before for before, _after in done.values()] == [None, None]
         assert set(engines.versions(Place("", url, str(path)))) == {"tabard_records", "tabard_state"}
+    finally:
+        own.close()
+
+
+def test_a_password_that_is_changed_is_taken_up(postgres: Postgres, tmp_path: Path) -> None:
+    """By a recorder and a reader that run: their next connection is made with what the file says by then."""
+    own = Postgres(postgres.programs)
+    try:
+        own.execute("CREATE ROLE changing LOGIN PASSWORD 'one'")
+        own.execute("CREATE DATABASE changing OWNER changing")
+        own.ask_for_passwords()
+        path = tmp_path / "password"
+        path.touch(0o600)
+        path.write_text("one\n")
+        place = Place("", own.url("changing").replace("tabard@", "changing@"), str(path))
+        kept = engines.open_store(place, "full", NEVER)
+        reader = engines.open_reader(place)
+        chain = Chain()
+        kept.store.commit([chain.work(logs(1))], NOON)
+        assert len(reader.logs(LogQuery()).rows) == 1
+        work = chain.work(logs(1, 1))
+        own.execute("ALTER ROLE changing PASSWORD 'two'")
+        own.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'changing'"
+        )
+        for _ in range(2):  # the connection that was cut, and the next one
+            with pytest.raises(StoreUnavailable):
+                kept.store.commit([work], NOON)
+        path.write_text("two\n")
+        kept.store.commit([work], NOON)
+        assert len(reader.logs(LogQuery()).rows) == 2
+        reader.close()
+        kept.close()
     finally:
         own.close()
