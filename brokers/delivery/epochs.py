@@ -54,6 +54,8 @@ class Epochs:
 
     def held_before(self, key: NodeKey, stream: StreamBook, book: EpochBook, batch: Batch) -> bool:
         """Whether this very batch is stored in an earlier history of its epoch."""
+        if not book.past:
+            return False
         last, digest = batch.header.last, batch.digest
         return any(self.digest(key, stream, past, last) == digest for past in book.past)
 

@@ -12,6 +12,7 @@ Every topic ends in ``/``, so that a subscription to ``d/hq/web1/`` never matche
 
 from __future__ import annotations
 
+import functools
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -29,6 +30,8 @@ ALL_PREFIX: Final = b"a/"
 LINK_PREFIX: Final = b"l/"
 """Heartbeats of the brokers that one is connected to; they are never handed on."""
 
+_REMEMBERED: Final = 8_192
+"""Topics whose parts are remembered: four of each node."""
 _LAST_PARTS: Final = frozenset({*STREAM_NAMES.values(), BEACON})
 
 
@@ -78,6 +81,7 @@ def link_topic(broker: str) -> bytes:
     return f"l/{broker}/".encode()
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def parse_up(topic: bytes) -> UpTopic:
     """The parts of an up topic.
 
