@@ -218,9 +218,10 @@ def _column_fits(position: int, column: Sequence[Any]) -> bool:
             return "\0" not in "".join(column)
         except TypeError:  # not all of them are text
             pass
-    if position not in _REQUIRED:
-        column = [value for value in column if value is not None]
     kinds = set(map(type, column))
+    if type(None) in kinds and position not in _REQUIRED:
+        column = [value for value in column if value is not None]
+        kinds.discard(type(None))
     if bounds is None:
         return kinds == {str} and "\0" not in "".join(column)
     return kinds == {int} and bounds[0] <= min(column) and max(column) <= bounds[1]
