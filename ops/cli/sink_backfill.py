@@ -14,13 +14,13 @@ from tabard.home import Home
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
 from tabard.ops.cli.values import SinkName, Text, Zone
+from tabard.ops.heard import check_heard_of
 from tabard.ops.output import emit
 from tabard.settings import Settings, load
 
 COLUMNS: Final = ("sink", "node", "zone", "stream", "asked", "came", "state")
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks with ``--wait``."""
-_NODES: Final = "See `tabard nodes`"
 
 
 @command(
@@ -92,8 +92,8 @@ def _ask(
         if owned is not None and owned.name != sink:
             raise _foreign(owned.name, sink, str(Place.of(settings, home)))
         wanted = store.ask_again(node, zone, somebody(), time.time_ns())
-    if not wanted:
-        _check_heard_of(home, settings, node, zone)
+    if not wanted and (node is not None or zone is not None):
+        check_heard_of(_known(home, settings), node, zone)
     return [
         {
             "sink": sink,
@@ -108,18 +108,12 @@ def _ask(
     ]
 
 
-def _check_heard_of(home: Home, settings: Settings, node: str | None, zone: str | None) -> None:
-    """A slip in a name is not to look as if nothing were missing. Raises UsageError."""
+def _known(home: Home, settings: Settings) -> set[tuple[str, str]]:
+    """Zone and name of every node."""
     from tabard.ops.stores import open_reader
 
     with open_reader(home, settings) as reader:
-        nodes = [(each.name, f"{each.zone}/") for each in reader.nodes(time.time_ns())]
-    if zone is not None and not any(path.startswith(f"{zone}/") for _, path in nodes):
-        raise UsageError("the sink has heard of no node in that zone", found=zone, hint=_NODES)
-    if node is not None and not any(
-        name == node and (zone is None or path.startswith(f"{zone}/")) for name, path in nodes
-    ):
-        raise UsageError("the sink has never heard of that node", found=node, hint=_NODES)
+        return {(each.zone, each.name) for each in reader.nodes(time.time_ns())}
 
 
 def _look(home: Home, settings: Settings, rows: list[Mapping[str, object]]) -> list[Mapping[str, object]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -17,6 +16,7 @@ from tabard.ops.auditing import record, who
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
 from tabard.ops.cli.values import Text, Time, Zone
+from tabard.ops.heard import check_heard_of
 from tabard.ops.output import emit
 from tabard.settings import load
 
@@ -28,8 +28,6 @@ COLUMNS: Final = ("part", "table", "rows", "erased", "held", "holds")
 SHORTEST: Final = 3
 """Characters of a text: a shorter one is in most records."""
 LONGEST: Final = 2_000
-NAMED: Final = 10
-"""Nodes or zones that an error names at most, the likeliest first."""
 
 
 @command(
@@ -104,7 +102,8 @@ def store_forget(
     settings = load(home)
     place = Place.of(settings, home)
     wanted = Wanted(node, zone, tuple(texts), service, since, until)
-    _refuse_unknown(place, wanted)
+    if node is not None or zone is not None:
+        check_heard_of(_known(place), node, zone)
     if dry_run or not yes:
         found = _look(place, wanted)
         if dry_run:
@@ -123,37 +122,17 @@ def store_forget(
     return exits.PARTLY if erased else exits.REFUSED
 
 
-def _refuse_unknown(place: Place, wanted: Wanted) -> None:
-    """Raises UsageError for a node or zone that never said anything: a slip of the finger is not "nothing is left"."""
+def _known(place: Place) -> set[tuple[str, str]]:
+    """Zone and name of every node."""
     from tabard.consumers.store import erasing
     from tabard.consumers.store.erasing_parts import opened
     from tabard.consumers.store.layout import FILES
-    from tabard.names import zone_within
 
-    if wanted.node is None and wanted.zone is None:
-        return
     known: set[tuple[str, str]] = set()
     for kind in FILES:
         with opened(place, kind) as part:
             known |= erasing.nodes(part)
-    inside = {name for zone, name in known if wanted.zone is None or zone_within(zone, wanted.zone)}
-    if not inside and wanted.zone is not None:
-        zones = {zone for zone, _name in known}
-        raise _unknown("no node of that zone ever said anything", wanted.zone, zones)
-    if wanted.node is not None and wanted.node not in inside:
-        where = "" if wanted.zone is None else f" in the zone {wanted.zone}"
-        raise _unknown(f"no node of that name ever said anything{where}", wanted.node, inside)
-
-
-def _unknown(what: str, found: str, known: Collection[str]) -> UsageError:
-    near = difflib.get_close_matches(found, sorted(known), n=NAMED, cutoff=0.0)
-    more = f" and {len(known) - len(near)} more" if len(known) > len(near) else ""
-    return UsageError(
-        what,
-        expected=f"one of {', '.join(near)}{more}" if near else "a node; the store has heard none",
-        found=found,
-        hint="`tabard nodes` lists them",
-    )
+    return known
 
 
 def _look(place: Place, wanted: Wanted) -> list[Found]:

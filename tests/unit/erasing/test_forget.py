@@ -126,15 +126,15 @@ def test_a_hold_makes_it_partly_or_refused(home: Path) -> None:
         ),
         (
             ("--node", "wbe1", "--reason", "x", "--yes"),
-            "no node of that name ever said anything: expected one of web1, found wbe1",
+            "the store has never heard of that node: expected one of web1, found wbe1",
         ),
         (
             ("--match", "alice", "--node", "wbe1", "--reason", "x", "--dry-run"),
-            "no node of that name ever said anything",
+            "the store has never heard of that node",
         ),
         (
             ("--zone", "hq/dmzz", "--reason", "x", "--yes"),
-            "no node of that zone ever said anything: expected one of hq/dmz, found hq/dmzz",
+            "the store has heard of no node in that zone: expected one of hq/dmz, found hq/dmzz",
         ),
     ],
 )
