@@ -71,7 +71,6 @@ class Worker:
             "TABARD_FAILPOINT_LOG": str(self._log),
             "TABARD_LIFELINE": str(self._lifeline),
             "TABARD_READY": str(ready),
-            "TABARD_LOG_STATUS_EVERY": "200ms",  # which tests wait for all the time
         }
 
     def wait_ready(self, timeout: float = 30.0) -> None:
