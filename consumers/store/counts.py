@@ -39,7 +39,7 @@ def _facets(
     partial = False
     for where, values, edge in walk.stretches():
         found = connection.execute(
-            f"SELECT {columns} {from_log(connection)} WHERE {where}", values
+            f"SELECT {columns} {from_log(connection, walk.log)} WHERE {where}", values
         ).fetchall()
         for counter, column in zip(counts, zip(*found, strict=True), strict=False):
             counter.update(column)
@@ -102,7 +102,7 @@ def _histogram(connection: Reading, walk: Walk, width: int, budget: float) -> Hi
     for where, values, edge in walk.stretches():
         # Of the log alone and by plain columns: the names of nodes and of levels, looked up per row, take half the time.
         found = connection.execute(
-            f"SELECT log.time / ?, log.severity, count(*) FROM log WHERE {where} GROUP BY 1, 2",  # noqa: S608
+            f"SELECT log.time / ?, log.severity, count(*) FROM {walk.log} WHERE {where} GROUP BY 1, 2",  # noqa: S608
             (width, *values),
         )
         for bucket, severity, count in found:

@@ -22,6 +22,10 @@ class Asked(Protocol):
         """All that is asked of a record, its place in time included, as ``AND ...``; not bound to any index."""
 
     @property
+    def log(self) -> str:
+        """What is read as ``log``."""
+
+    @property
     def falling(self) -> bool:
         """Whether the newest are met first."""
 

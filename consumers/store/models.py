@@ -318,6 +318,15 @@ _table(
     Index("log_by_time", "time"),
     Index("log_by_node", "node_id", "time"),
 )
+# On a server, which event times a day of arrival holds that is over; see `postgresql.closed`.
+_table(
+    "closed_day",
+    RECORDS,
+    Column("name", Text, primary_key=True),
+    _int("least"),
+    _int("greatest"),
+    with_rowid=False,
+)
 _add_rows_of_maps("sample", RECORDS, Index("sample_by_node", "node_id", "kind", "time"))
 _table(
     "presence",

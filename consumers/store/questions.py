@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from tabard.brokers.delivery.leases import Role
 from tabard.consumers.store import (
@@ -23,7 +24,7 @@ from tabard.consumers.store import (
 )
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.holds import Hold
-from tabard.consumers.store.reading import Pool
+from tabard.consumers.store.reading import DayGone, Pool, Reading
 from tabard.consumers.store.results import (
     Count,
     FacetCounts,
@@ -45,6 +46,9 @@ from tabard.consumers.store.sink_results import (
 
 BUDGET: Final = 1.0
 """Seconds that a search may take before it hands back what it has."""
+
+
+T = TypeVar("T")
 
 
 class Questions(ABC):
@@ -70,8 +74,7 @@ class Questions(ABC):
 
     def logs(self, query: LogQuery, budget: float = BUDGET) -> LogPage:
         """One page of records and gaps, searched for at most about `budget` seconds."""
-        with self._connections.use() as connection:
-            return pages.page(connection, query, budget)
+        return self._searched(query, lambda connection: pages.page(connection, query, budget))
 
     def search(self, query: LogQuery, budget: float = BUDGET) -> Iterator[LogPage]:
         """The page that `logs` would find without a time box, in parts: one for each `budget` seconds.
@@ -111,8 +114,7 @@ class Questions(ABC):
         When the time box ends first, only the records searched so far are counted, and the answer says so.
         Raises ValueError for a field that is not in `FACET_FIELDS`.
         """
-        with self._connections.use() as connection:
-            return counts.facets(connection, query, [field], limit, budget)[field]
+        return self.facets_of(query, [field], limit, budget)[field]
 
     def facets_of(
         self, query: LogQuery, fields: Sequence[str], limit: int = 20, budget: float = BUDGET
@@ -121,8 +123,9 @@ class Questions(ABC):
 
         Raises ValueError for a field that is not in `FACET_FIELDS`.
         """
-        with self._connections.use() as connection:
-            return counts.facets(connection, query, fields, limit, budget)
+        return self._searched(
+            query, lambda connection: counts.facets(connection, query, fields, limit, budget)
+        )
 
     def histogram(self, query: LogQuery, width: int, budget: float = BUDGET) -> Histogram:
         """How many matching records of which level fall into each `width` nanoseconds of event time.
@@ -130,13 +133,18 @@ class Questions(ABC):
         Counts from the newest on for at most about `budget` seconds; the answer says which buckets that
         left out. Raises ValueError for a width below 1.
         """
-        with self._connections.use() as connection:
-            return counts.histogram(connection, query, width, budget)
+        return self._searched(query, lambda connection: counts.histogram(connection, query, width, budget))
 
     def count(self, query: LogQuery, budget: float = BUDGET) -> Count:
         """How many records fit the filters and times of a query, whatever its limit; counted from the newest on."""
+        return self._searched(query, lambda connection: counts.count(connection, query, budget))
+
+    def _searched(self, query: LogQuery, work: Callable[[Reading], T]) -> T:
+        """What `work` finds of what a query can meet."""
+        with suppress(DayGone), self._connections.use(query) as connection:
+            return work(connection)
         with self._connections.use() as connection:
-            return counts.count(connection, query, budget)
+            return work(connection)
 
     def count_all(self, query: LogQuery, budget: float = BUDGET) -> int:
         """What `count` would find without a time box and exactly: in parts, one for each `budget` seconds."""

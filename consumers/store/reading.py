@@ -15,6 +15,9 @@ from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.results import Count, IndexState, LogQuery
 from tabard.consumers.store.words import SEPARATORS_POSTGRESQL, fold, said
 
+LOG: Final = "log"
+"""The table of the log records, all of them."""
+
 
 class Sql(NamedTuple):
     """How an engine says it."""
@@ -119,6 +122,10 @@ class Answer(Protocol):
         """One after another."""
 
 
+class DayGone(Exception):
+    """Raised by what was asked of some days of arrival where one of them went meanwhile: it has to be asked of all."""
+
+
 class Reading(Protocol):
     """A connection within one view of the data."""
 
@@ -138,6 +145,12 @@ class Reading(Protocol):
     def indexes(self) -> list[IndexState]:
         """The search indexes there are."""
 
+    def log(self, since: int, until: int, /) -> str:
+        """What to read as ``log`` for event times from `since` to `until`, both included: `LOG`, or only what can hold one.
+
+        The latter only where the connection was taken for such a search.
+        """
+
     def hits(self, query: LogQuery, /) -> Hits | None:
         """The search index that serves the text or words of a query; None: none does, or nothing of it is searched."""
 
@@ -145,8 +158,11 @@ class Reading(Protocol):
 class Pool(Protocol):
     """Connections for any number of threads."""
 
-    def use(self) -> AbstractContextManager[Reading]:
-        """One for one question, within one view of the data. Raises StoreError."""
+    def use(self, search: LogQuery | None = None, /) -> AbstractContextManager[Reading]:
+        """One for one question, within one view of the data; for a `search` it may leave out what that cannot meet.
+
+        Raises StoreError, and for a search DayGone.
+        """
 
     def close(self) -> None:
         """Close what is idle."""

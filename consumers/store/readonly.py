@@ -14,7 +14,7 @@ from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store import layout, sqlite_hits
 from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.layout import FILES, RECORDS, STATE
-from tabard.consumers.store.reading import SQLITE, Answer
+from tabard.consumers.store.reading import LOG, SQLITE, Answer
 from tabard.consumers.store.results import Count, IndexState, LogQuery
 from tabard.consumers.store.words import fold, has_word
 from tabard.errors import StoreError
@@ -46,6 +46,10 @@ class SqliteReading(sqlite3.Connection):
         """Those of the file."""
         return sqlite_hits.states(self, self.total().records)
 
+    def log(self, _since: int, _until: int) -> str:
+        """All: it is one table."""
+        return LOG
+
     def hits(self, query: LogQuery) -> Hits | None:
         """What serves it."""
         return sqlite_hits.find(self, query) if query.text or query.words else None
@@ -60,7 +64,7 @@ class Connections:
         self._idle: list[tuple[SqliteReading, Identity]] = []
 
     @contextlib.contextmanager
-    def use(self) -> Iterator[SqliteReading]:
+    def use(self, _search: LogQuery | None = None, /) -> Iterator[SqliteReading]:
         """A connection for one question, within one view of the data.
 
         Raises:

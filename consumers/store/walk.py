@@ -18,7 +18,7 @@ from tabard.consumers.store import quarantine
 from tabard.consumers.store.filters import Filter, among, filter_of
 from tabard.consumers.store.gaps import gap_row, gap_select
 from tabard.consumers.store.hits import SCAN, Condition, Hits
-from tabard.consumers.store.reading import Reading
+from tabard.consumers.store.reading import LOG, Reading
 from tabard.consumers.store.results import GAP_BASE, QUARANTINE_BASE, GapRow, Key, LogQuery, LogRow
 from tabard.records import INT_MIN, TIME_MAX
 
@@ -50,9 +50,26 @@ _TOP: Final[Key] = (TIME_MAX + 1, _NO_ID)
 _BOTTOM: Final[Key] = (-1, _NO_ID)
 
 
-def from_log(connection: Reading) -> str:
-    """The records and their nodes, to be read along an index of the records."""
-    return f"FROM log {connection.sql.join} node ON node.id = log.node_id"
+def from_log(connection: Reading, log: str = LOG) -> str:
+    """The records, or those of them that `log` names, and their nodes, to be read along an index of the records."""
+    return f"FROM {log} {connection.sql.join} node ON node.id = log.node_id"
+
+
+def window(query: LogQuery) -> tuple[int, int] | None:
+    """The first and the last event time that a search can meet; None: any."""
+    low, high = _ends(query)
+    return _times(low, high) if low > _BOTTOM or high < _TOP else None
+
+
+def _times(low: Key, high: Key) -> tuple[int, int]:
+    return low[0], high[0] - 1 if high[1] == _NO_ID else high[0]
+
+
+def _ends(query: LogQuery) -> tuple[Key, Key]:
+    """The places between which a search goes, both exclusive."""
+    low = max(query.after or _BOTTOM, _BOTTOM if query.since is None else (query.since, _NO_ID))
+    high = min(query.before or _TOP, _TOP if query.until is None else (query.until, _NO_ID))
+    return low, high
 
 
 def searched(connection: Reading, query: LogQuery, work: Callable[[Walk], T], *, falling: bool = True) -> T:
@@ -80,8 +97,10 @@ class Walk:
         self._only = only
         self._hits = hits
         self._order = "DESC" if falling else "ASC"
-        self._low = max(query.after or _BOTTOM, _BOTTOM if query.since is None else (query.since, _NO_ID))
-        self._high = min(query.before or _TOP, _TOP if query.until is None else (query.until, _NO_ID))
+        self._low, self._high = _ends(query)
+        # Later steps look within these bounds.
+        self.log = connection.log(*_times(self._low, self._high))
+        """What of the log can hold anything that is asked for, under its name."""
 
     @property
     def conditions(self) -> Condition:
@@ -191,7 +210,10 @@ class Walk:
             return found, None
         found = 0
         for where, values, edge in self.stretches(stepwise=not at_once):
-            (more,) = self._connection.execute(f"SELECT count(*) FROM log WHERE {where}", values).fetchone()  # noqa: S608
+            (more,) = self._connection.execute(
+                f"SELECT count(*) FROM {self.log} WHERE {where}",  # noqa: S608
+                values,
+            ).fetchone()
             found += more
             if edge is not None and monotonic() >= deadline:
                 return found, edge
@@ -209,7 +231,7 @@ class Walk:
         lane, lane_values = self._only.lane
         rest, rest_values = self._only.rest
         bounds, values = _bounds(self._low, self._high)
-        where, given = f"FROM log WHERE {lane}{bounds}", (*lane_values, *values)
+        where, given = f"FROM {self.log} WHERE {lane}{bounds}", (*lane_values, *values)
         most = GROWTH * LAST_WINDOW
         found: int | None = self._connection.execute(
             f"SELECT CASE WHEN passed.records < ? THEN (SELECT count(*) {where}{rest}) END"  # noqa: S608
@@ -226,7 +248,7 @@ class Walk:
             bounds, values = _bounds(low, high)
             end = cache(partial(self._edge, low, high, LAST_WINDOW))
             order = f"ORDER BY log.time {self._order}, log.id {self._order}"
-            stride = f"(SELECT * FROM log WHERE {lane}{bounds} {order} LIMIT ?) AS log"  # noqa: S608
+            stride = f"(SELECT * FROM {self.log} WHERE {lane}{bounds} {order} LIMIT ?) AS log"  # noqa: S608
             yield stride, (*lane_values, *values, LAST_WINDOW), end
             edge = end()
             if edge is None:
@@ -243,7 +265,7 @@ class Walk:
 
     def _read(self, where: str, values: Sequence[Any], limit: int, plus: str = "") -> list[LogRow]:
         found = self._connection.execute(
-            f"SELECT {RECORD_COLUMNS} {from_log(self._connection)} WHERE {where}"
+            f"SELECT {RECORD_COLUMNS} {from_log(self._connection, self.log)} WHERE {where}"
             f" ORDER BY {plus}log.time {self._order}, log.id {self._order} LIMIT ?",
             (*values, limit),
         ).fetchall()
@@ -334,7 +356,7 @@ class Walk:
     def _spared(self, hits: Hits, where: str, values: tuple[Any, ...]) -> Condition:
         """What the search index spares on one stretch."""
         first, last, size = self._connection.execute(
-            f"SELECT min(log.id), max(log.id), count(*) FROM log WHERE {where}",  # noqa: S608
+            f"SELECT min(log.id), max(log.id), count(*) FROM {self.log} WHERE {where}",  # noqa: S608
             values,
         ).fetchone()
         return ("", ()) if first is None else hits.narrow(first, last, size)
@@ -351,7 +373,7 @@ class Walk:
         lane, lane_values = self._only.lane
         bounds, values = _bounds(low, high)
         row = self._connection.execute(
-            f"SELECT log.time, log.id FROM log WHERE {lane}{bounds}"  # noqa: S608
+            f"SELECT log.time, log.id FROM {self.log} WHERE {lane}{bounds}"  # noqa: S608
             f" ORDER BY log.time {self._order}, log.id {self._order} LIMIT 1 OFFSET ?",
             (*lane_values, *values, size - 1),
         ).fetchone()

@@ -119,6 +119,7 @@ TABLES: Final[tuple[Carried, ...]] = (
         ("node_id", "minute / 86400000000000"),
         ("node_id", "minute", "beacons"),
     ),
+    Carried(RECORDS, "closed_day", How.LEFT),  # retention on the server looks anew
     Carried(RECORDS, "presence", How.WHOLE, ("node_id",)),
     Carried(RECORDS, "configuration", How.WHOLE, ("id",)),
     Carried(RECORDS, "deployment", How.WHOLE, ("id",)),

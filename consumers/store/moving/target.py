@@ -28,6 +28,8 @@ from tabard.errors import RefusedError, StoreError
 
 _LOCK: Final = 0x7461_6261_726D
 """The advisory lock of whoever fills a database."""
+_NOTED: Final = ("closed_day", "retention_mark")
+"""What retention says of rows here: of those before a move that was taken back, for instance."""
 _NOTES: Final = "tabard_moving"
 """The schema that says what is being moved here and how far it is; it stays as the evidence."""
 BEFORE_CHUNK: Final = failpoints.declare(
@@ -300,6 +302,9 @@ class Target:
         with self._changing(FILES[0], decides=True) as run:
             run("SET LOCAL synchronous_commit = on", ())
             yield empty
+            for table in TABLES:
+                if table.name in _NOTED:
+                    empty(table)
             for table in TABLES:
                 if table.numbered:
                     run(

@@ -211,6 +211,8 @@ class Days:
         work.run(
             "DELETE FROM retention_mark WHERE name = ? OR starts_with(name, ?)", (day.name, f"{day.name} ")
         )
+        if day.table == "log":
+            work.run("DELETE FROM closed_day WHERE name = ?", (day.name,))
         failpoints.hit(CHUNK)
         work.afterwards.append(lambda: self._forget(kind, day))
 

@@ -85,7 +85,7 @@ class PostgresHits(Unnarrowed):
         if candidates <= self._beyond:
             return None
         more, values = asked.conditions
-        where = f"FROM log WHERE {self._found[0]}{' AND log.arrived >= ?' if self._since else ''}"
+        where = f"FROM {asked.log} WHERE {self._found[0]}{' AND log.arrived >= ?' if self._since else ''}"
         given = (*self._found[1], *((self._since,) if self._since else ()))
         estimated = self._log.estimates.get((where, given))
         if estimated is None:

@@ -12,21 +12,22 @@ import itertools
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
 
 import psycopg2
-from psycopg2 import extensions
+from psycopg2 import errors, extensions
 
 from tabard.brokers.wire.streams import STREAM_NAMES
-from tabard.consumers.store import pages
+from tabard.consumers.store import pages, walk
 from tabard.consumers.store.held import held
 from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.layout import FILES, ROW_TABLES
-from tabard.consumers.store.postgresql import hits, indexing, marks, partitions
+from tabard.consumers.store.postgresql import closed, hits, indexing, marks, partitions
 from tabard.consumers.store.postgresql.server import LOCK_SECONDS, Password, check_version, connect, schema_of
 from tabard.consumers.store.questions import BUDGET, Questions
-from tabard.consumers.store.reading import POSTGRESQL, Answer, Sql
+from tabard.consumers.store.reading import LOG, POSTGRESQL, Answer, DayGone, Sql
 from tabard.consumers.store.results import Count, IndexState, LogQuery, LogRow, Stats, StreamStats
 from tabard.errors import StoreError
 
@@ -56,8 +57,11 @@ class PostgresReading:
 
     sql: Sql = POSTGRESQL
 
-    def __init__(self, connection: extensions.connection) -> None:
+    def __init__(self, connection: extensions.connection, *, narrows: bool = False) -> None:
+        """`narrows`: it may see which days are closed, and `closed.PREPARE` was run on it."""
         self.connection = connection
+        self._narrows = narrows
+        self._window: closed.Window | None = None
         self._log = hits.Log(None, 0)
         self._looked = float("-inf")
         self._prepared: dict[str, str] = {}
@@ -86,6 +90,27 @@ class PostgresReading:
         state = "building" if found.since != 0 else "whole"
         return [IndexState(found.kind, state, covered, sum(rows.values()), int(size))]
 
+    def begin(self, text: str, search: LogQuery | None = None) -> None:
+        """Begin a transaction, and in the same breath see which days of arrival a search can meet anything in."""
+        self._window = None
+        ends = None if search is None or not self._narrows else walk.window(search)
+        if ends is None:
+            self.execute(text)
+            return
+        low, high = ends
+        found = self.execute(f"{text}; {closed.FOUND}", closed.given(low, high)).fetchone()
+        self._window = closed.window(low, high, found)
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether days are named that may be dropped meanwhile."""
+        return self._window is not None and self._window.log != LOG
+
+    def log(self, since: int, until: int) -> str:
+        """Without the days of arrival that hold nothing of it."""
+        found = self._window
+        return LOG if found is None or since < found.low or until > found.high else found.log
+
     def hits(self, query: LogQuery) -> Hits | None:
         """What serves it. How far an index reaches is looked up anew after some seconds."""
         if not query.text and not query.words:
@@ -95,7 +120,10 @@ class PostgresReading:
             if covered is not None:
                 (records,) = self.execute(_RECORDS, (f"{self.sql.records}.log",)).fetchone()
             self._log, self._looked = hits.Log(covered, records), monotonic()
-        return hits.find(self, self._log, query)
+        log = (
+            replace(self._log, records=self._window.records) if self._window and self.narrowed else self._log
+        )
+        return hits.find(self, log, query)
 
     def execute(self, text: str, values: Sequence[Any] = (), /) -> Answer:
         """Ask, each question with a cursor of its own."""
@@ -132,10 +160,11 @@ class Connections:
         self._idle: list[PostgresReading] = []
 
     @contextlib.contextmanager
-    def use(self, begin: str = _ONE_VIEW) -> Iterator[PostgresReading]:
+    def use(self, search: LogQuery | None = None, /, begin: str = _ONE_VIEW) -> Iterator[PostgresReading]:
         """A connection for one question, within one view of the data unless `begin` says otherwise.
 
         Raises:
+            DayGone: a day that can hold what the `search` is for was dropped meanwhile.
             StoreError: the server cannot be reached, refuses, or the store is of another schema version.
         """
         with self._guard:
@@ -144,17 +173,19 @@ class Connections:
         try:
             if reading is not None:
                 try:
-                    reading.execute(begin)
+                    reading.begin(begin, search)
                 except psycopg2.Error:  # the server was restarted meanwhile
                     _close(reading)
                     reading, fresh = None, True
             if reading is None:
                 reading = self._open()
-                reading.execute(begin)
+                reading.begin(begin, search)
             yield reading
             reading.execute("COMMIT")
         except psycopg2.Error as error:
             _close(reading)
+            if reading is not None and reading.narrowed and isinstance(error, errors.UndefinedTable):
+                raise DayGone from error
             raise StoreError(
                 "the store cannot be read",
                 found=" ".join(str(error).split()) or type(error).__name__,
@@ -186,11 +217,12 @@ class Connections:
                     cursor.execute(f"SET search_path TO {schema_of(kind)}")
                 check_version(connection, schema_of(kind))
             with connection.cursor() as cursor:
-                cursor.execute(f"SET search_path TO {path}")
+                cursor.execute(f"SET search_path TO {path}; {closed.PREPARE}; {closed.MAY_LOOK}")
+                (narrows,) = cursor.fetchone() or (False,)
         except BaseException:
             connection.close()
             raise
-        return PostgresReading(connection)
+        return PostgresReading(connection, narrows=narrows)
 
 
 class PostgresReader(Questions):
@@ -203,12 +235,12 @@ class PostgresReader(Questions):
 
     def tail(self, query: LogQuery, after_id: int, budget: float = BUDGET) -> tuple[list[LogRow], int]:
         """Records stored after `after_id` that fit the filters, in the order of their ids."""
-        with self._server.use(_EACH_ITS_OWN) as connection:
+        with self._server.use(begin=_EACH_ITS_OWN) as connection:
             return pages.tail(connection, query, after_id, budget, marks.settled(connection))
 
     def last_id(self) -> int:
         """Where a tail begins that wants nothing of what is there."""
-        with self._server.use(_EACH_ITS_OWN) as connection:
+        with self._server.use(begin=_EACH_ITS_OWN) as connection:
             return marks.settled(connection)
 
     def stats(self) -> Stats:

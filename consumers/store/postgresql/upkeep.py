@@ -18,11 +18,11 @@ from tabard.consumers.store.layout import FILES, QUARANTINED, RECORDS, ROW_TABLE
 from tabard.consumers.store.limits import Level, RetentionLimits
 from tabard.consumers.store.overrun import Over, Overrun
 from tabard.consumers.store.pace import Pace
-from tabard.consumers.store.postgresql import partitions
+from tabard.consumers.store.postgresql import closing, partitions
 from tabard.consumers.store.postgresql.days import Days
 from tabard.consumers.store.postgresql.deleting import Deleting, deleting
 from tabard.consumers.store.postgresql.forgetting import Forgetting
-from tabard.consumers.store.postgresql.partitions import DAY
+from tabard.consumers.store.postgresql.partitions import DAY, Partition
 from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.room import kind_of
 
@@ -100,7 +100,7 @@ class PostgresUpkeep:
             ]
         jobs += [functools.partial(self._delete_level, level) for level in self.limits.levels]
         jobs += [functools.partial(self._delete_quarantined, kind) for kind in FILES]
-        jobs += (self._next_heartbeats(), self._delete_versions)
+        jobs += (self._next_heartbeats(), self._delete_versions, self._next_close())
         for kind in FILES:  # behind all that may have been the last of an epoch
             if self._forgetting[kind].begin(self._due):
                 limit = max(0, self._clock.wall() - round(self.limits.longest(kind) * 1e9))
@@ -222,6 +222,21 @@ class PostgresUpkeep:
                 going.append(row_id)
             self._overrun.note(kind, QUARANTINED, Over(over))
             return bool(going and work.run("DELETE FROM quarantine WHERE id = ANY(?)", (going,)))
+
+    def _next_close(self) -> Callable[[], bool]:
+        """What closes at each call one day of the log that is over; one in which somebody works waits for the next pass."""
+        busy: set[Partition] = set()
+
+        def step() -> bool:
+            with deleting(self._store, RECORDS, LOCK_SECONDS) as work:
+                if work is None:
+                    return False
+                left = [day for day in closing.still_open(work) if day not in busy]
+                if left and not closing.close(work, left[0]):
+                    busy.add(left[0])
+            return len(left) > 1
+
+        return step
 
     def _next_heartbeats(self) -> Callable[[], bool]:
         """What deletes heartbeats of a few nodes at each call; False after the last ones."""

@@ -17,7 +17,7 @@ from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store import deployed
 from tabard.consumers.store.layout import ROW_TABLES
 from tabard.consumers.store.models import LOG_HEAD
-from tabard.consumers.store.postgresql import lines, packing
+from tabard.consumers.store.postgresql import closed, lines, packing
 from tabard.consumers.store.postgresql.marks import MARK
 from tabard.consumers.store.postgresql.packing import (
     Field,
@@ -29,6 +29,7 @@ from tabard.consumers.store.postgresql.packing import (
     source,
     text,
 )
+from tabard.consumers.store.postgresql.partitions import Partition, day_of
 from tabard.consumers.store.postgresql.server import WHICH, Server
 from tabard.consumers.store.postgresql.texts import Texts
 from tabard.consumers.store.rows import builder
@@ -73,6 +74,8 @@ class PostgresWriter:
     def __init__(self, server: Server, texts: Texts) -> None:
         self._server = server
         self._texts = texts
+        self._arrived: int | None = None
+        """When the log rows arrive that are written; None: none are."""
         self._cursor = server.connection.cursor()
         self.statements = texts.statements
         self.deployments = texts.deployments
@@ -86,18 +89,22 @@ class PostgresWriter:
         return self._server.connection
 
     def begin(self) -> None:
-        """Begin; statements see what others have committed by then.
+        """Begin; statements see what others have committed by then, whatever the server is set to.
 
         Raises StoreUnavailable, once, when other tables are in the place of those that were written: see `Server.known`.
         """
-        self._cursor.execute(f"BEGIN; {WHICH}")
+        self._cursor.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED; {WHICH}")
         row = self._cursor.fetchone()
         if not self._server.known(row[0] if row else None):
             raise StoreUnavailable(f"{self._server.where} was replaced by other tables")
 
     def commit(self) -> None:
-        """Wait for the server's disk."""
-        self._cursor.execute("COMMIT")
+        """Wait for the server's disk. A day of which log records were written is not closed any more."""
+        if self._arrived is None:
+            self._cursor.execute("COMMIT")
+            return
+        day = Partition("log", day_of(self._arrived))
+        self._cursor.execute(f"{closed.REOPEN}; COMMIT", (day.name,))
 
     def rollback(self) -> None:
         """End a transaction without effect."""
@@ -153,6 +160,8 @@ class PostgresWriter:
         self, stream: int, entry: Entry, node_id: int, epoch_id: int, arrived: int, *, careful: bool
     ) -> Made:
         """Bytes for COPY. Batches of logs were made ready when they came, or are now."""
+        if stream == LOGS:
+            self._arrived = arrived
         if stream == LOGS and not careful:
             prepared = entry.made if entry.made is not None else lines.prepare(entry, arrived)
             packed = [

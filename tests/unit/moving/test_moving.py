@@ -13,6 +13,7 @@ import pytest
 from tabard import failpoints
 from tabard.brokers.delivery.ports import Entry, NodeKey, Presence, StoreUnavailable
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
+from tabard.clock import SystemClock
 from tabard.consumers.store import backup_engines, engines, holding, models, moved
 from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.layout import FILES, RECORDS, STATE
@@ -21,9 +22,11 @@ from tabard.consumers.store.moving import journey, run
 from tabard.consumers.store.moving.source import Source
 from tabard.consumers.store.moving.tables import TABLES, How
 from tabard.consumers.store.place import Place
+from tabard.consumers.store.postgresql import closed
 from tabard.consumers.store.postgresql.read import PostgresReader
 from tabard.consumers.store.postgresql.server import schema_of
 from tabard.consumers.store.postgresql.store import PostgresStore
+from tabard.consumers.store.postgresql.upkeep import PostgresUpkeep
 from tabard.consumers.store.read import Reader
 from tabard.consumers.store.results import LogQuery
 from tabard.consumers.store.retention import Retention
@@ -35,6 +38,7 @@ from tabard.settings import load
 from tests.contract.chain import MAIL, NOON, SECOND, WEB, Chain, log, logs
 from tests.contract.reading_deployments import start
 from tests.contract.retention import NEVER, Wall, ago
+from tests.contract.retention import run as retain
 from tests.integration.upping import tabard
 
 DAY = 86_400 * SECOND
@@ -566,6 +570,30 @@ def test_a_move_can_be_taken_back_while_nothing_was_stored_there(scene: Scene) -
     assert scene.target(RECORDS, "SELECT count(*) FROM log") == [(0,)]
     with pytest.raises(RefusedError, match="not being moved"):
         run.undo(scene.directory, "")
+
+
+def test_what_was_said_of_days_before_a_move_was_taken_back_is_forgotten(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day that was closed there has other records after the next move."""
+    scene.move()
+    with PostgresStore.open(scene.url) as store:
+        retain(PostgresUpkeep(store, NEVER._replace(logs_count=1_000), SystemClock()))
+    assert len(scene.target(RECORDS, "SELECT * FROM closed_day")) >= 3
+    assert scene.target(RECORDS, "SELECT * FROM retention_mark") != []
+    run.undo(scene.directory, "")
+    scene.store.commit([scene.chains[LOGS][0].work([log("of long ago", time=5)])], ago(3))
+    scene.move()
+    assert scene.differences() == []
+    for table in ("closed_day", "retention_mark"):
+        assert scene.target(RECORDS, f"SELECT * FROM {table}") == []
+    monkeypatch.setattr(closed, "WORTH", 1)
+    with PostgresReader(scene.url) as reader:
+        assert [row.time for row in reader.logs(LogQuery(until=10)).rows] == [5]
+    with PostgresStore.open(scene.url) as store:
+        retain(PostgresUpkeep(store, NEVER, SystemClock()))
+    with PostgresReader(scene.url) as reader:
+        assert [row.time for row in reader.logs(LogQuery(until=10)).rows] == [5]
 
 
 def test_a_move_cannot_be_taken_back_when_the_store_has_gone_on(scene: Scene) -> None:
