@@ -184,6 +184,7 @@ class Publisher:
         if not self._seal.verify(message.head, message.signature, cursor.sink):
             self.counters["forged cursor"] += 1
             return
+        before = state.session
         if not self._is_current(state, cursor):
             return
         state.number = cursor.number
@@ -197,6 +198,10 @@ class Publisher:
             sender.hear(now, cursor.number, part)
             if sender.settled - settled and len(sender.unsettled()) > MAX_EPOCHS:
                 state.next_beacon = now  # name the next ones
+            if state.session != before != NO_SESSION and len(sender.unsettled()) > 1:
+                # The beacon of before this session left out what was settled then: until it is named, the sink
+                # cannot ask for what it lacks of it, and it counts here as not stored.
+                state.next_beacon = now
             newest = sender.newest
             if newest is not None and newest.epoch in sender.foreign:
                 self._renew(now, part.stream)

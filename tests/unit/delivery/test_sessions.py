@@ -28,3 +28,20 @@ def test_a_recorder_that_was_overheard_gets_its_turn_when_it_is_alone() -> None:
     ends.settle(120.0)
     assert ends.node.delivered()
     assert ends.ranges(EPOCH) == [(1, 5)]
+
+
+def test_a_new_session_hears_soon_of_epochs_that_were_settled_before_it() -> None:
+    """The beacon that begins it leaves them out; nobody waits a whole interval to know that nothing of them is missing."""
+    ends = Ends()
+    ends.journals[0].add(5)
+    ends.journals[0].begin(b"b" * 16)
+    ends.journals[0].add(5)
+    ends.settle(30.0)
+    stands = ends.node.sinks(ends.now)["main"]
+    assert (stands["state"], stands["streams"]["logs"]["lag"]) == ("live", 0)
+    ends.restart_sink()
+    ends.node.speak(ends.now)
+    ends.settle(2.0)
+    stands = ends.node.sinks(ends.now)["main"]
+    assert (stands["state"], stands["streams"]["logs"]["lag"]) == ("live", 0)
+    assert not ends.up(), "and the beacons after that are as rare as ever"
