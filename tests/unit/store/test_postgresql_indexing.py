@@ -187,7 +187,9 @@ def test_a_connection_keeps_so_many_plans_and_no_more(shelf: Shelf, monkeypatch:
             with connections.use() as reading:
                 for number in range(4):
                     assert reading.again(f"SELECT {number} + ?::bigint", (-1,)).fetchone() == (number - 1,)
-                kept = reading.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()
+                kept = reading.execute(
+                    "SELECT count(*) FROM pg_prepared_statements WHERE name <> 'tabard_days'"
+                ).fetchone()
                 assert kept == (2,)
     finally:
         connections.close()
