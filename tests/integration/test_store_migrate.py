@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,14 @@ def messages(home: Path) -> list[str]:
 
 
 @pytest.fixture
-def server(postgres: Postgres) -> Postgres:
-    """One that asks for a password."""
-    postgres.execute(f"CREATE ROLE mover LOGIN PASSWORD '{SECRET}'")
-    postgres.execute("CREATE DATABASE moved OWNER mover")
-    postgres.ask_for_passwords()
-    return postgres
+def server(postgres: Postgres) -> Iterator[Postgres]:
+    """One that asks for a password: not the one that other tests use, too."""
+    own = Postgres(postgres.programs)
+    own.execute(f"CREATE ROLE mover LOGIN PASSWORD '{SECRET}'")
+    own.execute("CREATE DATABASE moved OWNER mover")
+    own.ask_for_passwords()
+    yield own
+    own.close()
 
 
 @pytest.mark.timeout(300)

@@ -26,7 +26,7 @@ from tests.contract.chain import NOON, Chain, log, logs
 SETTINGS = {
     "default_transaction_isolation": "serializable",
     "search_path": "nowhere",
-    "statement_timeout": "'1ms'",
+    "statement_timeout": "'500ms'",  # the first statement of all, which lifts it, has to be done within it
     "lock_timeout": "'1ms'",
     "timezone": "'Asia/Tokyo'",
     "bytea_output": "escape",
@@ -91,6 +91,7 @@ def test_what_a_database_sets_for_its_sessions_does_not_matter(postgres: Postgre
         names = ("default_transaction_isolation", "search_path", "statement_timeout", "timezone")
         said = ", ".join(f"current_setting('{name}')" for name in names)
         assert first(connection, f"SELECT {said}") == ("read committed", "tabard_records", "0", "UTC")
+        assert first(connection, "SELECT pg_sleep(0.6)") == ("",)
 
 
 def test_what_the_url_says_of_a_connection_holds(postgres: Postgres) -> None:
