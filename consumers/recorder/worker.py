@@ -29,6 +29,7 @@ from tabard.consumers.recorder.backfilling import Backfilling
 from tabard.consumers.recorder.beside import Beside
 from tabard.consumers.recorder.keeping import Hands, Keeping
 from tabard.consumers.recorder.owning import Watch
+from tabard.consumers.recorder.steps import Steps
 from tabard.consumers.store.ports import RecorderStore, Upkeep
 
 PRESENCE_EVERY: Final = 1.0
@@ -95,6 +96,7 @@ class Recorder:
         self._loop = loop
         self._clock = clock
         self._upkeep = upkeep
+        self._steps = Steps(loop, upkeep, self._wait)
         self._thread = Beside("commit", lambda: loop.call_soon(self._go_on)) if apart else None
         self._aside = StoreAside(store, self._thread) if self._thread is not None else None
         self.sink = Sink(
@@ -260,13 +262,7 @@ class Recorder:
             _log.warning("the store is not usable as it was: %s", error)
             self.sink.store_lost(error)
         self._send(self.sink.outgoing(self._loop.now()))
-        self._keep_up()
-
-    def _keep_up(self) -> None:
-        """Retention, one small step at a time, with whatever arrives in between."""
-        self._wait()
-        if self._upkeep is not None and self._upkeep.step(self._loop.now()):
-            self._loop.call_at(self._loop.now() + 0.02, self._keep_up)
+        self._steps.go()
 
     def idle(self) -> float:
         """Seconds since the last batch or beacon."""

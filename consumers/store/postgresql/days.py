@@ -53,6 +53,8 @@ class Days:
         self._views: dict[int, View] = {}
         """By stream; looked at anew now and then."""
         self._plans: dict[int, Plan] = {}
+        self._counted: set[int] = set()
+        """Streams of which rows above the limit were found in this pass."""
         self.took = 0.0
         """Seconds that the last deletion of rows took, without finding out about them."""
         self._counting = Counting(clock)
@@ -124,6 +126,9 @@ class Days:
         if newest is None or oldest.day > newest or not over:
             return 0
         if over.bytes <= 0:
+            if stream in self._counted and over.rows <= most:
+                return 0  # what came meanwhile: the next pass has it, without a count for every few rows
+            work.afterwards.append(lambda: self._counted.add(stream))
             return self._planned(work, stream, oldest.day, over.rows, most, last=last, cut=True)
         width = oldest.width or self._begin(work, oldest, newest)
         if width is None:
@@ -157,6 +162,7 @@ class Days:
 
     def begin(self) -> None:
         """A pass begins: whatever was seen is looked at anew."""
+        self._counted.clear()
         self._views.clear()
         self._plans.clear()
 
