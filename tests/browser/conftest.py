@@ -10,10 +10,13 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.scene import fill
 from tests.unit.web.seed import Seeder
+
+# A page on a busy machine has time to show what is to come.
+expect.set_options(timeout=60_000)
 
 ARGUMENTS = (
     "--no-sandbox",
