@@ -15,9 +15,7 @@ from tabard.consumers.store import engines
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.place import Place
 from tabard.consumers.store.ports import RecorderStore
-from tabard.consumers.store.sink_results import (
-    Owned,
-)
+from tabard.consumers.store.sink_results import Owned
 from tabard.errors import StoreError
 from tabard.home import Home
 from tabard.settings import Settings

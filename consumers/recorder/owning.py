@@ -10,9 +10,7 @@ from tabard.brokers.delivery.notes import BY_SINK, Retirement
 from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.brokers.delivery.sink import Sink
 from tabard.consumers.store.ports import RecorderStore
-from tabard.consumers.store.sink_results import (
-    Owned,
-)
+from tabard.consumers.store.sink_results import Owned
 from tabard.errors import StoreAway
 
 _log = logging.getLogger(__name__)

@@ -19,9 +19,7 @@ from tabard.consumers.store import moved
 from tabard.consumers.store.engines import Kept, open_store
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.place import Place
-from tabard.consumers.store.sink_results import (
-    Owned,
-)
+from tabard.consumers.store.sink_results import Owned
 from tabard.home import Home
 from tabard.settings import Settings
 from tabard.settings.roles import RoleSettings

@@ -30,9 +30,7 @@ from tabard.consumers.store.commit import Commit, Ids
 from tabard.consumers.store.layout import FILES, RECORDS, STATE, FileKind
 from tabard.consumers.store.leases import StoreLeases
 from tabard.consumers.store.presence import note_presence
-from tabard.consumers.store.sink_results import (
-    Owned,
-)
+from tabard.consumers.store.sink_results import Owned
 from tabard.consumers.store.writing import Writer
 
 

@@ -30,10 +30,7 @@ from tabard.consumers.store.results import (
     Sharing,
     Stats,
 )
-from tabard.consumers.store.sink_results import (
-    Owned,
-    SinkView,
-)
+from tabard.consumers.store.sink_results import Owned, SinkView
 
 if TYPE_CHECKING:
     from tabard.consumers.store.backfills import Backfill, Hole, Wanted

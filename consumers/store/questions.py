@@ -40,9 +40,7 @@ from tabard.consumers.store.results import (
     Sharing,
     Stats,
 )
-from tabard.consumers.store.sink_results import (
-    SinkView,
-)
+from tabard.consumers.store.sink_results import SinkView
 
 BUDGET: Final = 1.0
 """Seconds that a search may take before it hands back what it has."""

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from tabard.brokers.delivery.ports import EpochWork, Gap, Heard, NodeKey
-from tabard.consumers.store.sink_results import (
-    Owned,
-)
+from tabard.consumers.store.sink_results import Owned
 from tabard.consumers.store.writing import Writer
 from tabard.errors import ForeignStore
 from tabard.records import clean_text

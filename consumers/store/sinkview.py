@@ -6,12 +6,7 @@ from tabard.brokers.delivery.leases import RECORDER
 from tabard.brokers.wire.streams import STREAM_NAMES
 from tabard.consumers.store import holders
 from tabard.consumers.store.reading import Reading
-from tabard.consumers.store.sink_results import (
-    Asked,
-    Owned,
-    SinkView,
-    StreamKey,
-)
+from tabard.consumers.store.sink_results import Asked, Owned, SinkView, StreamKey
 
 
 def look(connection: Reading) -> SinkView:

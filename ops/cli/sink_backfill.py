@@ -118,9 +118,7 @@ def _known(home: Home, settings: Settings) -> set[tuple[str, str]]:
 
 def _look(home: Home, settings: Settings, rows: list[Mapping[str, object]]) -> list[Mapping[str, object]]:
     """The same rows as they stand now."""
-    from tabard.consumers.store.sink_results import (
-        StreamKey,
-    )
+    from tabard.consumers.store.sink_results import StreamKey
     from tabard.ops.stores import open_reader
 
     with open_reader(home, settings) as reader:

@@ -184,9 +184,7 @@ def _of_stopped(home: Home, settings: Settings, streams: Collection[str]) -> Ite
 
 def _by_store(home: Home, settings: Settings) -> Iterator[Row]:
     """The sink whose store is in this home, if there is one."""
-    from tabard.consumers.store.sink_results import (
-        StreamKey,
-    )
+    from tabard.consumers.store.sink_results import StreamKey
     from tabard.ops.stores import open_reader
 
     now = time.time_ns()

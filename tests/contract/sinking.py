@@ -10,9 +10,7 @@ from tabard.brokers.delivery.ports import CursorConflict, Entry, EpochWork, Sink
 from tabard.brokers.delivery.ranges import Range
 from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store.ports import StoreReader
-from tabard.consumers.store.sink_results import (
-    StreamKey,
-)
+from tabard.consumers.store.sink_results import StreamKey
 from tabard.errors import ForeignStore
 from tests.contract.chain import MAIL, NOON, SECOND, WEB, Chain, logs
 from tests.contract.engine import Contract

@@ -18,9 +18,7 @@ from tabard.consumers.store.database import Database
 from tabard.consumers.store.layout import FILES, FileKind
 from tabard.consumers.store.leases import StoreLeases
 from tabard.consumers.store.readonly import SqliteReading
-from tabard.consumers.store.sink_results import (
-    Owned,
-)
+from tabard.consumers.store.sink_results import Owned
 from tabard.consumers.store.sqlite import SqliteStore, _split
 from tabard.consumers.store.words import fold
 from tests.sim.check import Violation

@@ -6,9 +6,7 @@ import pytest
 
 from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.consumers.recorder.owning import own
-from tabard.consumers.store.sink_results import (
-    Owned,
-)
+from tabard.consumers.store.sink_results import Owned
 from tabard.consumers.store.sqlite import SqliteStore
 from tabard.errors import ForeignStore, StoreAway
 
