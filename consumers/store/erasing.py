@@ -338,7 +338,8 @@ def _take(part: Part, wanted: Wanted, table: str, spots: Sequence[Spot], now: in
         if table == "log" and not wanted.everything
         else [each for each in spots if each.id == newest]
     )
-    deleted = [each for each in spots if each not in set(overwritten)]
+    stays = set(overwritten)
+    deleted = [each for each in spots if each not in stays]
     if table == "quarantine":  # nothing else would be left of it, and its ids are nobody's address
         overwritten, deleted = [], list(spots)
     done = 0
