@@ -7,7 +7,7 @@ them. So a file that has another name by the time it is to be opened is looked f
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tabard.agents.intake.tail.beside import Beside, Parked
@@ -120,11 +120,7 @@ class Away:
         self._turn = max(self._turn, mark.turn)
         if mark.over:
             return
-        for _ in range(_TRIES):
-            beside, _ = settled(self._trail.path)
-            found = find_moved(beside, mark) or find_copy(beside, mark, self._beside.taken)
-            if found is None:
-                continue
+        for found in self._sought(mark):
             if found.size <= mark.offset and not self._trail.around.room():
                 self._parked.append(Parked(mark, now + PARTING_SECONDS, found.size))
                 return
@@ -134,15 +130,19 @@ class Away:
         if mark.before:  # else it was journaled when nobody noted which files were over
             self._gone[mark] = f"{_GONE_AWAY} {mark.offset} is gone; {_UNKNOWN}"
 
+    def _sought(self, mark: Mark) -> Iterator[Sibling]:
+        """The marked file or its copy, looked for anew for as long as it has another name by the time it is opened."""
+        for _ in range(_TRIES):
+            beside, _ = settled(self._trail.path)
+            found = find_moved(beside, mark) or find_copy(beside, mark, self._beside.taken)
+            if found is not None:
+                yield found
+
     def find_rest(self, mark: Mark, now: float) -> None:
         """After a restart: read on the file that was at the path, or a copy of it if it was emptied."""
         if not mark.length and not mark.offset:
             return  # it was empty: whatever it became is found among the unseen
-        for _ in range(_TRIES):
-            found, _ = settled(self._trail.path)
-            rest = find_moved(found, mark) or find_copy(found, mark, self._beside.taken)
-            if rest is None:
-                break
+        for rest in self._sought(mark):
             if self._read_on(rest, mark.offset, now):
                 self._last = rest.identity
                 return
