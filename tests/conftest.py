@@ -87,6 +87,14 @@ def postgres(need: Need) -> Iterator[Postgres]:
     server.close()
 
 
+@pytest.fixture
+def server(postgres: Postgres) -> Iterator[Postgres]:
+    """One of the test's own: it may be stopped, killed and set up otherwise, and has nothing of other tests in it."""
+    own = Postgres(postgres.programs)
+    yield own
+    own.close()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_sockets_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Remove the socket directories outside of homes that were too deep for them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ RELIC: Final = "relic"
 _OLD: Final = 2 * 3600 * 1_000_000_000
 _MANY: Final = 256
 _LOOK: Final = 0.1
+_SOON: Final = 0.02
 _STILL: Final = 2
 """Beacons in a row that say that nothing is behind."""
 
@@ -31,12 +33,23 @@ def age_store(directory: Path) -> None:
             store.commit([chain.work([[arrived, "host", {}] for _ in range(_MANY)])], arrived)
 
 
+def until(holds: Callable[[], object], what: Callable[[], str] | str, patience: float = 120.0) -> None:
+    """Wait for what another process does; ``what`` is said when it has not done it after `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while not holds():
+        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
+        time.sleep(
+            _SOON
+        )  # another process's state, in its files or its database: there is no event to wait for
+
+
 def wait_for_sight(fleet: Fleet, patience: float = 30.0) -> None:
     """Wait until every agent has begun to read its file: what was rotated away before that is not its own."""
-    deadline = time.monotonic() + patience
-    while not all(_has_begun(fleet, name) for name in fleet.homes):
-        assert time.monotonic() < deadline, f"no agent reads its file: {_complaint(fleet)}"
-        time.sleep(_LOOK)  # another process's status file: there is no event to wait for
+    until(
+        lambda: all(_has_begun(fleet, name) for name in fleet.homes),
+        lambda: f"not every agent reads its file: {_complaint(fleet)}",
+        patience,
+    )
 
 
 def _has_begun(fleet: Fleet, name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from tabard.consumers.store.postgresql.partitions import DAY, LOCK, Partition, d
 from tabard.ops.bench.postgres import Postgres
 from tests.chaos import rest
 from tests.chaos.oracle import Sent, judge
+from tests.chaos.rest import until
 from tests.chaos.served import ServedFleet
 from tests.chaos.sources import Producer
 
@@ -98,22 +99,6 @@ class Looking:
                 LOCK,
             )
         )
-
-
-@pytest.fixture
-def server(postgres: Postgres) -> Iterator[Postgres]:
-    """One without the days of others."""
-    made = Postgres(postgres.programs)
-    yield made
-    made.close()
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for what another process does."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)  # another process's database: there is no event to wait for
 
 
 @pytest.mark.timeout(400)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -36,14 +35,6 @@ zone = "plant"
 up = "{up_out}"
 down = "{down_in}"
 """
-
-
-@pytest.fixture
-def server(postgres: Postgres) -> Iterator[Postgres]:
-    """One that may be killed."""
-    made = Postgres(postgres.programs)
-    yield made
-    made.close()
 
 
 def _run(directory: Path, server: Postgres, seed: int, *, spice: int, two: bool) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +13,7 @@ from tabard.home import Home
 from tabard.ops.bench.postgres import Postgres
 from tests.chaos import rest
 from tests.chaos.oracle import Sent, judge
+from tests.chaos.rest import until
 from tests.chaos.served import ServedFleet
 from tests.chaos.sources import Producer
 from tests.chaos.worker import Worker
@@ -34,14 +33,6 @@ down = "{down_in}"
 _HELD: Final = (
     "SELECT owner, count(*) FROM tabard_state.lease WHERE role = 'recorder' AND owner <> '' GROUP BY owner"
 )
-
-
-@pytest.fixture
-def server(postgres: Postgres) -> Iterator[Postgres]:
-    """One that may be killed."""
-    made = Postgres(postgres.programs)
-    yield made
-    made.close()
 
 
 class Sharing:
@@ -115,14 +106,6 @@ class Sharing:
     def busiest(self) -> str:
         """The recorder that has stored most, with what there was."""
         return max(self.homes, key=self.stored)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for what another process does."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)  # another process's state: there is no event to wait for
 
 
 @pytest.mark.timeout(400)

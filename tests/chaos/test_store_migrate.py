@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -129,14 +128,6 @@ class Keeper:
                 return cursor.fetchone() is not None
         finally:
             connection.close()
-
-
-@pytest.fixture
-def server(postgres: Postgres) -> Iterator[Postgres]:
-    """One that may be killed."""
-    made = Postgres(postgres.programs)
-    yield made
-    made.close()
 
 
 def _torment(keeper: Keeper, fleet: MovingFleet, server: Postgres) -> list[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from tests.chaos.sources import Producer
 
 NODE: Final = "web"
 PATIENCE: Final = 90.0
+until: Final = partial(rest.until, patience=PATIENCE)
 _SECOND: Final = """\
 [node]
 name = "hub2"
@@ -53,13 +53,6 @@ def _shards(home: Home) -> int:
     return int(_said(home).get("shards", {}).get("held", 0))
 
 
-def _until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)  # another process's state: there is no event to wait for
-
-
 def test_a_recorder_stopped_inside_its_transaction_and_another_on_the_same_store(tmp_path: Path) -> None:
     """The second waits for the file; when the first wakes, its commit counts, and both share; when it dies, nothing is held up.
 
@@ -76,19 +69,19 @@ def test_a_recorder_stopped_inside_its_transaction_and_another_on_the_same_store
         fleet.crew[NODE].wait_ready()
         producer = Producer("good", NODE, "two recorders", fleet.intake(NODE), most=4_000)
         producer.start()
-        _until(lambda: first.stopped, "the first recorder did not come to its twentieth commit")
-        _until(lambda: bool(fleet.status("b3")), "the last broker says nothing of itself")
+        until(lambda: first.stopped, "the first recorder did not come to its twentieth commit")
+        until(lambda: bool(fleet.status("b3")), "the last broker says nothing of itself")
         home = _second(fleet, log)
         second = fleet.crew["second"]
         second.start()
         second.wait_ready()
-        _until(lambda: "locked" in str(_said(home).get("fault")), "the second did not meet the lock")
+        until(lambda: "locked" in str(_said(home).get("fault")), "the second did not meet the lock")
         assert _shards(home) == 0
         first.thaw()
-        _until(lambda: (_shards(fleet.hub), _shards(home)) == (32, 32), "they did not share the shards")
+        until(lambda: (_shards(fleet.hub), _shards(home)) == (32, 32), "they did not share the shards")
         first.kill()
-        _until(lambda: _shards(home) == 64, "the second did not take over")
-        _until(lambda: _said(home)["counters"].get("batches stored", 0) > 0, "the second stored nothing")
+        until(lambda: _shards(home) == 64, "the second did not take over")
+        until(lambda: _said(home)["counters"].get("batches stored", 0) > 0, "the second stored nothing")
         producer.finish()
         producer.join()
         assert producer.error is None, producer.error

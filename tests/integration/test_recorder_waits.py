@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from tabard.home import Home
 from tabard.ops.bench.postgres import Postgres
 from tests.integration.brokering import wait_until
+from tests.passwords import asking
 
 _ROLE = [sys.executable, "-P", "-m", "tabard.ops.main", "recorder"]
 
@@ -49,14 +49,6 @@ class Started:
         """End it by force."""
         self.process.kill()
         self.process.communicate()
-
-
-@pytest.fixture
-def server(postgres: Postgres) -> Iterator[Postgres]:
-    """One that may be stopped."""
-    made = Postgres(postgres.programs)
-    yield made
-    made.close()
 
 
 def test_it_waits_for_a_server_that_is_away(tmp_path: Path, server: Postgres) -> None:
@@ -114,14 +106,13 @@ def test_a_refusal_is_not_waited_out(tmp_path: Path, server: Postgres) -> None:
     started = Started(tmp_path / "database", f'url = "{server.url("of_nobody")}"')
     assert "does not exist" in started.ended()
     assert started.process.returncode == 1
-    server.execute("CREATE ROLE keeper LOGIN PASSWORD 'right'")
-    server.ask_for_passwords()
+    url = asking(server, "keeper", "right")
     secret = tmp_path / "password"
     secret.write_text("wrong\n")
     secret.chmod(0o600)
     started = Started(
         tmp_path / "password_",
-        f'url = "{url.replace("tabard@", "keeper@")}"',
+        f'url = "{url}"',
         f'password_file = "{secret}"',
     )
     said = started.ended()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from tabard import exits
 from tabard.ops.bench.postgres import Postgres
 from tests.integration.upping import Started, free_port, tabard
+from tests.passwords import asking
 
 SECRET = "a long one"
 
@@ -22,22 +22,11 @@ def messages(home: Path) -> list[str]:
     return [row["message"] for row in found]
 
 
-@pytest.fixture
-def server(postgres: Postgres) -> Iterator[Postgres]:
-    """One that asks for a password: not the one that other tests use, too."""
-    own = Postgres(postgres.programs)
-    own.execute(f"CREATE ROLE mover LOGIN PASSWORD '{SECRET}'")
-    own.execute("CREATE DATABASE moved OWNER mover")
-    own.ask_for_passwords()
-    yield own
-    own.close()
-
-
 @pytest.mark.timeout(300)
 def test_a_store_moves_under_up(tmp_path: Path, server: Postgres) -> None:
     """What was logged before, meanwhile and afterwards is there, once and in order; the page shows it."""
     home, port = tmp_path / "home", free_port()
-    url = server.url("moved").replace("tabard@", "mover@")
+    url = asking(server, "mover", SECRET)
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
     secret.chmod(0o600)

@@ -17,6 +17,7 @@ from tabard.ops.bench.postgres import Postgres
 from tabard.settings import load
 from tests.contract.chain import NOON, Chain, logs
 from tests.contract.retention import NEVER
+from tests.passwords import asking
 
 
 def place(tmp_path: Path, **given: str) -> Place:
@@ -107,56 +108,40 @@ def test_a_password_file_that_is_none_is_one_sentence(
     assert str(path) in str(caught.value)
 
 
-def test_the_password_reaches_the_server_and_no_message(postgres: Postgres, tmp_path: Path) -> None:
+def test_the_password_reaches_the_server_and_no_message(server: Postgres, tmp_path: Path) -> None:
     """A wrong one is refused by a server that asks for it."""
-    own = Postgres(postgres.programs)
-    try:
-        own.execute("CREATE ROLE asked LOGIN PASSWORD 'hunter2'")
-        own.execute("CREATE DATABASE asked OWNER asked")
-        own.ask_for_passwords()
-        path = tmp_path / "password"
-        url = own.url("asked").replace("tabard@", "asked@")
-        path.touch(0o600)
-        path.write_text("wrong-horse\n")
-        with pytest.raises(StoreError, match="password authentication failed") as caught:
-            engines.upgrade(Place("", url, str(path)))
-        assert "wrong-horse" not in str(caught.value)
-        path.write_text("hunter2\n")
-        done = engines.upgrade(Place("", url, str(path)))
-        assert [before for before, _after in done.values()] == [None, None]
-        assert set(engines.versions(Place("", url, str(path)))) == {"tabard_records", "tabard_state"}
-    finally:
-        own.close()
+    path, url = tmp_path / "password", asking(server, "asked", "hunter2")
+    path.touch(0o600)
+    path.write_text("wrong-horse\n")
+    with pytest.raises(StoreError, match="password authentication failed") as caught:
+        engines.upgrade(Place("", url, str(path)))
+    assert "wrong-horse" not in str(caught.value)
+    path.write_text("hunter2\n")
+    done = engines.upgrade(Place("", url, str(path)))
+    assert [before for before, _after in done.values()] == [None, None]
+    assert set(engines.versions(Place("", url, str(path)))) == {"tabard_records", "tabard_state"}
 
 
-def test_a_password_that_is_changed_is_taken_up(postgres: Postgres, tmp_path: Path) -> None:
+def test_a_password_that_is_changed_is_taken_up(server: Postgres, tmp_path: Path) -> None:
     """By a recorder and a reader that run: their next connection is made with what the file says by then."""
-    own = Postgres(postgres.programs)
-    try:
-        own.execute("CREATE ROLE changing LOGIN PASSWORD 'one'")
-        own.execute("CREATE DATABASE changing OWNER changing")
-        own.ask_for_passwords()
-        path = tmp_path / "password"
-        path.touch(0o600)
-        path.write_text("one\n")
-        place = Place("", own.url("changing").replace("tabard@", "changing@"), str(path))
-        kept = engines.open_store(place, "full", NEVER)
-        reader = engines.open_reader(place)
-        chain = Chain()
-        kept.store.commit([chain.work(logs(1))], NOON)
-        assert len(reader.logs(LogQuery()).rows) == 1
-        work = chain.work(logs(1, 1))
-        own.execute("ALTER ROLE changing PASSWORD 'two'")
-        own.execute(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'changing'"
-        )
-        for _ in range(2):  # the connection that was cut, and the next one
-            with pytest.raises(StoreUnavailable):
-                kept.store.commit([work], NOON)
-        path.write_text("two\n")
-        kept.store.commit([work], NOON)
-        assert len(reader.logs(LogQuery()).rows) == 2
-        reader.close()
-        kept.close()
-    finally:
-        own.close()
+    url = asking(server, "changing", "one")
+    path = tmp_path / "password"
+    path.touch(0o600)
+    path.write_text("one\n")
+    place = Place("", url, str(path))
+    kept = engines.open_store(place, "full", NEVER)
+    reader = engines.open_reader(place)
+    chain = Chain()
+    kept.store.commit([chain.work(logs(1))], NOON)
+    assert len(reader.logs(LogQuery()).rows) == 1
+    work = chain.work(logs(1, 1))
+    server.execute("ALTER ROLE changing PASSWORD 'two'")
+    server.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'changing'")
+    for _ in range(2):  # the connection that was cut, and the next one
+        with pytest.raises(StoreUnavailable):
+            kept.store.commit([work], NOON)
+    path.write_text("two\n")
+    kept.store.commit([work], NOON)
+    assert len(reader.logs(LogQuery()).rows) == 2
+    reader.close()
+    kept.close()

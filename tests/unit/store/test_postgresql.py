@@ -120,43 +120,33 @@ def test_a_commit_whose_answer_was_lost_is_found_by_its_cursor(
     assert place.seqs() == [1, 2, 3]
 
 
-def test_a_server_that_is_killed_and_started_again_loses_nothing(
-    need: Callable[..., str], postgres: Postgres
-) -> None:
+def test_a_server_that_is_killed_and_started_again_loses_nothing(server: Postgres) -> None:
     """What was committed is there; what was not is stored by the next try, once the server answers again."""
-    own = Postgres(postgres.programs)
-    try:
-        place = Place(own)
-        chain = Chain()
-        place.store.commit([chain.work(logs(3))], NOON)
-        own.kill()
-        work = chain.work(logs(2, start=3))
-        with pytest.raises(StoreUnavailable, match="server"):
-            place.store.commit([again(work)], NOON)
-        with PostgresReader(place.url) as reader, pytest.raises(StoreError, match="cannot be reached"):
-            reader.logs(LogQuery())
-        own.start()
-        settle(place.store, work)
-        assert place.seqs() == [1, 2, 3, 4, 5]
-        place.store.close()
-    finally:
-        own.close()
+    place = Place(server)
+    chain = Chain()
+    place.store.commit([chain.work(logs(3))], NOON)
+    server.kill()
+    work = chain.work(logs(2, start=3))
+    with pytest.raises(StoreUnavailable, match="server"):
+        place.store.commit([again(work)], NOON)
+    with PostgresReader(place.url) as reader, pytest.raises(StoreError, match="cannot be reached"):
+        reader.logs(LogQuery())
+    server.start()
+    settle(place.store, work)
+    assert place.seqs() == [1, 2, 3, 4, 5]
+    place.store.close()
 
 
-def test_a_reader_outlives_a_server_that_is_started_again(postgres: Postgres) -> None:
+def test_a_reader_outlives_a_server_that_is_started_again(server: Postgres) -> None:
     """A connection that it had kept is replaced without a word."""
-    own = Postgres(postgres.programs)
-    try:
-        place = Place(own)
-        place.store.commit([Chain().work(logs(2))], NOON)
-        with PostgresReader(place.url) as reader:
-            assert len(reader.logs(LogQuery()).rows) == 2
-            own.stop()
-            own.start()
-            assert len(reader.logs(LogQuery()).rows) == 2
-        place.store.close()
-    finally:
-        own.close()
+    place = Place(server)
+    place.store.commit([Chain().work(logs(2))], NOON)
+    with PostgresReader(place.url) as reader:
+        assert len(reader.logs(LogQuery()).rows) == 2
+        server.stop()
+        server.start()
+        assert len(reader.logs(LogQuery()).rows) == 2
+    place.store.close()
 
 
 def test_a_recorder_that_is_frozen_within_its_transaction_holds_nobody_up(

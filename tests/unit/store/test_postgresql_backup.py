@@ -26,6 +26,7 @@ from tabard.ops.bench.postgres import Postgres
 from tests import schemas
 from tests.contract.chain import NOON, WEB, Chain, log
 from tests.integration.upping import tabard
+from tests.passwords import asking
 from tests.unit.store.backing import BACKED, LATER, flip
 
 ODD = ["a\ttab", "a \\ backslash", "\\.", "\\N", "two\nlines", "grün € 𝄞", "", "COPY x FROM stdin;"]
@@ -214,30 +215,23 @@ def test_an_older_dump_is_upgraded_when_told_so(site: Site, tmp_path: Path, post
 
 
 def test_the_password_is_handed_on_and_is_no_argument(
-    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Arguments are seen by everybody on the host."""
-    own = Postgres(postgres.programs)
-    try:
-        own.execute("CREATE ROLE asked LOGIN PASSWORD 'a secret'")
-        own.execute("CREATE DATABASE asked OWNER asked")
-        own.ask_for_passwords()
-        url = own.url("asked").replace("tabard@", "asked@")
-        PostgresStore.open(url, password="a secret").close()
-        seen = tmp_path / "seen"
-        script = tmp_path / "pg_dump"
-        real = tools.find("pg_dump", 0)
-        script.write_text(f'#!/bin/sh\necho "$@" >> {seen}\nexec {real} "$@"\n')
-        script.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-        made = backup.backup(url, "a secret", tmp_path / "b", "main")
-        assert Manifest.read(tmp_path / "b") == made
-        assert "--dbname" in seen.read_text()
-        assert "secret" not in seen.read_text()
-        with pytest.raises(StoreError, match="password"):
-            backup.backup(url, "wrong", tmp_path / "c", "main")
-    finally:
-        own.close()
+    url = asking(server, "asked", "a secret")
+    PostgresStore.open(url, password="a secret").close()
+    seen = tmp_path / "seen"
+    script = tmp_path / "pg_dump"
+    real = tools.find("pg_dump", 0)
+    script.write_text(f'#!/bin/sh\necho "$@" >> {seen}\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    made = backup.backup(url, "a secret", tmp_path / "b", "main")
+    assert Manifest.read(tmp_path / "b") == made
+    assert "--dbname" in seen.read_text()
+    assert "secret" not in seen.read_text()
+    with pytest.raises(StoreError, match="password"):
+        backup.backup(url, "wrong", tmp_path / "c", "main")
 
 
 def test_without_the_programs_it_is_said_what_to_do(
