@@ -43,6 +43,13 @@ class Log:
         self.rotations += 1
         self.path.rename(self.path.with_name("app.log.1"))
 
+    def fall_behind(self, rotations):
+        """So many files full of lines are moved away, and one more is there, before the agent looks again."""
+        for _ in range(rotations):
+            self.write()
+            self.rotate()
+        self.write()
+
     def start(self):
         """An agent that goes on from what the journal has."""
         batcher = Batcher(self.journal, self.loop, linger=0.01)
@@ -103,10 +110,7 @@ def log(tmp_path):
 @pytest.mark.parametrize("batches", range(1, 27))
 def test_files_that_were_rotated_before_they_were_read(log, batches):
     """One is read in part, others have not been begun, when the agent is killed: the next one begins with the first."""
-    for _ in range(5):
-        log.write()
-        log.rotate()
-    log.write()
+    log.fall_behind(5)
     log.read_until_killed(batches)
     assert log.stored() == list(range(1, len(log.stored()) + 1))
     log.start()
@@ -120,10 +124,7 @@ def test_files_that_were_rotated_before_they_were_read(log, batches):
 def test_rotated_again_and_killed_again(log, batches):
     """Whatever is rotated while no agent runs comes after what was rotated under the one before, and so the next time."""
     for _ in range(4):
-        for _ in range(2):
-            log.write()
-            log.rotate()
-        log.write()
+        log.fall_behind(2)
         log.read_until_killed(batches)
         log.write()
         log.rotate()
@@ -136,10 +137,7 @@ def test_rotated_again_and_killed_again(log, batches):
 @pytest.mark.parametrize("batches", [3, 9, 15])
 def test_marks_of_old_have_no_turn(log, batches):
     """The times of the files tell which to read first."""
-    for _ in range(4):
-        log.write()
-        log.rotate()
-    log.write()
+    log.fall_behind(4)
     log.read_until_killed(batches)
     log.journal.marks = {key: mark[:9] for key, mark in log.journal.marks.items()}
     log.start()
@@ -160,10 +158,7 @@ def test_rotated_while_it_is_looked_for_what_was_rotated(log, monkeypatch, opene
             log.write()
         return open_regular(path)
 
-    for _ in range(4):
-        log.write()
-        log.rotate()
-    log.write()
+    log.fall_behind(4)
     monkeypatch.setattr(away, "open_regular", open_after_rotation)
     log.read(log.number + PER_FILE)
     assert log.stored() == list(range(1, log.number + 1))
@@ -180,8 +175,6 @@ def test_names_that_never_stand_still(log, monkeypatch):
         return listing(directory)
 
     monkeypatch.setattr(os, "scandir", list_and_rename)
-    log.write()
-    log.rotate()
-    log.write()
+    log.fall_behind(1)
     log.read(log.number)
     log.crash()
