@@ -54,7 +54,7 @@ class JournalIntake:
             mark=lambda cursor: cursor,
             whole=self._whole,
             ended=self._ended,
-            unfinished=Unfinished(),
+            unfinished=Unfinished(self._counters),
             counters=self._counters,
             troubles=self._troubles,
         )

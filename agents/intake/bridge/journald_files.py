@@ -55,7 +55,7 @@ class FilesIntake:
         self._around = around
         self._counters: Counter[str] = Counter()
         self._troubles = Troubles("journal_files", around.loop)
-        self._unfinished = Unfinished()
+        self._unfinished = Unfinished(self._counters)
         self._marks: dict[str, list[Any]] = {
             source: [mark[0], mark[1]]
             for source, mark in around.marks.items()

@@ -175,14 +175,7 @@ class JournalReader:
         """Seconds after which an entry is to be read once more before it is taken; None when it need not."""
         if not self.place.is_new(entry.cursor):
             return None
-        unfinished = self._unfinished
-        before = unfinished.completed
-        wait = unfinished.again(entry, self._around.loop.now())
-        if wait is not None:
-            self._counters["read again"] += 1
-        elif unfinished.completed != before:
-            self._counters["completed"] += 1
-        return wait
+        return self._unfinished.again(entry, self._around.loop.now())
 
     def _again(self) -> None:
         """The same journal is read from the place on: by time when the cursor is not there."""

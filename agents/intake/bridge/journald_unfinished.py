@@ -19,6 +19,7 @@ go wrong, and what is done:
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final, NamedTuple
 
 from tabard.agents.intake.bridge.journald_export import Entry
@@ -55,11 +56,14 @@ class _Confirmed(NamedTuple):
 
 
 class Unfinished:
-    """Decides by each new entry, in their order, and ``now`` (monotonic seconds)."""
+    """Decides by each new entry, in their order, and ``now`` (monotonic seconds).
 
-    def __init__(self) -> None:
-        self.completed = 0
-        """How many entries had their MESSAGE when they were read once more."""
+    ``counters`` has under ``read again`` how many further readings were asked for, and under ``completed`` how many
+    entries had their MESSAGE then.
+    """
+
+    def __init__(self, counters: Counter[str]) -> None:
+        self._counters = counters
         self._asked: _Asked | None = None
         self._kinds: dict[_Kind, _Confirmed] = {}
         self._stock = float(STOCK)
@@ -85,7 +89,7 @@ class Unfinished:
         if lacks:
             self._confirm(entry, now)
         else:
-            self.completed += 1
+            self._counters["completed"] += 1
             self._stock = min(self._stock + before.times, STOCK)
         return None
 
@@ -96,6 +100,7 @@ class Unfinished:
         if self._stock < 1:
             return None
         self._stock -= 1
+        self._counters["read again"] += 1
         self._asked = what._replace(times=what.times + 1)
         return MOMENTS[what.times]
 
