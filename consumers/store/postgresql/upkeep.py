@@ -224,16 +224,20 @@ class PostgresUpkeep:
             return bool(going and work.run("DELETE FROM quarantine WHERE id = ANY(?)", (going,)))
 
     def _next_close(self) -> Callable[[], bool]:
-        """What closes at each call one day of the log that is over; one in which somebody works waits for the next pass."""
-        busy: set[Partition] = set()
+        """What closes at each call one day of the log that is over.
+
+        One in which somebody works, and one that is opened again meanwhile, waits for the next pass.
+        """
+        tried: set[Partition] = set()
 
         def step() -> bool:
             with deleting(self._store, RECORDS, LOCK_SECONDS) as work:
                 if work is None:
                     return False
-                left = [day for day in closing.still_open(work) if day not in busy]
-                if left and not closing.close(work, left[0]):
-                    busy.add(left[0])
+                left = [day for day in closing.still_open(work) if day not in tried]
+                if left:
+                    tried.add(left[0])
+                    closing.close(work, left[0])
             return len(left) > 1
 
         return step

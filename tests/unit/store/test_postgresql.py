@@ -300,3 +300,19 @@ def test_days_are_made_before_they_begin(place: Place) -> None:
         days = [each.day for each in partitions.existing(writer.connection, "log")]
     today = NOON // DAY
     assert days == [today, today + 1, today + 2]
+
+
+def test_a_pass_does_not_chase_what_comes_meanwhile(place: Place) -> None:
+    """It ends although records arrive with each of its steps; the next one has them."""
+    chain = Chain()
+    place.store.commit([chain.work(logs(2_000))], NOON)
+    upkeep = PostgresUpkeep(place.store, NEVER._replace(logs_count=100), Wall())
+    stored, steps = 2_000, 0
+    while upkeep.step(0.0):
+        place.store.commit([chain.work(logs(5, stored))], NOON)
+        stored, steps = stored + 5, steps + 1
+        assert steps < 500, "the pass goes on for as long as something comes"
+    left = len(place.seqs())
+    assert 100 < left < 100 + 5 * steps
+    run(upkeep, 100.0)
+    assert place.seqs() == list(range(stored - 99, stored + 1))
