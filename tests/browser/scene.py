@@ -87,6 +87,15 @@ def fill(path: Path, now: int = NOW, count: int = 1500, hours: float = 24) -> Se
     return seeder
 
 
+def beat(seeder: Seeder, node: str, zone: str, now: int, age: int = 0) -> None:
+    """A node is heard ``age`` seconds before ``now``."""
+    seeder.beacon(
+        node=node, zone=zone, heard=now - age * SECOND,
+        state={"logs": {"last": 900, "behind": age}, "samples": {"last": 80, "behind": 0}},
+        facts={"version": "0.1.0", "system": "Debian GNU/Linux 12", "kernel": "6.1.0-27-amd64", "cpus": 4},
+    )  # fmt: skip
+
+
 def _versions(seeder: Seeder, now: int) -> None:
     """Three services on their way through the stages, one of them half rolled out."""
     hour = 60 * MINUTE
@@ -130,17 +139,13 @@ def _beacons(seeder: Seeder, now: int) -> None:
         for minute in range(90, -1, -1):
             if node == "web1" and 31 <= minute <= 34:
                 continue
-            for beat in range(6):
-                at = now - minute * MINUTE - beat * 10 * SECOND
+            for turn in range(6):
+                at = now - minute * MINUTE - turn * 10 * SECOND
                 if at <= now - age * SECOND:
                     seeder.beacon(
                         node=node, zone=zone, heard=at, wall=at + (4 * SECOND if node == "edge1" else 0)
                     )
-        seeder.beacon(
-            node=node, zone=zone, heard=now - age * SECOND,
-            state={"logs": {"last": 900, "behind": age}, "samples": {"last": 80, "behind": 0}},
-            facts={"version": "0.1.0", "system": "Debian GNU/Linux 12", "kernel": "6.1.0-27-amd64", "cpus": 4},
-        )  # fmt: skip
+        beat(seeder, node, zone, now, age)
 
 
 def _host(seeder: Seeder, rng: random.Random, now: int) -> None:

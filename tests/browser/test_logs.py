@@ -10,6 +10,8 @@ from tests.unit.web.seed import record
 
 
 def say(herald, message, **values):
+    """A record that comes now, from a node that is heard: a page of a silent recorder waits."""
+    herald.beat()
     herald.seeder.logs(
         [record(message=message, time=time.time_ns(), service="live-test", **values)], node="web1"
     )
@@ -183,6 +185,21 @@ def test_the_tail_tells_those_who_do_not_see_it(visit, herald):
     told = page.locator("#announce[role=status]")
     expect(told).to_have_text("")
     say(herald, "heard, not seen")
-    expect(told).to_have_text("1 new row on top")
+    expect(told).to_contain_text("1 new row on top")
     page.locator("#live").click()
-    expect(told).to_have_text("Following new records: Paused")
+    expect(told).to_contain_text("Following new records: Paused")
+
+
+def test_what_is_told_at_once_is_told_whole(visit, herald):
+    """The recorder falls silent with the answer that brings a row: neither announcement takes the other's place."""
+    page = visit("/logs?service=live-test")
+    silent = '<p class="notice">The recorder is silent.</p>'
+
+    def answer(route):
+        got = route.fetch()
+        route.fulfill(response=got, json={**got.json(), "recorder": silent} if got.json()["count"] else None)
+
+    page.route("**/logs/tail?**", answer)
+    told = page.locator("#announce[role=status]")
+    say(herald, "the last before silence")
+    expect(told).to_have_text("1 new row on top. Following new records: Waiting")

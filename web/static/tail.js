@@ -42,8 +42,10 @@ function show() {
   const stale = recorder.childElementCount > 0; // nothing is stored: there is nothing to follow
   live.classList.toggle("stale", stale);
   live.textContent = still ? "Paused" : stale ? "Waiting" : "Live";
-  if (was !== undefined && was !== live.textContent) announce.textContent = `Following new records: ${live.textContent}`;
+  const turned = was !== undefined && was !== live.textContent ? `Following new records: ${live.textContent}` : "";
   was = live.textContent;
+  const words = [counted(), turned].filter(Boolean); // in one breath: the second must not take the place of the first
+  if (words.length) announce.textContent = words.join(". ");
   fresh.hidden = !(still && waiting);
   fresh.textContent = `${waiting}${full ? "+" : ""} new: show`;
 }
@@ -71,12 +73,13 @@ function insert(html, whole) {
 }
 
 // New rows in numbers, now and then: their texts are for who goes to read them.
-function tell() {
+function counted() {
   const count = waiting || unsaid;
-  if (!count || Date.now() - said < SAID_EVERY) return;
-  announce.textContent = waiting ? `${count} new rows wait` : `${count} new row${count === 1 ? "" : "s"} on top`;
+  if (!count || Date.now() - said < SAID_EVERY) return "";
   said = Date.now();
   unsaid = 0;
+  const rows = `${count} new row${count === 1 ? "" : "s"}`;
+  return waiting ? `${rows} waiting` : `${rows} on top`;
 }
 
 // What leaves the page at its foot, or never came onto it, is behind the link to older rows.
@@ -109,7 +112,6 @@ async function look() {
     if (got.html) insert(got.html, got.whole);
     unsaid += got.count;
   }
-  tell();
 }
 
 async function run() {
