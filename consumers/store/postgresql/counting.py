@@ -32,8 +32,13 @@ class Counting:
         """A day is not there any more."""
         self._whole.discard(day)
 
-    def count(self, work: Deleting, day: Partition, mark: Mark | None) -> int | None:
-        """How many rows a day has; None: there is more to count. `mark` says how far it was."""
+    def count(
+        self, work: Deleting, day: Partition, mark: Mark | None, *, at_least: bool = False
+    ) -> int | None:
+        """How many rows a day has; None: there is more to count. `mark` says how far it was.
+
+        `at_least`: without those of the last seconds, which have to be counted each time.
+        """
         if day in self._whole and mark is not None:
             return mark.rows
         mark = mark or Mark()
@@ -51,6 +56,8 @@ class Counting:
             return None
         if (day.day + 1) * DAY <= limit:
             work.afterwards.append(lambda: self._whole.add(day))
+        if at_least:
+            return mark.rows
         (young,) = work.one(f"SELECT count(*) FROM {day.name} WHERE id >= ?", (mark.upto,))  # noqa: S608
         return mark.rows + int(young)
 

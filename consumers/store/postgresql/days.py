@@ -36,6 +36,10 @@ from tabard.consumers.store.room import kind_of
 
 VIEWED: Final = 0.5
 """Seconds for which it is good to know which days there are, and how large."""
+WORTH: Final = 100
+"""A plan is good for so many times what it took to make it, since records wait meanwhile."""
+PLANNED: Final = 5.0
+"""Seconds for which a plan is good at most."""
 
 
 class Days:
@@ -54,7 +58,7 @@ class Days:
         """By stream; looked at anew now and then."""
         self._plans: dict[int, Plan] = {}
         self._counted: set[int] = set()
-        """Streams of which rows above the limit were found in this pass."""
+        """Streams of which all rows above the limit were found in this pass."""
         self.took = 0.0
         """Seconds that the last deletion of rows took, without finding out about them."""
         self._counting = Counting(clock)
@@ -98,13 +102,15 @@ class Days:
         kind = kind_of(stream)
         self.notice(kind, work)
         plan = self._plans.get(stream)
-        if plan is not None and plan.left > 0 and time.monotonic() < plan.until:
+        began = time.monotonic()
+        if plan is not None and plan.left > 0 and began < plan.until:
             return self._delete_rows(work, stream, plan, most)
         view = self._view(work, stream)
         newest = view.newest
-        known = self._look_at(work, stream, view)
-        if known is None:
+        found = self._look_at(work, stream, view)
+        if found is None:
             return 1
+        known, exact = found
         over = self._overrun.note(kind, stream, self._over(stream, known))
         left = [each for each in known if each.day not in self._kept]
         oldest = left[0]
@@ -122,25 +128,38 @@ class Days:
             if not self._may_be_held(work, oldest.day):
                 self._drop(work, kind, oldest.day)
                 return 1
-            return self._planned(work, stream, oldest.day, math.inf, most, last=last, cut=False)
+            return self._planned(work, stream, oldest.day, math.inf, most, began, last=last, cut=False)
         if newest is None or oldest.day > newest or not over:
             return 0
         if over.bytes <= 0:
             if stream in self._counted and over.rows <= most:
                 return 0  # what came meanwhile: the next pass has it, without a count for every few rows
-            work.afterwards.append(lambda: self._counted.add(stream))
-            return self._planned(work, stream, oldest.day, over.rows, most, last=last, cut=True)
+            if exact:
+                work.afterwards.append(lambda: self._counted.add(stream))
+            return self._planned(work, stream, oldest.day, over.rows, most, began, last=last, cut=True)
         width = oldest.width or self._begin(work, oldest, newest)
         if width is None:
             return 1
         rows = max(over.rows, over.bytes * THOUSANDTHS // max(width, 1) + 1)
-        return self._planned(work, stream, oldest.day, rows, most, last=last, cut=True)
+        return self._planned(work, stream, oldest.day, rows, most, began, last=last, cut=True)
 
     def _planned(
-        self, work: Deleting, stream: int, day: Partition, rows: float, most: int, *, last: bool, cut: bool
+        self,
+        work: Deleting,
+        stream: int,
+        day: Partition,
+        rows: float,
+        most: int,
+        began: float,
+        *,
+        last: bool,
+        cut: bool,
     ) -> int:
+        """Delete by a new plan, to make which was `began` then."""
         mark = marks.read(work.reading, day.name)
-        plan = self._plans[stream] = Plan(day, rows, last, cut, time.monotonic() + VIEWED, mark)
+        now = time.monotonic()
+        until = now + min(max(VIEWED, WORTH * (now - began)), PLANNED)
+        plan = self._plans[stream] = Plan(day, rows, last, cut, until, mark)
         return self._delete_rows(work, stream, plan, most)
 
     def _view(self, work: Deleting, stream: int) -> View:
@@ -166,11 +185,15 @@ class Days:
         self._views.clear()
         self._plans.clear()
 
-    def _look_at(self, work: Deleting, stream: int, view: View) -> list[Day] | None:
-        """Every day; None: there is more to count first."""
+    def _look_at(self, work: Deleting, stream: int, view: View) -> tuple[list[Day], bool] | None:
+        """Every day, and whether all their rows were counted; None: there is more to count first."""
         today = partitions.day_of(self._clock.wall())
         names, newest = view.days, view.newest
         marked = counting.known(work, names)
+        limit = self.limits.count(stream)
+        known_rows = sum(marked[day.name].rows for day in names if day.name in marked)
+        held_rows = sum(self._passed[day].held for day in names if day in self._passed)
+        plenty = 0 < limit < known_rows - held_rows  # so much has to go that the last seconds can wait
         known = []
         for day in names:
             size = view.files.get(day.name, 0)
@@ -180,12 +203,14 @@ class Days:
             rows = None
             filled = newest is not None and day <= newest
             held = self._passed.get(day, Passed()).held
-            if filled and (self.limits.count(stream) or width is not None or held):
-                rows = self._counting.count(work, day, marked.get(day.name))
+            if filled and (limit or width is not None or held):
+                rows = self._counting.count(
+                    work, day, marked.get(day.name), at_least=plenty and day == newest
+                )
                 if rows is None:
                     return None
             known.append(Day(day, size, rows, held, None if width is None else width.upto))
-        return known
+        return known, not plenty
 
     def _over(self, stream: int, known: list[Day]) -> Over:
         count = self.limits.count(stream)
@@ -200,9 +225,7 @@ class Days:
 
     def _begin(self, work: Deleting, oldest: Day, newest: Partition) -> int | None:
         """Note how wide a row is before the first one is deleted; None: the rows are not counted yet."""
-        rows = oldest.rows
-        if rows is None:
-            rows = self._counting.count(work, oldest.day, marks.read(work.reading, oldest.day.name))
+        rows = self._counting.count(work, oldest.day, marks.read(work.reading, oldest.day.name))
         if rows is None:
             return None
         name, width = oldest.day.name, oldest.files * THOUSANDTHS // max(rows, 1)
