@@ -42,6 +42,9 @@ class Database(ABC):
         """CPU seconds of the server so far: of all its processes, and of each kind."""
         return {}
 
+    def settle(self) -> None:  # noqa: B027 -- files of one run are no burden to the next
+        """Have done with what was written before, so that whoever is measured next begins as all others do."""
+
     def log_size(self, home: Home) -> int:  # noqa: ARG002 -- a server keeps it elsewhere
         """Bytes of the write-ahead log in the home."""
         return 0
@@ -119,6 +122,10 @@ class Served(Database):
     def bare(self, place: Path) -> str:  # noqa: ARG002 -- not on this machine's own files
         """A database beside the others."""
         return self._server.database()
+
+    def settle(self) -> None:
+        """By a checkpoint, as before each bare COPY."""
+        self._server.execute("CHECKPOINT")
 
     def server_cpu(self) -> Mapping[str, float]:
         """Of each kind of process that is there, by what it is connected for or does."""

@@ -190,6 +190,7 @@ def _passage(home: Path, database: Database, generator: Helper, count: int) -> P
     given = {**SETTINGS, **database.settings()}
     with Scene(home, given, ROLES) as scene:
         stored = started(scene, database.where(scene.home, given))
+        database.settle()
         before, waited, server = scene.cpu(), usage.core_wait(scene.pid("recorder")), database.server_cpu()
         generator.tell(do="send", socket=str(scene.home.socket("intake.sock")), source="bench")
         _await(scene, stored, count)
@@ -218,6 +219,7 @@ def _delay(home: Path, database: Database, generator: Helper, count: int) -> dic
     with Scene(home, given, ROLES) as scene, Helper("tabard.ops.bench.watcher") as watcher:
         where = database.where(scene.home, given)
         started(scene, where).close()
+        database.settle()
         limit = count / RATE + _CARRYING
         watcher.ask(_CARRYING, store=where, records=count, limit=limit)
         before = scene.cpu()
