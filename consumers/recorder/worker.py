@@ -173,6 +173,7 @@ class Recorder:
             if (
                 self.sink.pending_records >= self.limits.rows
                 or now - self._pending_since >= self.limits.delay
+                or self._done()
             ):
                 self._commit()
         self._commit()
@@ -180,29 +181,31 @@ class Recorder:
     def _commit(self) -> None:
         """Commit what is pending, or leave it for the end of the commit that is on its way."""
         self._pending_since = None
-        if self._aside is None:
+        aside = self._aside
+        if aside is None:
             self.sink.flush(self._loop.now(), self._clock.wall())
             self._settled()
             return
-        if self._aside.busy:
-            if not self._aside.done and self.sink.pending_records < self.limits.rows:
+        settled = aside.busy
+        if aside.busy:
+            if not aside.done and self.sink.pending_records < self.limits.rows:
                 return
-            self._settle(self._aside)
+            self.sink.finish(self._loop.now(), aside.outcome())
+            self._keeping.look()
         works = self.sink.begin()
-        if works:
-            self._aside.begin(works, self._clock.wall())
-        else:
+        if works:  # the server first: it has work while the nodes are told of the commit before
+            aside.begin(works, self._clock.wall())
+        if settled or not works:
             self._settled()
 
     def _go_on(self) -> None:
         """The thread has done a commit, which may have been settled by now."""
-        if self._aside is not None and self._aside.busy and self._aside.done:
+        if self._done():
             self._commit()
 
-    def _settle(self, aside: StoreAside) -> None:
-        """Wait for the commit that is on its way."""
-        self.sink.finish(self._loop.now(), aside.outcome())
-        self._settled()
+    def _done(self) -> bool:
+        """Whether a commit waits to be settled."""
+        return self._aside is not None and self._aside.busy and self._aside.done
 
     def _settled(self) -> None:
         self._tell()
@@ -276,7 +279,7 @@ class Recorder:
     def _finish(self) -> None:
         self._commit()
         while self._aside is not None and self._aside.busy:
-            self._settle(self._aside)
+            self._aside.wait()
             self._commit()
 
     def close(self) -> None:

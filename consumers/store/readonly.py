@@ -60,6 +60,8 @@ class Connections:
 
     def __init__(self, store: str | os.PathLike[str]) -> None:
         self.store = Path(os.path.abspath(store))
+        # Made once: each question looks at them, and a path takes longer to make than to look at.
+        self._files: Final = [(kind.name, str(kind.path(self.store))) for kind in FILES]
         self._guard = threading.Lock()
         self._idle: list[tuple[SqliteReading, Identity]] = []
 
@@ -125,13 +127,13 @@ class Connections:
 
     def _identity(self) -> Identity:
         found = []
-        for kind in FILES:
+        for name, path in self._files:
             try:
-                state = os.stat(kind.path(self.store))
+                state = os.stat(path)
             except FileNotFoundError as error:
                 raise StoreError(
                     "store not found",
-                    expected=f"the file {kind.name}.db",
+                    expected=f"the file {name}.db",
                     where=str(self.store),
                     hint="Start a recorder, or pass --home",
                 ) from error
