@@ -24,5 +24,5 @@ lock() {
     cat "$tool/$name" > "$file"
 }
 
-lock run --extra app --extra otlp --extra server --group build pyproject.toml
+lock run --extra app --extra otlp --extra server --extra ssh --group build pyproject.toml
 lock dev --group dev --constraint requirements/run.txt
