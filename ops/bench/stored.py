@@ -128,10 +128,8 @@ class StoredOnServer:
         return self._first(text, number, product) is not None
 
     def after(self, row: int) -> list[tuple[int, int, str]]:
-        """By the index of ids."""
-        self._cursor.execute(
-            "SELECT id, time, product FROM log WHERE id > %s ORDER BY id LIMIT 10000", (row,)
-        )
+        """By the index of ids, which so few rows are read by also while the server has no statistics of the table."""
+        self._cursor.execute("SELECT id, time, product FROM log WHERE id > %s ORDER BY id LIMIT 1000", (row,))
         return self._cursor.fetchall()
 
     def last(self) -> int:
