@@ -2,7 +2,7 @@
 
 A mark has a name. Of log records that go early it is ``log LOW-HIGH`` with the severities, on PostgreSQL for each
 partition ``log_20261122 LOW-HIGH``; releasing a hold removes these, since what it covered was passed over. On PostgreSQL
-there are also the name of a partition, whose rows up to an id are counted, and that name with ``width``.
+there are also the name of a partition, whose rows up to an id are counted, and that name with ``width`` or ``gone``.
 """
 
 from __future__ import annotations
@@ -54,5 +54,6 @@ def remove(connection: Reading, name: str) -> None:
 def uncounted(connection: Reading, table: str) -> None:
     """On PostgreSQL: rows of a table go by another way than retention, so its days are to be counted anew."""
     connection.execute(
-        "DELETE FROM retention_mark WHERE starts_with(name, ?) AND strpos(name, ' ') = 0", (f"{table}_",)
+        "DELETE FROM retention_mark WHERE starts_with(name, ?) AND (strpos(name, ' ') = 0 OR name LIKE '% gone')",
+        (f"{table}_",),
     )

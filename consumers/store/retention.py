@@ -71,6 +71,8 @@ class Retention:
 
     @limits.setter
     def limits(self, limits: RetentionLimits) -> None:
+        if limits != self._sweeper.limits and self._pass is not None:
+            self._due = float("-inf")  # what was begun for other limits must not go on: a pass begins anew
         self._sweeper.limits = limits
 
     @property

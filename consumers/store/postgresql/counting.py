@@ -1,12 +1,14 @@
 """How many rows a day has, on PostgreSQL: counted once, then kept in the transactions that delete.
 
 The count of a day is a mark: rows below an id. What arrived within the last seconds is counted each time, since what
-another recorder is still writing may have lower ids than what is there.
+another recorder is still writing may have lower ids than what is there. A second mark, the day's name with ``gone``, changes
+whenever rows go that are not counted: so every deletion is seen by whoever has planned others, in another recorder too.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from tabard.clock import Clock
 from tabard.consumers.store import marks
@@ -18,6 +20,14 @@ COUNTED: Final = 8_000
 """Rows counted in one step."""
 SETTLED: Final = 10 * 1_000_000_000
 """Nanoseconds after which all that arrived is visible, whoever stored it."""
+
+
+class State(NamedTuple):
+    """Marks of a day that change with every deletion in it."""
+
+    counted: Mark | None
+    gone: Mark | None
+    """Up to where uncounted rows were deleted last, and how many in all."""
 
 
 class Counting:
@@ -62,23 +72,41 @@ class Counting:
         return mark.rows + int(young)
 
 
-def uncount(
-    work: Deleting, day: Partition, mark: Mark | None, gone: tuple[int, int], rows: int
-) -> Mark | None:
-    """Between the ids `gone` so many rows were deleted; the mark of the day after it was `mark`."""
+def state(work: Deleting, day: Partition) -> State:
+    """What to compare later, to see whether somebody else has deleted rows of a day meanwhile."""
+    names = (day.name, _gone(day))
+    found = _marks(work, names)
+    return State(*(found.get(name) for name in names))
+
+
+def uncount(work: Deleting, day: Partition, before: State, gone: tuple[int, int], rows: int) -> State:
+    """Between the ids `gone` so many rows were deleted; the state of the day after it was `before`."""
     first, end = gone
-    if mark is None or first >= mark.upto or not rows:
-        return mark
+    mark = before.counted
+    if not rows:
+        return before
+    if mark is None or first >= mark.upto:
+        already = before.gone.rows if before.gone is not None else 0
+        new = Mark(end + 1, already + rows)
+        marks.write(work.reading, _gone(day), new)
+        return State(mark, new)
     if end < mark.upto:
         mark = Mark(mark.upto, mark.rows - rows)
         marks.write(work.reading, day.name, mark)
-        return mark
+        return State(mark, before.gone)
     marks.remove(work.reading, day.name)  # partly counted: counted anew
-    return None
+    return State(None, before.gone)
 
 
 def known(work: Deleting, names: list[Partition]) -> dict[str, Mark]:
     """How far days are counted, and how wide their rows are, by the name of the mark."""
-    wanted = [name for day in names for name in (day.name, f"{day.name} width")]
-    found = work.all("SELECT name, upto, rows FROM retention_mark WHERE name = ANY(?)", (wanted,))
+    return _marks(work, [name for day in names for name in (day.name, f"{day.name} width")])
+
+
+def _gone(day: Partition) -> str:
+    return f"{day.name} gone"
+
+
+def _marks(work: Deleting, names: Sequence[str]) -> dict[str, Mark]:
+    found = work.all("SELECT name, upto, rows FROM retention_mark WHERE name = ANY(?)", (list(names),))
     return {name: Mark(upto, rows) for name, upto, rows in found}

@@ -156,10 +156,10 @@ class Days:
         cut: bool,
     ) -> int:
         """Delete by a new plan, to make which was `began` then."""
-        mark = marks.read(work.reading, day.name)
+        state = counting.state(work, day)
         now = time.monotonic()
         until = now + min(max(VIEWED, WORTH * (now - began)), PLANNED)
-        plan = self._plans[stream] = Plan(day, rows, last, cut, until, mark)
+        plan = self._plans[stream] = Plan(day, rows, last, cut, until, state)
         return self._delete_rows(work, stream, plan, most)
 
     def _view(self, work: Deleting, stream: int) -> View:
@@ -258,7 +258,7 @@ class Days:
         """Go past the next rows of a day; the newest row of a stream stays. 0: there are none."""
         day = plan.day
         passed = self._passed.get(day, Passed())
-        if marks.read(work.reading, day.name) != plan.mark:
+        if counting.state(work, day) != plan.state:
             self._plans.pop(stream)
             return 1
         newest = f" AND id < (SELECT max(id) FROM {day.name})" if plan.last else ""  # noqa: S608
@@ -276,7 +276,7 @@ class Days:
             (first, end, *held.values),
         )
         self.took = time.perf_counter() - began
-        mark = counting.uncount(work, day, plan.mark, (first, end), done)
+        state = counting.uncount(work, day, plan.state, (first, end), done)
         if plan.cut:
             after = work.one(f"SELECT arrived FROM {day.name} WHERE id > ? ORDER BY id LIMIT 1", (end,))  # noqa: S608
             oldest = (day.day + 1) * DAY if after is None else int(after[0])
@@ -287,7 +287,7 @@ class Days:
             # Also without a hold: the index still has the entries of what is gone, until the server cleans it.
             self._passed[day] = Passed(end + 1, passed.held + there - done)
             plan.left -= there
-            plan.mark = mark
+            plan.state = state
 
         work.afterwards.append(passed_by)
         return int(there)
@@ -361,7 +361,7 @@ class Days:
             (first, end, level.low, level.high, *held.values),
         )
         self.took = time.perf_counter() - began
-        counting.uncount(work, day, marks.read(work.reading, day.name), (first, end), done)
+        counting.uncount(work, day, counting.state(work, day), (first, end), done)
         marks.write(work.reading, name, Mark(end + 1))
         if done:
             failpoints.hit(CHUNK)

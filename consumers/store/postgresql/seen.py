@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from tabard.consumers.store.marks import Mark
+from tabard.consumers.store.postgresql.counting import State
 from tabard.consumers.store.postgresql.partitions import Partition
 
 THOUSANDTHS: Final = 1000
@@ -70,5 +70,5 @@ class Plan:
     """Whether size or count takes them, not age."""
     until: float
     """Monotonic seconds."""
-    mark: Mark | None
+    state: State
     """That of the day: when it is another one, somebody else has deleted."""

@@ -57,6 +57,8 @@ class PostgresUpkeep:
 
     @limits.setter
     def limits(self, limits: RetentionLimits) -> None:
+        if limits != self._days.limits and self._pass is not None:
+            self._due = float("-inf")  # what was begun for other limits must not go on: a pass begins anew
         self._days.limits = limits
 
     @property
