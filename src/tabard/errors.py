@@ -121,6 +121,28 @@ class WireError(TabardError):
     """Raised when a message breaks the protocol; it is counted and dropped, the connection may go on."""
 
 
+class TrustError(WireError):
+    """Raised when a certificate, a roster, a chain or a file of keys is not to be believed.
+
+    ``reason`` is the kind of distrust in one word of ``tabard.brokers.trust.reasons``: what a count is kept by.
+    """
+
+    exit_code = exits.REFUSED
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        reason: str,
+        expected: str | None = None,
+        found: str | None = None,
+        where: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(what, expected=expected, found=found, where=where, hint=hint)
+        self.reason = reason
+
+
 class JournalError(TabardError):
     """Raised when the journal cannot keep a record: the caller must not acknowledge it."""
 

@@ -9,6 +9,7 @@
 ``spool/``         the same, for the agent
 ``mail/``          mail of applications that waits, or was given up
 ``cron/``          what is known of the jobs of ``tabard cron``
+``trust/``         keys, certificates and rosters, for this user only
 ``templates/``     templates of this site, before those of applications
 =================  ==========================================================
 """
@@ -80,6 +81,11 @@ class Home:
     def spool(self) -> Path:
         """What roles and applications could not hand to an agent, and it takes in when it is there."""
         return self.path / "spool"
+
+    @property
+    def trust(self) -> Path:
+        """Keys, certificates and rosters (mode 0700); is there once the home has keys."""
+        return self.path / "trust"
 
     @property
     def sockets(self) -> Path:

@@ -1,0 +1,392 @@
+"""Whom to believe: all certificates and rosters that lead to the pinned root, and what was revoked. Pure.
+
+What is taken in once is not verified again, but whether it holds is asked anew each time: a certificate holds *now* when it is
+within its time, and neither its key nor its name was taken back, and the same is true of the authority above it, up to the root.
+
+* A roster reaches as far as its zone: it revokes what its zone's authority, or one below it, certified, and nothing else.
+  A zone's own key is revoked by a zone above it only.
+* A roster with a lower number than the one known changes nothing: what was revoked cannot be played back. Two rosters with one
+  number are refused, because one of them is by somebody who should not have the key.
+* What is kept is bounded for each zone right below the root, so that a lost zone crowds out nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from tabard.brokers.trust import keys, reasons
+from tabard.brokers.trust.certificates import (
+    RECORDER,
+    ZONE,
+    Certificate,
+    Encoded,
+    check_time,
+    read,
+    verify,
+    verify_root,
+)
+from tabard.brokers.trust.rosters import EncodedRoster, Revocation, Roster, Tombstone, read_roster
+from tabard.errors import TrustError
+from tabard.names import MAX_ZONE_DEPTH, zone_within
+
+MAX_CHAIN: Final = MAX_ZONE_DEPTH + 1
+"""Certificates of a chain, from below the root down."""
+MAX_KNOWN: Final = 20_000
+"""Certificates kept of one zone right below the root with all below it; likewise of the root's own hosts."""
+
+
+class _Known(NamedTuple):
+    certificate: Certificate
+    encoded: bytes
+
+
+class Directory:
+    """Everything that is known below one root. ``now`` is in nanoseconds since 1970 throughout."""
+
+    def __init__(self, root: bytes, now: int) -> None:
+        """Pin ``root``, an encoded certificate that certifies itself. Raises TrustError, also when it is not valid now."""
+        found = read(root)
+        verify_root(found)
+        check_time(found.certificate, now)
+        self.root: Final = found.certificate
+        self.pinned: Final = root
+        self._keys: dict[bytes, list[_Known]] = {}
+        """By key id, newest first."""
+        self._names: dict[tuple[str, str, str], list[_Known]] = {}
+        """By role, place and name, newest first."""
+        self._curves: dict[bytes, bytes] = {}
+        """From CURVE keys to key ids."""
+        self._rosters: dict[str, EncodedRoster] = {}
+        self._bytes: dict[str, bytes] = {}
+        self._revoked: dict[bytes, list[tuple[str, Revocation]]] = {}
+        """By key id, with the zone whose roster says so."""
+        self._removed: dict[tuple[str, str, str], Tombstone] = {}
+        self._counts: dict[str, int] = {}
+        self.generation = 0
+        """Rises whenever something was taken in: what was worked out before may have changed."""
+        self._keep(_Known(found.certificate, root))
+
+    # --- taking in ----------------------------------------------------------------------------------
+
+    def take(self, chain: Sequence[bytes], now: int) -> Certificate:
+        """Verify a chain from below the root down, keep it, and return its last certificate.
+
+        Raises TrustError with the reason; nothing of the chain is kept then.
+        """
+        if not 1 <= len(chain) <= MAX_CHAIN:
+            raise TrustError(
+                "a chain of a wrong length",
+                reason=reasons.MALFORMED,
+                expected=f"1 to {MAX_CHAIN} certificates",
+                found=f"{len(chain)}",
+            )
+        above = self.root
+        check_time(above, now)
+        taken: list[_Known] = []
+        for encoded in chain:
+            known = self._verified(encoded, above)
+            self._check(known.certificate, above, now)
+            taken.append(known)
+            above = known.certificate
+        self._check_room(taken)
+        for known in taken:
+            self._keep(known)
+        return above
+
+    def take_roster(self, roster: bytes, now: int) -> bool:
+        """Verify a roster and let it take the place of an older one; False when it is not newer.
+
+        Raises TrustError: it is malformed, not by the zone's authority, or one of its members is not the zone's.
+        """
+        found = read_roster(roster)
+        zone, version = found.roster.zone, found.roster.version
+        if self._bytes.get(zone) == roster:
+            return False
+        self._check_signed(found, now)
+        if version < self.version(zone):
+            return False
+        if version == self.version(zone):
+            raise TrustError(
+                f"two rosters of {zone} under one number",
+                reason=reasons.CONTRADICTS,
+                expected=f"one roster {version}",
+                found="another one with that number",
+                hint="Somebody else may have the authority's key, or its home was put back to an older state",
+            )
+        members = [self._member(zone, encoded) for encoded in found.roster.members]
+        self._check_room(members)
+        for known in members:
+            self._keep(known)
+        self._rosters[zone], self._bytes[zone] = found, roster
+        self._index(found.roster)
+        return True
+
+    # --- asking -------------------------------------------------------------------------------------
+
+    def certificates(self, role: str, zone: str, name: str, now: int) -> list[Certificate]:
+        """Those of this name that hold now, newest first. Of a zone's key ``zone`` is its path, ``name`` the last of it."""
+        place = zone.rpartition("/")[0] if role == ZONE else zone
+        found = (known.certificate for known in self._names.get((role, place, name), ()))
+        return [certificate for certificate in found if self.holds(certificate, now)]
+
+    def by_key(self, key_id: bytes) -> Certificate | None:
+        """The newest certificate of a key, whether it still holds or not; None for an unknown key."""
+        known = self._keys.get(key_id)
+        return known[0].certificate if known else None
+
+    def by_curve(self, z85: bytes, now: int) -> Certificate | None:
+        """The newest certificate of a connection's key that holds now; None for a stranger."""
+        known = self._keys.get(self._curves.get(bytes(z85), b""), ())
+        return next((each.certificate for each in known if self.holds(each.certificate, now)), None)
+
+    def recorders(self, sink: str, now: int) -> list[Certificate]:
+        """The recorders of a sink that hold now, newest first."""
+        found = [
+            known.certificate
+            for (role, _place, _name), listed in self._names.items()
+            if role == RECORDER
+            for known in listed
+            if sink in known.certificate.sinks and self.holds(known.certificate, now)
+        ]
+        return sorted(found, key=lambda each: -each.serial)
+
+    def holds(self, certificate: Certificate, now: int) -> bool:
+        """Whether a certificate that is known holds now."""
+        try:
+            self.check(certificate, now)
+        except TrustError:
+            return False
+        return True
+
+    def check(self, certificate: Certificate, now: int) -> None:
+        """Raises TrustError with the reason why a certificate does not hold now."""
+        if certificate == self.root:
+            check_time(certificate, now)
+            return
+        above = self._authorities(certificate)
+        refused: TrustError | None = None
+        for authority in above:
+            try:
+                self.check(authority, now)
+                self._check(certificate, authority, now)
+            except TrustError as error:
+                refused = refused or error
+            else:
+                return
+        raise refused or TrustError(
+            "nothing leads to the root",
+            reason=reasons.FOREIGN,
+            expected=f"a certificate below {self.root.zone}",
+            found=str(certificate),
+        )
+
+    def revoked(self, key_id: bytes) -> Revocation | None:
+        """The revocation of a key by an authority that may, the earliest; None when it was not revoked.
+
+        Of a key without a known certificate only the root's word counts.
+        """
+        places = {known.certificate.place for known in self._keys.get(key_id, ())} or {self.root.zone}
+        said = [
+            revocation
+            for zone, revocation in self._revoked.get(key_id, ())
+            if any(zone_within(place, zone) for place in places)
+        ]
+        return min(said, key=lambda each: each.time, default=None)
+
+    def tombstone(self, role: str, zone: str, name: str) -> Tombstone | None:
+        """The tombstone of a name, None when it was never taken out; a newer certificate may have brought it back."""
+        return self._removed.get((role, zone.rpartition("/")[0] if role == ZONE else zone, name))
+
+    def version(self, zone: str) -> int:
+        """The number of the newest roster of a zone; 0 when none is known."""
+        known = self._rosters.get(zone)
+        return known.roster.version if known else 0
+
+    def roster(self, zone: str) -> Roster | None:
+        """The newest roster of a zone."""
+        known = self._rosters.get(zone)
+        return known.roster if known else None
+
+    def rosters(self) -> dict[str, bytes]:
+        """All rosters as they were taken, by zone, outer zones after those above them."""
+        return {
+            zone: self._bytes[zone] for zone in sorted(self._bytes, key=lambda zone: (zone.count("/"), zone))
+        }
+
+    def members(self, zone: str, now: int) -> list[Certificate]:
+        """Hosts' keys of a zone and the keys of the zones right below it that hold now, by role and name."""
+        found = [
+            known.certificate
+            for (_role, place, _name), listed in self._names.items()
+            if place == zone
+            for known in listed
+            if known.certificate != self.root and self.holds(known.certificate, now)
+        ]
+        return sorted(found, key=lambda each: (each.role, each.path, -each.serial))
+
+    def every(self) -> Iterator[Certificate]:
+        """All that is known, whether it holds or not, without the root."""
+        for listed in self._names.values():
+            yield from (known.certificate for known in listed if known.certificate != self.root)
+
+    def chain(self, certificate: Certificate, now: int) -> tuple[bytes, ...]:
+        """The encoded certificates from below the root down to a known one. Raises TrustError when it does not hold."""
+        self.check(certificate, now)
+        if certificate == self.root:
+            return ()
+        above = next(
+            authority
+            for authority in self._authorities(certificate)
+            if authority == self.root or self.holds(authority, now)
+        )
+        listed = self._keys[certificate.key_id]
+        return (
+            *self.chain(above, now),
+            next(known.encoded for known in listed if known.certificate == certificate),
+        )
+
+    # --- inside -------------------------------------------------------------------------------------
+
+    def _verified(self, encoded: bytes, above: Certificate) -> _Known:
+        """The certificate, its signatures checked unless that was done before."""
+        found = read(encoded)
+        for known in self._keys.get(found.certificate.key_id, ()):
+            if known.encoded == encoded and found.certificate.issuer == above.key_id:
+                if found.certificate.place != above.zone:
+                    break
+                return known
+        verify(found, above)
+        return _Known(found.certificate, encoded)
+
+    def _member(self, zone: str, encoded: bytes) -> _Known:
+        """A member of a roster: certified by a key of its zone, which need not hold any more."""
+        found: Encoded = read(encoded)
+        for authority in self._zone_keys(zone):
+            if authority.key_id == found.certificate.issuer:
+                return self._verified(encoded, authority)
+        raise TrustError(
+            f"a member of the roster of {zone} was certified by somebody else",
+            reason=reasons.FOREIGN,
+            expected=f"a certificate by the authority of {zone}",
+            found=str(found.certificate),
+        )
+
+    def _check_signed(self, found: EncodedRoster, now: int) -> None:
+        roster = found.roster
+        authorities = [each for each in self._zone_keys(roster.zone) if each.key_id == roster.issuer]
+        held = [each for each in authorities if self.holds(each, now)]
+        if authorities and not held:
+            self.check(authorities[0], now)
+        if held:
+            if held[0].key.verifies(keys.ROSTER, found.signed, found.signature):
+                return
+            raise TrustError(
+                f"the roster of {roster.zone} was not signed by its authority",
+                reason=reasons.FORGED,
+                expected=f"a signature by {held[0]}",
+                found="another one",
+            )
+        raise TrustError(
+            f"a roster of {roster.zone} by an unknown authority",
+            reason=reasons.FOREIGN,
+            expected=f"a zone within {self.root.zone} whose certificate is known",
+            found=f"key {keys.shown_id(roster.issuer)}",
+            hint="Take the roster of the zone above it first",
+        )
+
+    def _check(self, certificate: Certificate, above: Certificate, now: int) -> None:
+        """Whether a certificate holds now, if its authority does."""
+        check_time(certificate, now)
+        if certificate.place != above.zone:
+            raise TrustError(
+                "an authority exceeds its zone",
+                reason=reasons.EXCEEDS,
+                expected=f"what lies in {above.zone}",
+                found=str(certificate),
+            )
+        for zone, revocation in self._revoked.get(certificate.key_id, ()):
+            if zone_within(certificate.place, zone):
+                raise TrustError(
+                    f"the key of {certificate} was revoked",
+                    reason=reasons.REVOKED,
+                    expected="a key that holds",
+                    found=f"{keys.shown_id(certificate.key_id)}, revoked for: {revocation.reason}",
+                )
+        tombstone = self._removed.get((certificate.role, certificate.place, certificate.name))
+        if tombstone is not None and certificate.serial <= tombstone.time:
+            gone = f"renamed to {tombstone.successor}" if tombstone.successor else "removed"
+            raise TrustError(
+                f"{certificate} was {gone}",
+                reason=reasons.REMOVED,
+                expected="a name that is in its zone",
+                found=f"certificate {certificate.serial}, tombstone {tombstone.time}",
+            )
+
+    def _authorities(self, certificate: Certificate) -> list[Certificate]:
+        return [
+            known.certificate
+            for known in self._keys.get(certificate.issuer, ())
+            if known.certificate.role == ZONE and known.certificate.zone == certificate.place
+        ]
+
+    def _zone_keys(self, zone: str) -> list[Certificate]:
+        if zone == self.root.zone:
+            return [self.root]
+        name = (ZONE, *zone.rpartition("/")[::2])
+        return [known.certificate for known in self._names.get(name, ())]
+
+    def _branch(self, certificate: Certificate) -> str:
+        """The zone right below the root that it lies in; the root itself for its own hosts and those zones."""
+        if certificate.place == self.root.zone:
+            return self.root.zone
+        below = certificate.zone.removeprefix(self.root.zone + "/").partition("/")[0]
+        return f"{self.root.zone}/{below}"
+
+    def _check_room(self, taken: Sequence[_Known]) -> None:
+        new: dict[str, int] = {}
+        for known in taken:
+            if known not in self._keys.get(known.certificate.key_id, ()):
+                branch = self._branch(known.certificate)
+                new[branch] = new.get(branch, 0) + 1
+        for branch, count in new.items():
+            if self._counts.get(branch, 0) + count > MAX_KNOWN:
+                raise TrustError(
+                    f"too many certificates of {branch}",
+                    reason=reasons.CROWDED,
+                    expected=f"at most {MAX_KNOWN}",
+                    found=f"{count} more than the {self._counts.get(branch, 0)} that are known",
+                )
+
+    def _keep(self, known: _Known) -> None:
+        certificate = known.certificate
+        listed = self._keys.setdefault(certificate.key_id, [])
+        if known in listed:
+            return
+        listed.append(known)
+        listed.sort(key=lambda each: -each.certificate.serial)
+        named = self._names.setdefault((certificate.role, certificate.place, certificate.name), [])
+        named.append(known)
+        named.sort(key=lambda each: -each.certificate.serial)
+        self._curves[certificate.key.curve] = certificate.key_id
+        self.generation += 1
+        branch = self._branch(certificate)
+        self._counts[branch] = self._counts.get(branch, 0) + 1
+
+    def _index(self, roster: Roster) -> None:
+        """Put what a roster takes back in the place of what the one before it did."""
+        for key_id in [
+            key_id for key_id, said in self._revoked.items() if any(z == roster.zone for z, _ in said)
+        ]:
+            self._revoked[key_id] = [
+                (zone, word) for zone, word in self._revoked[key_id] if zone != roster.zone
+            ]
+            if not self._revoked[key_id]:
+                del self._revoked[key_id]
+        self.generation += 1
+        for revocation in roster.revoked:
+            self._revoked.setdefault(revocation.key_id, []).append((roster.zone, revocation))
+        for name in [name for name in self._removed if name[1] == roster.zone]:
+            del self._removed[name]
+        for tombstone in roster.tombstones:
+            self._removed[tombstone.role, roster.zone, tombstone.name] = tombstone
