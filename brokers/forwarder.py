@@ -7,12 +7,15 @@ is not the forwarder's to know.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from tabard.brokers.links import Links
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.codec import MAX_HEAD
+from tabard.brokers.wire.tally import BOOT_BYTES
 from tabard.brokers.wire.topics import UpTopic
 from tabard.errors import WireError
 from tabard.names import zone_within
@@ -34,10 +37,17 @@ UpCheck = Callable[[UpTopic, tuple[str, ...]], str | None]
 class Forwarder:
     """Checks and rewrites messages of both lanes for one broker."""
 
-    def __init__(self, name: str, zone: str, up_checks: Sequence[UpCheck] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        zone: str,
+        up_checks: Sequence[UpCheck] = (),
+        is_asked: Callable[[str, str], bool] = lambda _sink, _shard: True,
+    ) -> None:
         self.name = name
         self.zone = zone
         self.counters: Counter[str] = Counter()
+        self.links = Links(name, zone, os.urandom(BOOT_BYTES), self.counters, is_asked)
         self._own = name.encode()
         self._up_checks = tuple(up_checks)
         self._topics: dict[bytes, UpTopic] = {}
@@ -70,6 +80,10 @@ class Forwarder:
         hops = frames[5]
         frames[5] = hops + b"/" + self._own if hops else self._own
         self.counters[f"{lane} sent"] += 1
+        if lane == "up":
+            self.links.sent_up(frames[0])
+        else:
+            self.links.sent_down(frames[0])
         self.counters[f"{lane} bytes"] += len(frames[4]) + len(frames[2])
         return frames
 
@@ -80,6 +94,10 @@ class Forwarder:
         if len(frames) != FRAMES:
             self._drop(lane, "wrong number of frames")
             return None
+        if lane == "up":  # what a link carried is counted, whatever becomes of it here
+            self.links.came_up(frames[0], frames[5])
+        else:
+            self.links.came_down(frames[5])
         if any(len(frame) > most for frame, most in zip(frames[1:5], _MOST, strict=True)):
             self._drop(lane, "a frame too large")
             return None

@@ -33,6 +33,7 @@ class Outlet:
         dials: what it connects to beside that.
         counters: the broker's.
         told: is handed `1` or `0` and a topic when the first peer asks for it, or the last does no more.
+        joined: is handed a topic whenever a peer asks for it, which it does each time it connects.
 
     Raises TabardError when the address cannot be bound.
     """
@@ -46,6 +47,7 @@ class Outlet:
         dials: Sequence[str],
         counters: Counter[str],
         told: Callable[[bytes], object] = lambda _frame: None,
+        joined: Callable[[bytes], object] = lambda _topic: None,
     ) -> None:
         self._made = made
         self._loop = loop
@@ -54,6 +56,7 @@ class Outlet:
         self._dials = list(dials)
         self._counters = counters
         self._told = told
+        self._joined = joined
         self._asked = Subscriptions(up=lane.startswith("up"))
         self.socket = self._open()
 
@@ -84,6 +87,7 @@ class Outlet:
         topic = frame[1:]
         if step in {Step.FIRST, Step.MORE}:
             self.socket.setsockopt(zmq.SUBSCRIBE, topic)
+            self._joined(topic)
         elif step in {Step.LESS, Step.LAST}:
             self.socket.setsockopt(zmq.UNSUBSCRIBE, topic)
         elif step is Step.REFUSE:
@@ -114,6 +118,10 @@ class Outlet:
             self.socket = self._open()
         except TabardError:
             self._loop.call_at(self._loop.now() + RETRY, self._reopen)
+
+    def is_asked(self, *asked: bytes) -> bool:
+        """Whether any peer asks for one of these topics."""
+        return any(topic in self._asked.topics for topic in asked)
 
     def redial(self, left: str, used: str) -> None:
         """Connect to another peer in the place of one that is connected to."""

@@ -16,7 +16,7 @@ WINDOW: Final = 60.0
 _TROUBLE: Final = re.compile(
     r"\b(?:refused|turned away|stalled|violations|malformed|forged|dropped|damaged|torn|cut off|hostile|unreadable"
     r"|quarantined|conflicts|unknown message|forked|rolled back|beyond the eighth range"
-    r"|samples lost)\b"
+    r"|samples lost|(?:lost|came twice) on the link)\b"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from tabard.brokers.pair import EVERY
 from tabard.brokers.running import role
 from tabard.brokers.topology import Plan
 from tabard.brokers.wire import topics
-from tabard.brokers.wire.heartbeat import Heartbeat, encode_heartbeat
+from tabard.brokers.wire.heartbeat import Heartbeat
 from tabard.home import Home
 
 BURST: Final = 256
@@ -41,17 +42,20 @@ class Broker:
         self.plan = plan
         self._handled = -1
         self._handled_at = 0.0
-        self.forwarder = Forwarder(plan.name, plan.zone)
+        self.forwarder = Forwarder(plan.name, plan.zone, is_asked=self._is_asked)
+        links = self.forwarder.links
         self.up_in = made.forward_in()
         sockets.bind(self.up_in, plan.up_in)
-        self.up_out = self._outlet(made, loop, "up_out", self.up_in.send)
+        self.up_out = self._outlet(made, loop, "up_out", links.joined_above, self._ask_below)
         self.down_in = made.forward_in()
         sockets.bind(self.down_in, plan.down_in)
         # Nodes' subscriptions end here.
-        self.down_out = self._outlet(made, loop, "down_out")
+        self.down_out = self._outlet(made, loop, "down_out", links.joined_below)
         for endpoint in plan.dialled_by("up_in"):
             sockets.connect(self.up_in, endpoint)
-        # Upward a broker asks for its own zone only.
+        # Heartbeats of the brokers below.
+        self.up_in.send(b"\x01" + topics.LINK_PREFIX)
+        # Upward a broker asks for its own zone only, and for heartbeats after that: once one comes, the rest was heard.
         for prefix in (topics.zone_subscription(plan.zone), topics.ALL_PREFIX):
             self.down_in.send(b"\x01" + prefix)
         self.above = Above(plan, made, loop, self.up_out, self.down_in, self.forwarder.counters)
@@ -66,32 +70,53 @@ class Broker:
         made: sockets.Sockets,
         loop: Loop,
         lane: str,
+        joined: Callable[[bytes], object],
         told: Callable[[bytes], object] = lambda _frame: None,
     ) -> Outlet:
         endpoint = self.plan._asdict()[lane]
         counters = self.forwarder.counters
-        return Outlet(made, loop, lane, endpoint, self.plan.dialled_by(lane), counters, told)
+        return Outlet(made, loop, lane, endpoint, self.plan.dialled_by(lane), counters, told, joined)
+
+    def _ask_below(self, frame: bytes) -> None:
+        """Hand a subscription on. Heartbeats go one hop, and those from below are asked for anyhow."""
+        if frame[1:] == topics.LINK_PREFIX:
+            return
+        if frame[:1] == b"\0":
+            self.forwarder.links.left_above(frame[1:])
+        self.up_in.send(frame)
+
+    def _is_asked(self, sink: str, shard: str) -> bool:
+        """Whether this broker asks those below for a shard of a sink."""
+        return self.up_out.is_asked(f"u/{sink}/{shard}/".encode(), f"u/{sink}/".encode())
 
     def forward_up(self) -> None:
         """Hand on what came from below."""
-        self._forward(self.up_in, self.up_out, self.forwarder.up)
+        self._forward(self.up_in, self.up_out, self._up)
 
     def forward_down(self) -> None:
         """Hand on what came from above."""
         self._forward(self.down_in, self.down_out, self._down)
 
-    def _down(self, frames: list[bytes]) -> list[bytes] | None:
+    def _up(self, frames: list[bytes]) -> list[bytes] | None:
         if frames[0].startswith(topics.LINK_PREFIX):  # goes one hop only
+            self.forwarder.links.hear_below(self._loop.now(), frames)
+            return None
+        return self.forwarder.up(frames)
+
+    def _down(self, frames: list[bytes]) -> list[bytes] | None:
+        if frames[0].startswith(topics.LINK_PREFIX):
             self.above.hear(frames)
+            self.forwarder.links.hear_above(self._loop.now(), frames)
             return None
         return self.forwarder.down(frames)
 
     def _beat(self) -> None:
-        """Tell those below that this broker is there, and whether it leads on."""
+        """Tell those below and above that this broker is there, whether it leads on, and what it sent them."""
         self._beats += 1
         well = self.above.is_well(self._loop.now())
         beat = Heartbeat(self.plan.name, self.plan.zone, EVERY, self._beats, well)
-        self.down_out.send(encode_heartbeat(beat))
+        self.down_out.send(self.forwarder.links.beat_below(beat))
+        self.up_out.send(self.forwarder.links.beat_above(beat))
 
     @staticmethod
     def _forward(
@@ -130,6 +155,7 @@ class Broker:
             },
             "dials": [list(dial) for dial in plan.dialled(plan.parents)],
             "above": self.above.status(),
+            "hops": self.forwarder.links.status(self._loop.now(), time.time_ns()),
             "counters": dict(self.forwarder.counters),
         }
 

@@ -23,12 +23,12 @@ MAX_BYTES: Final = MAX_TOPIC + 1
 """Bytes of a subscription with the one that says whether it is taken back."""
 
 _NAME: Final = NAME.pattern.encode()
-_UP: Final = re.compile(rb"u/%b/(?:\d\d/(?:%b/){0,%d})?" % (_NAME, _NAME, MAX_ZONE_DEPTH + 1), re.ASCII)
+_UP: Final = re.compile(rb"l/|u/%b/(?:\d\d/(?:%b/){0,%d})?" % (_NAME, _NAME, MAX_ZONE_DEPTH + 1), re.ASCII)
 _DOWN: Final = re.compile(rb"l/|a/(?:%b/)?|d/(?:%b/){1,%d}" % (_NAME, _NAME, MAX_ZONE_DEPTH + 1), re.ASCII)
 
 
 def is_up(topic: bytes) -> bool:
-    """Whether recorders or inner brokers ask for this: a sink, a shard of it, or a zone or node in that."""
+    """Whether recorders or inner brokers ask for this: a sink, a shard of it, a zone or node in that, or heartbeats."""
     return len(topic) < MAX_BYTES and _UP.fullmatch(topic) is not None
 
 

@@ -58,6 +58,7 @@ def report(home: Home) -> dict[str, Any]:
         "streams": streams(agent, lag),
         "brokers": [_broker(role.said) for role in running if role.role == "broker" and role.said],
         "links": [link for role in running for link in _links(role)],
+        "hops": [hop for role in running for hop in _hops(role)],
         "recorder": _recorder(seen.said(roles, "recorder")),
         "recorders": [holder._asdict() for holder in sharing.holders],
         "counters": [row for role in running for row in _counters(role)],
@@ -149,6 +150,12 @@ def _links(role: Seen) -> Iterator[dict[str, Any]]:
     """The brokers that an agent or a broker hands up to, one of which it uses."""
     for link in role.said.get("links", role.said.get("above", ())):
         yield {"role": role.name, **link}
+
+
+def _hops(role: Seen) -> Iterator[dict[str, Any]]:
+    """What the two ends of each link of a broker numbered."""
+    for hop in role.said.get("hops", ()):
+        yield {"role": role.name, **hop}
 
 
 def _counters(role: Seen) -> Iterator[dict[str, Any]]:

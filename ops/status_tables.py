@@ -93,6 +93,19 @@ def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
         ("role", "broker", "zone", "at", "used", "well", "heard"),
         [{**link, "at": link["end"], "heard": _local(link["heard"])} for link in report["links"]],
     )
+    yield Section(
+        "Hops: messages that one end of a link numbered, that the other one received, and what lacks",
+        ("role", "side", "peer", "zone", "heard", "up", "up_lost", "down", "down_lost"),
+        [
+            {
+                **hop,
+                "heard": _local(hop["heard"]),
+                **{lane: _numbered(hop[lane]) for lane in ("up", "down")},
+                **{f"{lane}_lost": missing(hop[lane]) for lane in ("up", "down")},
+            }
+            for hop in report["hops"]
+        ],
+    )
     if report["recorder"]:
         credit = report["recorder"]["credit"] or {}
         yield Section(
@@ -119,6 +132,16 @@ def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
     )
     if report["store"]:
         yield _stored(report["store"])
+
+
+def _numbered(lane: Mapping[str, int] | None) -> str | None:
+    """Received of sent."""
+    return None if lane is None else f"{lane['received']} of {lane['sent']}"
+
+
+def missing(lane: Mapping[str, int] | None) -> int | None:
+    """What a lane of a link lost; below zero where messages came twice."""
+    return None if lane is None else lane["sent"] - lane["received"]
 
 
 def _addresses(report: Mapping[str, Any]) -> Iterator[dict[str, object]]:

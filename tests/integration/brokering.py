@@ -66,12 +66,13 @@ def hear(sock: Socket, seconds: float = PATIENCE) -> Frames | None:
 class Chain:
     """Three brokers in one home, each a process of its own. Use as a context manager."""
 
-    def __init__(self, home: Path, *, tcp: bool, parent_dials: bool) -> None:
+    def __init__(self, home: Path, *, tcp: bool, parent_dials: bool, hwm: int = 0) -> None:
         self.home = Home(home).ensure()
         self.ends: dict[str, dict[str, str]] = {
             name: {lane: self._end(name, lane, tcp) for lane in LANES} for name in ZONES
         }
-        self.home.settings_file.write_text("\n".join(self._tables(parent_dials)))
+        few = f"[brokers]\nhwm = {hwm}\n[recorder]\ncredit_batches = {hwm // 2}\n" if hwm else ""
+        self.home.settings_file.write_text(few + "\n".join(self._tables(parent_dials)))
         self._started: dict[str, Started] = {}
         self._made = Sockets(max_frame=2**26)
 
@@ -98,6 +99,8 @@ class Chain:
     def __exit__(self, *_: object) -> None:
         self._made.close()
         for started in self._started.values():
+            if started.process.poll() is None:
+                started.signal(signal.SIGCONT)
             started.__exit__()
 
     def _wait_for(self, name: str) -> None:
@@ -112,6 +115,14 @@ class Chain:
         process = self._started[name].process
         assert process.poll() is None
         return process.pid
+
+    def freeze(self, name: str) -> None:
+        """It does nothing any more, and its connections stay until others give them up."""
+        self._started[name].signal(signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """It goes on."""
+        self._started[name].signal(signal.SIGCONT)
 
     def kill_and_restart(self, name: str) -> None:
         """As a crash and a supervisor do it."""

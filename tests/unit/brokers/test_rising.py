@@ -20,6 +20,8 @@ from tabard.brokers.rising import WINDOW, Rises, is_trouble
         "malformed message",
         "malformed: not msgpack",
         "up dropped: loop",
+        "up lost on the link from dmz",
+        "down came twice on the link from hq",
         "refused hello",
         "forged batch",
         "batches quarantined",

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from tabard import records
-from tabard.brokers.wire import batch, messages, streams, topics
+from tabard.brokers.wire import batch, messages, streams, tally, topics
 
 MESSAGES: Final[tuple[Any, ...]] = (
     batch.Header,
@@ -22,6 +22,9 @@ MESSAGES: Final[tuple[Any, ...]] = (
     messages.Message,
     messages.Retire,
     messages.Want,
+    tally.Sent,
+    tally.Tally,
+    tally.Told,
 )
 
 
@@ -44,7 +47,7 @@ def test_no_message_is_left_out() -> None:
     """A message type that is added to the wire has to be added to this test, and so to the page."""
     found = {
         value
-        for module in (batch, messages)
+        for module in (batch, messages, tally)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, tuple) and value.__module__ == module.__name__
     }
