@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "template": Entry("tabard.ops.cli.template:template", "Look at templates for mail, commands and log messages."),
     "fsm": Entry("tabard.ops.cli.fsm:fsm", "Look at the state machines of applications."),
     "bench": Entry("tabard.ops.cli.bench:bench", "Measure this machine, each figure beside a ceiling or a peer of the same run."),
+    "lab": Entry("tabard.ops.cli.lab:lab", "Build hosts in three zones on this machine, to look at and to break."),
     "completion": Entry("tabard.ops.cli.completion:completion", "Print the completion script of a shell."),
 }  # fmt: skip
 """Every command: where it is, and its help in one sentence (so that ``tabard --help`` imports none)."""

@@ -48,6 +48,7 @@ COMMANDS: Final = (
     "template preview",
     "fsm graph",
     "bench",
+    "lab status",
 )
 
 

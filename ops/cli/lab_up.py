@@ -1,0 +1,62 @@
+"""``tabard lab up``: builds the lab."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from tabard import exits
+from tabard.home import Home
+from tabard.ops.cli.base import command
+
+_SUMMARY: Final = """
+The lab is up: {hosts} nodes in the zones {zones}.
+
+  page     {page}
+  look     tabard lab status
+  inside   tabard lab exec hq1 -- tabard logs -f
+  break    tabard lab cut hq1-dmz1
+  end it   tabard lab down
+"""
+
+
+@command(
+    "up",
+    examples=[
+        ("tabard lab up", "Build it; its page is at http://127.0.0.1:8024"),
+        ("tabard lab up --home ./second --port 9000", "A second lab beside the first"),
+    ],
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8024,
+    show_default=True,
+    metavar="N",
+    help="Port of this machine at which the page is.",
+)
+def lab_up(home: Home, port: int) -> int:
+    """Build the lab and wait until its nodes are heard.
+
+    Makes twelve hosts on this machine, each with a network, processes, a name and a disk of its own, an ssh server and an agent.
+    They are in three zones that are joined by ssh alone: hq with the store and the page, hq/dmz with a pair of brokers, and
+    hq/dmz/plant. All of it lies below the directory lab of the home, runs in the background, and is taken away by
+    'tabard lab down'; the ssh, the crontabs and the network of this machine are not touched. It needs root, and a kernel that makes
+    namespaces: where one of them is missing the exit code is 4, and the message says what. Exit code 3 when some nodes were not heard
+    in two minutes.
+    """
+    from tabard.ops.lab import build
+    from tabard.ops.lab.plan import ZONES, planned
+    from tabard.ops.lab.state import Place
+
+    unheard = build.up(Place(home), port, lambda text: click.echo(f"tabard: {text}", err=True))
+    page = f"http://127.0.0.1:{port}"
+    click.echo(_SUMMARY.format(hosts=len(planned().hosts), zones=", ".join(ZONES), page=page))
+    if unheard:
+        click.echo(
+            f"tabard: not heard yet: {', '.join(unheard)}. 'tabard lab exec hq1 -- tabard status' shows faults",
+            err=True,
+        )
+        return exits.PARTLY
+    return exits.DONE

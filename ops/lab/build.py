@@ -1,0 +1,227 @@
+"""Building a lab, and starting one of its hosts again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tabard import files
+from tabard.errors import AlreadyRunning, TabardError
+from tabard.ops.lab import hands, lines, marks, needs, places, state
+from tabard.ops.lab.plan import PAGE, Host, Lab, planned
+from tabard.ops.lab.state import Place, State
+
+HEARD: Final = 120.0
+"""Seconds within which every node should have been heard by the store; a busy machine takes a while to start so many."""
+_PAUSE: Final = 0.5
+
+
+def up(place: Place, port: int, say: Callable[[str], None]) -> list[str]:
+    """Build the lab and wait until its nodes are heard; returns the names of those that were not.
+
+    Nothing is left when it fails. Raises AlreadyRunning when there is one, RefusedError when this machine cannot have one, TabardError.
+    """
+    needs.refuse_missing()
+    _refuse_second(place)
+    place.make()
+    lab = planned()
+    with place.held(), _listening(port) as page:
+        _refuse_second(place)
+        place.clear()  # what a lab that is no more has left
+        note = State(complete=False, page=f"http://127.0.0.1:{port}", wear={})
+        state.write(place, note)
+        try:
+            first = _lab(place, lab)
+            pid = pid_of(place, "")
+            say(f"{len(lab.hosts)} hosts in {len({host.zone for host in lab.hosts})} zones are made")
+            _start(place, lab, lab.hosts, pid)
+            open_page(place, page)
+            state.write(place, note._replace(complete=True))
+            first.tell("keep")
+        except BaseException:
+            end(place)
+            raise
+    say("all roles start; each node is heard by the store as soon as it has something to say")
+    return _unheard(place, lab)
+
+
+def start(place: Place, lab: Lab, host: Host, note: State) -> None:
+    """Start a host that was killed, with the disk that it had. Raises TabardError."""
+    _start(place, lab, [host], pid_of(place, ""))
+    if "herald" in host.roles:
+        with _listening(int(note.page.rpartition(":")[2])) as page:
+            open_page(place, page)
+
+
+def end(place: Place, patience: float = 30.0) -> None:
+    """Take the lab away, whatever is left of it, and its files. Raises TabardError when something stays."""
+    needs.refuse_rights(place.path)
+    left = marks.end_all(place.mark, patience)
+    if left:
+        raise TabardError(
+            "the lab has not ended",
+            found=f"processes {', '.join(str(each.pid) for each in left)} that do not end",
+            where=str(place.path),
+            hint="One that waits for a disk ends with it; then do this again",
+        )
+    with contextlib.suppress(FileNotFoundError):
+        place.remove()
+
+
+def words_in(place: Place, host: str, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The words, and the variables, that run ``words`` in a host. Raises TabardError when it does not run."""
+    found = {**places.environment(hands.path()), **marks.mark(place.mark, host)}
+    for name in ("TERM", "COLUMNS", "LINES"):
+        if name in os.environ:
+            found[name] = os.environ[name]
+    return hands.entered(pid_of(place, host), words), found
+
+
+def _refuse_second(place: Place) -> None:
+    running = marks.first_of(place.mark, "")
+    if running is not None:
+        note = state.read(place)
+        raise AlreadyRunning(
+            "a lab is up there already",
+            pid=running.pid,
+            where=str(place.path),
+            hint="Look at it with 'tabard lab status', end it with 'tabard lab down', or choose another --home"
+            if note is not None and note.complete
+            else "It is being built; 'tabard lab down' ends it",
+        )
+
+
+def _lab(place: Place, lab: Lab) -> hands.Started:
+    """The first process of all, with disks and bridges."""
+    disks = {str(place.disk(host.name)): host.disk for host in lab.hosts}
+    _specify(place, "lab", {"disks": disks})
+    keys = hands.make_keys(place, [host.name for host in lab.hosts])
+    programs = needs.programs()
+    for host in lab.hosts:
+        spec = places.specification(lab, host, keys=keys, programs=programs, keep=_seen(), path=hands.path())
+        _specify(place, host.name, {**spec, "disk": str(place.disk(host.name))})
+    words = hands.unshared(hands.module("first", "lab", str(place.specification("lab"))))
+    first = hands.Started(place, "lab", words, hands.environment(place))
+    first.await_made()
+    hands.ip(pid_of(place, ""), lines.fabric(lab))
+    return first
+
+
+def _start(place: Place, lab: Lab, hosts: Iterable[Host], pid: int) -> None:
+    """Make the namespaces of hosts, plug them in, and let them run."""
+    started = {
+        host: hands.Started(
+            place,
+            host.name,
+            hands.entered(
+                pid,
+                hands.unshared(hands.module("first", "host", str(place.specification(host.name)))),
+                ["--mount", "--pid"],
+            ),
+            hands.environment(place, host.name),
+        )
+        for host in hosts
+    }
+    for each in started.values():
+        each.await_made()
+    pids = {each.host: each.pid for each in marks.marked(place.mark) if each.first}
+    plugged = [line for host in started for line in lines.cables(lab, host, pids[host.name])]
+    hands.ip(pid, plugged)
+    for host, each in started.items():
+        hands.ip(pids[host.name], lines.addresses(lab, host))
+        each.tell("go")
+
+
+def open_page(place: Place, listening: socket.socket) -> None:
+    """Hand connections to a port of this machine on to herald."""
+    host = next(host for host in planned().hosts if "herald" in host.roles)
+    words = hands.module("page", str(listening.fileno()), str(PAGE))
+    started = hands.Started(
+        place,
+        "page",
+        hands.entered(pid_of(place, host.name), words),
+        hands.environment(place, host.name),
+        [listening.fileno()],
+    )
+    started.await_made()
+    started.tell("keep")
+
+
+@contextlib.contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    """A socket that listens on this machine's loopback. Raises TabardError."""
+    with socket.socket() as listening:
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(("127.0.0.1", port))
+            listening.listen(64)
+        except OSError as error:
+            raise TabardError(
+                "cannot listen there for the page",
+                expected="a free port of this machine",
+                found=error.strerror or str(error),
+                where=f"127.0.0.1:{port}",
+                hint=f"Choose another one, such as --port {port + 10}",
+            ) from error
+        yield listening
+
+
+def pid_of(place: Place, host: str) -> int:
+    """The first process of a host, or of the lab. Raises TabardError."""
+    found = marks.first_of(place.mark, host)
+    if found is None:
+        raise TabardError(
+            f"{host} does not run" if host else "no lab is up there",
+            where=str(place.path),
+            hint=f"Start it with 'tabard lab heal {host}'" if host else "Build one with 'tabard lab up'",
+        )
+    return found.pid
+
+
+def _specify(place: Place, name: str, content: dict[str, Any]) -> None:
+    path = place.specification(name)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    files.write_json(path, content)
+
+
+def _seen() -> list[str]:
+    """Directories that hosts must see, wherever they are: the interpreter, what it imports, and this package behind its links."""
+    import tabard
+
+    package = Path(tabard.__file__).parent
+    found = [sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path, str(package)]
+    found += [str(entry) for entry in package.iterdir() if entry.is_dir()]
+    real = {os.path.realpath(path) for path in found if path and os.path.isdir(path)}
+    return sorted(real | {os.path.abspath(path) for path in found if path and os.path.isdir(path)})
+
+
+def _unheard(place: Place, lab: Lab) -> list[str]:
+    """Wait until the store has heard of every node; the names of those of which it has not."""
+    names = {host.name for host in lab.hosts}
+    store = next(host.name for host in lab.hosts if "recorder" in host.roles)
+    end = time.monotonic() + HEARD
+    heard: set[str] = set()
+    while not names <= heard and time.monotonic() < end:
+        heard = _heard(place, store)
+        if not names <= heard:
+            time.sleep(_PAUSE)
+    return sorted(names - heard)
+
+
+def _heard(place: Place, store: str) -> set[str]:
+    words, variables = words_in(
+        place, store, [sys.executable, "-P", "-m", "tabard.ops.main", "nodes", "-o", "json"]
+    )
+    done = subprocess.run(words, env=variables, capture_output=True, timeout=hands.PATIENCE, check=False)
+    try:
+        return {str(node["node"]) for node in json.loads(done.stdout) if node["state"] == "up"}
+    except (ValueError, KeyError, TypeError):
+        return set()  # the store is not there yet

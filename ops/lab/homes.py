@@ -1,0 +1,93 @@
+"""The settings of every host of a lab: the text of its ``tabard.toml``. Nothing here touches the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from tabard.ops.lab.plan import ABOVE_DOWN, ABOVE_UP, DOWN, LARGE, UP, Host, Lab, Tunnel
+
+LOGS: Final = "/var/log/lab"
+"""Where a host keeps what its programs print; its agent tails it."""
+_SMALL_JOURNAL: Final = """
+[journal]
+segment = "1MiB"
+logs_bytes = "32MiB"
+samples_bytes = "8MiB"
+control_bytes = "8MiB"
+keep_acked = "4MiB"
+"""
+_RETENTION: Final = """
+[retention]
+logs_bytes = "128MiB"
+samples_bytes = "64MiB"
+control_bytes = "32MiB"
+quarantine_bytes = "16MiB"
+"""
+
+
+def settings(lab: Lab, host: Host) -> str:
+    """The text of its ``tabard.toml``."""
+    return "\n".join([*_node(lab, host), *_broker(lab, host)]) + _SMALL_JOURNAL + _store(host)
+
+
+def _node(lab: Lab, host: Host) -> Iterator[str]:
+    yield "[node]"
+    yield f'name = "{host.name}"'
+    yield f'zone = "{host.zone}"'
+    yield ""
+    yield "[agent]"
+    yield 'beacon = "2s"'
+    first, *others = host.brokers
+    if first != host.name:
+        yield from _ends("", f"{lab.address(first)}:{UP}", f"{lab.address(first)}:{DOWN}")
+    for other in others:
+        yield from _ends("standby_", f"{lab.address(other)}:{UP}", f"{lab.address(other)}:{DOWN}")
+    yield ""
+    yield "[[intake.tail]]"
+    yield f'path = "{LOGS}/*.log"'
+    yield 'format = "plain"'
+    yield ""
+
+
+def _ends(prefix: str, up: str, down: str) -> Iterator[str]:
+    yield f'{prefix}up = "tcp://{up}"'
+    yield f'{prefix}down = "tcp://{down}"'
+
+
+def _broker(lab: Lab, host: Host) -> Iterator[str]:
+    if "broker" not in host.roles:
+        return
+    dials = [tunnel for tunnel in lab.tunnels if tunnel.host == host.name]
+    below = [tunnel for tunnel in dials if _is_below(lab, tunnel)]
+    above = [tunnel for tunnel in dials if tunnel not in below]
+    yield "[[broker]]"
+    yield f'name = "{host.name}"'
+    yield f'zone = "{host.zone}"'
+    yield f'up_in = "tcp://{lab.address(host.name)}:{UP}"'
+    yield f'down_out = "tcp://{lab.address(host.name)}:{DOWN}"'
+    if any(tunnel.peer == host.name and _is_below(lab, tunnel) for tunnel in lab.tunnels):
+        yield f'up_out = "tcp://127.0.0.1:{ABOVE_UP}"'
+        yield f'down_in = "tcp://127.0.0.1:{ABOVE_DOWN}"'
+    for prefix, tunnel in zip(("parent_", "standby_"), above, strict=False):
+        yield from _ends(prefix, *_local(tunnel))
+    for tunnel in below:
+        yield ""
+        yield "[[broker.link]]"
+        yield f'peer = "{tunnel.peer}"'
+        yield 'dials = "this"'
+        yield from _ends("", *_local(tunnel))
+
+
+def _local(tunnel: Tunnel) -> tuple[str, str]:
+    up, down = (f"127.0.0.1:{port}" for port, _, _ in tunnel.forwards)
+    return up, down
+
+
+def _is_below(lab: Lab, tunnel: Tunnel) -> bool:
+    """Whether who is dialled is of the outer zone."""
+    return lab.host(tunnel.peer).zone.startswith(lab.host(tunnel.host).zone + "/")
+
+
+def _store(host: Host) -> str:
+    return _RETENTION if "recorder" in host.roles and host.disk >= LARGE else ""

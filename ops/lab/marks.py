@@ -1,0 +1,158 @@
+"""The processes of a lab, found by the mark that each carries in its environment: no note can be lost, and no number taken by another."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+LAB: Final = "_TABARD_LAB"
+"""The directory of the lab that a process belongs to."""
+HOST: Final = "_TABARD_LAB_HOST"
+"""The host that it belongs to; empty for the lab's own."""
+CABLE: Final = "_TABARD_LAB_CABLE"
+"""The port of the cable that it slows down."""
+_GONE: Final = (FileNotFoundError, ProcessLookupError, PermissionError)
+
+
+class Marked(NamedTuple):
+    """A process of a lab."""
+
+    pid: int
+    host: str
+    cable: str
+    numbers: tuple[int, ...]
+    """Its numbers in all namespaces that it is in, from this one inwards."""
+    groups: tuple[int, ...]
+    """Those of its group."""
+    began: int
+    """When it was started, in ticks since the machine was: with its number, what no other process has."""
+    state: str
+    """One letter, as in ``/proc``: T for stopped, Z for one that has ended."""
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the first process of its namespace."""
+        return len(self.numbers) > 1 and self.numbers[-1] == 1
+
+
+def mark(lab: str, host: str = "", cable: str = "") -> dict[str, str]:
+    """The variables that mark a process."""
+    return {LAB: lab, HOST: host, CABLE: cable}
+
+
+def marked(lab: str) -> list[Marked]:
+    """All processes that carry the mark of the lab, those of its hosts too as far as they have not overwritten it."""
+    return [found for pid in _numbers() if (found := _look(pid, lab)) is not None]
+
+
+def first_of(lab: str, host: str) -> Marked | None:
+    """The first process of a host, or of the lab itself (""); None when it does not run."""
+    return next((each for each in marked(lab) if each.first and each.host == host), None)
+
+
+def within(pid: int) -> list[Marked]:
+    """All processes in the namespace of the first process ``pid``, itself included, marked or not."""
+    try:
+        space = os.readlink(f"/proc/{pid}/ns/pid")
+    except _GONE:
+        return []
+    found = []
+    for number in _numbers():
+        with contextlib.suppress(*_GONE):
+            if os.readlink(f"/proc/{number}/ns/pid") == space:
+                found.append(_read(number, {}))
+    return found
+
+
+def send(processes: Iterable[Marked], number: signal.Signals) -> int:
+    """Send a signal to those that are still what they were found to be, and return to how many."""
+    count = 0
+    for process in processes:
+        with _pinned(process.pid) as descriptor:
+            if descriptor is not None and _is_still(process):
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(descriptor, number)
+                    count += 1
+    return count
+
+
+def end_all(lab: str, patience: float) -> list[Marked]:
+    """Kill every process of the lab and wait until all have gone; those that stay longer than ``patience`` seconds are returned."""
+    end = time.monotonic() + patience
+    while left := [each for each in marked(lab) if each.pid != os.getpid()]:
+        # The first process takes all hosts with it: the kernel sees to that.
+        send(sorted(left, key=lambda each: not each.first), signal.SIGKILL)
+        if time.monotonic() > end:
+            return left
+        _await_one(left[0].pid, end)
+    return []
+
+
+def _await_one(pid: int, end: float) -> None:
+    with _pinned(pid) as descriptor:
+        if descriptor is not None:
+            select.select([descriptor], [], [], max(0.0, min(1.0, end - time.monotonic())))
+
+
+@contextlib.contextmanager
+def _pinned(pid: int) -> Iterator[int | None]:
+    """The process by a handle that never becomes another's; None when there is none of that number."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _is_still(process: Marked) -> bool:
+    """Asked while the number is pinned: whether it is the process that was found."""
+    with contextlib.suppress(*_GONE):
+        return _began(process.pid) == process.began
+    return False
+
+
+def _numbers() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def _look(pid: int, lab: str) -> Marked | None:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            text = file.read()
+        if os.fsencode(f"{LAB}={lab}") not in text:
+            return None
+        variables = dict(each.partition("=")[::2] for each in os.fsdecode(text).split("\0"))
+        if variables.get(LAB) != lab:
+            return None
+        found = _read(pid, variables)
+    except _GONE:
+        return None
+    return None if found.state in "ZX" else found
+
+
+def _read(pid: int, variables: dict[str, str]) -> Marked:
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        fields = dict(line.partition(":")[::2] for line in file)
+    return Marked(
+        pid,
+        variables.get(HOST, ""),
+        variables.get(CABLE, ""),
+        tuple(map(int, fields.get("NSpid", "").split())),
+        tuple(map(int, fields.get("NSpgid", "").split())),
+        _began(pid),
+        fields.get("State", "?").strip()[:1],
+    )
+
+
+def _began(pid: int) -> int:
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return int(file.read().rpartition(")")[2].split()[19])

@@ -1,0 +1,189 @@
+"""What a lab consists of: zones, hosts, links and tunnels, with their names and addresses. Nothing here touches the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from tabard.errors import UsageError
+
+UP: Final = 7101
+"""Port at which a zone's broker takes the up lane from the hosts of its zone, and from zones below."""
+DOWN: Final = 7102
+"""Port at which they hear it."""
+ABOVE_UP: Final = 7103
+"""Port at which a broker is heard by the zone above, where that one dials."""
+ABOVE_DOWN: Final = 7104
+"""Port at which that zone speaks to it."""
+TUNNELS: Final = 7200
+"""First local port of tunnels; each takes ten."""
+PAGE: Final = 8024
+"""Port of the page in its host."""
+NET: Final = "10.77"
+"""The first half of every address. The machine's own network never sees one of them."""
+ZONES: Final = ("hq", "hq/dmz", "hq/dmz/plant")
+SMALL: Final = 96 << 20
+LARGE: Final = 512 << 20
+
+
+class Host(NamedTuple):
+    """One host of the lab, which is one node."""
+
+    name: str
+    zone: str
+    roles: tuple[str, ...]
+    """In the order they start: each finds those it dials."""
+    brokers: tuple[str, ...]
+    """The hosts whose broker its agent hands up to, the preferred one first."""
+    disk: int
+    """Bytes of the disk that is its own."""
+
+
+class End(NamedTuple):
+    """Where a host is plugged in: its interface there, and the port on the other side of the cable."""
+
+    host: str
+    device: str
+    address: str
+    mac: str
+    port: str
+
+
+class Segment(NamedTuple):
+    """What joins hosts: the network of a zone, or a link between two of them. Packets pass between its ends only."""
+
+    name: str
+    bridge: str
+    prefix: int
+    ends: tuple[End, ...]
+    link: bool
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What it may be called: a link either way round."""
+        return self.name, "-".join(end.host for end in reversed(self.ends))
+
+
+class Tunnel(NamedTuple):
+    """An ssh connection that carries both lanes over a link."""
+
+    name: str
+    host: str
+    """Who dials."""
+    peer: str
+    address: str
+    """Of the peer, on the link."""
+    forwards: tuple[tuple[int, str, int], ...]
+    """(port on the loopback of who dials, address and port as the peer reaches them): up lane, down lane."""
+
+
+class Lab(NamedTuple):
+    """All of it."""
+
+    hosts: tuple[Host, ...]
+    segments: tuple[Segment, ...]
+    tunnels: tuple[Tunnel, ...]
+
+    def host(self, name: str) -> Host:
+        """The host of that name. Raises UsageError for another."""
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        raise UsageError(
+            "no such node", expected=", ".join(host.name for host in self.hosts), found=repr(name)
+        )
+
+    def ends(self, target: str) -> tuple[End, ...]:
+        """What a fault of ``target`` is done to: one end of a link, or all that a node is plugged in with.
+
+        Raises UsageError for a name that is neither.
+        """
+        for segment in self.segments:
+            if segment.link and target in segment.names:
+                return segment.ends[:1]
+        found = self.ends_of(target)
+        if not found:
+            names = [segment.name for segment in self.segments if segment.link]
+            raise UsageError(
+                "no such link and no such node",
+                expected=f"a link ({', '.join(names)}) or a node ({', '.join(host.name for host in self.hosts)})",
+                found=repr(target),
+            )
+        return found
+
+    def ends_of(self, host: str) -> tuple[End, ...]:
+        """All that a host is plugged in with, its own zone first."""
+        return tuple(end for segment in self.segments for end in segment.ends if end.host == host)
+
+    def segment_of(self, port: str) -> Segment:
+        """Where a port belongs."""
+        return next(each for each in self.segments if any(end.port == port for end in each.ends))
+
+    def address(self, host: str) -> str:
+        """The address of a host in its own zone."""
+        return self.ends_of(host)[0].address
+
+
+def planned() -> Lab:
+    """The lab: three zones, a pair of brokers in the middle one, twelve nodes."""
+    hosts = (
+        _host("hq1", 0, "broker", "recorder", "herald", brokers=("hq1",)),
+        _host("office1", 0, brokers=("hq1",)),
+        _host("office2", 0, brokers=("hq1",)),
+        _host("dmz1", 1, "broker", brokers=("dmz1", "dmz2")),
+        _host("dmz2", 1, "broker", brokers=("dmz2", "dmz1")),
+        _host("web1", 1, brokers=("dmz1", "dmz2")),
+        _host("web2", 1, brokers=("dmz2", "dmz1")),
+        _host("mail1", 1, brokers=("dmz1", "dmz2")),
+        _host("plant1", 2, "broker", brokers=("plant1",)),
+        _host("press1", 2, brokers=("plant1",)),
+        _host("press2", 2, brokers=("plant1",)),
+        _host("robot1", 2, brokers=("plant1",)),
+    )
+    # Whoever dials stands first. hq dials out, so nothing of the dmz opens a connection inwards; the plant dials up.
+    dialled = (("hq1", "dmz1"), ("hq1", "dmz2"), ("plant1", "dmz1"), ("plant1", "dmz2"))
+    segments = tuple(_segments(hosts, dialled))
+    lab = Lab(hosts, segments, ())
+    return lab._replace(tunnels=tuple(_tunnels(lab)))
+
+
+def _host(name: str, zone: int, *roles: str, brokers: tuple[str, ...]) -> Host:
+    return Host(name, ZONES[zone], (*roles, "agent"), brokers, LARGE if "recorder" in roles else SMALL)
+
+
+def _segments(hosts: tuple[Host, ...], dialled: tuple[tuple[str, str], ...]) -> Iterator[Segment]:
+    count = 0
+    devices = dict.fromkeys((host.name for host in hosts), 0)
+
+    def end(host: str, address: str) -> End:
+        nonlocal count
+        count += 1
+        number = devices[host]
+        devices[host] += 1
+        return End(host, f"eth{number}", address, f"02:00:00:00:00:{count:02x}", f"p{count}")
+
+    for number, zone in enumerate(ZONES):
+        members = [host.name for host in hosts if host.zone == zone]
+        ends = tuple(end(name, f"{NET}.{number}.{place}") for place, name in enumerate(members, 11))
+        yield Segment(zone, f"b{number}", 24, ends, link=False)
+    for number, (host, peer) in enumerate(dialled):
+        net = f"{NET}.{128 + number}"
+        ends = (end(host, f"{net}.1"), end(peer, f"{net}.2"))
+        yield Segment(f"{host}-{peer}", f"b{len(ZONES) + number}", 30, ends, link=True)
+
+
+def _tunnels(lab: Lab) -> Iterator[Tunnel]:
+    links = [segment for segment in lab.segments if segment.link]
+    for number, link in enumerate(links):
+        host, peer = (lab.host(end.host) for end in link.ends)
+        port = TUNNELS + 10 * number
+        if _depth(host) < _depth(peer):  # the inner zone dials: it fetches what the outer broker has
+            there = (("127.0.0.1", ABOVE_UP), ("127.0.0.1", ABOVE_DOWN))
+        else:
+            there = ((lab.address(peer.name), UP), (lab.address(peer.name), DOWN))
+        forwards = tuple((port + place, *each) for place, each in enumerate(there, 1))
+        yield Tunnel(link.name, host.name, peer.name, link.ends[1].address, forwards)
+
+
+def _depth(host: Host) -> int:
+    return host.zone.count("/")

@@ -1,0 +1,228 @@
+"""The lab as a user builds it: namespaces, a real ssh server in each host, three zones, and nothing left of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.request import urlopen
+
+import pytest
+
+from tabard.home import Home
+from tabard.ops.lab import marks, needs
+from tabard.ops.lab.plan import planned
+from tabard.ops.lab.state import Place
+from tests.conftest import Need
+from tests.integration.upping import TABARD, environment, free_port
+from tests.numbering import differences
+
+EACH: Final = 40
+"""Records that each node says at a time."""
+PATIENCE: Final = 60.0
+NODES: Final = [host.name for host in planned().hosts]
+PLANT: Final = [host.name for host in planned().hosts if host.zone == "hq/dmz/plant"]
+OTHERS: Final = [name for name in NODES if name not in PLANT]
+LINKS: Final = ("plant1-dmz1", "plant1-dmz2")
+
+
+class Tool:
+    """The tool of one home."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.place = Place(Home(self.home))
+
+    def __call__(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run `tabard lab ...` to its end."""
+        return subprocess.run(
+            [*TABARD, "lab", *words],
+            env=environment(self.home),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE * 2,
+        )
+
+    def done(self, *words: str, stdin: str = "") -> str:
+        """The same; what it printed, once it succeeded."""
+        ended = self(*words, stdin=stdin)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    def say(self, nodes: list[str], first: int) -> None:
+        """Have each of the nodes accept so many numbered records."""
+        for node in nodes:
+            lines = "".join(f"n {number}\n" for number in range(first, first + EACH))
+            self.done("exec", node, "--", "tabard", "log", "--service", "numbered", stdin=lines)
+
+    def stored(self) -> dict[str, list[int]]:
+        """The numbers that are in the store, by node."""
+        text = self.done(
+            "exec", "hq1", "--", "tabard", "logs", "--service", "numbered", "-n", "9999", "-o", "ndjson"
+        )
+        found: dict[str, list[int]] = {}
+        for row in sorted(map(json.loads, text.splitlines()), key=lambda row: (row["node"], row["seq"])):
+            found.setdefault(row["node"], []).append(int(row["message"].removeprefix("n ")))
+        return found
+
+    def await_stored(self, expected: dict[str, list[int]]) -> None:
+        """Wait until the store has exactly these numbers."""
+        end = time.monotonic() + PATIENCE
+        while wrong := differences(self.stored(), expected):
+            assert time.monotonic() < end, wrong
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """What the status says, by name."""
+        return {row["name"]: row for row in json.loads(self.done("status", "-o", "json"))}
+
+
+def _machine() -> tuple[str, ...]:
+    """What of the machine a lab could leave something in: its interfaces, mounts and named namespaces."""
+    interfaces = sorted(name for _, name in socket.if_nameindex())
+    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
+    named = sorted(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else []
+    return (*interfaces, mounts, *named)
+
+
+@pytest.fixture
+def tool(tmp_path: Path, need: Need) -> Iterator[Tool]:
+    """A home of the test's own; whatever becomes of the test, its lab is taken away."""
+    lacking = needs.missing()
+    need.that(not lacking, f"a machine that can build a lab, and this one is without {', '.join(lacking)}")
+    found = Tool(tmp_path)
+    yield found
+    found("down")
+
+
+def _wait(holds: Callable[[], object], what: str) -> None:
+    """It is another process's state, so there is no event to wait for."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, f"not seen in {PATIENCE:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+def test_a_lab_is_built_broken_healed_and_taken_away(tool: Tool) -> None:
+    """Records of twelve nodes in three zones are stored once each, also those that a silent cut held back; then all is gone."""
+    machine = _machine()
+    port = free_port()
+    tool.done("up", "--port", str(port))
+    with urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE) as answer:
+        assert answer.status == 200
+    assert {
+        name: row["state"] for name, row in tool.rows().items() if row["kind"] == "node"
+    } == dict.fromkeys(NODES, "up")
+    again = tool("up", "--port", str(port + 1))
+    assert (again.returncode, "a lab is up there already" in again.stderr) == (4, True)
+
+    expected = {name: list(range(EACH)) for name in NODES}
+    tool.say(NODES, 0)
+    tool.await_stored(expected)
+
+    tool.done("cut", *LINKS)
+    assert {tool.rows()[link]["state"] for link in LINKS} == {"cut"}
+    # Silent: the ends of the cables are up, and it is ssh that finds out.
+    (cable,) = json.loads(tool.done("exec", "plant1", "--", "ip", "-j", "link", "show", "dev", "eth1"))
+    assert (cable["operstate"], "LOWER_UP" in cable["flags"]) == ("UP", True)
+    tool.say(NODES, EACH)
+    expected |= {name: list(range(2 * EACH)) for name in OTHERS}
+    tool.await_stored(expected)
+    said = "grep -q 'not responding' /var/log/lab/ssh-dmz1.log"
+    _wait(lambda: tool("exec", "plant1", "--", "sh", "-c", said).returncode == 0, "ssh notices the cut")
+    assert differences(tool.stored(), expected) == ""
+
+    tool.done("heal", *LINKS)
+    tool.await_stored({name: list(range(2 * EACH)) for name in NODES})
+
+    # The machine's own directories are not those of a node.
+    tool.done("exec", "web1", "--", "touch", "/tmp/of-web1", "/var/spool/cron/crontabs/of-web1")
+    assert not any(os.path.exists(path) for path in ("/tmp/of-web1", "/var/spool/cron/crontabs/of-web1"))
+
+    firsts = [process.pid for process in marks.marked(tool.place.mark) if process.first]
+    pids = [process.pid for first in firsts for process in marks.within(first)]
+    assert len(firsts) == len(NODES) + 1
+    assert len(pids) > 3 * len(NODES)
+    tool.done("down")
+    _nothing_left(tool, machine)
+    assert not [pid for pid in pids if _runs(pid)]
+    assert tool("down").returncode == 0
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _nothing_left(tool: Tool, machine: tuple[str, ...]) -> None:
+    assert marks.marked(tool.place.mark) == []
+    assert not tool.place.path.exists()
+    assert _machine() == machine
+
+
+def test_killed_hosts_and_services_come_back_with_what_they_had(tool: Tool) -> None:
+    """A node whose power was cut has its disk when it is healed; a service is started again; a full disk and a frozen broker lose nothing."""
+    tool.done("up", "--port", str(free_port()))
+    tool.say(["press1", "web1"], 0)
+    tool.done("freeze", "dmz1", "broker")
+    assert tool.rows()["dmz1"]["faults"] == ["frozen broker"]
+    tool.done("slow", "hq1-dmz2", "--delay", "50ms", "--rate", "1MiB")
+    assert tool.rows()["hq1-dmz2"]["faults"] == ["slow 50 ms, 1048576 B/s"]
+    tool.say(["press1", "web1"], EACH)
+    tool.done("kill", "press1")
+    tool.done("kill", "hq1", "recorder")
+    tool.done("fill", "web2")
+    rows = tool.rows()
+    assert (rows["press1"]["state"], rows["press1"]["pid"], rows["web2"]["faults"]) == (
+        "down",
+        None,
+        ["full disk"],
+    )
+    refused = tool("exec", "press1", "--", "true")
+    assert (refused.returncode, "tabard lab heal press1" in refused.stderr) == (1, True)
+    tool.done("heal")
+    tool.await_stored({name: list(range(2 * EACH)) for name in ("press1", "web1")})
+    _wait(lambda: tool.rows()["hq1"]["restarts"], "the recorder is started again")
+    rows = tool.rows()
+    assert {(row["state"], *row["faults"]) for row in rows.values()} == {("up",)}
+
+
+@pytest.mark.parametrize("seen", ["lab", "web1", "page"])
+def test_a_builder_that_is_killed_leaves_nothing_that_down_does_not_take(tool: Tool, seen: str) -> None:
+    """Wherever it was: its processes end by themselves, with mounts and networks, and the files go with `lab down`."""
+    machine = _machine()
+    with subprocess.Popen(
+        [*TABARD, "lab", "up", "--port", str(free_port())],
+        env=environment(tool.home),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as builder:
+        _wait(lambda: tool.place.log(seen).exists(), f"{seen} is started")
+        builder.send_signal(signal.SIGKILL)
+    if seen != "page":  # from then on the lab may be complete, and goes on
+        _wait(lambda: not marks.marked(tool.place.mark), "all processes end")
+    tool.done("down")
+    _nothing_left(tool, machine)
+
+
+def test_a_lab_whose_first_process_was_killed_is_built_anew(tool: Tool) -> None:
+    """The kernel has taken all of it but the files; they are not in the way."""
+    machine = _machine()
+    tool.done("up", "--port", str(free_port()))
+    first = marks.first_of(tool.place.mark, "")
+    assert first is not None
+    os.kill(first.pid, signal.SIGKILL)
+    _wait(lambda: not marks.marked(tool.place.mark), "all processes end")
+    gone = tool("status")
+    assert (gone.returncode, "no lab is up" in gone.stderr) == (1, True)
+    tool.done("up", "--port", str(free_port()))
+    tool.done("down")
+    _nothing_left(tool, machine)

@@ -1,0 +1,188 @@
+"""What a lab consists of: everything has a name and an address of its own, and every connection leads somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tabard.brokers import topology
+from tabard.errors import UsageError
+from tabard.home import Home
+from tabard.names import check_node, check_zone
+from tabard.ops.lab import homes, places, ssh
+from tabard.ops.lab.plan import ZONES, planned
+from tabard.settings import Settings, examine
+
+LAB: Final = planned()
+KEYS: Final = {
+    host.name: ssh.Keys(
+        f"{host.name}-hp", f"ssh-ed25519 {host.name}-h x", f"{host.name}-tp", f"ssh-ed25519 {host.name}-t x"
+    )
+    for host in LAB.hosts
+}
+
+
+def test_three_zones_and_a_dozen_nodes() -> None:
+    """As many as the pages say, with names that Tabard takes."""
+    assert len(LAB.hosts) == 12
+    assert {check_zone(host.zone) for host in LAB.hosts} == set(ZONES)
+    assert len({check_node(host.name) for host in LAB.hosts}) == 12
+    assert sum("recorder" in host.roles for host in LAB.hosts) == 1
+    assert all(host.roles[-1] == "agent" for host in LAB.hosts)
+    assert [host.name for host in LAB.hosts if host.zone == "hq/dmz" and "broker" in host.roles] == [
+        "dmz1",
+        "dmz2",
+    ]
+
+
+def test_nothing_is_named_twice() -> None:
+    """Addresses, ports, hardware addresses, and interfaces within a host; the kernel takes 15 letters."""
+    ends = [end for segment in LAB.segments for end in segment.ends]
+    for values in (
+        [end.address for end in ends],
+        [end.mac for end in ends],
+        [end.port for end in ends],
+        [(end.host, end.device) for end in ends],
+        [segment.bridge for segment in LAB.segments],
+        [name for segment in LAB.segments if segment.link for name in segment.names],
+    ):
+        assert len(set(values)) == len(values)
+    assert all(len(name) <= 15 for end in ends for name in (end.port, end.device))
+
+
+def test_zones_are_joined_by_links_alone() -> None:
+    """The network of a zone has its own hosts only, and a link joins brokers of neighbouring zones."""
+    for segment in LAB.segments:
+        hosts = [LAB.host(end.host) for end in segment.ends]
+        if segment.link:
+            inner, outer = sorted((host.zone for host in hosts), key=len)
+            assert outer.rpartition("/")[0] == inner
+            assert all("broker" in host.roles for host in hosts)
+        else:
+            assert {host.zone for host in hosts} == {segment.name}
+
+
+def test_nothing_of_the_dmz_opens_a_connection_to_another_zone() -> None:
+    """The zone hq dials out to it, the plant dials up to it."""
+    assert {tunnel.host for tunnel in LAB.tunnels} == {"hq1", "plant1"}
+    assert {tunnel.peer for tunnel in LAB.tunnels} == {"dmz1", "dmz2"}
+
+
+def _settings(folder: Path) -> Iterator[tuple[str, Settings, Home]]:
+    for host in LAB.hosts:
+        home = Home(folder / host.name)
+        home.path.mkdir()
+        home.settings_file.write_text(homes.settings(LAB, host))
+        examination = examine(home, env={})
+        assert [str(finding.error) for finding in examination.findings if not finding.warning] == []
+        assert examination.settings is not None
+        yield host.name, examination.settings, home
+
+
+def test_every_connection_leads_to_a_broker(tmp_path: Path) -> None:
+    """Settings are valid, and what a role dials is bound by a broker for that lane, directly or at the end of a tunnel."""
+    bound: dict[str, str] = {}
+    dialled: list[tuple[str, str, str]] = []
+    for name, settings, home in _settings(tmp_path):
+        plans = topology.brokers(settings, home) if settings.brokers else []
+        for plan in plans:
+            bound |= {
+                _of(name, getattr(plan, lane)): lane
+                for lane in topology.LANES
+                if getattr(plan, lane).startswith("tcp:")
+            }
+            for parent in plan.parents:
+                dialled += [(name, parent.up, "up_in"), (name, parent.down, "down_out")]
+            for own, endpoint in plan.dials:
+                dialled.append((name, endpoint, {"up_in": "up_out", "down_out": "down_in"}[own]))
+        for ends in topology.agent_ends(settings, home):
+            if not ends.up.startswith("ipc:"):
+                dialled += [(name, ends.up, "up_in"), (name, ends.down, "down_out")]
+    through = {
+        (tunnel.host, f"tcp://127.0.0.1:{port}"): _of(tunnel.peer, f"tcp://{address}:{there}")
+        for tunnel in LAB.tunnels
+        for port, address, there in tunnel.forwards
+    }
+    assert len(dialled) >= 2 * len(LAB.hosts)
+    for name, endpoint, lane in dialled:
+        assert bound.get(through.get((name, endpoint), _of(name, endpoint))) == lane, (name, endpoint)
+    used = {(name, endpoint) for name, endpoint, _ in dialled}
+    assert set(through) <= used  # no tunnel carries what nobody dials
+
+
+def _of(host: str, endpoint: str) -> str:
+    """An endpoint by the host it is in, if it is loopback."""
+    return f"{host}:{endpoint}" if "127.0.0.1" in endpoint else endpoint
+
+
+def test_agents_of_a_zone_with_a_pair_know_both(tmp_path: Path) -> None:
+    """And half of them prefer the second one."""
+    first = {
+        name: topology.agent_ends(settings, home)
+        for name, settings, home in _settings(tmp_path)
+        if settings.str("node.zone") == "hq/dmz"
+    }
+    assert all(len(ends) == 2 for ends in first.values())
+    assert first["web1"] == first["web2"][::-1]
+
+
+def test_a_key_opens_what_its_tunnel_carries_and_nothing_else() -> None:
+    """The line in authorized_keys restricts it to exactly these addresses."""
+    host = LAB.host("dmz1")
+    lines = ssh.files(LAB, host, KEYS)["authorized_keys"].splitlines()
+    assert lines == [
+        'restrict,port-forwarding,permitopen="127.0.0.1:7103",permitopen="127.0.0.1:7104" ssh-ed25519 hq1-t hq1-dmz1',
+        'restrict,port-forwarding,permitopen="10.77.1.11:7101",permitopen="10.77.1.11:7102" ssh-ed25519 plant1-t plant1-dmz1',
+    ]
+    assert ssh.files(LAB, LAB.host("web1"), KEYS)["authorized_keys"] == ""
+
+
+def test_host_keys_are_pinned() -> None:
+    """Whoever dials knows the key of the peer beforehand, and accepts no other."""
+    found = ssh.files(LAB, LAB.host("plant1"), KEYS)
+    assert found["known_hosts"] == "dmz1 ssh-ed25519 dmz1-h\ndmz2 ssh-ed25519 dmz2-h\n"
+    assert found["ssh_config"].count("StrictHostKeyChecking yes") == 2
+    assert "tunnel_key" not in ssh.files(LAB, LAB.host("web1"), KEYS)
+
+
+@pytest.mark.parametrize("name", ["hq1-dmz1", "dmz1-hq1"])
+def test_a_link_is_named_either_way_round(name: str) -> None:
+    """One end is enough to cut it."""
+    (end,) = LAB.ends(name)
+    assert LAB.segment_of(end.port).name == "hq1-dmz1"
+
+
+def test_a_node_is_all_that_it_is_plugged_in_with() -> None:
+    """A broker has a cable to its zone and one to each link."""
+    assert [LAB.segment_of(end.port).name for end in LAB.ends("dmz1")] == [
+        "hq/dmz",
+        "hq1-dmz1",
+        "plant1-dmz1",
+    ]
+
+
+@pytest.mark.parametrize("name", ["web9", "hq", "hq/dmz", "", "web1-web2", "../web1"])
+def test_what_is_neither_link_nor_node_is_refused(name: str) -> None:
+    """With the names that there are."""
+    with pytest.raises(UsageError, match=r"expected a link .*hq1-dmz1.* or a node .*web1"):
+        LAB.ends(name)
+
+
+def test_files_of_a_host_lie_on_its_own_disk() -> None:
+    """Nothing that a host writes at its start is outside of its private directories."""
+    programs = places.Programs("/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/python3")
+    for host in LAB.hosts:
+        spec = places.specification(LAB, host, keys=KEYS, programs=programs, keep=(), path="/bin")
+        for path in (*spec["files"], *spec["directories"], spec["logs"]):
+            assert any(path.startswith(f"{own}/") for own in places.PRIVATE), path
+        assert spec["services"][0]["name"] == "sshd"
+        assert set(spec["readable"]) <= set(spec["files"])
+
+
+def test_what_a_private_directory_would_hide_stays_seen() -> None:
+    """Each once, the outermost of several, and never the private directory itself."""
+    keep = ["/usr/lib/python3", "/run/venv", "/run/venv/lib", "/tmp", "/tmp/x", "/tmpfoo", "/run/venv2"]
+    assert places.kept(keep, places.PRIVATE) == ["/run/venv", "/run/venv2", "/tmp/x"]

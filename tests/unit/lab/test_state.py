@@ -1,0 +1,105 @@
+"""The directory of a lab: its one file of state, and what is never removed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tabard.errors import RefusedError
+from tabard.home import Home
+from tabard.ops.lab import build, look, needs, state
+from tabard.ops.lab.first import FIRST_PAUSE, LASTING, LONGEST_PAUSE, pause_after
+from tabard.ops.lab.lines import Slow, Wear
+from tabard.ops.lab.state import Place, State
+from tests.unit.ops_reading.test_json import described
+
+
+def test_the_state_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Cables that are sound are left out."""
+    place = Place(Home(tmp_path))
+    place.make()
+    note = State(True, "http://127.0.0.1:1", {"p1": Wear(True, None), "p2": Wear(False, Slow(0.5, 1000.0))})
+    state.write(place, note._replace(wear={**note.wear, "p3": Wear()}))
+    assert state.read(place) == note
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 99}', "\0\1"])
+def test_a_damaged_state_is_none(tmp_path: Path, content: str) -> None:
+    """And still marks the directory as a lab's, so that it can be taken away."""
+    place = Place(Home(tmp_path))
+    place.make()
+    place.state.write_text(content)
+    assert state.read(place) is None
+    build.end(place) if os.geteuid() == 0 else place.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_rest_of_the_home_stays(tmp_path: Path) -> None:
+    """Only the lab's own directory goes; one that is not there is none to remove."""
+    place = Place(Home(tmp_path))
+    place.home.ensure()
+    place.remove()
+    place.make()
+    state.write(place, State(False, "", {}))
+    (place.path / "disks").mkdir()
+    before = {entry.name for entry in tmp_path.iterdir()}
+    place.remove()
+    assert {entry.name for entry in tmp_path.iterdir()} == before - {"lab"}
+
+
+def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    """It has no state of a lab: nothing is built in it, and nothing of it is removed."""
+    place = Place(Home(tmp_path))
+    place.path.mkdir()
+    mine = place.path / "notes.txt"
+    mine.touch()
+    with pytest.raises(RefusedError, match="expected nothing there"):
+        place.make()
+    place.remove()
+    assert mine.exists()
+
+
+def test_without_root_it_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal that names it, and what runs without."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(RefusedError, match=r"without the rights of root.*tabard up --brokers 3"):
+        build.up(Place(Home(tmp_path)), 1, lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_program_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every one that is missing, not the first."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(needs, "program", lambda name: None if name in {"ip", "sshd"} else f"/bin/{name}")
+    with pytest.raises(RefusedError, match="without the program ip, without the program sshd"):
+        needs.refuse_missing()
+
+
+def test_a_lab_of_root_is_left_alone_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would not see its processes, and remove the files below them."""
+    place = Place(Home(tmp_path))
+    place.make()
+    state.write(place, State(True, "", {}))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(RefusedError, match="expected root"):
+        build.end(place)
+    assert place.state.exists()
+
+
+def test_a_service_is_started_again_later_each_time() -> None:
+    """Until it has lasted for a while."""
+    pauses = [0.0]
+    for _ in range(8):
+        pauses.append(pause_after(pauses[-1], 0.1))
+    assert pauses[1] == FIRST_PAUSE
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == LONGEST_PAUSE
+    assert pause_after(LONGEST_PAUSE, LASTING) == FIRST_PAUSE
+
+
+def test_the_rows_of_the_status_are_described() -> None:
+    """Each key of JSON has its line on the page."""
+    assert list(look.KEYS) == described("tabard lab status")
+    assert set(look.COLUMNS) < set(look.KEYS)
