@@ -17,7 +17,7 @@ from tabard.agents.journal.outbox_file import open_outbox
 from tabard.agents.notes import Notes
 from tabard.brokers.delivery.ports import NodeKey, StreamJournal
 from tabard.brokers.delivery.ranges import Ranges
-from tabard.brokers.delivery.seal import OpenSeal
+from tabard.brokers.delivery.seal import Seal
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
 from tabard.clock import Clock, boot_id
 from tabard.errors import JournalError
@@ -33,7 +33,7 @@ STALL_LEAST: Final = 5.0
 class Journals:
     """Opens, bounds, closes and describes them together."""
 
-    def __init__(self, home: Home, settings: Settings, key: NodeKey, clock: Clock) -> None:
+    def __init__(self, home: Home, settings: Settings, key: NodeKey, clock: Clock, seal: Seal) -> None:
         """Recover what is there and begin new epochs.
 
         Raises:
@@ -47,7 +47,7 @@ class Journals:
         self.notes = Notes.open(home.journal)
         common: dict[str, Any] = {
             "clock": clock,
-            "seal": OpenSeal(),
+            "seal": seal,
             "entropy": os.urandom,
             "boot": boot_id(),
             "node": key.node,

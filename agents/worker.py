@@ -30,10 +30,10 @@ from tabard.agents.syncer import Syncer
 from tabard.brokers import sockets
 from tabard.brokers.delivery.ports import NodeKey
 from tabard.brokers.delivery.publisher import Publisher
-from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.delivery.starting import AGE
 from tabard.brokers.loop import Loop, Timer
 from tabard.brokers.topology import Ends
+from tabard.brokers.trust.rolekeys import RoleSeal
 from tabard.brokers.uplink import Uplink
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.codec import pack
@@ -85,12 +85,13 @@ class Agent:
         self._linger = settings.seconds("agent.linger")
         shared = prepare(settings.str("intake.shared")) if settings.str("intake.shared") else None
         rooms = [home, shared.home] if shared else [home]
-        self.journals = Journals(home, settings, self._key, self._clock)
+        self._seal = RoleSeal.of_node(home, self._clock, self._key)
+        self.journals = Journals(home, settings, self._key, self._clock, self._seal)
         self.publisher = Publisher(
             self._key,
             self._sinks,
             self.journals.by_stream,
-            OpenSeal(),
+            self._seal,
             os.urandom,
             interval=settings.seconds("agent.beacon"),
             facts=self._facts,
@@ -191,6 +192,7 @@ class Agent:
         self._tailer.take(_tails(settings), backlog=settings.bytes("intake.tail_backlog"))
         self.settings = settings
         self._note("agent.reloaded", {"pid": os.getpid()})
+        self._look_at_keys()
 
     def finish(self) -> None:
         """Stop reading, journal what was read, send what can still be sent, and close the journals in order."""
@@ -260,7 +262,16 @@ class Agent:
         now = self._loop.now()
         self.journals.enforce(now)
         self._required.look_after(now)
+        self._look_at_keys()
+        for refusal in self.publisher.admission.refusals.due(now):
+            _log.error("%s", refusal)
         self._pump()
+
+    def _look_at_keys(self) -> None:
+        """Take up keys that came or changed, and let the sinks know at once."""
+        if self._seal.look():
+            _log.warning("the keys of this home have changed: %s", self._seal)
+            self.publisher.speak(self._loop.now())
 
     # --- samples ---------------------------------------------------------------------------
 
@@ -355,6 +366,8 @@ class Agent:
             "journals": self.journals.status(),
             "sinks": self._required.status(self._loop.now()),
             "links": self._uplink.status(),
+            "keys": self._seal.status(),
+            "refused": self.publisher.admission.refusals.report(self._loop.now()),
             "faults": [*map(list, self.journals.faults()), *self._spill.faults(), *bridge.faults(reports)],
             "counters": {**self.publisher.counters, **self._counted(), **bridge.counters(reports)},
         }

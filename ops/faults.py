@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from tabard import __version__
 from tabard.home import Home
-from tabard.ops import seen
+from tabard.ops import believing, seen
 from tabard.ops.room import troubles
 from tabard.ops.seen import Seen
 from tabard.ops.stores import path_of
@@ -69,6 +69,10 @@ def _of(role: Seen, now: int, writable: bool) -> Iterator[Fault]:
     for name, count in role.said.get("risen", {}).items():
         total = role.said.get("counters", {}).get(name, count)
         yield Fault(role.name, f"{name}: {count} within the last minute, {total} since it started")
+    if (role.said.get("keys") or {}).get("fault"):
+        yield Fault(role.name, str(role.said["keys"]["fault"]))
+    for words in believing.words(role.said.get("refused", ())):
+        yield Fault(role.name, words)
     if role.name == "agent":
         yield from _of_agent(role, now)
     if role.since is not None and now - role.since >= PATIENCE:
@@ -99,6 +103,8 @@ def _of_agent(role: Seen, now: int) -> Iterator[Fault]:
     if role.since is None or now - role.since < PATIENCE:
         return
     for name, sink in role.said.get("sinks", {}).items():
+        if sink.get("refused"):
+            continue  # said already: it is heard, and not believed
         if sink.get("state") != RETIRED and not sink["attached"]:
             yield Fault(
                 role.name,

@@ -9,7 +9,6 @@ from tabard.agents.journal.segment import Prior
 from tabard.brokers.delivery.seal import Seal
 from tabard.brokers.wire.batch import (
     DATA,
-    EPOCH_BYTES,
     NO_DIGEST,
     OPEN,
     Batch,
@@ -56,7 +55,9 @@ class Author:
         self.stream = stream
         self.owner = owner
         self.clock = clock
-        self.seal = seal
+        self._seal = seal
+        self._pen = seal.pen
+        """Of the epoch being written, to its end: an epoch has exactly one key."""
         self._entropy = entropy
 
     def data(self, tip: Prior, body: bytes, count: int) -> Batch:
@@ -72,13 +73,13 @@ class Author:
             self.stream,
             DATA,
             tip.epoch,
-            self.seal.key_id,
+            self._pen.key_id,
             tip.last + 1,
             count,
             body_digest(body),
             tip.digest,
         )
-        return seal_batch(header, body, self.seal.sign)
+        return seal_batch(header, body, self._pen.sign)
 
     def opening(self, opening: Opening, tip: Prior | None) -> Batch:
         """The first batch of a new epoch, after one that ended at `tip`.
@@ -100,6 +101,7 @@ class Author:
         if opening.lost is not None:
             facts["lost"] = {"at_least": opening.lost, "reason": "torn"}
         body = pack(facts)
-        epoch = self._entropy(EPOCH_BYTES)
-        header = Header(self.stream, OPEN, epoch, self.seal.key_id, 1, 1, body_digest(body), NO_DIGEST)
-        return seal_batch(header, body, self.seal.sign)
+        self._pen = pen = self._seal.pen
+        epoch = pen.epoch(self._entropy)
+        header = Header(self.stream, OPEN, epoch, pen.key_id, 1, 1, body_digest(body), NO_DIGEST)
+        return seal_batch(header, body, pen.sign)

@@ -47,7 +47,7 @@ class Journal:
         self._limits = limits
         self._author = author
         self._time = JournalTime(author.clock, author.owner.boot)
-        self._gaps = GapMaker(author.stream, author.seal)
+        self._gaps = GapMaker(author.stream)
         self._catalog = Catalog()
         self._recent = Recent(limits.recent)
         self._reader = SegmentReader(shelf, self._catalog, self._gaps, self._recent.clear)

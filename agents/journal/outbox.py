@@ -90,7 +90,7 @@ class Outbox:
             was_moved=self._moved,
         )
         self._committed = CommitNote(tidemark, author.owner.boot)
-        self._gaps = GapMaker(author.stream, author.seal)
+        self._gaps = GapMaker(author.stream)
         self._epochs: dict[bytes, KeptEpoch] = {}
         self._bytes = 0
         self._spans: tuple[EpochSpan, ...] = ()

@@ -12,10 +12,11 @@ from functools import reduce
 from random import Random
 from typing import Any
 
+from tabard.brokers.delivery.admission import Admission
 from tabard.brokers.delivery.notes import BY_SINK, MemoryNotes, Retirement, SinkNotes
 from tabard.brokers.delivery.ports import NodeKey, StreamJournal
 from tabard.brokers.delivery.ranges import Ranges
-from tabard.brokers.delivery.seal import Seal
+from tabard.brokers.delivery.seal import Seal, sealed
 from tabard.brokers.delivery.sender import Sender
 from tabard.brokers.delivery.sinkstate import SinkState
 from tabard.brokers.wire import topics
@@ -74,6 +75,7 @@ class Publisher:
         self.key = key
         self.interval = interval
         self.counters: Counter[str] = Counter()
+        self.admission = Admission(seal, self.counters)
         self._journals = dict(journals)
         self._seal = seal
         self._entropy = entropy
@@ -126,8 +128,8 @@ class Publisher:
         state = self._sinks.get(word.sink)
         if state is None or word.node != self.key.node:
             self.counters["retirement not for this node"] += 1
-        elif not self._seal.verify(message.head, message.signature, word.sink):
-            self.counters["forged retirement"] += 1
+        elif not self.admission.word(now, word.sink, message, "retirement"):
+            return
         elif word.nonce not in state.nonces:
             self.counters["stale retirement"] += 1
         else:
@@ -159,8 +161,10 @@ class Publisher:
     def _hello(self, now: float, message: Message) -> None:
         hello = decode_hello(message.head)
         state = self._sinks.get(hello.sink)
-        if state is None or not self._seal.verify(message.head, message.signature, hello.sink):
+        if state is None:
             self.counters["refused hello"] += 1
+            return
+        if not self.admission.word(now, hello.sink, message, "hello"):
             return
         if not hello.shards >> self._shard & 1:
             return  # from a recorder that serves others
@@ -181,8 +185,7 @@ class Publisher:
         if state.retirement is not None:
             self.counters["cursor of a retired sink"] += 1
             return
-        if not self._seal.verify(message.head, message.signature, cursor.sink):
-            self.counters["forged cursor"] += 1
+        if not self.admission.word(now, cursor.sink, message, "cursor"):
             return
         before = state.session
         if not self._is_current(state, cursor):
@@ -283,7 +286,10 @@ class Publisher:
     def sinks(self, now: float) -> dict[str, dict[str, Any]]:
         """Of each sink: how it stands, and what was sent in its session, by stream."""
         return {
-            state.name: state.report(now, self.interval, met=self._notes.met(state.name))
+            state.name: {
+                **state.report(now, self.interval, met=self._notes.met(state.name)),
+                "refused": self.admission.refusals.why(now, f"sink {state.name}"),
+            }
             for state in self._sinks.values()
         }
 
@@ -338,7 +344,7 @@ class Publisher:
                         state.topics[stream],
                         encode_envelope(envelope),
                         batch.head,
-                        batch.signature,
+                        batch.signature or self._seal.pen.sign(batch.head),
                         batch.body,
                         b"",
                     )
@@ -376,7 +382,7 @@ class Publisher:
         beacon = Beacon(self.key.node, self.key.zone, nonce, wall, self.interval, state.streams(), facts)
         head = encode_beacon(beacon)
         topic = topics.up_topic(state.name, self.key.zone, self.key.node, topics.BEACON)
-        return Message(topic, b"", head, self._seal.sign(head), b"", b"")
+        return sealed(self._seal, topic, head)
 
     def _pause(self, state: SinkState) -> float:
         """Seconds to the next beacon: short ones until the sink was heard for the first time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tabard.brokers.delivery.book import EpochBook, NodeBook, StreamBook
 from tabard.brokers.delivery.credit import LEASE, LEASE_GRACE, Budget
 from tabard.brokers.delivery.ranges import Ranges
-from tabard.brokers.delivery.seal import Seal
+from tabard.brokers.delivery.seal import Seal, sealed
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.messages import MAX_WANTS, Cursor, CursorStream, Message, Want, encode_cursor
 
@@ -41,7 +41,7 @@ class Reply:
         )
         head = encode_cursor(cursor)
         topic = topics.down_topic(node.key.zone, node.key.node)
-        return Message(topic, b"", head, self._seal.sign(head), b"", b"")
+        return sealed(self._seal, topic, head)
 
     def _linger(self, now: float) -> float:
         self._budget.window(now)

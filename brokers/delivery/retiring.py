@@ -8,7 +8,7 @@ answers for the sink; and nothing but the store, where the word itself is kept, 
 from __future__ import annotations
 
 from tabard.brokers.delivery.notes import BY_SINK, Retirement
-from tabard.brokers.delivery.seal import Seal
+from tabard.brokers.delivery.seal import Seal, sealed
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.messages import Beacon, Message, Retire, encode_retire
 
@@ -43,4 +43,4 @@ class Retiring:
         retire = Retire(self._sink, beacon.node, beacon.nonce, retired, word.since, word.who)
         head = encode_retire(retire)
         topic = topics.down_topic(beacon.zone, beacon.node)
-        return Message(topic, b"", head, self._seal.sign(head), b"", b"")
+        return sealed(self._seal, topic, head)

@@ -1,39 +1,139 @@
 """Signing and verifying what the node and the sink say, as a port.
 
-Keys come with zones; until then `OpenSeal` marks everything as unsigned, and the digests alone
-protect against damage, not against forgery.
+`tabard.brokers.trust.seal.KeySeal` signs with keys; `OpenSeal` marks everything as unsigned, and then the digests alone
+protect against damage, not against forgery. Neither believes what the other says: a side with keys refuses what is not
+signed, and a side without cannot know whose a signature is.
+
+Whoever verifies says why something is not believed, in a few words: they name the counter, and stand in `tabard status`
+and in the log. An empty text is the only one that means yes.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.wire.batch import Batch, random_epoch
+from tabard.brokers.wire.messages import Message
+
+UNSIGNED: Final = "no signature"
+KEYLESS: Final = "signed, and there are no keys here"
+UNKNOWN: Final = "unknown key"
+UNPROVEN: Final = "no certificate that leads to the root"
+EXPIRED: Final = "expired certificate"
+REVOKED: Final = "revoked key"
+FOREIGN: Final = "the key of somebody else"
+FORGED: Final = "wrong signature"
+EPOCH: Final = "another key than its epoch's"
+UNWANTED: Final = "a sink that the certificate of the node does not name"
+UNREADY: Final = "the keys of this home cannot be used"
+REASONS: Final = (
+    UNREADY,
+    UNSIGNED, KEYLESS, UNKNOWN, UNPROVEN, EXPIRED, REVOKED, FOREIGN, FORGED, EPOCH, UNWANTED
+)  # fmt: skip
+"""All there are."""
+
+
+class Pen(Protocol):
+    """One key that writes: an epoch is signed by the one that opened it, whatever became of the seal meanwhile."""
+
+    key_id: bytes
+    """Which key; empty when it signs nothing."""
+
+    def sign(self, head: bytes) -> bytes:
+        """The signature of `head`; empty without a key."""
+        ...
+
+    def epoch(self, entropy: Callable[[int], bytes]) -> bytes:
+        """A new name of an epoch that this key signs."""
+        ...
 
 
 class Seal(Protocol):
-    """Signs with one key and verifies the keys of others."""
+    """Signs with the key of one role, and verifies what others signed."""
 
-    key_id: bytes
-
-    def sign(self, head: bytes) -> bytes:
-        """The signature of `head` by this side's key."""
+    @property
+    def pen(self) -> Pen:
+        """The key that signs from now on."""
         ...
 
-    def verify(self, head: bytes, signature: bytes, signer: str) -> bool:
-        """Whether `signature` of `head` is by the key that belongs to `signer` (a node or sink)."""
+    @property
+    def credentials(self) -> bytes:
+        """What proves whose the key is: the body of whatever is no batch."""
+        ...
+
+    def refuses_beacon(self, message: Message, node: NodeKey) -> str:
+        """Why `message` is not to be taken for a beacon of `node`; empty when it is its."""
+        ...
+
+    def refuses_batch(self, batch: Batch, node: NodeKey) -> str:
+        """Why `batch` is not to be taken for one of `node`; empty when it is its."""
+        ...
+
+    def refuses_sink(self, message: Message, sink: str) -> str:
+        """Why `message` is not to be taken for the word of `sink`; empty when it is its."""
         ...
 
 
 class OpenSeal:
-    """No keys: signs with nothing, and accepts only that."""
+    """No keys: signs with nothing, and believes only what is signed with nothing."""
 
     key_id = b""
+    credentials = b""
+
+    @property
+    def pen(self) -> Pen:
+        """Itself."""
+        return self
 
     def sign(self, head: bytes) -> bytes:
         """Always empty."""
         del head
         return b""
 
-    def verify(self, head: bytes, signature: bytes, signer: str) -> bool:
-        """True for an empty signature: a signed message needs the key that an open seal has not."""
-        del head, signer
-        return signature == b""
+    def epoch(self, entropy: Callable[[int], bytes]) -> bytes:
+        """Random bytes."""
+        return random_epoch(entropy)
+
+    def refuses_beacon(self, message: Message, node: NodeKey) -> str:
+        """`KEYLESS` where there is a signature."""
+        del node
+        return KEYLESS if message.signature else ""
+
+    def refuses_batch(self, batch: Batch, node: NodeKey) -> str:
+        """`KEYLESS` where there is a signature."""
+        del node
+        return KEYLESS if batch.signature else ""
+
+    def refuses_sink(self, message: Message, sink: str) -> str:
+        """`KEYLESS` where there is a signature."""
+        del sink
+        return KEYLESS if message.signature else ""
+
+
+class ClosedSeal(OpenSeal):
+    """Of a role whose home has keys and none that it can use: signs nothing, and believes nobody until that is mended.
+
+    To go on without would be what somebody wants who can damage a file and cannot forge a signature.
+    """
+
+    def refuses_beacon(self, message: Message, node: NodeKey) -> str:
+        """Always."""
+        del message, node
+        return UNREADY
+
+    def refuses_batch(self, batch: Batch, node: NodeKey) -> str:
+        """Always."""
+        del batch, node
+        return UNREADY
+
+    def refuses_sink(self, message: Message, sink: str) -> str:
+        """Always."""
+        del message, sink
+        return UNREADY
+
+
+def sealed(seal: Seal, topic: bytes, head: bytes) -> Message:
+    """A message that is no batch: signed, with what proves whose the signature is."""
+    return Message(topic, b"", head, seal.pen.sign(head), seal.credentials, b"")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 
+from tabard.brokers.delivery.admission import Admission
 from tabard.brokers.delivery.answering import Answers
 from tabard.brokers.delivery.begun import Begun, begin
 from tabard.brokers.delivery.book import NodeBook, StreamBook
@@ -38,17 +39,15 @@ from tabard.brokers.delivery.seal import Seal
 from tabard.brokers.delivery.starting import Starting
 from tabard.brokers.delivery.territory import EVERYTHING, Territory
 from tabard.brokers.wire import topics
-from tabard.brokers.wire.batch import check_batch
 from tabard.brokers.wire.messages import (
     NO_SESSION,
     SESSION_BYTES,
     Beacon,
     Envelope,
     Message,
-    decode_beacon,
     decode_envelope,
 )
-from tabard.brokers.wire.streams import CONTROL, STREAM_IDS, STREAM_NAMES
+from tabard.brokers.wire.streams import CONTROL, STREAM_NAMES
 from tabard.brokers.wire.topics import shard_of
 from tabard.errors import WireError
 
@@ -79,10 +78,10 @@ class Sink:
         """
         self.name = name
         self.counters: Counter[str] = Counter()
+        self.admission = Admission(seal, self.counters)
         self.fault: str | None = None
         """Why the store could not be written, None while it can."""
         self._store = store
-        self._seal = seal
         self._entropy = entropy
         self._budget = Budget(budget, budget_bytes)
         self._epochs = Epochs(store)
@@ -129,20 +128,15 @@ class Sink:
             self.store_lost(error)
 
     def _batch(self, now: float, topic: topics.UpTopic, message: Message) -> None:
-        batch = check_batch(message.head, message.signature, message.body)
-        if STREAM_IDS[topic.what] != batch.header.stream:
-            raise WireError(
-                "a batch on another stream's topic", expected=topic.what, found=str(batch.header.stream)
-            )
-        if not self._seal.verify(batch.head, batch.signature, topic.node):
-            self.counters["forged batch"] += 1
+        key = NodeKey(topic.node, topic.zone)
+        node = self._nodes.get(key)
+        batch = self.admission.batch(now, topic, message, met=node is not None)
+        if batch is None:
             return
         if self.retiring.word is not None:
             self.counters["batches to a retired sink"] += 1
             return
         envelope = decode_envelope(message.envelope)
-        key = NodeKey(topic.node, topic.zone)
-        node = self._nodes.get(key)
         if node is None or envelope.session != node.session:
             self.counters["batch of another session"] += 1
             if node is None:
@@ -167,12 +161,9 @@ class Sink:
             self._answers.schedule(node, now)
 
     def _beacon(self, now: float, wall: int, topic: topics.UpTopic, message: Message) -> None:
-        if not self._seal.verify(message.head, message.signature, topic.node):
-            self.counters["forged beacon"] += 1
+        beacon = self.admission.beacon(now, topic, message)
+        if beacon is None:
             return
-        beacon = decode_beacon(message.head)
-        if (beacon.node, beacon.zone) != (topic.node, topic.zone):
-            raise WireError("a beacon under another node's topic", expected=topic.node, found=beacon.node)
         key = NodeKey(beacon.node, beacon.zone)
         if self.retiring.ends(beacon):
             self._part(wall, key, beacon)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from tabard.brokers.delivery.ports import Claim, NodeKey
-from tabard.brokers.delivery.seal import Seal
+from tabard.brokers.delivery.seal import Seal, sealed
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.messages import ALL_SHARDS, SESSION_BYTES, Hello, Message, encode_hello
 
@@ -77,4 +77,4 @@ class Territory:
 
     def _hello(self, call: bytes, shards: int, topic: bytes) -> Message:
         head = encode_hello(Hello(self._sink, call, shards))
-        return Message(topic, b"", head, self._seal.sign(head), b"", b"")
+        return sealed(self._seal, topic, head)

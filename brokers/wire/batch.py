@@ -6,6 +6,7 @@ the one before it in its epoch and stream, so that only an equal digest is a dup
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from tabard.brokers.wire.codec import is_version, pack, shown, unpack
@@ -26,6 +27,8 @@ KINDS: Final = frozenset({OPEN, DATA, GAP})
 
 MAX_SEQ: Final = 2**62
 _FIELDS: Final = 9
+_RANDOM: Final = 8
+"""Bytes of a signed epoch's name that are random; the others say which key signs it."""
 
 
 class Header(NamedTuple):
@@ -63,6 +66,26 @@ class Batch(NamedTuple):
     def size(self) -> int:
         """Bytes that count against byte credit and quotas."""
         return len(self.head) + len(self.signature) + len(self.body)
+
+
+def random_epoch(entropy: Callable[[int], bytes]) -> bytes:
+    """A new name of an epoch that is not signed."""
+    return entropy(EPOCH_BYTES)
+
+
+def epoch_of(key_id: bytes, entropy: Callable[[int], bytes]) -> bytes:
+    """A new name of an epoch that the key `key_id` signs."""
+    random = entropy(_RANDOM)
+    return random + _mark_of(key_id, random)
+
+
+def is_epoch_of(epoch: bytes, key_id: bytes) -> bool:
+    """Whether the key `key_id` opened an epoch: its name says so, and no other key can have it."""
+    return epoch[_RANDOM:] == _mark_of(key_id, epoch[:_RANDOM])
+
+
+def _mark_of(key_id: bytes, random: bytes) -> bytes:
+    return digest(b"epoch" + random + key_id)[: EPOCH_BYTES - _RANDOM]
 
 
 def encode_header(header: Header) -> bytes:

@@ -11,6 +11,7 @@ from typing import Final
 from tabard.brokers import sockets
 from tabard.brokers.running import Role, role
 from tabard.brokers.topology import recorder_ends
+from tabard.brokers.trust.rolekeys import RoleSeal
 from tabard.clock import SystemClock
 from tabard.consumers.recorder.identity import identity
 from tabard.consumers.recorder.owning import own
@@ -67,6 +68,7 @@ def run(
     def take(newer: Settings) -> None:
         if recorder is not None:
             recorder.limits = _commits(newer)
+            recorder.look_at_keys()
             retention.limits = RetentionLimits.of(newer)
 
     with role("recorder", home, lambda: held.reload(take)) as process:
@@ -105,6 +107,7 @@ def run(
             _commits(settings),
             Budget(settings.int("recorder.credit_batches"), settings.bytes("recorder.credit_bytes")),
             Leases(identity(home, settings.str("node.name")), settings.seconds("recorder.lease")),
+            seal=RoleSeal.of_recorder(home, SystemClock(), settings.str("recorder.sink")),
             upkeep=retention,
             apart=apart,
             began=owned.began if settings.str("recorder.start") == NOW else None,

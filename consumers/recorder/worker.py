@@ -23,6 +23,7 @@ from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.loop import Loop, Timer
 from tabard.brokers.topology import Ends
+from tabard.brokers.trust.rolekeys import RoleSeal
 from tabard.brokers.wire.messages import Message
 from tabard.clock import Clock
 from tabard.consumers.recorder.backfilling import Backfilling
@@ -86,12 +87,14 @@ class Recorder:
         budget: Budget,
         leases: Leases,
         *,
+        seal: RoleSeal | None = None,
         upkeep: Upkeep | None = None,
         apart: bool = False,
         began: int | None = None,
     ) -> None:
-        """`apart`: the database works in other processes, so that a commit leaves this one time for the next."""
+        """`seal`: the keys of its home, which goes unsigned without. `apart`: the database works in other processes, so that a commit leaves this one time for the next."""
         self.limits = limits
+        self._seal = seal
         self._store = store
         self._loop = loop
         self._clock = clock
@@ -102,7 +105,7 @@ class Recorder:
         self.sink = Sink(
             sink,
             self._aside or store,
-            OpenSeal(),
+            self._seal or OpenSeal(),
             os.urandom,
             budget=budget.batches,
             budget_bytes=budget.bytes,
@@ -225,6 +228,17 @@ class Recorder:
             _log.warning("the store can be written again")
         self._told = fault
 
+    def look_at_keys(self) -> None:
+        """Take up keys, certificates and rosters that came or changed."""
+        if self._seal is not None and self._seal.look():
+            _log.warning("the keys of this home have changed: %s", self._seal)
+            self._hello()
+
+    def _tell_refused(self) -> None:
+        """Record, now and then, what is not believed to be of the node whose name it bears."""
+        for refusal in self.sink.admission.refusals.due(self._loop.now()):
+            _log.error("%s", refusal)
+
     def _send(self, messages: list[Message]) -> None:
         for message in messages:
             sockets.send(self._down, message)
@@ -265,6 +279,8 @@ class Recorder:
             _log.warning("the store is not usable as it was: %s", error)
             self.sink.store_lost(error)
         self._send(self.sink.outgoing(self._loop.now()))
+        self.look_at_keys()
+        self._tell_refused()
         self._steps.go()
 
     def idle(self) -> float:
@@ -298,5 +314,7 @@ class Recorder:
             "shards": self._keeping.status(),
             "counters": dict(self.sink.counters),
             "credit": self.sink.credit(),
+            "keys": None if self._seal is None else self._seal.status(),
+            "refused": self.sink.admission.refusals.report(self._loop.now()),
             "retired": None if self.sink.retiring.word is None else self.sink.retiring.word._asdict(),
         }

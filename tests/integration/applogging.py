@@ -17,6 +17,7 @@ import msgpack
 
 from tabard.agents.journals import Journals
 from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire.batch import DATA
 from tabard.clock import SystemClock
 from tabard.home import Home
@@ -111,7 +112,7 @@ class Rig:
 
     def _read(self) -> Iterator[Record]:
         settings = load(self.home, env={})
-        journals = Journals(self.home, settings, NodeKey("n", "z"), SystemClock())
+        journals = Journals(self.home, settings, NodeKey("n", "z"), SystemClock(), OpenSeal())
         try:
             for span in journals.logs.spans():
                 for batch in journals.logs.read_from(span.epoch, 1):

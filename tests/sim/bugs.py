@@ -33,6 +33,8 @@ from tabard.brokers.delivery.publisher import Publisher
 from tabard.brokers.delivery.reply import Reply
 from tabard.brokers.delivery.sender import Sender
 from tabard.brokers.delivery.sink import Sink
+from tabard.brokers.trust import seal as seal_module
+from tabard.brokers.trust.seal import KeySeal
 from tabard.consumers.store.commit import Commit
 from tests.sim.plan import PLENTY, Plan
 
@@ -442,6 +444,21 @@ def _() -> Iterator[None]:
         yield
 
 
+# --- keys ----------------------------------------------------------------------------------
+
+
+@_bug("signatures are not looked at", signed=True, burst=20)
+def _() -> Iterator[None]:
+    with _set(KeySeal, "_verified", staticmethod(lambda *_: "")):
+        yield
+
+
+@_bug("any zone may have a sink", signed=True, loss=0.3)
+def _() -> Iterator[None]:
+    with _set(seal_module, "zone_within", lambda *_: True):
+        yield
+
+
 # --- the journal ---------------------------------------------------------------------------
 
 
@@ -456,7 +473,7 @@ def _() -> Iterator[None]:
             return begin(self)
         head = newest.head
         expect = Expect(head.epoch, head.base, head.previous, newest.end, newest.digest)
-        found = mend(self._shelf.read(newest.name), expect, GapMaker(self._author.stream, self._author.seal))
+        found = mend(self._shelf.read(newest.name), expect, GapMaker(self._author.stream))
         writer.index = found.index
         newest.size = found.index.offsets[-1] + found.index.lengths[-1]
         writer.file.truncate(newest.size)

@@ -29,7 +29,10 @@ class Link:
         loss: float,
         rate: float = float("inf"),
         stray: float = 0.0,
+        touch: Callable[[list[bytes]], list[list[bytes]]] | None = None,
     ) -> None:
+        """`touch` puts others in the place of a message, and is told of each."""
+        self._touch = touch
         self._time = time
         self._rng = rng
         self._deliver = deliver
@@ -44,6 +47,10 @@ class Link:
 
     def send(self, frames: list[bytes]) -> None:
         """Take a message, or lose it."""
+        for each in [frames] if self._touch is None else self._touch(frames):
+            self._send(each)
+
+    def _send(self, frames: list[bytes]) -> None:
         if self.cut or self._queued >= self._capacity or self._rng.random() < self._loss:
             self.dropped += 1
             return

@@ -14,7 +14,7 @@ from tabard.agents.notes import Notes
 from tabard.brokers.delivery.notes import BY_NODE, Retirement
 from tabard.brokers.delivery.ports import NodeKey
 from tabard.brokers.delivery.publisher import Publisher
-from tabard.brokers.delivery.seal import OpenSeal
+from tabard.brokers.delivery.seal import Seal
 from tabard.brokers.delivery.starting import AGE
 from tabard.brokers.wire.codec import pack
 from tabard.brokers.wire.messages import Message
@@ -57,7 +57,9 @@ class SimNode:
         limits: Limits,
         outbox: Limits,
         plan: Plan,
+        seal: Seal,
     ) -> None:
+        self.seal = seal
         self.time = time
         self.rng = rng
         self.key = NodeKey(name, zone)
@@ -112,7 +114,7 @@ class SimNode:
             self.key,
             self.sinks,
             self.journals,
-            OpenSeal(),
+            self.seal,
             self.rng.randbytes,
             interval=5.0,
             facts=self._facts,
@@ -152,7 +154,7 @@ class SimNode:
     def _author(self) -> dict[str, Any]:
         return {
             "clock": self.clock,
-            "seal": OpenSeal(),
+            "seal": self.seal,
             "entropy": self.rng.randbytes,
             "boot": self.clock.boot,
             "node": self.key.node,
@@ -243,7 +245,7 @@ class SimNode:
 
     def host_snapshot(self) -> Any:
         """The whole machine as it runs: memory and disk, as a hypervisor copies it."""
-        kept = (self.time, self.rng, self.clock, self.database, self, self.up)
+        kept = (self.time, self.rng, self.clock, self.database, self, self.up, self.seal)
         memo: dict[int, Any] = {id(item): item for item in kept}
         memo[id(self.database.connection)] = None  # opened again at the next use
         state = (self.disk, self.journals, self.publisher, self.unsynced)

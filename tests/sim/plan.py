@@ -47,6 +47,8 @@ class Plan:
     """Chance that a store that is restored while running shows by its cursors alone."""
     fsync: float = 0.05
     """Seconds from an append to its sync."""
+    signed: bool = False
+    """Whether everybody has a key, and a broker without one of theirs forges, alters and replays."""
     aside: bool = False
     """Whether recorders commit beside their loop, as they do where the database is a server."""
 

@@ -9,7 +9,6 @@ from typing import Final
 
 from tabard.brokers.delivery.leases import RECORDER, Identity, Keeper, Lease, Role, View
 from tabard.brokers.delivery.ports import Claim, EpochWork, StoreUnavailable
-from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.wire.topics import parse_up
 from tabard.consumers.recorder.keeping import Hands, Keeping
@@ -171,6 +170,7 @@ class SharedRecorder(SimRecorder):
             self._say,
             world.plan.budget,
             aside=bool(number % 2) or world.plan.aside,
+            seal=world.recorder_seal("main"),
         )
         self.world = world
         self.number = number
@@ -202,7 +202,7 @@ class SharedRecorder(SimRecorder):
         self.sink = Sink(
             self.name,
             self._aside or self.flaky,
-            OpenSeal(),
+            self.seal,
             self.rng.randbytes,
             budget=self.budget,
             claims={},

@@ -9,7 +9,7 @@ from typing import Any
 
 from tabard.brokers.delivery.aside import StoreAside
 from tabard.brokers.delivery.ports import CursorConflict, EpochWork, NodeKey, StoreUnavailable
-from tabard.brokers.delivery.seal import OpenSeal
+from tabard.brokers.delivery.seal import Seal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.wire.messages import Message
 from tabard.consumers.recorder.backfilling import Backfilling
@@ -124,7 +124,9 @@ class SimRecorder:
         begins: str = "oldest",
         *,
         aside: bool = False,
+        seal: Seal,
     ) -> None:
+        self.seal = seal
         self.name = name
         self.time = time
         self.rng = rng
@@ -164,7 +166,7 @@ class SimRecorder:
         self.sink = Sink(
             self.name,
             self._aside or self.flaky,
-            OpenSeal(),
+            self.seal,
             self.rng.randbytes,
             budget=self.budget,
             began=owned.began if self.begins == "now" else None,
@@ -218,7 +220,7 @@ class SimRecorder:
 
     def _outside(self, before: StoreAside | None, after: StoreAside | None) -> dict[int, Any]:
         """What a copy of the process does not copy; `after` stands in the place of `before`."""
-        held = [self.flaky, self.rng]
+        held = [self.flaky, self.rng, self.seal]
         return {id(each): each for each in held} | ({} if before is None else {id(before): after})
 
     def _beside(self) -> StoreAside | None:

@@ -11,6 +11,7 @@ from tests.sim.check import Violation, check
 from tests.sim.plan import Plan
 from tests.sim.sharing import PLAIN, SHARED_FAULTS, SharedWorld
 from tests.sim.sharing_bugs import BUGS, SharingBug
+from tests.sim.world import SIGNED
 
 CHUNK = 25
 BUDGET = 256
@@ -29,6 +30,7 @@ def drawn(seed: int) -> tuple[Plan, int]:
         budget=BUDGET,
         brokers=rng.choice((1, 2)),
         aside=rng.random() < 0.5,
+        signed=seed % SIGNED == 0,
     )
     return plan, rng.choice((2, 3))
 

@@ -25,20 +25,22 @@ def _chunks(first: int, end: int) -> list[range]:
 def _run(seeds: range) -> None:
     struck: Counter[str] = Counter()
     passed: Counter[str] = Counter()
-    forks = 0
+    forks = forged = 0
     for seed in seeds:
         world = simulate(seed)
         struck.update(line.split(" ", 1)[1] for line in world.done)
         passed += world.points.passed
+        forged += world.forger.struck if world.forger else 0
         forks += world.recorder.sink.counters["forked epoch"] if world.recorder.sink else 0
     print(
-        f"{len(seeds)} worlds from seed {seeds.start}; faults: {dict(sorted(struck.items()))}; forks: {forks}"
+        f"{len(seeds)} worlds from seed {seeds.start}; faults: {dict(sorted(struck.items()))}; forks: {forks}; forged: {forged}"
     )
     print(f"fail-points passed: {dict(sorted(passed.items()))}")
     if len(seeds) == CHUNK:
         # The schedule is drawn from the seeds, so this is no chance: a chunk without a kind of fault tests nothing of it.
         assert [name for name in FAULTS if struck[name] < 3] == []
         assert [name for name in DEADLY if not passed[name]] == []
+        assert forged > CHUNK
 
 
 @pytest.mark.parametrize("seeds", _chunks(0, SHORT), ids=lambda seeds: f"from_{seeds.start}")

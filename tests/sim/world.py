@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from tabard.agents.journal.limits import Limits
 from tabard.brokers.delivery.book import forked_id
 from tabard.brokers.delivery.ports import EpochCursor, EpochSpan, NodeKey, SinkStore
 from tabard.brokers.delivery.ranges import Ranges
+from tabard.brokers.delivery.seal import OpenSeal, Seal
 from tabard.brokers.wire.batch import NO_DIGEST
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
-from tests.sim.clock import Time
+from tests.sim.clock import EPOCH_NS, Time
 from tests.sim.failing import FailPoints
 from tests.sim.faults import FAULTS, RARE
+from tests.sim.forger import Forger
 from tests.sim.net import Link, SimBroker
 from tests.sim.node import SimNode
 from tests.sim.plan import Plan
 from tests.sim.sink import SimRecorder
+from tests.trustees import Trustees
 
 REST = (1.0,) * 20 + (5.0,) * 20 + (10.0,) * 20
 """Seconds between looks at whether everything has come to rest."""
+SIGNED = 3
+"""One world in so many has keys, and a forger."""
 STREAMS = (LOGS, LOGS, LOGS, SAMPLES, CONTROL)
 """What a batch is of, each equally likely."""
 
@@ -31,7 +37,9 @@ class World:
     def __init__(self, seed: int, plan: Plan | None = None) -> None:
         self.seed = seed
         self.rng = Random(seed)
-        self.plan = plan or Plan.drawn(self.rng, tuple(FAULTS))
+        self.plan = plan or replace(Plan.drawn(self.rng, tuple(FAULTS)), signed=seed % SIGNED == 0)
+        self.trustees = Trustees(seed, "lab", EPOCH_NS) if self.plan.signed else None
+        self.forger = Forger(self.trustees, seed) if self.trustees is not None else None
         self.time = Time()
         self.points = FailPoints()
         self.links: list[Link] = []
@@ -52,25 +60,40 @@ class World:
         limits = Limits(bytes=plan.quota, age=plan.age, segment=plan.segment, keep_acked=plan.keep_acked)
         outbox = Limits(bytes=plan.outbox, keep_acked=plan.keep_acked)
         up = self._link(lowest.up).send
-        node = SimNode(self.time, self.rng, name, "lab", up, limits, outbox, plan)
+        seal = self.trustees.node(name, "lab", plan.sinks) if self.trustees else OpenSeal()
+        node = SimNode(self.time, self.rng, name, "lab", up, limits, outbox, plan, seal)
         lowest.down_links[f"d/lab/{name}/"] = self._link(node.receive, stray=plan.stray)
         return node
 
     def _recorder(self, name: str, begins: str) -> SimRecorder:
         top = self.brokers[-1]
         plan = self.plan
+        seal = self.recorder_seal(name)
+        down = self._link(top.down).send
         recorder = SimRecorder(
-            name, self.time, self.rng, self._link(top.down).send, plan.budget, begins, aside=plan.aside
+            name, self.time, self.rng, down, plan.budget, begins, aside=plan.aside, seal=seal
         )
         top.up_links[f"u/{name}/"] = self._link(recorder.receive, self.plan.rate)
         return recorder
+
+    def recorder_seal(self, sink: str) -> Seal:
+        """A new key of a recorder of that sink, or none."""
+        return self.trustees.recorder(sink, "lab") if self.trustees else OpenSeal()
 
     def _link(
         self, deliver: Callable[[list[bytes]], None], rate: float = float("inf"), stray: float = 0.0
     ) -> Link:
         plan = self.plan
+        touch = self.forger.touch if self.forger else None
         link = Link(
-            self.time, self.rng, deliver, capacity=plan.capacity, loss=plan.loss, rate=rate, stray=stray
+            self.time,
+            self.rng,
+            deliver,
+            capacity=plan.capacity,
+            loss=plan.loss,
+            rate=rate,
+            stray=stray,
+            touch=touch,
         )
         self.links.append(link)
         return link
@@ -138,6 +161,8 @@ class World:
         """No more faults; whatever is down comes up, and every stream goes on with one more record."""
         self._healed = True
         self.points.disarm()
+        if self.forger is not None:
+            self.forger.active = False
         for link in self.links:
             link.heal()
         for broker in self.brokers:

@@ -9,6 +9,7 @@ import pytest
 
 from tabard.agents.journals import Journals, same_disk
 from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.delivery.seal import OpenSeal
 from tabard.clock import SystemClock
 from tabard.errors import AlreadyRunning, JournalError
 from tabard.home import Home
@@ -20,7 +21,7 @@ def start(tmp_path: Path) -> Callable[[], Journals]:
     """Opens the journals of one home."""
     home = Home(tmp_path)
     home.ensure()
-    return lambda: Journals(home, load(tmp_path, env={}), NodeKey("web1", "hq"), SystemClock())
+    return lambda: Journals(home, load(tmp_path, env={}), NodeKey("web1", "hq"), SystemClock(), OpenSeal())
 
 
 def ignore(error: JournalError) -> None:

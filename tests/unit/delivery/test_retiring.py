@@ -71,7 +71,7 @@ def test_a_node_that_is_told_says_goodbye_and_nothing_more() -> None:
         (told(b"12345678"), "stale retirement"),
         (told(b"12345678", node="web2"), "retirement not for this node"),
         (told(b"12345678", sink="third"), "retirement not for this node"),
-        (told(b"12345678", seal=b"signed"), "forged retirement"),
+        (told(b"12345678", seal=b"signed"), "refused retirement: signed, and there are no keys here"),
         (told(b"1234567"), "malformed message"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from tabard import records
-from tabard.brokers.wire import batch, messages, streams, tally, topics
+from tabard.brokers.wire import batch, credentials, messages, streams, tally, topics
 
 MESSAGES: Final[tuple[Any, ...]] = (
     batch.Header,
@@ -63,6 +63,16 @@ def test_streams_versions_and_limits_are_the_codes(page: str) -> None:
     """The page names the streams and states the limits that the code enforces, as numbers."""
     assert [name for name in streams.STREAM_NAMES.values() if not _says(page, name)] == []
     plain = page.replace(",", "").replace("_", "")
-    limits = (records.MAX_RECORD, records.MAX_RECORDS, records.MAX_BODY, topics.SHARDS, messages.MAX_EPOCHS)
+    limits = (
+        records.MAX_RECORD,
+        records.MAX_RECORDS,
+        records.MAX_BODY,
+        topics.SHARDS,
+        messages.MAX_EPOCHS,
+        credentials.MAX_CREDENTIALS,
+        credentials.MAX_CERTIFICATE,
+        credentials.MAX_CERTIFICATES,
+        credentials.MAX_CHAINS,
+    )
     assert [limit for limit in limits if not re.search(rf"\b{limit}\b", plain)] == []
     assert re.search(rf"[Vv]ersion:? {messages.MESSAGE_VERSION}\b", page)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tabard.agents.journal.gaps import QUOTA, Dropped, GapMaker, chain_digest, opening_of
-from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire.batch import GAP, NO_DIGEST, OPEN
 from tabard.brokers.wire.body import decode_gap, decode_open
 from tabard.brokers.wire.streams import LOGS
@@ -16,7 +15,7 @@ EPOCH = b"e" * 16
 
 def test_equal_gaps_have_equal_digests() -> None:
     """Made anew after a restart, it is the same batch: a sink knows it again."""
-    maker = GapMaker(LOGS, OpenSeal())
+    maker = GapMaker(LOGS)
     dropped = Dropped(EPOCH, 1, 9, NO_DIGEST, b"d" * 32)
     first, second = (maker.make(dropped, QUOTA, b"opening") for _ in range(2))
     assert first == second
@@ -25,7 +24,7 @@ def test_equal_gaps_have_equal_digests() -> None:
 
 def test_the_count_leaves_the_opening_out() -> None:
     """An epoch's opening has a sequence number and is no record."""
-    maker = GapMaker(LOGS, OpenSeal())
+    maker = GapMaker(LOGS)
     from_one = decode_gap(maker.make(Dropped(EPOCH, 1, 9, NO_DIGEST, NO_DIGEST), QUOTA).body)
     later = decode_gap(maker.make(Dropped(EPOCH, 2, 9, NO_DIGEST, NO_DIGEST), QUOTA).body)
     assert (from_one.count, later.count) == (8, 8)
@@ -83,5 +82,5 @@ def test_no_other_batch_has_an_opening() -> None:
     rig.add(2)
     batches = everything(rig.journal)
     assert [bool(opening_of(batch)) for batch in batches] == [True, False, False]
-    maker = GapMaker(LOGS, OpenSeal())
+    maker = GapMaker(LOGS)
     assert opening_of(maker.make(Dropped(EPOCH, 5, 9, NO_DIGEST, NO_DIGEST), QUOTA)) == b""

@@ -1,0 +1,64 @@
+"""The door of the delivery core: what comes in is taken apart, and believed only if it is of whom it says.
+
+Nothing passes that a seal refuses; it is counted and remembered (`Refusals`), and has no other effect: a forged batch advances
+nothing, so the sink asks for the one in whose place it came as for any that was lost on the way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.delivery.refusals import Refusals
+from tabard.brokers.delivery.seal import UNKNOWN, Seal
+from tabard.brokers.wire.batch import Batch, check_batch
+from tabard.brokers.wire.messages import Beacon, Message, decode_beacon
+from tabard.brokers.wire.streams import STREAM_IDS
+from tabard.brokers.wire.topics import UpTopic
+from tabard.errors import WireError
+
+
+class Admission:
+    """Of one sink or node; `counters` are the role's."""
+
+    def __init__(self, seal: Seal, counters: Counter[str]) -> None:
+        self.refusals = Refusals(counters)
+        self._seal = seal
+        self._counters = counters
+
+    def batch(self, now: float, topic: UpTopic, message: Message, *, met: bool) -> Batch | None:
+        """The batch, None when it is not believed. `met`: its node has a session, so a beacon brought its key.
+
+        Raises WireError.
+        """
+        batch = check_batch(message.head, message.signature, message.body)
+        if STREAM_IDS[topic.what] != batch.header.stream:
+            raise WireError(
+                "a batch on another stream's topic", expected=topic.what, found=str(batch.header.stream)
+            )
+        why = self._seal.refuses_batch(batch, NodeKey(topic.node, topic.zone))
+        if not why:
+            return batch
+        if why == UNKNOWN and not met:
+            self._counters["batch before the beacon of its node"] += 1
+        else:
+            self.refusals.note(now, f"node {topic.zone}/{topic.node}", "batch", why)
+        return None
+
+    def beacon(self, now: float, topic: UpTopic, message: Message) -> Beacon | None:
+        """The beacon, None when it is not believed. Raises WireError."""
+        beacon = decode_beacon(message.head)
+        if (beacon.node, beacon.zone) != (topic.node, topic.zone):
+            raise WireError("a beacon under another node's topic", expected=topic.node, found=beacon.node)
+        why = self._seal.refuses_beacon(message, NodeKey(beacon.node, beacon.zone))
+        if not why:
+            return beacon
+        self.refusals.note(now, f"node {topic.zone}/{topic.node}", "beacon", why)
+        return None
+
+    def word(self, now: float, sink: str, message: Message, what: str) -> bool:
+        """Whether a message is to be taken for the word of `sink`; `what` it is names the counter."""
+        why = self._seal.refuses_sink(message, sink)
+        if why:
+            self.refusals.note(now, f"sink {sink}", what, why)
+        return not why

@@ -1,0 +1,165 @@
+"""The seal of one role of a home, whatever keys the home has just now: taken up when they come, change, or are gone.
+
+A home without ``trust/`` goes unsigned, as one machine may. One that has it, and no key in it that the role can use, signs nothing
+and believes nobody until that is mended: the records wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.delivery.seal import ClosedSeal, OpenSeal, Pen, Seal
+from tabard.brokers.trust.certificates import NODE, RECORDER, when
+from tabard.brokers.trust.files import Trust
+from tabard.brokers.trust.keyfiles import KeyFile
+from tabard.brokers.trust.seal import KeySeal, when_it_held
+from tabard.brokers.wire.batch import Batch
+from tabard.brokers.wire.credentials import Chain
+from tabard.brokers.wire.messages import Message
+from tabard.clock import Clock
+from tabard.errors import TrustError
+from tabard.home import Home
+
+SOON: Final = 30 * 86_400 * 1_000_000_000
+"""Nanoseconds before its end from which on a certificate is said to run out."""
+
+_log = logging.getLogger(__name__)
+
+
+class RoleSeal:
+    """Delegates to the seal that the home's keys make; `look` takes up what changed."""
+
+    def __init__(self, home: Home, clock: Clock, who: str, mine: Callable[[KeyFile], bool]) -> None:
+        """`mine` says which key of the home is this role's, and `who` says it in words."""
+        self.fault: str | None = None
+        """Why the keys of the home cannot be used."""
+        self._home = home
+        self._clock = clock
+        self._who = who
+        self._mine = mine
+        self._trust: Trust | None = None
+        self._inner: Seal = OpenSeal()
+        self._take()
+
+    @classmethod
+    def of_node(cls, home: Home, clock: Clock, node: NodeKey) -> RoleSeal:
+        """The seal of the home's agent."""
+
+        def mine(file: KeyFile) -> bool:
+            own = file.certificate
+            return own is not None and own[:3] == (NODE, node.node, node.zone)
+
+        return cls(home, clock, f"node {node.node} of {node.zone}", mine)
+
+    @classmethod
+    def of_recorder(cls, home: Home, clock: Clock, sink: str) -> RoleSeal:
+        """The seal of the home's recorder."""
+
+        def mine(file: KeyFile) -> bool:
+            own = file.certificate
+            return own is not None and own.role == RECORDER and sink in own.sinks
+
+        return cls(home, clock, f"a recorder of sink {sink}", mine)
+
+    def look(self) -> bool:
+        """See whether the files changed, and take up what they say; whether anything is different now."""
+        trust = self._trust
+        if trust is None:
+            if not self._home.trust.exists():
+                return False
+            before = self.fault
+            self._take()
+            return self._trust is not None or self.fault != before
+        try:
+            if not trust.reload():
+                return False
+        except TrustError as error:
+            self._close(str(error))
+            return True
+        self._take_up(trust)
+        return True
+
+    def _take(self) -> None:
+        try:
+            self._trust = Trust.load(self._home, self._clock)
+        except TrustError as error:
+            self._close(str(error))
+        else:
+            if self._trust is not None:
+                self._take_up(self._trust)
+
+    def _take_up(self, trust: Trust) -> None:
+        files = [file for file in trust.owned() if self._mine(file)]
+        if not files:
+            self._close(f"this home has keys, and none of {self._who}: see tabard keys list")
+            return
+        file = max(files, key=lambda each: each.made)
+        chains = [trust.chain(file.role, file.path), *self._former(trust, file)]
+        try:
+            if isinstance(self._inner, KeySeal):
+                self._inner.renew(trust.directory, file.key, chains)
+            else:
+                self._inner = KeySeal(trust.directory, file.key, chains, self._clock.wall)
+        except TrustError as error:
+            self._close(str(error))
+            return
+        self.fault = None
+
+    def _former(self, trust: Trust, file: KeyFile) -> list[Chain]:
+        """The chain of the key before, as long as its certificate is known: epochs of it may still be kept."""
+        known = trust.directory.by_key(file.former.public.key_id) if file.former else None
+        if known is None:
+            return []
+        try:
+            return [trust.directory.chain(known, when_it_held(known, self._clock.wall()))]
+        except TrustError:
+            return []  # revoked, or the key above it: what it signed is believed by nobody
+
+    def _close(self, fault: str) -> None:
+        if fault != self.fault:
+            _log.error("no keys can be used, so nothing is signed and nobody believed: %s", fault)
+        self.fault = fault
+        self._inner = ClosedSeal()
+
+    def __str__(self) -> str:
+        inner = self._inner
+        if isinstance(inner, KeySeal):
+            return f"{inner.own} signs with key {inner.own.key_id.hex()}"
+        return self.fault or "nothing is signed"
+
+    def status(self) -> dict[str, Any]:
+        """For the status file: the id of the key that signs, and what is wrong with it."""
+        inner = self._inner
+        if not isinstance(inner, KeySeal):
+            return {"key": None, "until": None, "fault": self.fault}
+        until = inner.own.until
+        soon = until - self._clock.wall() < SOON
+        words = f"the certificate of {inner.own} ends on {when(until)}: renew it with tabard keys rotate, or join a new file"
+        return {"key": inner.own.key_id.hex(), "until": until, "fault": words if soon else None}
+
+    # --- the seal --------------------------------------------------------------------------
+
+    @property
+    def pen(self) -> Pen:
+        """The key that signs from now on."""
+        return self._inner.pen
+
+    @property
+    def credentials(self) -> bytes:
+        """What proves whose it is."""
+        return self._inner.credentials
+
+    def refuses_beacon(self, message: Message, node: NodeKey) -> str:
+        """Why a message is not a beacon of `node`."""
+        return self._inner.refuses_beacon(message, node)
+
+    def refuses_batch(self, batch: Batch, node: NodeKey) -> str:
+        """Why a batch is not one of `node`."""
+        return self._inner.refuses_batch(batch, node)
+
+    def refuses_sink(self, message: Message, sink: str) -> str:
+        """Why a message is not the word of `sink`."""
+        return self._inner.refuses_sink(message, sink)

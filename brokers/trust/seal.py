@@ -1,0 +1,234 @@
+"""The seal of a role that has a key: signs its words, and believes others by the certificates that lead to the pinned root.
+
+* A node's key signs for its own name and zone only, a recorder's only for the sink that its certificate names, and only to nodes
+  in its zone and below it whose own certificate names that sink: the authority of a zone beside cannot make a sink for them.
+* Whatever is no batch brings the chain of its key along. A chain proves itself, so it is taken in before the signature is
+  looked at; the same bytes again cost a digest.
+* A batch names its key. Its epoch's name says which key opened it, and no other signs there. A gap, and what was cut before its
+  node had a key, names none: it is signed when it is sent, by the key that the node has then.
+* A key that was replaced still proves what it signed, also when its certificate has run out meanwhile: a record may wait longer
+  than a certificate lasts. One that was revoked, or whose name was taken out, proves nothing any more.
+* A certificate that is not valid yet, by this clock, is believed: its authority wrote it, so it is the clock that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from tabard.brokers.delivery import seal as why
+from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.trust import reasons
+from tabard.brokers.trust.certificates import NODE, RECORDER, Certificate, read
+from tabard.brokers.trust.directory import Directory
+from tabard.brokers.trust.keys import WIRE, PrivateKey
+from tabard.brokers.wire.batch import GAP, Batch, epoch_of, is_epoch_of
+from tabard.brokers.wire.credentials import Chain, decode_credentials, encode_credentials
+from tabard.brokers.wire.messages import Message
+from tabard.digests import digest
+from tabard.errors import TrustError, WireError
+from tabard.names import zone_within
+
+MOST_KNOWN: Final = 20_000
+"""Credentials remembered by their digest."""
+LOOK_AGAIN: Final = 1_000_000_000
+"""Nanoseconds for which a key that was looked up is not looked up again, unless something was taken in meanwhile."""
+_WORDS: Final = {
+    reasons.EXPIRED: why.EXPIRED,
+    reasons.EARLY: why.EXPIRED,
+    reasons.REVOKED: why.REVOKED,
+    reasons.REMOVED: why.REVOKED,
+}
+"""What a refusal of the directory is called here; all others: `UNPROVEN`."""
+
+
+class KeyPen:
+    """A key that signs what travels."""
+
+    def __init__(self, key: PrivateKey) -> None:
+        self.key_id = key.public.key_id
+        self._key = key
+
+    def sign(self, head: bytes) -> bytes:
+        """The signature of `head`, 64 bytes."""
+        return self._key.sign(WIRE, head)
+
+    def epoch(self, entropy: Callable[[int], bytes]) -> bytes:
+        """A new name of an epoch that shows this key."""
+        return epoch_of(self.key_id, entropy)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> KeyPen:
+        return self  # it never changes, and a private key is not copied
+
+
+class _Looked(NamedTuple):
+    """A key that was looked up for a node."""
+
+    until: int
+    certificate: Certificate | None
+    why: str
+
+
+class KeySeal:
+    """Signs with the newest of a role's keys; `wall` is nanoseconds since 1970 by this host's clock."""
+
+    def __init__(
+        self, directory: Directory, key: PrivateKey, chains: Sequence[Chain], wall: Callable[[], int]
+    ) -> None:
+        """`chains` are those of the key, then those of keys before it whose epochs may still be kept. Raises TrustError."""
+        self._wall = wall
+        self._proven: OrderedDict[bytes, Certificate] = OrderedDict()
+        """Whose credentials were taken in, by their digest."""
+        self._looked: dict[tuple[bytes, NodeKey], _Looked] = {}
+        self.renew(directory, key, chains)
+
+    def renew(self, directory: Directory, key: PrivateKey, chains: Sequence[Chain]) -> None:
+        """Go on with other keys, certificates or rosters: what was verified is looked at anew. Raises TrustError."""
+        own = read(chains[0][-1]).certificate if chains and chains[0] else None
+        if own is None or own.key != key.public:
+            raise TrustError(
+                "a key without its certificate",
+                reason=reasons.MALFORMED,
+                expected=f"a chain down to {key!r}",
+                found="none" if own is None else str(own),
+            )
+        self._directory = directory
+        self._own = own
+        self._pen = KeyPen(key)
+        self._credentials = encode_credentials(chains)
+        self.forget()
+
+    def forget(self) -> None:
+        """Something was taken into the directory, or out of it."""
+        self._proven.clear()
+        self._looked.clear()
+
+    # --- signing ---------------------------------------------------------------------------
+
+    @property
+    def own(self) -> Certificate:
+        """The certificate of the key that signs."""
+        return self._own
+
+    @property
+    def pen(self) -> KeyPen:
+        """The key that signs from now on."""
+        return self._pen
+
+    @property
+    def credentials(self) -> bytes:
+        """The chains of this role."""
+        return self._credentials
+
+    # --- believing -------------------------------------------------------------------------
+
+    def refuses_beacon(self, message: Message, node: NodeKey) -> str:
+        """Why a message is not one of `node`."""
+        found = self._signer(message)
+        if isinstance(found, str):
+            return found
+        if (found.role, found.zone, found.name) != (NODE, node.zone, node.node):
+            return why.FOREIGN
+        return self._verified(found, message.head, message.signature)
+
+    def refuses_sink(self, message: Message, sink: str) -> str:
+        """Why a message is not the word of `sink` to this node."""
+        found = self._signer(message)
+        if isinstance(found, str):
+            return found
+        if found.role != RECORDER or sink not in found.sinks or not zone_within(self._own.zone, found.zone):
+            return why.FOREIGN
+        if sink not in self._own.sinks:
+            return why.UNWANTED
+        return self._verified(found, message.head, message.signature)
+
+    def refuses_batch(self, batch: Batch, node: NodeKey) -> str:
+        """Why a batch is not one of `node`."""
+        if not batch.signature:
+            return why.UNSIGNED
+        header = batch.header
+        if not header.key_id:
+            return self._of_now(batch, node)
+        found = self._look_up(header.key_id, node)
+        if found.certificate is None:
+            return found.why
+        if header.kind != GAP and not is_epoch_of(header.epoch, header.key_id):
+            return why.EPOCH
+        return self._verified(found.certificate, batch.head, batch.signature)
+
+    def _of_now(self, batch: Batch, node: NodeKey) -> str:
+        """A batch that names no key is signed by one that its node has now."""
+        known = self._directory.certificates(NODE, node.zone, node.node, self._wall())
+        if not known:
+            return why.UNKNOWN
+        if batch.header.kind != GAP and any(is_epoch_of(batch.header.epoch, each.key_id) for each in known):
+            return why.EPOCH
+        verified = any(not self._verified(each, batch.head, batch.signature) for each in known)
+        return "" if verified else why.FORGED
+
+    @staticmethod
+    def _verified(certificate: Certificate, head: bytes, signature: bytes) -> str:
+        return "" if certificate.key.verifies(WIRE, head, signature) else why.FORGED
+
+    def _look_up(self, key_id: bytes, node: NodeKey) -> _Looked:
+        now = self._wall()
+        looked = self._looked.get((key_id, node))
+        if looked is None or not 0 <= looked.until - now <= LOOK_AGAIN:
+            if len(self._looked) >= MOST_KNOWN:
+                self._looked.clear()
+            looked = self._looked[key_id, node] = self._look(key_id, node, now)
+        return looked
+
+    def _look(self, key_id: bytes, node: NodeKey, now: int) -> _Looked:
+        until = now + LOOK_AGAIN
+        if self._directory.revoked(key_id) is not None:
+            return _Looked(until, None, why.REVOKED)
+        certificate = self._directory.by_key(key_id)
+        if certificate is None:
+            return _Looked(until, None, why.UNKNOWN)
+        if (certificate.role, certificate.zone, certificate.name) != (NODE, node.zone, node.node):
+            return _Looked(until, None, why.FOREIGN)
+        try:
+            self._directory.check(certificate, when_it_held(certificate, now))
+        except TrustError as error:
+            return _Looked(until, None, _WORDS.get(error.reason, why.UNPROVEN))
+        return _Looked(until, certificate, "")
+
+    def _signer(self, message: Message) -> Certificate | str:
+        """Whose key signed, by its own account; or why nobody knows."""
+        if not message.signature:
+            return why.UNSIGNED
+        if not message.body:
+            return why.UNPROVEN
+        name, now = digest(message.body), self._wall()
+        certificate = self._proven.get(name)
+        try:
+            if certificate is None:
+                certificate = self._take(message.body, now)
+                self._proven[name] = certificate
+                if len(self._proven) > MOST_KNOWN:
+                    self._proven.popitem(last=False)
+            else:
+                self._directory.check(certificate, max(now, certificate.since))
+        except TrustError as error:
+            return _WORDS.get(error.reason, why.UNPROVEN)
+        except WireError:
+            return why.UNPROVEN
+        return certificate
+
+    def _take(self, body: bytes, now: int) -> Certificate:
+        """Take credentials into the directory. Raises WireError, TrustError among it."""
+        first, *former = decode_credentials(body)
+        newest = self._directory.take(first, max(now, read(first[-1]).certificate.since))
+        for chain in former:
+            before = read(chain[-1]).certificate
+            if before[:3] == newest[:3]:  # of the same role, name and zone
+                self._directory.take(chain, when_it_held(before, now))
+        self._looked.clear()
+        return newest
+
+
+def when_it_held(certificate: Certificate, now: int) -> int:
+    """A time as near to now as may be at which a certificate was valid."""
+    return min(max(now, certificate.since), certificate.until - 1)

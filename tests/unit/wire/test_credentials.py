@@ -1,0 +1,77 @@
+"""Credentials: a few chains of a few certificates, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tabard.brokers.wire.batch import EPOCH_BYTES, epoch_of, is_epoch_of
+from tabard.brokers.wire.codec import pack
+from tabard.brokers.wire.credentials import (
+    MAX_CERTIFICATE,
+    MAX_CERTIFICATES,
+    MAX_CHAINS,
+    MAX_CREDENTIALS,
+    decode_credentials,
+    encode_credentials,
+)
+from tabard.errors import WireError
+
+certificates = st.binary(min_size=1, max_size=300)
+chains = st.lists(
+    st.lists(certificates, min_size=1, max_size=MAX_CERTIFICATES).map(tuple), min_size=1, max_size=MAX_CHAINS
+)
+
+
+@given(chains)
+def test_what_is_encoded_is_decoded(said: list[tuple[bytes, ...]]) -> None:
+    """The signer's chain stays the first."""
+    assert decode_credentials(encode_credentials(said)) == tuple(said)
+
+
+def test_more_chains_than_there_may_be_are_left_out() -> None:
+    """The newest stay."""
+    said = [(bytes([number]),) for number in range(1, 8)]
+    assert decode_credentials(encode_credentials(said)) == tuple(said[:MAX_CHAINS])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        [1],
+        [2, [b"x"]],
+        [True, [b"x"]],
+        [1, []],
+        [1, [b""]],
+        [1, ["x"]],
+        [1, b"x"],
+        [1, {"x": 1}],
+        [1, *([[b"x"]] * (MAX_CHAINS + 1))],
+        [1, [b"x"] * (MAX_CERTIFICATES + 1)],
+        [1, [bytes(MAX_CERTIFICATE + 1)]],
+    ],
+)
+def test_threat_malformed(value: Any) -> None:
+    """Threat `malformed`: everything else is refused before a certificate is looked at."""
+    with pytest.raises(WireError):
+        decode_credentials(pack(value))
+
+
+def test_threat_malformed_by_size() -> None:
+    """Threat `malformed`: as a whole they are bounded too."""
+    with pytest.raises(WireError):
+        decode_credentials(bytes(MAX_CREDENTIALS + 1))
+
+
+@given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16), st.randoms())
+def test_the_name_of_an_epoch_shows_its_key(key: bytes, other: bytes, random: Any) -> None:
+    """Threat `rotated-key`: of that key, and of no other one."""
+    epoch = epoch_of(key, random.randbytes)
+    assert len(epoch) == EPOCH_BYTES
+    assert is_epoch_of(epoch, key)
+    assert is_epoch_of(epoch, other) is (key == other)
