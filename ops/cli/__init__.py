@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "herald": Entry("tabard.ops.cli.herald:herald", "Show the store in a browser."),
     "logs": Entry("tabard.ops.cli.logs:logs", "Show what was said, oldest first."),
     "nodes": Entry("tabard.ops.cli.nodes:nodes", "List the nodes, when they were heard, and how far behind they are."),
+    "zones": Entry("tabard.ops.cli.zones:zones", "Show zones, brokers, links and nodes, as far as this home knows them."),
     "status": Entry("tabard.ops.cli.status:status", "Show how this home is doing, faults first."),
     "sink": Entry("tabard.ops.cli.sink:sink", "Look at the sinks that records go to, and end one."),
     "store": Entry("tabard.ops.cli.store:store", "Look after the store."),

@@ -18,6 +18,7 @@ PAGE: Final = (Path(__file__).parents[3] / "docs/reference/json.md").read_text(e
 COMMANDS: Final = (
     "logs",
     "nodes",
+    "zones",
     "status",
     "store stats",
     "store quarantine list",
@@ -80,6 +81,27 @@ def test_nodes(tabard: Run) -> None:
     found = json.loads(tabard("nodes", "-o", "json").stdout)
     assert [row["node"] for row in found] == ["web1", "db1"]
     assert [list(row) for row in found] == [described("tabard nodes")] * 2
+
+
+def test_zones(tabard: Run, tmp_path: Path) -> None:
+    """One object: of a home whose broker never ran the link is not known, and what the store knows stands beside it."""
+    file = tmp_path / "tabard.toml"
+    file.write_text('[[broker]]\nname = "hq"\nzone = "hq"\n[[broker.link]]\npeer = "dmz"\n'
+                    'up = "tcp://127.0.0.1:7201"\ndown = "tcp://127.0.0.1:7202"\n')  # fmt: skip
+    run = run_on(tmp_path, "zones", "-o", "json")
+    bare = json.loads(run.stdout)
+    assert run.returncode == 3  # its broker does not run
+    assert list(bare) == described("tabard zones")
+    assert [list(link) for link in bare["links"]] == [described("zones: links")]
+    assert [list(fault) for fault in bare["faults"]] == [described("zones: faults")]
+    assert "no store" in bare["unknown"][0]
+    found = json.loads(tabard("zones", "-o", "ndjson").stdout)
+    assert {zone["zone"] for zone in found["zones"]} >= {"hq", "hq/dmz"}
+    for zone in found["zones"]:
+        assert list(zone) == described("zones: zones")
+        assert all(list(broker) == described("zones: brokers") for broker in zone["brokers"])
+        assert all(list(node) == described("zones: nodes") for node in zone["nodes"])
+    assert sum(len(zone["nodes"]) for zone in found["zones"]) == 2
 
 
 def test_settings_and_findings(tabard: Run) -> None:

@@ -1,0 +1,1 @@
+"""The zones, brokers, links and nodes as far as one home knows them."""

@@ -1,0 +1,68 @@
+"""What a home knows of its brokers: what its settings say, and what they say of themselves. Plain values, handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+RUNNING: Final = "running"
+STOPPED: Final = "stopped"
+ELSEWHERE: Final = "elsewhere"
+"""A broker that does not belong to this home: what it does is not known here."""
+
+
+class Dialled(NamedTuple):
+    """A broker above that is dialled."""
+
+    name: str | None
+    """As the settings call it; None when they say only where it is."""
+    end: str
+    standby: bool
+
+
+class Joined(NamedTuple):
+    """A broker below that the settings name."""
+
+    name: str
+    dials: str
+    """``this`` or ``peer``."""
+
+
+class Here(NamedTuple):
+    """A broker of this home."""
+
+    name: str
+    zone: str
+    state: str
+    """``running``, ``silent`` or ``stopped``."""
+    since: int | None
+    """When it started."""
+    parents: Sequence[Dialled] = ()
+    dialled_by: str | None = None
+    """The broker of this home that dials it as its child."""
+    children: Sequence[Joined] = ()
+    above: Sequence[Mapping[str, Any]] = ()
+    """What it says of the brokers that it dials above itself."""
+    hops: Sequence[Mapping[str, Any]] = ()
+    """What it says of its links."""
+    risen: Mapping[str, int] = {}
+    """Which counters of trouble rose within the last minute."""
+
+
+class Facts(NamedTuple):
+    """All of it."""
+
+    zone: str
+    """Of this node."""
+    brokers: Sequence[Here]
+
+
+class Node(NamedTuple):
+    """A node, by the store."""
+
+    name: str
+    zone: str
+    state: str
+    heard: int | None
+    behind: int | None
+    """Records that it has and the store has not; None when that is not known."""

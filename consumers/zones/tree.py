@@ -1,0 +1,200 @@
+"""The zone map: pure, from what a home knows of its brokers and what its store knows of the nodes.
+
+A link that is dead is one fault, however many nodes are behind it; those are *cut off*, and nobody knows whether they are
+well. A node that is silent for another reason is not down, either: nothing was heard of it. What cannot be known here is
+said, and not guessed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from tabard.consumers.zones.facts import ELSEWHERE, RUNNING, Facts, Here, Node
+from tabard.consumers.zones.joining import BYPASSED, DEAD, HALF, UP, Link, links_of
+from tabard.names import zone_within
+
+CUT_OFF: Final = "cut off"
+"""State of a node behind a dead link, of which nothing is heard."""
+_HEARD: Final = frozenset({"up", "late"})
+
+
+class Broker(NamedTuple):
+    """A broker, of this home or not."""
+
+    name: str
+    zone: str | None
+    """None when nobody said so yet."""
+    state: str
+
+
+class Zone(NamedTuple):
+    """A zone, with what is directly in it."""
+
+    path: str
+    depth: int
+    brokers: tuple[Broker, ...]
+    nodes: tuple[Node, ...]
+    behind: int | None
+    """Records that its nodes have and the store has not."""
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong."""
+
+    where: str
+    """``link CHILD - PARENT``, ``broker NAME`` or ``zone PATH``."""
+    what: str
+
+
+class ZoneMap(NamedTuple):
+    """All of it; zones outermost last."""
+
+    zones: tuple[Zone, ...]
+    links: tuple[Link, ...]
+    faults: tuple[Fault, ...]
+    unknown: tuple[str, ...]
+    """What is not known from here, in words."""
+
+
+def zone_map(facts: Facts, nodes: Sequence[Node] | None, now: int) -> ZoneMap:
+    """Put together at wall clock ``now``; ``nodes`` is None where there is no store."""
+    found = links_of(facts, now)
+    links = tuple(_judged(link, found, facts, nodes) for link in found)
+    brokers = tuple(_brokers(facts, links))
+    lost = cut_zones(links)
+    shown = [_cut_off(node, lost) for node in nodes or ()]
+    paths = _paths(facts, brokers, shown)
+    zones = tuple(_zone(path, brokers, shown) for path in paths)
+    return ZoneMap(
+        zones,
+        tuple(link._replace(behind=_behind(link, nodes)) for link in links),
+        tuple(_faults(facts, links, zones)),
+        tuple(_unknown(brokers, nodes, zones)),
+    )
+
+
+def is_behind(node: Node, link: Link) -> bool:
+    """Whether the way of a node to the top leads over a link, as far as its zone tells."""
+    return (
+        link.child_zone is not None
+        and link.child_zone != link.parent_zone
+        and zone_within(node.zone, link.child_zone)
+    )
+
+
+def _judged(link: Link, links: Sequence[Link], facts: Facts, nodes: Sequence[Node] | None) -> Link:
+    """A link by what is known beside it.
+
+    One that a parent does not hear, while the nodes behind it are heard, is not the one that they come through. And one
+    that leads to a broker that is cut off itself is well: what is wrong is further up.
+    """
+    if link.state == DEAD and link.child not in {broker.name for broker in facts.brokers}:
+        if any(node.state == "up" and is_behind(node, link) for node in nodes or ()):
+            return link._replace(state=BYPASSED)
+    elif link.state == HALF and any(up.child == link.parent and up.state in {DEAD, HALF} for up in links):
+        return link._replace(state=UP)
+    return link
+
+
+def cut_zones(links: Sequence[Link]) -> frozenset[str]:
+    """The zones to which no link is left of those that are known."""
+    dead = {link.child_zone for link in links if link.state == DEAD and link.child_zone != link.parent_zone}
+    left = {link.child_zone for link in links if link.state in {UP, HALF, BYPASSED}}
+    return frozenset(zone for zone in dead - left if zone is not None)
+
+
+def _cut_off(node: Node, lost: frozenset[str]) -> Node:
+    if node.state in _HEARD or not any(zone_within(node.zone, zone) for zone in lost):
+        return node
+    return node._replace(state=CUT_OFF)
+
+
+def _behind(link: Link, nodes: Sequence[Node] | None) -> int | None:
+    known = [node.behind for node in nodes or () if is_behind(node, link) and node.behind is not None]
+    return sum(known) if known else None
+
+
+def _brokers(facts: Facts, links: Sequence[Link]) -> Iterator[Broker]:
+    here = {broker.name for broker in facts.brokers}
+    yield from (Broker(broker.name, broker.zone, broker.state) for broker in facts.brokers)
+    others: dict[str, str | None] = {}
+    for link in links:
+        for name, zone in ((link.child, link.child_zone), (link.parent, link.parent_zone)):
+            if name is not None and name not in here:
+                others[name] = zone or others.get(name)
+    yield from (Broker(name, zone, ELSEWHERE) for name, zone in sorted(others.items()))
+
+
+def _paths(facts: Facts, brokers: Sequence[Broker], nodes: Sequence[Node]) -> list[str]:
+    """Every zone that is known, and those above them, each behind the one that it lies in."""
+    known = {facts.zone, *(broker.zone for broker in brokers if broker.zone), *(node.zone for node in nodes)}
+    parts = [path.split("/") for path in known]
+    return sorted({"/".join(path[:end]) for path in parts for end in range(1, len(path) + 1)})
+
+
+def _zone(path: str, brokers: Sequence[Broker], nodes: Sequence[Node]) -> Zone:
+    within = tuple(sorted(node for node in nodes if node.zone == path))
+    behind = [node.behind for node in within if node.behind is not None]
+    return Zone(
+        path,
+        path.count("/"),
+        tuple(broker for broker in brokers if broker.zone == path),
+        within,
+        sum(behind) if behind else None,
+    )
+
+
+def _faults(facts: Facts, links: Sequence[Link], zones: Sequence[Zone]) -> Iterator[Fault]:
+    for broker in facts.brokers:
+        if broker.state != RUNNING:
+            does = "says nothing any more: is it frozen?" if broker.state == "silent" else "does not run"
+            yield Fault(f"broker {broker.name}", does)
+    for link in links:
+        yield from _link_faults(link, links, facts.brokers, zones)
+    for zone in zones:
+        silent = [node.name for node in zone.nodes if node.state == "silent"]
+        if silent:
+            names = ", ".join(silent[:5]) + (f" and {len(silent) - 5} more" if len(silent) > 5 else "")
+            of = f"{len(silent)} of {len(zone.nodes)} nodes" if len(zone.nodes) > 1 else "its node"
+            yield Fault(f"zone {zone.path}", f"nothing is heard of {of}: {names}")
+
+
+def _link_faults(
+    link: Link, links: Sequence[Link], brokers: Sequence[Here], zones: Sequence[Zone]
+) -> Iterator[Fault]:
+    where = f"link {link.child or 'of a broker below'} - {link.parent or 'the broker above'}"
+    resting = {broker.name for broker in brokers if broker.state != RUNNING}
+    if link.state == DEAD and not resting & {
+        link.child,
+        link.parent,
+    }:  # else it is the broker's fault, said above
+        cut = Counter(node.state for zone in zones for node in zone.nodes if is_behind(node, link))[CUT_OFF]
+        are = "nodes behind it are" if cut > 1 else "node behind it is"
+        more = f"; {cut} {are} cut off" if cut else ""
+        if any(other.child == link.child and other.state == UP for other in links):
+            more = "; it goes on through another link"
+        at = f" at {link.end}" if link.end else ""
+        yield Fault(where, f"nothing is heard over it{at}{more}")
+    elif link.state == HALF:
+        yield Fault(where, "it carries one way only, or the broker above it hears nothing from above")
+    for broker in brokers:
+        for lane, sender, receiver in (("up", link.child, link.parent), ("down", link.parent, link.child)):
+            for counter, what in (("lost", "were lost"), ("came twice", "came twice: do both ends dial?")):
+                count = broker.risen.get(f"{lane} {counter} on the link from {sender}", 0)
+                if count and broker.name == receiver:
+                    yield Fault(where, f"{count} messages of the {lane} lane {what} within the last minute")
+
+
+def _unknown(brokers: Sequence[Broker], nodes: Sequence[Node] | None, zones: Sequence[Zone]) -> Iterator[str]:
+    if nodes is None:
+        yield "there is no store here that can be read: which nodes there are, and how far behind, is known where it is"
+    elsewhere = [broker.name for broker in brokers if broker.state == ELSEWHERE]
+    if elsewhere:
+        yield (
+            f"brokers of other homes ({', '.join(elsewhere)}): whether they run, and their other links, is known on their hosts"
+        )
+    without = [zone.path for zone in zones if not zone.brokers]
+    if without:
+        yield f"which brokers serve {', '.join(without)}: none of this home, nor a neighbour of one"
