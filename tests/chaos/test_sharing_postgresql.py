@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,11 @@ down = "{down_in}"
 """
 _HELD: Final = (
     "SELECT owner, count(*) FROM tabard_state.lease WHERE role = 'recorder' AND owner <> '' GROUP BY owner"
+)
+
+_COPYING: Final = (
+    "SELECT DISTINCT owner FROM tabard_records.lease JOIN pg_stat_activity ON backend_xid = lease.xmax"
+    " WHERE wait_event_type = 'Lock' AND query LIKE 'COPY batch%'"
 )
 
 
@@ -105,6 +111,16 @@ class Sharing:
         """Batches that a recorder's process has stored."""
         return int(self.said(name).get("counters", {}).get("batches stored", 0))
 
+    def copying(self) -> list[str]:
+        """The recorders that wait for the lock of a table into which they copy rows."""
+        with (
+            contextlib.closing(psycopg2.connect(self.fleet.url)) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(_COPYING)
+            owners = {owner for (owner,) in cursor.fetchall()}
+        return [name for name in self.homes if self.owner(name) in owners]
+
     def busiest(self) -> str:
         """The recorder that has stored most, with what there was."""
         return max(self.homes, key=self.stored)
@@ -115,7 +131,7 @@ class Sharing:
 def test_all_is_stored_once_whoever_is_stopped_and_killed(
     tmp_path: Path, server: Postgres, count: int
 ) -> None:
-    """Stopped inside its transaction, before one, killed, ended, the server killed: each time the others take over."""
+    """Stopped inside its transaction, frozen within a COPY, killed, ended, the server killed: each time the others take over."""
     with ServedFleet(
         tmp_path, tmp_path / "points", {name: {"fsync": "10ms"} for name in NODES}, server
     ) as fleet:
@@ -158,10 +174,9 @@ def _torment(sharing: Sharing, server: Postgres) -> None:
     until(lambda: _lost(sharing.said(victim)), f"the commit that {victim} stood still in was taken")
     until(sharing.shared, f"{victim} did not get its share again")
 
-    victim = sharing.busiest()
+    victim = _frozen_in_a_copy(sharing)
     worker = sharing.worker(victim)
-    worker.freeze()
-    until(lambda: sharing.all_but(victim), f"nobody took over from {victim}, frozen")
+    until(lambda: sharing.all_but(victim), f"nobody took over from {victim}, frozen within a COPY")
     worker.thaw()
     until(sharing.shared, f"{victim} did not get its share again")
 
@@ -196,6 +211,21 @@ def _stopped_in_a_commit(sharing: Sharing) -> str:
         worker.start()
         until(sharing.shared, f"{victim} did not get a share again")
     raise AssertionError("no recorder came to its third commit")
+
+
+def _frozen_in_a_copy(sharing: Sharing) -> str:
+    """The recorder that is frozen while it hands rows over: held up by a lock of their table, which is gone afterwards."""
+    with contextlib.closing(psycopg2.connect(sharing.fleet.url)) as holding, holding.cursor() as cursor:
+        cursor.execute("LOCK TABLE tabard_records.batch IN EXCLUSIVE MODE")
+        victims: list[str] = []
+
+        def one_waits() -> bool:
+            victims[:] = sharing.copying()
+            return bool(victims)
+
+        until(one_waits, "no recorder writes")
+        sharing.worker(victims[0]).freeze()
+    return victims[0]
 
 
 def _stands(worker: Worker) -> bool:

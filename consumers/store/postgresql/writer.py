@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -30,7 +31,7 @@ from tabard.consumers.store.postgresql.packing import (
     text,
 )
 from tabard.consumers.store.postgresql.partitions import Partition, day_of
-from tabard.consumers.store.postgresql.server import WHICH, Server
+from tabard.consumers.store.postgresql.server import IDLE_SECONDS, WHICH, Server
 from tabard.consumers.store.postgresql.texts import Texts
 from tabard.consumers.store.rows import builder
 from tabard.consumers.store.sink_statements import postgresql_sinks
@@ -60,6 +61,15 @@ _BATCH: Final[Sequence[tuple[str, Field]]] = (
 _LEASES: Final = "SELECT part, owner, fence FROM lease WHERE role = %s AND part = ANY(%s) ORDER BY part"
 _HOLD_LEASES: Final = f"{_LEASES} FOR SHARE"
 _CLAIM_LEASES: Final = f"{_LEASES} FOR UPDATE SKIP LOCKED"
+_END_FROZEN: Final = (
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND usename = current_user AND state = 'active' AND wait_event = 'ClientRead'"
+    " AND xact_start < clock_timestamp() - make_interval(secs => %s)"
+    " AND backend_xid IN (SELECT xmax FROM lease WHERE role = %s AND part = ANY(%s))"
+)
+"""End who locks these leases and stands still within a COPY: to the server it is at work, so no limit of time ends it."""
+
+_log = logging.getLogger(__name__)
 
 
 class PostgresWriter:
@@ -139,13 +149,22 @@ class PostgresWriter:
         return int(self._cursor.rowcount)
 
     def lock_leases(self, role: str, parts: Sequence[int], *, claiming: bool) -> Locked:
-        """By locks of rows; `claiming`, what a transaction that is open anywhere writes under is left out."""
+        """By locks of rows; `claiming`, what a transaction that is open anywhere writes under is left out.
+
+        One that stands still is ended then: its lease is over, and what it locks can be had the next time.
+        """
         self._cursor.execute(_CLAIM_LEASES if claiming else _HOLD_LEASES, (role, list(parts)))
         found = {int(row[0]): Lease(*row) for row in self._cursor.fetchall()}
         skipped: set[int] = set()
         if claiming and len(found) < len(parts):
             there = self.all(self.leases.leases, (role,))
             skipped = {int(row[0]) for row in there}.intersection(parts).difference(found)
+        if skipped:
+            (ended,) = self.one(_END_FROZEN, (IDLE_SECONDS, role, sorted(skipped))) or (0,)
+            if ended:
+                _log.warning(
+                    "a recorder stood still in its commit beyond its lease: its transaction was ended"
+                )
         return Locked(found, skipped)
 
     def set_cursors(self, changed: Sequence[Sequence[Any]]) -> int:

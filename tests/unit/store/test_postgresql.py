@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 
 import psycopg2
 import pytest
 
 from tabard import failpoints
-from tabard.brokers.delivery.ports import CursorConflict, EpochWork, StoreUnavailable
+from tabard.brokers.delivery.leases import NOBODY, RECORDER, Identity, Lease
+from tabard.brokers.delivery.ports import CursorConflict, EpochWork, LeaseLost, StoreUnavailable
 from tabard.brokers.wire.streams import LOGS, SAMPLES
+from tabard.brokers.wire.topics import shard_of
 from tabard.consumers.store.layout import RECORDS
-from tabard.consumers.store.postgresql import partitions, server
+from tabard.consumers.store.postgresql import packing, partitions, server, writer
 from tabard.consumers.store.postgresql.partitions import DAY, Partition
 from tabard.consumers.store.postgresql.read import PostgresReader
 from tabard.consumers.store.postgresql.store import PostgresStore
@@ -173,6 +176,43 @@ def test_a_recorder_that_is_frozen_within_its_transaction_holds_nobody_up(
     with pytest.raises(CursorConflict):
         place.store.commit([work], NOON)
     assert place.seqs() == [1, 2, 3, 4]
+    place.store.close()
+
+
+def test_a_recorder_that_is_frozen_within_a_copy_loses_its_shards(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the server it is at work, and is never idle: whoever takes its shards ends it, once it stood still for long."""
+    monkeypatch.setattr(writer, "IDLE_SECONDS", 1)
+    place = Place(postgres)
+    one, two = Identity("one", "life 1", "host1"), Identity("two", "life 2", "host2")
+    chain = Chain()
+    part = shard_of(chain.key.node)
+    with PostgresStore.open(place.url) as other:
+        leases, others = place.store.leases(RECORDER), other.leases(RECORDER)
+        (claim,) = leases.take(one, [Lease(part, NOBODY, 0)])
+        work = chain.work(logs(3))
+        work.claim = claim
+        source = packing.source
+
+        class Frozen(io.BytesIO):
+            """What is copied, of which nothing comes until the other one has the shard."""
+
+            def read(self, size: int | None = -1, /) -> bytes:
+                monkeypatch.setattr(writer, "source", source)
+                taken = others.take(two, [Lease(part, one.owner, claim.fence)])
+                assert taken == []
+                while not taken:
+                    taken = others.take(two, [others.look(two, 6.0, joining=True).leases[part]])
+                return super().read(size)
+
+        monkeypatch.setattr(writer, "source", lambda parts: Frozen(source(parts).read()))
+        with pytest.raises(StoreUnavailable):
+            place.store.commit([work], NOON)
+        assert place.seqs() == []
+        with pytest.raises(LeaseLost):
+            place.store.commit([work], NOON)
+    assert place.seqs() == []
     place.store.close()
 
 
