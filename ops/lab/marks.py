@@ -85,18 +85,22 @@ def end_all(lab: str, patience: float) -> list[Marked]:
     """Kill every process of the lab and wait until all have gone; those that stay longer than ``patience`` seconds are returned."""
     end = time.monotonic() + patience
     while left := [each for each in marked(lab) if each.pid != os.getpid()]:
-        # The first process takes all hosts with it: the kernel sees to that.
-        send(sorted(left, key=lambda each: not each.first), signal.SIGKILL)
-        if time.monotonic() > end:
-            return left
-        _await_one(left[0].pid, end)
+        with contextlib.ExitStack() as pinned:
+            # Held before they are killed: one that is ending has lost its mark, and is still there.
+            handles = [pinned.enter_context(_pinned(each.pid)) for each in left]
+            # The first process takes all hosts with it, and has not ended before they have: the kernel sees to that.
+            send(sorted(left, key=lambda each: not each.first), signal.SIGKILL)
+            for handle in handles:
+                if handle is not None and not _ends(handle, end):
+                    return [each for each in left if _is_still(each)]
     return []
 
 
-def _await_one(pid: int, end: float) -> None:
-    with _pinned(pid) as descriptor:
-        if descriptor is not None:
-            select.select([descriptor], [], [], max(0.0, min(1.0, end - time.monotonic())))
+def _ends(handle: int, end: float) -> bool:
+    """Whether a process ends before that time."""
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(max(0.0, end - time.monotonic()) * 1000))
 
 
 @contextlib.contextmanager

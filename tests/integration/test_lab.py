@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,12 +85,10 @@ class Tool:
         return {row["name"]: row for row in json.loads(self.done("status", "-o", "json"))}
 
 
-def _machine() -> tuple[str, ...]:
-    """What of the machine a lab could leave something in: its interfaces, mounts and named namespaces."""
-    interfaces = sorted(name for _, name in socket.if_nameindex())
-    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
-    named = sorted(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else []
-    return (*interfaces, mounts, *named)
+def _machine() -> tuple[list[str], list[str]]:
+    """What of the machine a lab could leave something in: its interfaces, and mounts of labs."""
+    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    return sorted(name for _, name in socket.if_nameindex()), [line for line in mounts if "lab" in line]
 
 
 @pytest.fixture
@@ -162,14 +162,18 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def _nothing_left(tool: Tool, machine: tuple[str, ...]) -> None:
+def _nothing_left(tool: Tool, machine: tuple[list[str], list[str]]) -> None:
     assert marks.marked(tool.place.mark) == []
     assert not tool.place.path.exists()
     assert _machine() == machine
 
 
 def test_killed_hosts_and_services_come_back_with_what_they_had(tool: Tool) -> None:
-    """A node whose power was cut has its disk when it is healed; a service is started again; a full disk and a frozen broker lose nothing."""
+    """A node whose power was cut has its disk when it is healed; a service is started again; a full disk and a frozen broker lose nothing.
+
+    The end of the lab's first process is the end of all of it, files excepted.
+    """
+    machine = _machine()
     tool.done("up", "--port", str(free_port()))
     tool.say(["press1", "web1"], 0)
     tool.done("freeze", "dmz1", "broker")
@@ -194,35 +198,79 @@ def test_killed_hosts_and_services_come_back_with_what_they_had(tool: Tool) -> N
     rows = tool.rows()
     assert {(row["state"], *row["faults"]) for row in rows.values()} == {("up",)}
 
+    first = marks.first_of(tool.place.mark, "")
+    assert first is not None
+    os.kill(first.pid, signal.SIGKILL)
+    _wait(lambda: not marks.marked(tool.place.mark), "all processes end with the first one")
+    gone = tool("status")
+    assert (gone.returncode, "no lab is up" in gone.stderr) == (1, True)
+    tool.done("down")
+    _nothing_left(tool, machine)
 
-@pytest.mark.parametrize("seen", ["lab", "web1", "page"])
-def test_a_builder_that_is_killed_leaves_nothing_that_down_does_not_take(tool: Tool, seen: str) -> None:
-    """Wherever it was: its processes end by themselves, with mounts and networks, and the files go with `lab down`."""
-    machine = _machine()
+
+def _kill_builder(tool: Tool, seen: str) -> None:
+    """Begin to build a lab, and kill who does it as soon as a process of that name is begun."""
     with subprocess.Popen(
         [*TABARD, "lab", "up", "--port", str(free_port())],
         env=environment(tool.home),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as builder:
-        _wait(lambda: tool.place.log(seen).exists(), f"{seen} is started")
-        builder.send_signal(signal.SIGKILL)
+        _wait(lambda: tool.place.log(seen).exists(), f"{seen} is begun")
+        builder.kill()
+
+
+@pytest.mark.parametrize("seen", ["lab", "web1", "page"])
+def test_a_builder_that_is_killed_leaves_nothing_that_down_does_not_take(tool: Tool, seen: str) -> None:
+    """Wherever it was: its processes end by themselves, with mounts and networks, and the files go with `lab down`."""
+    machine = _machine()
+    _kill_builder(tool, seen)
     if seen != "page":  # from then on the lab may be complete, and goes on
         _wait(lambda: not marks.marked(tool.place.mark), "all processes end")
     tool.done("down")
     _nothing_left(tool, machine)
 
 
-def test_a_lab_whose_first_process_was_killed_is_built_anew(tool: Tool) -> None:
-    """The kernel has taken all of it but the files; they are not in the way."""
+def test_the_tutorial_does_what_it_says(tool: Tool, root: Path) -> None:
+    """Every line that the page has its reader type succeeds, also over what a killed lab has left; the end leaves nothing."""
     machine = _machine()
-    tool.done("up", "--port", str(free_port()))
-    first = marks.first_of(tool.place.mark, "")
-    assert first is not None
-    os.kill(first.pid, signal.SIGKILL)
-    _wait(lambda: not marks.marked(tool.place.mark), "all processes end")
-    gone = tool("status")
-    assert (gone.returncode, "no lab is up" in gone.stderr) == (1, True)
-    tool.done("up", "--port", str(free_port()))
-    tool.done("down")
+    _kill_builder(tool, "hq1")
+    page = (root / "docs/tutorial-lab.md").read_text(encoding="utf-8")
+    lines = [
+        line
+        for block in re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+        if "tabard " in line
+    ]
+    assert lines[0] == "tabard lab up"
+    assert lines[-1] == "tabard lab down"
+    _wait(lambda: not marks.marked(tool.place.mark), "what was begun ends")
+    lines[0] += f" --port {free_port()}"
+    said: list[str] = []
+    before = ""
+    for line in lines:
+        if match := re.match(r'echo "(.*)" \|', line):
+            said.append(match[1])
+        shown = _typed(tool, line)
+        if line.endswith("logs --service tutorial"):
+            if said[-1] == "nobody hears me" and not before.startswith("tabard lab heal"):
+                assert said[-1] not in shown  # both links are cut
+            else:  # the page has its reader ask again
+                _wait(lambda line=line: said[-1] in _typed(tool, line), f"{said[-1]} is shown")  # type: ignore[misc]
+        before = line
+    assert len(said) == 4
     _nothing_left(tool, machine)
+
+
+def _typed(tool: Tool, line: str) -> str:
+    """What a line prints that is typed into a shell."""
+    bin_ = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    ended = subprocess.run(
+        ["sh", "-c", line],
+        env=environment(tool.home, PATH=bin_),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE * 2,
+    )
+    assert ended.returncode == 0, f"{line}: {ended.stderr}"
+    return ended.stdout
