@@ -105,7 +105,7 @@ class Authority:
                 [now, *(each.serial for each in kept.values() if (each.role, each.name) == (role, name))]
             )
             tombstones[role, name] = Tombstone(role, name, last, successor)
-        version = max(known.version + 1, now // 1_000_000_000)
+        version = max(self._directory.standing(self.zone, now) + 1, now // 1_000_000_000)
         return sign(
             Roster(
                 self.zone,

@@ -27,13 +27,18 @@ from tabard.brokers.trust.certificates import (
     verify_root,
 )
 from tabard.brokers.trust.rosters import EncodedRoster, Revocation, Roster, Tombstone, read_roster
+from tabard.brokers.trust.withdrawn import Withdrawn
 from tabard.errors import TrustError
-from tabard.names import MAX_ZONE_DEPTH, zone_within
+from tabard.names import MAX_ZONE_DEPTH
 
 MAX_CHAIN: Final = MAX_ZONE_DEPTH + 1
 """Certificates of a chain, from below the root down."""
 MAX_KNOWN: Final = 20_000
 """Certificates kept of one zone right below the root with all below it; likewise of the root's own hosts."""
+
+
+AHEAD: Final = 7 * 86_400
+"""Seconds by which the number of a roster may be ahead of the clock: nobody shuts an authority out by the highest number there is."""
 
 
 class _Known(NamedTuple):
@@ -59,9 +64,7 @@ class Directory:
         """From CURVE keys to key ids."""
         self._rosters: dict[str, EncodedRoster] = {}
         self._bytes: dict[str, bytes] = {}
-        self._revoked: dict[bytes, list[tuple[str, Revocation]]] = {}
-        """By key id, with the zone whose roster says so."""
-        self._removed: dict[tuple[str, str, str], Tombstone] = {}
+        self._withdrawn: Final = Withdrawn()
         self._counts: dict[str, int] = {}
         self.generation = 0
         """Rises whenever something was taken in: what was worked out before may have changed."""
@@ -104,9 +107,11 @@ class Directory:
         if self._bytes.get(zone) == roster:
             return False
         self._check_signed(found, now)
-        if version < self.version(zone):
+        _check_number(found.roster, now)
+        newest = self.standing(zone, now)
+        if version < newest:
             return False
-        if version == self.version(zone):
+        if version == newest:
             raise TrustError(
                 f"two rosters of {zone} under one number",
                 reason=reasons.CONTRADICTS,
@@ -119,7 +124,8 @@ class Directory:
         for known in members:
             self._keep(known)
         self._rosters[zone], self._bytes[zone] = found, roster
-        self._index(found.roster)
+        self._withdrawn.take(found.roster)
+        self.generation += 1
         return True
 
     # --- asking -------------------------------------------------------------------------------------
@@ -186,22 +192,25 @@ class Directory:
 
         Of a key without a known certificate only the root's word counts.
         """
-        places = {known.certificate.place for known in self._keys.get(key_id, ())} or {self.root.zone}
-        said = [
-            revocation
-            for zone, revocation in self._revoked.get(key_id, ())
-            if any(zone_within(place, zone) for place in places)
-        ]
-        return min(said, key=lambda each: each.time, default=None)
+        known = self._keys.get(key_id, ())
+        return self._withdrawn.revoked(key_id, {each.certificate.place for each in known} or {self.root.zone})
 
     def tombstone(self, role: str, zone: str, name: str) -> Tombstone | None:
         """The tombstone of a name, None when it was never taken out; a newer certificate may have brought it back."""
-        return self._removed.get((role, zone.rpartition("/")[0] if role == ZONE else zone, name))
+        return self._withdrawn.tombstone(role, zone.rpartition("/")[0] if role == ZONE else zone, name)
 
     def version(self, zone: str) -> int:
         """The number of the newest roster of a zone; 0 when none is known."""
         known = self._rosters.get(zone)
         return known.roster.version if known else 0
+
+    def standing(self, zone: str, now: int) -> int:
+        """The same, but 0 when the key that signed it does not hold any more: whoever has that key decides nothing by a high number."""
+        known = self._rosters.get(zone)
+        held = known and any(
+            each.key_id == known.roster.issuer and self.holds(each, now) for each in self._zone_keys(zone)
+        )
+        return known.roster.version if known and held else 0
 
     def roster(self, zone: str) -> Roster | None:
         """The newest roster of a zone."""
@@ -305,23 +314,7 @@ class Directory:
                 expected=f"what lies in {above.zone}",
                 found=str(certificate),
             )
-        for zone, revocation in self._revoked.get(certificate.key_id, ()):
-            if zone_within(certificate.place, zone):
-                raise TrustError(
-                    f"the key of {certificate} was revoked",
-                    reason=reasons.REVOKED,
-                    expected="a key that holds",
-                    found=f"{keys.shown_id(certificate.key_id)}, revoked for: {revocation.reason}",
-                )
-        tombstone = self._removed.get((certificate.role, certificate.place, certificate.name))
-        if tombstone is not None and certificate.serial <= tombstone.time:
-            gone = f"renamed to {tombstone.successor}" if tombstone.successor else "removed"
-            raise TrustError(
-                f"{certificate} was {gone}",
-                reason=reasons.REMOVED,
-                expected="a name that is in its zone",
-                found=f"certificate {certificate.serial}, tombstone {tombstone.time}",
-            )
+        self._withdrawn.check(certificate)
 
     def _authorities(self, certificate: Certificate) -> list[Certificate]:
         return [
@@ -373,20 +366,14 @@ class Directory:
         branch = self._branch(certificate)
         self._counts[branch] = self._counts.get(branch, 0) + 1
 
-    def _index(self, roster: Roster) -> None:
-        """Put what a roster takes back in the place of what the one before it did."""
-        for key_id in [
-            key_id for key_id, said in self._revoked.items() if any(z == roster.zone for z, _ in said)
-        ]:
-            self._revoked[key_id] = [
-                (zone, word) for zone, word in self._revoked[key_id] if zone != roster.zone
-            ]
-            if not self._revoked[key_id]:
-                del self._revoked[key_id]
-        self.generation += 1
-        for revocation in roster.revoked:
-            self._revoked.setdefault(revocation.key_id, []).append((roster.zone, revocation))
-        for name in [name for name in self._removed if name[1] == roster.zone]:
-            del self._removed[name]
-        for tombstone in roster.tombstones:
-            self._removed[tombstone.role, roster.zone, tombstone.name] = tombstone
+
+def _check_number(roster: Roster, now: int) -> None:
+    most = now // 1_000_000_000 + AHEAD
+    if roster.version > most:
+        raise TrustError(
+            f"the roster of {roster.zone} is numbered as one of the future",
+            reason=reasons.EARLY,
+            expected=f"a number up to {most}: seconds since 1970, and a week",
+            found=str(roster.version),
+            hint="Set the clock of this host, if it is wrong",
+        )

@@ -18,8 +18,18 @@ def read_private(path: Path, limit: int) -> bytes:
     """The content of a file that only this user can read and write. Raises TrustError for any other, and for a missing one."""
     try:
         descriptor = os.open(path, _OPENED)
+    except FileNotFoundError as error:
+        raise TrustError(
+            "there is no such file",
+            reason=reasons.MALFORMED,
+            expected="a file",
+            found="none",
+            where=str(path),
+        ) from error
     except OSError as error:
-        raise unsafe(path, "a file that this user can read", error.strerror or str(error)) from error
+        raise unsafe(
+            path, "a file that this user can read, and no link", error.strerror or str(error)
+        ) from error
     with open(descriptor, "rb") as file:
         state = os.fstat(descriptor)
         mode = f"{stat.filemode(state.st_mode)} owned by uid {state.st_uid}"
@@ -60,5 +70,5 @@ def unsafe(path: Path, expected: str, found: str) -> TrustError:
         expected=expected,
         found=found,
         where=str(path),
-        hint="If other users could have read it, have new keys made: tabard keys rotate",
+        hint="Close it with chmod; if other users could have read it, have new keys made: tabard keys rotate",
     )

@@ -14,7 +14,7 @@ TERMS: Final = """
     event, step, association, sequence, task, attempt, recovery, service, domain, name, instance, parent, producer,
     consumer, action, component, stage, intake, mark, session, hello, frame, segment, outbox, quarantine, fail-point,
     herald, store, home, spool, doubt, publisher, shard, attach, poison, machine, state, template,
-    lease, fence, takeover, lab
+    lease, fence, takeover, lab, key, authority, certificate, roster, tombstone
 """
 # Another word for a thing that has one already, and the word that the glossary gives it.
 STRANGERS: Final = {

@@ -37,6 +37,18 @@ COMMANDS: Final = (
     "sink list",
     "sink backfill",
     "sink retire",
+    "init",
+    "zone add",
+    "zone remove",
+    "node add",
+    "node remove",
+    "node rename",
+    "join",
+    "keys list",
+    "keys rotate",
+    "keys renew",
+    "keys revoke",
+    "keys roster",
     "check",
     "versions",
     "config show",
@@ -210,3 +222,25 @@ def test_jobs_of_cron(tabard: Run) -> None:
     assert [(row["name"], row["state"]) for row in found] == [("one", "done"), ("two", "failed")]
     assert [list(row) for row in found] == [described("tabard cron list")] * 2
     tabard("cron", "forget", "one", "two")
+
+
+def test_keys(tmp_path: Path) -> None:
+    """Whatever changes a key says so in one shape; the list has another."""
+
+    def rows(*words: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(run_on(tmp_path / "home", *words, "-o", "json").stdout)
+        return found
+
+    web1, roster = str(tmp_path / "web1"), str(tmp_path / "roster")
+    changed = [
+        *rows("init", "--zone", "hq"),
+        *rows("zone", "add", "hq/dmz"),
+        *rows("node", "add", "web1", "--zone", "hq/dmz", "--out", web1),
+        *rows("keys", "rotate", "zone", "hq/dmz"),
+        *rows("keys", "roster", "--out", roster),
+        *rows("join", roster),
+    ]
+    assert {row["did"] for row in changed} == {"made", "added", "rotated", "written", "known"}
+    assert [list(row) for row in changed] == [described("tabard init")] * len(changed)
+    found = rows("keys", "list", "--all")
+    assert [list(row) for row in found] == [described("tabard keys list")] * 7

@@ -317,6 +317,26 @@ def test_an_authority_that_was_put_back_is_not_below_what_it_said(tree: Tree) ->
     assert directory.take_roster(restored.dmz.roster(NOW + DAY), NOW)
 
 
+def test_nobody_shuts_an_authority_out_by_a_high_number(tree: Tree) -> None:
+    """A roster of the future is refused; one by a key that was revoked since does not count, whatever its number."""
+    directory = tree.fresh()
+    directory.take(tree.dmz_chain, NOW)
+    second = NOW // 1_000_000_000
+    with pytest.raises(TrustError, match="numbered as one of the future") as caught:
+        directory.take_roster(sign(Roster("hq/dmz", 2**62, key(2).public.key_id, NOW), key(2)), NOW)
+    assert caught.value.reason == reasons.EARLY
+    stolen = sign(Roster("hq/dmz", second + module.AHEAD, key(2).public.key_id, NOW), key(2))
+    assert directory.take_roster(stolen, NOW)
+    bare, encoded = tree.hq.certify(Wanted("zone", "hq/dmz", "hq/dmz"), key(30), NOW)
+    hq = tree.hq.roster(NOW, [*tree.dmz_chain, encoded], revoke=[(key(2).public.key_id, "stolen")])
+    assert directory.take_roster(hq, NOW)
+    assert directory.standing("hq/dmz", NOW) == 0
+    again = Authority(bare, key(30), directory).roster(NOW)
+    assert read_roster(again).roster.version == second
+    assert directory.take_roster(again, NOW)
+    assert directory.version("hq/dmz") == second
+
+
 def test_a_roster_speaks_with_its_authoritys_key_for_its_own_members(tree: Tree) -> None:
     """A neighbour's signature, a foreign member, altered bytes and an unknown zone are refused, and nothing is kept."""
     _, chain = tree.node()

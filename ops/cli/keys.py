@@ -1,0 +1,214 @@
+"""``tabard keys``: the keys that this home knows. Without a word after it, it lists them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+import click
+
+from tabard import exits
+from tabard.home import Home
+from tabard.ops.cli.base import Entry, command
+from tabard.ops.cli.durations import Duration
+from tabard.ops.cli.group import Group
+from tabard.ops.cli.keyvalues import KeyPrefix, life_option, nanoseconds, out_option
+from tabard.ops.cli.options import output_option
+from tabard.ops.cli.values import Text, Zone
+from tabard.ops.output import emit
+
+keys: Final = Group(
+    name="keys",
+    table={
+        "list": Entry(
+            "tabard.ops.cli.keys:keys_list", "List the keys that this home knows, and which of them hold."
+        ),
+        "rotate": Entry("tabard.ops.cli.keys:keys_rotate", "Make a new key in place of one."),
+        "renew": Entry(
+            "tabard.ops.cli.keys:keys_renew", "Make new certificates for keys whose own end soon."
+        ),
+        "revoke": Entry("tabard.ops.cli.keys:keys_revoke", "Say that a key is not to be believed any more."),
+        "roster": Entry(
+            "tabard.ops.cli.keys:keys_roster", "Write the newest rosters to a file for other homes."
+        ),
+    },
+    default="list",
+    help="Look at keys and certificates, replace them, and take them back.",
+    examples=[
+        ("tabard keys list", "Every member of every zone that this home knows of"),
+        ("tabard keys rotate node web1 --zone hq/dmz --out web1.tabard", "A new key for a host elsewhere"),
+        ("tabard keys revoke 5bf10ce5 --reason 'disk stolen'", "From the next roster on nobody believes it"),
+    ],
+)
+_ROLES: Final = ("zone", "node", "broker", "recorder")
+
+
+@command(
+    "list",
+    examples=[
+        ("tabard keys list", "The newest certificate of each name"),
+        ("tabard keys list --all -o json", "Also those that were replaced, for a program"),
+    ],
+)
+@click.option("--all", "every", is_flag=True, help="Also certificates that have a newer one in their place.")
+@output_option
+def keys_list(home: Home, every: bool, output: str) -> int:
+    """List keys by zone: whose each is, until when, whether it holds, and whether its secret is in this home.
+
+    No secret is shown. Exit code 3: something in this home does not hold, which standard error says.
+    """
+    from tabard.ops.keys import LIST, listed, trusted
+
+    trust = trusted(home)
+    rows = listed(trust, time.time_ns(), every=every)
+    columns = (
+        LIST
+        if output != "table"
+        else tuple(name for name in LIST if name not in {"since", "serial", "reason"})
+    )
+    emit(rows, columns, output)
+    for fault in trust.faults:
+        click.echo(f"tabard: {fault}", err=True)
+    return exits.PARTLY if trust.faults else exits.DONE
+
+
+@command(
+    "rotate",
+    examples=[
+        ("tabard keys rotate node web1", "Its key is in this home: the new one is stored beside it"),
+        (
+            "tabard keys rotate node web1 --zone hq/dmz --out web1.tabard",
+            "It is not: carry the file over and join it there",
+        ),
+        ("tabard keys rotate zone hq/dmz", "The authority of a zone; renew its members' certificates then"),
+    ],
+)
+@click.argument("role", type=click.Choice(_ROLES))
+@click.argument("name", type=Text(1, 1_024))
+@click.option(
+    "--zone",
+    type=Zone(),
+    metavar="PATH",
+    help="Its zone.  [default: the one whose authority is here, if there is one only]",
+)
+@out_option(
+    required=False, text="File for the new key when the old one is not in this home; it must not exist."
+)
+@life_option("365d, of a zone 3650d")
+@output_option
+def keys_rotate(
+    home: Home, role: str, name: str, zone: str | None, out: Path | None, life: float | None, output: str
+) -> int:
+    """Make a new key and certificate in place of those that a member has. Run where the zone's authority is.
+
+    The old key stays valid until its certificate ends or you revoke it, so that what it signed can still be verified.
+    """
+    from tabard.brokers.trust import members
+    from tabard.errors import UsageError
+    from tabard.ops.auditing import record, who
+    from tabard.ops.keys import CHANGES, changes, changing, handed_over, zone_of
+
+    with changing(home) as trust:
+        here = trust.key(role, name) is not None
+        if here != (out is None):
+            raise UsageError(
+                "the new key is stored where the old one is",
+                expected="no --out: the key is in this home" if here else "--out FILE, to be carried over",
+                found="--out" if here else "no --out, and no such key in this home",
+            )
+        with handed_over(out, trust) as give:
+            place = name if role == "zone" else zone_of(trust, zone)
+            made = members.rotate(trust, role, name, place, time.time_ns(), nanoseconds(life))
+            give(made)
+    record(home, f"key of {role} {name} rotated by {who()}")
+    emit(changes("rotated", made.certificates, trust), CHANGES, output)
+    return exits.DONE
+
+
+@command(
+    "renew",
+    examples=[
+        ("tabard keys renew", "What ends within 60 days; from cron once a week it never ends"),
+        ("tabard keys renew --within 400d", "All certificates of hosts, now"),
+    ],
+)
+@click.option(
+    "--within",
+    type=Duration(),
+    default="60d",
+    show_default=True,
+    metavar="DURATION",
+    help="What ends within this time.",
+)
+@life_option("365d, of a zone 3650d")
+@output_option
+def keys_renew(home: Home, within: float, life: float | None, output: str) -> int:
+    """Make new certificates for the same keys, of all members of zones whose authority is in this home.
+
+    They are in the roster: a host has its own once it joins a file of `tabard keys roster`. What was revoked, removed or
+    has ended is not renewed.
+    """
+    from tabard.brokers.trust import members
+    from tabard.ops.auditing import record, who
+    from tabard.ops.keys import CHANGES, changes, changing
+
+    with changing(home) as trust:
+        done = members.renew(trust, time.time_ns(), within=int(within * 1e9), life=nanoseconds(life))
+    if done:
+        record(home, f"{len(done)} certificates renewed by {who()}")
+    emit(changes("renewed", done, trust), CHANGES, output)
+    return exits.DONE
+
+
+@command(
+    "revoke",
+    examples=[("tabard keys revoke 5bf10ce5 --reason 'disk stolen'", "The first digits of an id are enough")],
+)
+@click.argument("key", type=KeyPrefix())
+@click.option(
+    "--reason",
+    type=Text(1, 200),
+    required=True,
+    metavar="TEXT",
+    help="Why; it is in the roster, for all to read.",
+)
+@output_option
+def keys_revoke(home: Home, key: str, reason: str, output: str) -> int:
+    """Put a key into the revocations of its zone's roster, or of a zone above it whose authority is in this home.
+
+    Other homes believe it until they have that roster, or its certificate ends: `tabard keys roster` writes it for them.
+    """
+    from tabard.brokers.trust import members
+    from tabard.ops.auditing import record, who
+    from tabard.ops.keys import CHANGES, changes, changing
+
+    with changing(home) as trust:
+        certificate = members.revoke(trust, key, reason, time.time_ns())
+    record(home, f"key {key} of {certificate} revoked by {who()}: {reason}")
+    emit(changes("revoked", [certificate], trust), CHANGES, output)
+    return exits.DONE
+
+
+@command(
+    "roster",
+    examples=[("tabard keys roster --out roster.tabard", "Carry it to every home, and join it there")],
+)
+@out_option(required=True, text="File to carry over to other homes; it must not exist.")
+@output_option
+def keys_roster(home: Home, out: Path, output: str) -> int:
+    """Write all rosters that this home knows to a file, without any key: it is no secret, and forged by nobody."""
+    from tabard.brokers.trust.members import Made
+    from tabard.ops.keys import CHANGES, change, handed_over, trusted
+
+    trust = trusted(home)
+    with handed_over(out, trust) as give:
+        give(Made(()))
+    directory = trust.directory
+    rows = []
+    for zone in directory.rosters():
+        roster = directory.roster(zone)
+        issuer = directory.by_key(roster.issuer) if roster else None
+        rows.append(change("written", issuer or directory.root, directory.version(zone)))
+    emit(rows, CHANGES, output)
+    return exits.DONE
