@@ -32,8 +32,12 @@ _COLUMNS = ("severity", "file", "line", "key", "what", "expected", "found", "hin
 def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], output: str) -> int:
     """Validate the settings and look for contradictions.
 
-    Reads every layer, including stages that are not chosen, and shows all that is wrong at once. An error keeps
-    roles from starting; a warning does not. Exit code 0 means clean, 3 warnings only, 1 errors.
+    Reads every layer, including stages that are not chosen, and shows all that is wrong at once: values, and what does
+    not fit together, such as a link that both sides dial or none, a broker outside of its parent's zone, a loop, an
+    address that is used twice or can be reached from elsewhere, a standby that is none, a node in a zone that no broker
+    serves. Of each it says file and key, what was expected and found, and what to do. An error keeps roles from
+    starting; a warning does not. Without errors it prints what adds the next host to the zone. Exit code 0 means
+    clean, 3 warnings only, 1 errors.
 
     In JSON a finding has severity, file, line, key, what, expected, found and hint.
     """
@@ -48,6 +52,11 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
             home.settings_file if home.settings_file.exists() else f"no {home.settings_file}: defaults hold"
         )
         click.echo(f"clean ({read})")
+    if output == "table" and examination.settings is not None:
+        from tabard.ops.nexthost import next_host
+
+        for line in next_host(examination.settings):
+            click.echo(line)
     if examination.settings is None:
         return exits.FAILED
     return exits.PARTLY if examination.findings else exits.DONE

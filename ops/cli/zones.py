@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     examples=[
         ("tabard zones", "The tree, its links with what they lost, faults first"),
         ("tabard zones -o json", "The same for a program, as one object"),
-        ("tabard zones -o json | jq '.links[] | select(.state != \"up\")'", "Links that are not up"),
+        ("tabard zones --home /srv/tabard -o ndjson", "Of that home, on one line"),
     ],
 )
 @settings_options

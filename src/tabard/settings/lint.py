@@ -13,6 +13,7 @@ from typing import Final
 
 from tabard.names import zone_within
 from tabard.settings.findings import Finding, error_at
+from tabard.settings.lint_zones import lint_zones
 from tabard.settings.schema import Broker
 from tabard.settings.values import Origin, Settings
 
@@ -43,6 +44,7 @@ def lint(settings: Settings, broken: Collection[str] = ()) -> tuple[Finding, ...
     rules = (
         (_brokers, ("broker",)),
         (_parents, ("broker",)),
+        (lint_zones, ("broker", "node.zone", *ends)),
         (_binds, places),
         (_exposed, places),
         (_lanes, ends),

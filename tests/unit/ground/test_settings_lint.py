@@ -17,6 +17,16 @@ def broker(name: str, zone: str = "hq", **keys: str) -> str:
     return "[[broker]]\n" + "".join(f'{key} = "{value}"\n' for key, value in rows.items())
 
 
+def link(peer: str, *, dials: str = "this", up: str = "tcp://x:1", down: str = "tcp://x:2") -> str:
+    """A link of the broker table before it."""
+    return f'[[broker.link]]\npeer = "{peer}"\ndials = "{dials}"\nup = "{up}"\ndown = "{down}"\n'
+
+
+NODE = '[node]\nname = "hub"\nzone = "hq"\n'
+DIALLING = {"parent_up": "tcp://x:1", "parent_down": "tcp://x:2"}
+PAIR = {"standby_up": "tcp://x:1", "standby_down": "tcp://x:2"}
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -46,6 +56,19 @@ def broker(name: str, zone: str = "hq", **keys: str) -> str:
             broker("a", standby_up="tcp://x:3", standby_down="tcp://x:4"),
             "a standby of a parent and no parent",
         ),
+        (broker("a") + link("b") + broker("b", **DIALLING), "both sides of a link dial"),
+        (broker("a") + link("b", dials="peer") + broker("b"), "no side of a link dials"),
+        (broker("a") + link("b") + broker("b", parent="c") + broker("c"), "a broker that has another parent"),
+        (broker("a") + link("b") + link("b"), "two links lead to the same broker"),
+        (broker("a") + link("a"), "a broker is linked to itself"),
+        (broker("a") + link("b") + broker("b", "plant"), "a broker of a zone that is not below"),
+        (broker("a") + link("b", up="tcp://x:2"), "both lanes have the same address"),
+        (broker("a", parent_up="tcp://x:1", parent_down="tcp://x:1"), "both lanes have the same address"),
+        (
+            broker("a", **DIALLING, standby_up="tcp://x:3", standby_down="tcp://x:3"),
+            "both lanes have the same",
+        ),
+        ('[agent]\nup = "tcp://x:1"\ndown = "tcp://x:1"\n', "both lanes have the same address"),
         ('[journal]\nsegment = "1GiB"\n', "holds fewer than two segments"),
         ("[recorder]\ncredit_batches = 2001\n", "more than half of brokers.hwm"),
         ('[[intake.tail]]\npath="/a"\n[[intake.tail]]\npath="/a"\n', "/a is described twice"),
@@ -78,7 +101,14 @@ def test_a_contradiction_is_placed_at_the_table_it_is_in(tmp_path: Path) -> None
     [
         ('[intake]\ntcp = "0.0.0.0:9000"\n', "can be reached from other hosts"),
         ('[herald]\nhost = "::"\n', "can be reached from other hosts"),
-        (broker("a", up_in="tcp://*:9000"), "can be reached from other hosts"),
+        (NODE + broker("a", up_in="tcp://*:9000"), "can be reached from other hosts"),
+        (NODE + broker("a", **DIALLING, **PAIR), "the standby is the parent itself"),
+        (
+            '[agent]\nup = "tcp://x:1"\ndown = "tcp://x:2"\nstandby_up = "tcp://x:1"\nstandby_down = "tcp://x:2"\n',
+            "the standby is the broker itself",
+        ),
+        ('[node]\nname = "hub"\nzone = "plant"\n' + broker("a"), "what its agent says would be dropped"),
+        ('[node]\nname = "hub"\nzone = "hq/dmz"\n' + broker("a"), "no broker here serves the zone"),
         ('[journal]\nfsync = "2s"\n', "a power cut may take more than a second"),
         ('[journal]\nkeep_acked = "600MiB"\n', "more than half of journal.logs_bytes"),
         ('[recorder]\nsink = "archive"\n', "does not send to 'archive'"),
@@ -132,7 +162,8 @@ def test_a_journal_beside_the_files_of_a_syslog_daemon_is_a_warning(
 def test_a_sound_chain_of_brokers_is_clean(tmp_path: Path) -> None:
     """Loopback addresses of their own, zones below one another, a parent elsewhere: nothing to say."""
     (tmp_path / "tabard.toml").write_text(
-        broker(
+        NODE
+        + broker(
             "hq", "hq", parent="world", parent_up="tcp://127.0.0.1:7001", parent_down="tcp://127.0.0.1:7002"
         )
         + broker("dmz", "hq/dmz", parent="hq", up_in="tcp://127.0.0.1:9001", up_out="tcp://127.0.0.1:9002")

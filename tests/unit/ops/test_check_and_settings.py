@@ -21,7 +21,39 @@ def test_clean_settings_are_said_to_be(tabard, file: Path) -> None:
     """Exit code 0, and which file was read."""
     file.write_text('[node]\nname = "web1"\n')
     done = tabard("check")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (exits.DONE, f"clean ({file})")
+
+
+def test_what_adds_the_next_host_is_printed(tabard, file: Path) -> None:
+    """Where the broker listens, and the way there; of one that nobody else can reach, what to give it first."""
+    file.write_text('[node]\nname = "hub"\nzone = "hq"\n')
+    said = tabard("check").stdout
+    assert "can be reached from this host alone" in said
+    table = said.partition("Describe it:\n")[2]
+    file.write_text(f'[node]\nname = "hub"\nzone = "hq"\n{table}')
+    done = tabard("check")
+    assert done.returncode == exits.DONE
+    assert "ssh -N -L 7101:127.0.0.1:7101 -L 7102:127.0.0.1:7102 THIS-HOST" in done.stdout
+    lines = done.stdout.partition("into its tabard.toml:\n")[2].partition("and this is its way")[0]
+    file.write_text(f'{lines}\n[[intake.tail]]\npath = "/srv/none.log"\n')
+    done = tabard("check", TABARD_NODE_NAME="web2")
     assert (done.returncode, done.stdout) == (exits.DONE, f"clean ({file})\n")
+
+
+def test_contradictions_of_links_say_what_was_expected_and_found(tabard, file: Path) -> None:
+    """With file, line and key, and what to do."""
+    file.write_text(
+        '[node]\nname = "hub"\nzone = "hq"\n[[broker]]\nname = "hq"\nzone = "hq"\n[[broker.link]]\npeer = "dmz"\n'
+        'up = "tcp://127.0.0.1:7201"\ndown = "tcp://127.0.0.1:7202"\n[[broker]]\nname = "dmz"\nzone = "hq/dmz"\n'
+        'parent_up = "tcp://127.0.0.1:7101"\nparent_down = "tcp://127.0.0.1:7102"\n'
+    )
+    (found,) = json.loads(tabard("check", "-o", "json").stdout)
+    assert (found["severity"], found["file"], found["line"]) == ("error", str(file), 4)
+    assert found["key"] == "broker hq.link dmz"
+    assert "both sides of a link dial" in found["what"]
+    assert "left out" in found["expected"]
+    assert "tcp://127.0.0.1:7101" in found["found"]
+    assert found["hint"]
 
 
 def test_a_home_without_a_file_is_said_to_have_none(tabard, tmp_path: Path) -> None:

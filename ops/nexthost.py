@@ -1,0 +1,47 @@
+"""What has to be said on the next host of this zone, so that its agent reaches the broker of this home."""
+
+from __future__ import annotations
+
+from tabard.settings import Broker, Settings
+
+_UP, _DOWN = "tcp://127.0.0.1:7101", "tcp://127.0.0.1:7102"
+"""What the how-to about chains suggests."""
+
+
+def next_host(settings: Settings) -> list[str]:
+    """Lines for a person; none on a host whose agent hands to a broker elsewhere, since another home adds hosts there."""
+    if settings.str("agent.up"):
+        return []
+    zone = settings.str("node.zone")
+    broker = _serving(settings, zone)
+    if broker is None:
+        return [
+            f"To add a host to zone {zone}: the broker of this home can be reached from this host alone. Describe it:",
+            *_described("b1", zone),
+        ]
+    if not (broker.up_in.startswith("tcp://") and broker.down_out.startswith("tcp://")):
+        return [
+            f"To add a host to zone {broker.zone}: broker {broker.name} can be reached from this host alone. Give it addresses:",
+            *_described(broker.name, broker.zone),
+        ]
+    ports = [end.rpartition(":")[2] for end in (broker.up_in, broker.down_out)]
+    forwards = " ".join(f"-L {port}:127.0.0.1:{port}" for port in ports)
+    return [
+        f"To add a host to zone {broker.zone}, this goes into its tabard.toml:",
+        f'  [node]\n  zone = "{broker.zone}"',
+        f'  [agent]\n  up = "tcp://127.0.0.1:{ports[0]}"\n  down = "tcp://127.0.0.1:{ports[1]}"',
+        f"and this is its way here: ssh -N {forwards} THIS-HOST",
+    ]
+
+
+def _serving(settings: Settings, zone: str) -> Broker | None:
+    """The broker that takes what nodes of a zone say; of several the one described first, as the agent does."""
+    same = [broker for broker in settings.brokers if broker.zone == zone]
+    return next(iter((*same, *settings.brokers)), None)
+
+
+def _described(name: str, zone: str) -> list[str]:
+    return [
+        f'  [[broker]]\n  name = "{name}"\n  zone = "{zone}"',
+        f'  up_in = "{_UP}"\n  down_out = "{_DOWN}"',
+    ]
