@@ -210,7 +210,7 @@ def check_time(certificate: Certificate, now: int) -> None:
             reason=reasons.EXPIRED,
             expected=f"a time before {when(certificate.until)}",
             found=when(now),
-            hint="Renew it where its zone's authority is: tabard keys rotate",
+            hint="Make it a new key where its zone's authority is: tabard keys rotate",
         )
 
 

@@ -137,7 +137,7 @@ class RoleSeal:
             return {"key": None, "until": None, "fault": self.fault}
         until = inner.own.until
         soon = until - self._clock.wall() < SOON
-        words = f"the certificate of {inner.own} ends on {when(until)}: renew it with tabard keys rotate, or join a new file"
+        words = f"the certificate of {inner.own} ends on {when(until)}: renew it where its authority is, tabard keys renew, and join the new roster"
         return {"key": inner.own.key_id.hex(), "until": until, "fault": words if soon else None}
 
     # --- the seal --------------------------------------------------------------------------

@@ -9,9 +9,14 @@ from typing import Any, Final
 import pytest
 
 from tabard import records
+from tabard.brokers.trust import certificates, directory, rosters
 from tabard.brokers.wire import batch, credentials, messages, streams, tally, topics
 
 MESSAGES: Final[tuple[Any, ...]] = (
+    certificates.Certificate,
+    rosters.Revocation,
+    rosters.Roster,
+    rosters.Tombstone,
     batch.Header,
     messages.Beacon,
     messages.BeaconStream,
@@ -51,7 +56,8 @@ def test_no_message_is_left_out() -> None:
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, tuple) and value.__module__ == module.__name__
     }
-    assert found - {batch.Batch} == set(MESSAGES)
+    trust = {each for each in MESSAGES if "trust" in each.__module__}
+    assert found - {batch.Batch} == set(MESSAGES) - trust
 
 
 def test_the_layouts_of_records_are_described(page: str) -> None:
@@ -69,10 +75,15 @@ def test_streams_versions_and_limits_are_the_codes(page: str) -> None:
         records.MAX_BODY,
         topics.SHARDS,
         messages.MAX_EPOCHS,
+        certificates.MAX_SINKS,
+        directory.MAX_CHAIN,
+        rosters.MAX_MEMBERS,
+        rosters.MAX_ROSTER,
         credentials.MAX_CREDENTIALS,
         credentials.MAX_CERTIFICATE,
         credentials.MAX_CERTIFICATES,
         credentials.MAX_CHAINS,
     )
     assert [limit for limit in limits if not re.search(rf"\b{limit}\b", plain)] == []
+    assert [role for role in certificates.ROLES if f"`{role}`" not in page] == []
     assert re.search(rf"[Vv]ersion:? {messages.MESSAGE_VERSION}\b", page)
