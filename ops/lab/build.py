@@ -42,7 +42,7 @@ def up(place: Place, port: int, say: Callable[[str], None]) -> list[str]:
             first = _lab(place, lab)
             pid = pid_of(place, "")
             say(f"{len(lab.hosts)} hosts in {len({host.zone for host in lab.hosts})} zones are made")
-            _start(place, lab, lab.hosts, pid)
+            _start(place, lab, lab.hosts, pid, before=lambda: _give_keys(place, lab, say))
             open_page(place, page)
             state.write(place, note._replace(complete=True))
             first.tell("keep")
@@ -78,7 +78,7 @@ def end(place: Place, patience: float = 30.0) -> None:
 
 def words_in(place: Place, host: str, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The words, and the variables, that run ``words`` in a host. Raises TabardError when it does not run."""
-    found = {**places.environment(hands.path()), **marks.mark(place.mark, host)}
+    found = {**places.environment(hands.path()), **hands.imports(), **marks.mark(place.mark, host)}
     for name in ("TERM", "COLUMNS", "LINES"):
         if name in os.environ:
             found[name] = os.environ[name]
@@ -107,6 +107,7 @@ def _lab(place: Place, lab: Lab) -> hands.Started:
     programs = needs.programs()
     for host in lab.hosts:
         spec = places.specification(lab, host, keys=keys, programs=programs, keep=_seen(), path=hands.path())
+        spec["environment"] |= hands.imports()
         _specify(place, host.name, {**spec, "disk": str(place.disk(host.name))})
     words = hands.unshared(hands.module("first", "lab", str(place.specification("lab"))))
     first = hands.Started(place, "lab", words, hands.environment(place))
@@ -115,8 +116,10 @@ def _lab(place: Place, lab: Lab) -> hands.Started:
     return first
 
 
-def _start(place: Place, lab: Lab, hosts: Iterable[Host], pid: int) -> None:
-    """Make the namespaces of hosts, plug them in, and let them run."""
+def _start(
+    place: Place, lab: Lab, hosts: Iterable[Host], pid: int, before: Callable[[], None] | None = None
+) -> None:
+    """Make the namespaces of hosts, plug them in, and let them run, after ``before`` was called."""
     started = {
         host: hands.Started(
             place,
@@ -135,9 +138,19 @@ def _start(place: Place, lab: Lab, hosts: Iterable[Host], pid: int) -> None:
     pids = {each.host: each.pid for each in marks.marked(place.mark) if each.first}
     plugged = [line for host in started for line in lines.cables(lab, host, pids[host.name])]
     hands.ip(pid, plugged)
-    for host, each in started.items():
+    for host in started:
         hands.ip(pids[host.name], lines.addresses(lab, host))
+    if before is not None:
+        before()
+    for each in started.values():
         each.tell("go")
+
+
+def _give_keys(place: Place, lab: Lab, say: Callable[[str], None]) -> None:
+    from tabard.ops.lab.giving import give_keys
+
+    give_keys(place, lab)
+    say("each has the keys of its roles, and knows whom to believe")
 
 
 def open_page(place: Place, listening: socket.socket) -> None:

@@ -25,8 +25,12 @@ _TAIL: Final = 400
 
 def environment(place: Place, host: str = "", cable: str = "") -> dict[str, str]:
     """The variables of a process that is the lab's own."""
-    kept = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
-    return {"PATH": path(), "LANG": "C.UTF-8", **kept, **marks.mark(place.mark, host, cable)}
+    return {"PATH": path(), "LANG": "C.UTF-8", **imports(), **marks.mark(place.mark, host, cable)}
+
+
+def imports() -> dict[str, str]:
+    """Where this interpreter was told to look for packages: those of the lab look there too."""
+    return {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 
 
 def path() -> str:
