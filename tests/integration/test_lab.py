@@ -119,6 +119,12 @@ def test_a_lab_is_built_broken_healed_and_taken_away(tool: Tool) -> None:
     assert {
         name: row["state"] for name, row in tool.rows().items() if row["kind"] == "node"
     } == dict.fromkeys(NODES, "up")
+    keys = json.loads(tool.done("exec", "hq1", "--", "tabard", "keys", "list", "-o", "json"))
+    assert sorted(key["name"] for key in keys if (key["role"], key["state"]) == ("node", "valid")) == sorted(
+        NODES
+    )
+    own = json.loads(tool.done("exec", "web1", "--", "tabard", "keys", "list", "-o", "json"))
+    assert [(key["role"], key["name"]) for key in own if key["here"]] == [("node", "web1")]
     again = tool("up", "--port", str(port + 1))
     assert (again.returncode, "a lab is up there already" in again.stderr) == (4, True)
 
