@@ -10,8 +10,9 @@ from tabard.agents.intake.tail.descriptors import raise_limit
 from tabard.agents.worker import Agent
 from tabard.brokers import sockets
 from tabard.brokers.delivery.publisher import Publisher
+from tabard.brokers.keyring import keys_of
 from tabard.brokers.running import role
-from tabard.brokers.topology import agent_ends
+from tabard.brokers.topology import agent_ends, role_peers
 from tabard.home import Home
 from tabard.settings import Settings
 from tabard.settings.roles import RoleSettings
@@ -65,11 +66,15 @@ def run(
     settings = held.current
     raise_limit()
     with role("agent", home, lambda: held.reload(agent.take)) as process:
-        made = sockets.Sockets(hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"))
+        name, zone = settings.str("node.name"), settings.str("node.zone")
+        keys = keys_of(home, "node", name, zone, role_peers(settings, home, "agent"), process.loop)
+        made = sockets.Sockets(
+            hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"), keys=keys
+        )
         try:
             agent = Agent(home, settings, process.loop, made)
             agent.start(agent_ends(settings, home))
-            process.report(agent.status, settings.seconds("log.status_every"))
+            process.report(lambda: made.told(agent.status()), settings.seconds("log.status_every"))
             _log.info(
                 "agent of node %s in zone %s listens", settings.str("node.name"), settings.str("node.zone")
             )

@@ -41,6 +41,7 @@ class Above:
         counters: Counter[str],
     ) -> None:
         self._parents = plan.parents
+        self._made = made
         self._loop = loop
         self._up_out = up_out
         self._down_in = down_in
@@ -49,12 +50,12 @@ class Above:
         self._counters = counters
         down_in.send(b"\x01" + topics.LINK_PREFIX)
         if plan.parents:
-            sockets.connect(down_in, plan.parents[0].down)
+            made.connect(down_in, plan.parents[0].down)
         if len(plan.parents) > 1:
             for which, parent in enumerate(plan.parents):
                 ear = made.subscriber()
                 ear.subscribe(topics.LINK_PREFIX)
-                sockets.connect(ear, parent.down)
+                made.connect(ear, parent.down)
                 loop.add_socket(ear, partial(self._listen, which))
                 self._ears.append(ear)
             loop.every(EVERY, self._look)
@@ -89,8 +90,8 @@ class Above:
             return
         used = self._parents[self._pair.active]
         self._up_out.redial(left.up, used.up)
-        sockets.disconnect(self._down_in, left.down)
-        sockets.connect(self._down_in, used.down)
+        self._made.disconnect(self._down_in, left.down)
+        self._made.connect(self._down_in, used.down)
         _log.warning(
             "the broker at %s is away, or hears nothing from above: going on through the one at %s",
             left.up,

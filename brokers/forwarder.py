@@ -1,8 +1,7 @@
 """The decisions of a broker: which messages it hands on, and why it drops the others.
 
 A broker keeps no durable state. It drops only what breaks the protocol, and counts every drop by its
-reason. The checks of the first hop and of a link are hooks, since what they compare (keys, policies)
-is not the forwarder's to know.
+reason. What a peer with a key may say is looked up in `rights`; policies of a link are hooks.
 """
 
 from __future__ import annotations
@@ -12,7 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from tabard.brokers import rights
 from tabard.brokers.links import Links
+from tabard.brokers.trust.certificates import Certificate
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.codec import MAX_HEAD
 from tabard.brokers.wire.tally import BOOT_BYTES
@@ -53,14 +54,21 @@ class Forwarder:
         self._topics: dict[bytes, UpTopic] = {}
         self._down_topics: dict[bytes, None] = {}
 
-    def up(self, frames: list[bytes]) -> list[bytes] | None:
-        """The message to send on the up lane, None when it is dropped."""
+    def up(self, frames: list[bytes], peer: Certificate | None = None) -> list[bytes] | None:
+        """The message to send on the up lane, None when it is dropped.
+
+        `peer`: whose connection it came over; None: of this user's own roles on this host.
+        """
         self.counters["up received"] += 1
         hops = self._hops("up", frames)
         if hops is None:
             return None
         topic = self._up_topic(frames[0])
         if topic is None:
+            return None
+        foreign = rights.up_refusal(peer, topic, hops) if peer is not None else None
+        if foreign is not None:
+            self._refuse("up", foreign)
             return None
         for check in self._up_checks:
             reason = check(topic, hops)
@@ -69,9 +77,16 @@ class Forwarder:
                 return None
         return self._passed("up", frames)
 
-    def down(self, frames: list[bytes]) -> list[bytes] | None:
-        """The message to send on the down lane, None when it is dropped."""
+    def down(self, frames: list[bytes], peer: Certificate | None = None) -> list[bytes] | None:
+        """The message to send on the down lane, None when it is dropped.
+
+        `peer`: whose connection it came over; None: of a broker that was dialled, or of this user's own roles.
+        """
         self.counters["down received"] += 1
+        foreign = rights.down_refusal(peer, frames[0]) if peer is not None else None
+        if foreign is not None:
+            self._refuse("down", foreign)
+            return None
         if self._hops("down", frames) is None or not self._down_topic(frames[0]):
             return None
         return self._passed("down", frames)
@@ -86,6 +101,9 @@ class Forwarder:
             self.links.sent_down(frames[0])
         self.counters[f"{lane} bytes"] += len(frames[4]) + len(frames[2])
         return frames
+
+    def _refuse(self, lane: str, reason: str) -> None:
+        self.counters[f"{lane} refused: {reason}"] += 1
 
     def _drop(self, lane: str, reason: str) -> None:
         self.counters[f"{lane} dropped: {reason}"] += 1

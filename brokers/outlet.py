@@ -1,4 +1,8 @@
-"""One of a broker's two sending sockets: bound and dialled, with what its peers subscribe to under control."""
+"""One of a broker's sending sockets: bound or dialled, with what its peers subscribe to under control.
+
+Who asks is known by the key of the connection, so that a node is not heard about what is another's. A peer that this
+side dialled is told apart by having a socket of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Final
 
 import zmq
 
-from tabard.brokers import sockets
+from tabard.brokers import rights, sockets
 from tabard.brokers.loop import Loop
 from tabard.brokers.subscriptions import Step, Subscriptions
 from tabard.errors import TabardError
@@ -29,7 +33,7 @@ class Outlet:
         made: where sockets come from.
         loop: calls back when peers say something.
         lane: its name in the plan, for the counters.
-        endpoint: where it listens.
+        endpoint: where it listens; "" for a link to a child that is dialled and nothing else.
         dials: what it connects to beside that.
         counters: the broker's.
         told: is handed `1` or `0` and a topic when the first peer asks for it, or the last does no more.
@@ -57,31 +61,47 @@ class Outlet:
         self._counters = counters
         self._told = told
         self._joined = joined
+        self._may_ask = rights.may_ask_up if lane.startswith("up") else rights.may_ask_down
         self._asked = Subscriptions(up=lane.startswith("up"))
         self.socket = self._open()
 
     def _open(self) -> zmq.Socket[bytes]:
         sock = self._made.forward_out()
         try:
-            sockets.bind(sock, self._endpoint)
+            if self._endpoint:
+                self._made.bind(sock, self._endpoint, self._lane)
         except TabardError:
             self._made.close_one(sock)
             raise
         for endpoint in self._dials:
-            sockets.connect(sock, endpoint)
+            self._made.connect(sock, endpoint)
         self._loop.add_socket(sock, self._hear)
         return sock
 
     def _hear(self) -> None:
         for _ in range(BURST):
-            frames = sockets.receive(self.socket)
-            if frames is None:
+            heard = sockets.receive_known(self.socket)
+            if heard is None:
                 return
-            step = self._asked.hear(frames[0]) if len(frames) == 1 else Step.REFUSE
+            frames, user = heard
+            step = (
+                self._asked.hear(frames[0], may=self._may(frames[0][1:], user))
+                if len(frames) == 1
+                else Step.REFUSE
+            )
             self._take(step, frames[0])
             if self._asked.too_many:
                 self._cut_off()
                 return
+
+    def _may(self, topic: bytes, user: str | None) -> bool | None:
+        """Whether who said it may ask for the topic; None: by libzmq for somebody who left, or by nobody with a key."""
+        peer = self._made.peer(user) if user is not None else None
+        if user is not None:
+            return peer is not None and self._may_ask(peer, topic)
+        if not self._endpoint:
+            peer = self._made.dialled(self.socket)
+        return None if peer is None else self._may_ask(peer, topic)
 
     def _take(self, step: Step, frame: bytes) -> None:
         topic = frame[1:]
@@ -92,9 +112,11 @@ class Outlet:
             self.socket.setsockopt(zmq.UNSUBSCRIBE, topic)
         elif step is Step.REFUSE:
             self._counters[f"{self._lane} dropped: subscription to no topic there is"] += 1
+        elif step is Step.BAR:
+            self._counters[f"{self._lane} refused: subscription to another's topic"] += 1
         if step in {Step.FIRST, Step.LAST}:
             self._told(frame)
-        self._counters[f"{self._lane} topics"] = len(self._asked.topics)
+            self._counters[f"{self._lane} topics"] += 1 if step is Step.FIRST else -1
 
     def _cut_off(self) -> None:
         """Close the socket with all that libzmq keeps for it, and listen anew."""
@@ -108,6 +130,7 @@ class Outlet:
         self._counters[f"{self._lane} dropped: all peers, too many subscriptions"] += 1
         for topic in asked.topics:
             self._told(b"\0" + topic)
+        self._counters[f"{self._lane} topics"] -= len(asked.topics)
         self._loop.remove_socket(self.socket)
         self._made.close_one(self.socket)
         self._reopen()
@@ -127,8 +150,8 @@ class Outlet:
         """Connect to another peer in the place of one that is connected to."""
         self._dials = [used if endpoint == left else endpoint for endpoint in self._dials]
         if not self.socket.closed:
-            sockets.disconnect(self.socket, left)
-            sockets.connect(self.socket, used)
+            self._made.disconnect(self.socket, left)
+            self._made.connect(self.socket, used)
 
     def send(self, frames: list[bytes]) -> None:
         """Send to whoever asked for the topic; while it is closed, to nobody, as if none of them were there."""

@@ -1,23 +1,26 @@
-"""The broker process: four sockets, two lanes, one loop."""
+"""The broker process: two lanes with two ends each, and one loop. Each child that it dials has sockets of its own."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
-
-import zmq
 
 from tabard import failpoints
 from tabard.brokers import sockets
 from tabard.brokers.above import Above
+from tabard.brokers.expected import Expectations
 from tabard.brokers.forwarder import Forwarder
+from tabard.brokers.inlet import Inlet
+from tabard.brokers.keyring import keys_of
 from tabard.brokers.loop import Loop
 from tabard.brokers.outlet import Outlet
 from tabard.brokers.pair import EVERY
 from tabard.brokers.running import role
 from tabard.brokers.topology import Plan
+from tabard.brokers.trust.certificates import BROKER, Certificate
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.heartbeat import Heartbeat
 from tabard.home import Home
@@ -43,39 +46,30 @@ class Broker:
         self._handled = -1
         self._handled_at = 0.0
         self.forwarder = Forwarder(plan.name, plan.zone, is_asked=self._is_asked)
-        links = self.forwarder.links
-        self.up_in = made.forward_in()
-        sockets.bind(self.up_in, plan.up_in)
-        self.up_out = self._outlet(made, loop, "up_out", links.joined_above, self._ask_below)
-        self.down_in = made.forward_in()
-        sockets.bind(self.down_in, plan.down_in)
+        links, counters = self.forwarder.links, self.forwarder.counters
+        self.up_in = Inlet(made, "up", plan.up_in, [], counters)
+        above = plan.dialled_by("up_out")
+        self.up_out = Outlet(
+            made, loop, "up_out", plan.up_out, above, counters, self._ask_below, links.joined_above
+        )
+        self.down_in = Inlet(made, "down", plan.down_in, [], counters)
         # Nodes' subscriptions end here.
-        self.down_out = self._outlet(made, loop, "down_out", links.joined_below)
-        for endpoint in plan.dialled_by("up_in"):
-            sockets.connect(self.up_in, endpoint)
+        below = partial(Outlet, made, loop, "down_out", counters=counters, joined=links.joined_below)
+        self.down_out = below(endpoint=plan.down_out, dials=())
+        self.up_links = [Inlet(made, "up", "", [end], counters) for end in plan.dialled_by("up_in")]
+        self.down_links = [below(endpoint="", dials=[end]) for end in plan.dialled_by("down_out")]
         # Heartbeats of the brokers below.
-        self.up_in.send(b"\x01" + topics.LINK_PREFIX)
+        self._send_below(b"\x01" + topics.LINK_PREFIX)
         # Upward a broker asks for its own zone only, and for heartbeats after that: once one comes, the rest was heard.
         for prefix in (topics.zone_subscription(plan.zone), topics.ALL_PREFIX):
-            self.down_in.send(b"\x01" + prefix)
-        self.above = Above(plan, made, loop, self.up_out, self.down_in, self.forwarder.counters)
+            self.down_in.socket.send(b"\x01" + prefix)
+        self.above = Above(plan, made, loop, self.up_out, self.down_in.socket, counters)
         self._loop = loop
         self._beats = 0
-        loop.add_socket(self.up_in, self.forward_up)
-        loop.add_socket(self.down_in, self.forward_down)
+        for inlet in (self.up_in, *self.up_links):
+            loop.add_socket(inlet.socket, partial(self.forward_up, inlet))
+        loop.add_socket(self.down_in.socket, self.forward_down)
         loop.every(EVERY, self._beat)
-
-    def _outlet(
-        self,
-        made: sockets.Sockets,
-        loop: Loop,
-        lane: str,
-        joined: Callable[[bytes], object],
-        told: Callable[[bytes], object] = lambda _frame: None,
-    ) -> Outlet:
-        endpoint = self.plan._asdict()[lane]
-        counters = self.forwarder.counters
-        return Outlet(made, loop, lane, endpoint, self.plan.dialled_by(lane), counters, told, joined)
 
     def _ask_below(self, frame: bytes) -> None:
         """Hand a subscription on. Heartbeats go one hop, and those from below are asked for anyhow."""
@@ -83,55 +77,72 @@ class Broker:
             return
         if frame[:1] == b"\0":
             self.forwarder.links.left_above(frame[1:])
-        self.up_in.send(frame)
+        self._send_below(frame)
+
+    def _send_below(self, frame: bytes) -> None:
+        for inlet in (self.up_in, *self.up_links):
+            inlet.socket.send(frame)
 
     def _is_asked(self, sink: str, shard: str) -> bool:
         """Whether this broker asks those below for a shard of a sink."""
         return self.up_out.is_asked(f"u/{sink}/{shard}/".encode(), f"u/{sink}/".encode())
 
-    def forward_up(self) -> None:
+    def forward_up(self, inlet: Inlet) -> None:
         """Hand on what came from below."""
-        self._forward(self.up_in, self.up_out, self._up)
+        self._forward(inlet, self.up_out.send, self._up)
 
     def forward_down(self) -> None:
         """Hand on what came from above."""
-        self._forward(self.down_in, self.down_out, self._down)
+        self._forward(self.down_in, self._send_down, self._down)
 
-    def _up(self, frames: list[bytes]) -> list[bytes] | None:
+    def _send_down(self, frames: list[bytes]) -> None:
+        for outlet in (self.down_out, *self.down_links):
+            outlet.send(frames)
+
+    def _up(self, frames: list[bytes], peer: Certificate | None) -> list[bytes] | None:
         if frames[0].startswith(topics.LINK_PREFIX):  # goes one hop only
-            self.forwarder.links.hear_below(self._loop.now(), frames)
+            if self._may_beat("up", frames[0], peer):
+                self.forwarder.links.hear_below(self._loop.now(), frames)
             return None
-        return self.forwarder.up(frames)
+        return self.forwarder.up(frames, peer)
 
-    def _down(self, frames: list[bytes]) -> list[bytes] | None:
+    def _down(self, frames: list[bytes], peer: Certificate | None) -> list[bytes] | None:
         if frames[0].startswith(topics.LINK_PREFIX):
-            self.above.hear(frames)
-            self.forwarder.links.hear_above(self._loop.now(), frames)
+            if self._may_beat("down", frames[0], peer):
+                self.above.hear(frames)
+                self.forwarder.links.hear_above(self._loop.now(), frames)
             return None
-        return self.forwarder.down(frames)
+        return self.forwarder.down(frames, peer)
+
+    def _may_beat(self, lane: str, topic: bytes, peer: Certificate | None) -> bool:
+        """Whether a heartbeat is that of whose connection it came over."""
+        if peer is None or (peer.role == BROKER and topic == topics.link_topic(peer.name)):
+            return True
+        self.forwarder.counters[f"{lane} refused: a heartbeat of another broker"] += 1
+        return False
 
     def _beat(self) -> None:
         """Tell those below and above that this broker is there, whether it leads on, and what it sent them."""
         self._beats += 1
         well = self.above.is_well(self._loop.now())
         beat = Heartbeat(self.plan.name, self.plan.zone, EVERY, self._beats, well)
-        self.down_out.send(self.forwarder.links.beat_below(beat))
+        self._send_down(self.forwarder.links.beat_below(beat))
         self.up_out.send(self.forwarder.links.beat_above(beat))
 
     @staticmethod
     def _forward(
-        source: zmq.Socket[bytes],
-        target: Outlet,
-        check: Callable[[list[bytes]], list[bytes] | None],
+        source: Inlet,
+        hand_on: Callable[[list[bytes]], object],
+        check: Callable[[list[bytes], Certificate | None], list[bytes] | None],
     ) -> None:
         for _ in range(BURST):
-            frames = sockets.receive(source)
-            if frames is None:
+            came = source.receive()
+            if came is None:
                 return
             failpoints.hit(BEFORE_FORWARD)
-            passed = check(frames)
+            passed = check(*came)
             if passed is not None:
-                target.send(passed)
+                hand_on(passed)
                 failpoints.hit(AFTER_FORWARD)
 
     def idle(self, now: float) -> float:
@@ -163,6 +174,7 @@ class Broker:
 def run(
     home: Home,
     plan: Plan,
+    peers: Expectations,
     *,
     hwm: int,
     max_frame: int,
@@ -176,6 +188,7 @@ def run(
     Args:
         home: the directory of its lock, sockets and status file.
         plan: what it binds and dials.
+        peers: which brokers are expected where it dials.
         hwm: messages queued for each connection before some are dropped.
         max_frame: bytes of one frame; a peer that sends a larger one is disconnected.
         status_every: seconds between two writings of the status file.
@@ -186,12 +199,14 @@ def run(
     Raises:
         AlreadyRunning: it runs already in this home.
         TabardError: an address cannot be bound.
+        RefusedError: an address is TCP, and this home has no key for the broker.
     """
     with role(f"broker.{plan.name}", home, reload) as process:
-        made = sockets.Sockets(hwm=hwm, max_frame=max_frame)
+        keys = keys_of(home, "broker", plan.name, plan.zone, peers, process.loop)
+        made = sockets.Sockets(hwm=hwm, max_frame=max_frame, keys=keys)
         try:
             broker = Broker(plan, made, process.loop)
-            process.report(broker.status, status_every)
+            process.report(lambda: made.told(broker.status()), status_every)
             _log.info("broker %s of zone %s is forwarding", plan.name, plan.zone)
             ready()
             if once is not None:

@@ -1,7 +1,8 @@
 """Every ZeroMQ socket of Tabard is made here, so that all have the same profile.
 
 The values were measured: a backlog of 1,024 lets 400 peers reconnect in 0.04 s instead of 1.5 s; without
-heartbeats a frozen peer goes unnoticed; libzmq's own reconnect jitter is small, so the base is random.
+heartbeats a frozen peer goes unnoticed; libzmq's own reconnect jitter is small, so the base is random. A TCP endpoint is only ever bound or dialled
+with keys (see `guard`), also on loopback: both ends of an ssh tunnel are ports that every local user reaches.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import zmq
 
 from tabard.brokers import subscriptions
-from tabard.errors import TabardError
+from tabard.brokers.guard import Guard
+from tabard.brokers.keyring import Keyring
+from tabard.brokers.loop import Loop
+from tabard.brokers.trust.certificates import Certificate
+from tabard.errors import RefusedError, TabardError
 
 LINGER_MS: Final = 500
 BACKLOG: Final = 1024
@@ -23,6 +29,8 @@ RECONNECT_MS: Final = 250
 RECONNECT_MOST_MS: Final = 5000
 HEARTBEAT_MS: Final = 500
 HEARTBEAT_TIMEOUT_MS: Final = 1500
+HANDSHAKE_MS: Final = 5000
+"""Who has not shaken hands by then is given up, and tried again: a frozen broker, a tunnel that leads nowhere, a stranger."""
 SUBSCRIPTIONS_HWM: Final = 100_000
 """High-water mark of sockets that send subscriptions: beyond it they would be lost silently."""
 HEARD_HWM: Final = 1_000
@@ -31,13 +39,27 @@ Beyond it peers wait, and nothing is lost."""
 
 
 class Sockets:
-    """Makes sockets of one ZeroMQ context with the common profile, and closes them all."""
+    """Makes sockets of one ZeroMQ context with the common profile, and closes them all.
 
-    def __init__(self, *, hwm: int = 4000, max_frame: int = 2 * 1024 * 1024) -> None:
+    Args:
+        hwm: messages queued for each connection.
+        max_frame: bytes of one frame.
+        keys: those of the role, and the loop in which connections are watched; None: the home has none, and every TCP
+            endpoint is refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        hwm: int = 4000,
+        max_frame: int = 2 * 1024 * 1024,
+        keys: tuple[Keyring, Loop] | None = None,
+    ) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._hwm = hwm
         self._max_frame = max_frame
         self._made: list[zmq.Socket[bytes]] = []
+        self._guard = Guard(self._context, keys[1], keys[0]) if keys else None
 
     def publisher(self) -> zmq.Socket[bytes]:
         """A PUB socket."""
@@ -63,13 +85,90 @@ class Sockets:
         sock.setsockopt(zmq.MAXMSGSIZE, subscriptions.MAX_BYTES)
         return sock
 
+    def bind(self, sock: zmq.Socket[bytes], endpoint: str, end: str) -> None:
+        """Bind one of the `rights.WHO`: an ipc endpoint only in a directory of this user alone, a TCP one with keys.
+
+        Raises:
+            TabardError: the address is taken, malformed, or a directory that others can enter.
+            RefusedError: TCP, and this home has no key for the role.
+        """
+        if not _is_tcp(endpoint):
+            _bind(sock, endpoint)
+            return
+        guard = self._guarded(endpoint)
+        guard.serve(sock, endpoint, end)
+        _bind(sock, endpoint)
+        guard.served(sock, endpoint, end)
+
+    def connect(self, sock: zmq.Socket[bytes], endpoint: str) -> None:
+        """Connect; the peer need not be there yet.
+
+        Raises:
+            TabardError: a malformed endpoint.
+            RefusedError: TCP, and this home has no key for the role, or knows no broker that could be there.
+        """
+        try:
+            if _is_tcp(endpoint):
+                self._guarded(endpoint).dial(sock, endpoint)
+            else:
+                # By the bytes that the file system knows: in a locale that is not UTF-8 the text would name another path.
+                sock.connect(os.fsencode(endpoint))  # type: ignore[arg-type]  # takes bytes as well
+        except zmq.ZMQError as error:
+            raise TabardError(
+                "cannot connect", expected="tcp://HOST:PORT or ipc://PATH", found=str(error), where=endpoint
+            ) from error
+
+    def disconnect(self, sock: zmq.Socket[bytes], endpoint: str) -> None:
+        """Let go of an endpoint that was connected to, and drop what waits for it."""
+        if self._guard is not None:
+            self._guard.hang_up(sock, endpoint)
+        with contextlib.suppress(zmq.ZMQError):  # it is not connected to: that is what was wanted
+            sock.disconnect(os.fsencode(endpoint))
+
+    def _guarded(self, endpoint: str) -> Guard:
+        if self._guard is None:
+            raise RefusedError(
+                "TCP without keys",
+                expected="keys in this home: whoever reaches a TCP port, on loopback too, could read and write there",
+                found="none",
+                where=endpoint,
+                hint="Make them: tabard init. Or take in the file that was made for this host: tabard join FILE",
+            )
+        return self._guard
+
+    def peer(self, user: str) -> Certificate | None:
+        """Whose connection it is by the `User-Id` of what came; None: of somebody who has no say any more."""
+        return self._guard.peer(user) if self._guard else None
+
+    def dialled(self, sock: zmq.Socket[bytes]) -> Certificate | None:
+        """Whom a socket that dials one broker only is connected to; None without keys."""
+        return self._guard.dialled(sock) if self._guard else None
+
+    def told(self, status: Mapping[str, Any]) -> dict[str, Any]:
+        """A role's status with what its keys did: each TCP connection that it opens, and among the counters who was refused.
+
+        Of a connection: where to (``end``), to which ``broker`` of which ``zone`` by which ``key`` (hexadecimal id), its
+        ``state`` in words, and whether that is a ``fault``.
+        """
+        if self._guard is None:
+            return {**status, "connections": []}
+        return {
+            **status,
+            "connections": self._guard.status(),
+            "counters": {**status.get("counters", {}), **self._guard.counters},
+        }
+
     def close_one(self, sock: zmq.Socket[bytes]) -> None:
         """Close a socket before the others, at once."""
         self._made.remove(sock)
+        if self._guard is not None:
+            self._guard.forget(sock)
         sock.close(linger=0)
 
     def close(self) -> None:
         """Close all sockets (each within its linger) and the context."""
+        if self._guard is not None:
+            self._guard.close()
         for sock in self._made:
             sock.close()
         self._context.term()
@@ -83,6 +182,7 @@ class Sockets:
             zmq.BACKLOG: BACKLOG,
             zmq.RECONNECT_IVL: RECONNECT_MS // 2 + random.randrange(RECONNECT_MS),
             zmq.RECONNECT_IVL_MAX: RECONNECT_MOST_MS,
+            zmq.HANDSHAKE_IVL: HANDSHAKE_MS,
             zmq.HEARTBEAT_IVL: HEARTBEAT_MS,
             zmq.HEARTBEAT_TIMEOUT: HEARTBEAT_TIMEOUT_MS,
             zmq.MAXMSGSIZE: self._max_frame,
@@ -94,12 +194,11 @@ class Sockets:
         return sock
 
 
-def bind(sock: zmq.Socket[bytes], endpoint: str) -> None:
-    """Bind, an ipc endpoint only in a directory of this user alone.
+def _is_tcp(endpoint: str) -> bool:
+    return endpoint.startswith("tcp://")
 
-    Raises:
-        TabardError: the address is taken, malformed, or a directory that others can enter.
-    """
+
+def _bind(sock: zmq.Socket[bytes], endpoint: str) -> None:
     if endpoint.startswith("ipc://"):
         path = Path(endpoint.removeprefix("ipc://"))
         if not path.is_absolute():  # "@name" lies in no directory: every user of the host could connect
@@ -121,32 +220,27 @@ def bind(sock: zmq.Socket[bytes], endpoint: str) -> None:
         ) from error
 
 
-def connect(sock: zmq.Socket[bytes], endpoint: str) -> None:
-    """Connect; the peer need not be there yet.
-
-    Raises:
-        TabardError: a malformed endpoint.
-    """
-    try:
-        sock.connect(os.fsencode(endpoint))  # type: ignore[arg-type]  # takes bytes as well
-    except zmq.ZMQError as error:
-        raise TabardError(
-            "cannot connect", expected="tcp://HOST:PORT or ipc://PATH", found=str(error), where=endpoint
-        ) from error
-
-
-def disconnect(sock: zmq.Socket[bytes], endpoint: str) -> None:
-    """Let go of an endpoint that was connected to, and drop what waits for it."""
-    with contextlib.suppress(zmq.ZMQError):  # it is not connected to: that is what was wanted
-        sock.disconnect(os.fsencode(endpoint))
-
-
 def receive(sock: zmq.Socket[bytes]) -> list[bytes] | None:
     """The next message's frames, None when there is none now."""
     try:
         return sock.recv_multipart(zmq.NOBLOCK)
     except zmq.Again:
         return None
+
+
+def receive_known(sock: zmq.Socket[bytes]) -> tuple[list[bytes], str | None] | None:
+    """The next message's frames with the `User-Id` of its connection, None for that where the peer was dialled."""
+    try:
+        first = sock.recv(zmq.NOBLOCK, copy=False)
+    except zmq.Again:
+        return None
+    frames = [first.bytes]
+    if first.more:
+        frames += sock.recv_multipart()
+    try:
+        return frames, str(first.get("User-Id"))
+    except zmq.ZMQError:
+        return frames, None
 
 
 def send(sock: zmq.Socket[bytes], frames: tuple[bytes, ...] | list[bytes]) -> None:

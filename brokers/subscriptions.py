@@ -50,6 +50,8 @@ class Step(Enum):
     """Take it back: nobody asks for the topic any more."""
     REFUSE = auto()
     """It is none that anybody can mean, or no subscription at all."""
+    BAR = auto()
+    """There is such a topic, and it is not for this peer."""
     IGNORE = auto()
     """It takes back what was refused."""
 
@@ -60,11 +62,26 @@ class Subscriptions:
     def __init__(self, *, up: bool) -> None:
         self._wanted = is_up if up else is_down
         self.topics: Counter[bytes] = Counter()
+        self._barred: Counter[bytes] = Counter()
         self.refused = 0
 
-    def hear(self, frame: bytes) -> Step:
-        """Decide about one message of a peer: the topic behind a byte that is 1, or 0 to take it back."""
+    def hear(self, frame: bytes, *, may: bool | None = True) -> Step:
+        """Decide about one message of a peer: the topic behind a byte that is 1, or 0 to take it back.
+
+        `may`: whether this peer may ask for the topic; None when nobody knows who said it. libzmq takes back in the
+        name of nobody what somebody who left had asked for, barred or not: what was barred goes first, so that whoever may
+        ask never loses by it what they asked for.
+        """
         sign, topic = frame[:1], frame[1:]
+        if may is False and sign == b"\1" and self._wanted(topic):
+            self._barred[topic] += 1
+            self.refused += 1
+            return Step.BAR
+        if sign == b"\0" and not may and self._barred.get(topic, 0):
+            self._barred[topic] -= 1
+            return Step.IGNORE
+        if sign == b"\0" and may is False:
+            return Step.IGNORE
         if sign == b"\1" and self._wanted(topic):
             self.topics[topic] += 1
             return Step.FIRST if self.topics[topic] == 1 else Step.MORE

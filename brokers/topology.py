@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from tabard.brokers.expected import Expectations, Expected
 from tabard.errors import SettingsError
 from tabard.home import Home
 from tabard.settings import Broker, Settings
@@ -87,6 +88,47 @@ def recorder_ends(settings: Settings, home: Home) -> tuple[Ends, ...]:
     return (first, *_standby(settings, "recorder"))
 
 
+def broker_peers(settings: Settings, home: Home, name: str) -> Expectations:
+    """Which brokers one of this home's dials, by endpoint."""
+    plans = {plan.name: plan for plan in brokers(settings, home)}
+    broker = next(each for each in settings.brokers or _chain(settings) if each.name == name)
+    peers: dict[str, Expected] = {}
+    if broker.parent_up:
+        above = Expected(broker.parent, above_only=True, key=f"parent of the broker {name}")
+        peers.update(dict.fromkeys((broker.parent_up, broker.parent_down), above))
+    elif broker.parent in plans:
+        peers.update(_of(plans[broker.parent]))
+    if broker.standby_up:
+        standby = Expected(broker.standby, above_only=True, key=f"standby of the broker {name}")
+        peers.update(dict.fromkeys((broker.standby_up, broker.standby_down), standby))
+    for link in broker.link:
+        below = Expected(link.peer, plans[link.peer].zone if link.peer in plans else "", below=True)
+        peers.update(dict.fromkeys((link.up, link.down), below))
+    return peers
+
+
+def role_peers(settings: Settings, home: Home, role: str) -> Expectations:
+    """Which brokers the agent or the recorder of this home dials, by endpoint."""
+    peers: dict[str, Expected] = {}
+    for plan in brokers(settings, home):
+        peers.update(_of(plan))
+    first = (settings.str(f"{role}.broker"), settings.str(f"{role}.up"), settings.str(f"{role}.down"))
+    standby = (
+        settings.str(f"{role}.standby_broker"),
+        settings.str(f"{role}.standby_up"),
+        settings.str(f"{role}.standby_down"),
+    )
+    for prefix, (name, *ends) in (("", first), ("standby_", standby)):
+        expected = Expected(name, key=f"{role}.{prefix}broker")
+        peers.update((end, expected) for end in ends if end and (end not in peers or name))
+    return peers
+
+
+def _of(plan: Plan) -> Expectations:
+    """A broker of this home at all its ends."""
+    return dict.fromkeys(plan[2:6], Expected(plan.name, plan.zone))
+
+
 def _standby(settings: Settings, role: str) -> tuple[Ends, ...]:
     up, down = settings.str(f"{role}.standby_up"), settings.str(f"{role}.standby_down")
     return (Ends(up, down),) if up and down else ()
@@ -98,7 +140,7 @@ def _chain(settings: Settings) -> tuple[Broker, ...]:
     names = [f"b{number}" for number in range(1, count + 1)]
     parents = [*names[1:], ""]
     return tuple(
-        Broker(name, zone, "", "", "", "", parent, "", "", "", "", ())
+        Broker(name, zone, "", "", "", "", parent, "", "", "", "", "", ())
         for name, parent in zip(names, parents, strict=True)
     )
 

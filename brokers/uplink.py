@@ -76,14 +76,14 @@ class Uplink:
             self._down.append(down)
             if which == self._pair.active:
                 self._ask(which)
-            sockets.connect(down, end.down)
+            self._made.connect(down, end.down)
             self._loop.add_socket(down, partial(self._hear, which))
         if len(ends) > 1:
             self._loop.every(EVERY, self._look)
 
     def _publisher(self, end: Ends) -> zmq.Socket[bytes]:
         up = self._made.publisher()
-        sockets.connect(up, end.up)
+        self._made.connect(up, end.up)
         return up
 
     def _ask(self, which: int) -> None:

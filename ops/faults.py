@@ -73,6 +73,10 @@ def _of(role: Seen, now: int, writable: bool) -> Iterator[Fault]:
         yield Fault(role.name, str(role.said["keys"]["fault"]))
     for words in believing.words(role.said.get("refused", ())):
         yield Fault(role.name, words)
+    for each in role.said.get("connections", ()):
+        if each["fault"]:
+            who = f"broker {each['broker']}" if each["broker"] else "broker"
+            yield Fault(role.name, f"the {who} at {each['end']}: {each['state']}")
     if role.name == "agent":
         yield from _of_agent(role, now)
     if role.since is not None and now - role.since >= PATIENCE:

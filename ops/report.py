@@ -59,6 +59,9 @@ def report(home: Home) -> dict[str, Any]:
         "brokers": [_broker(role.said) for role in running if role.role == "broker" and role.said],
         "links": [link for role in running for link in _links(role)],
         "hops": [hop for role in running for hop in _hops(role)],
+        "connections": [
+            {"role": role.name, **each} for role in running for each in role.said.get("connections", ())
+        ],
         "recorder": _recorder(seen.said(roles, "recorder")),
         "recorders": [holder._asdict() for holder in sharing.holders],
         "counters": [row for role in running for row in _counters(role)],

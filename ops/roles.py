@@ -63,7 +63,7 @@ def broker(line: RoleLine) -> int:
 
     def run(how: Start) -> int:
         from tabard.brokers.role import run
-        from tabard.brokers.topology import brokers
+        from tabard.brokers.topology import broker_peers, brokers
         from tabard.settings.roles import RoleSettings
 
         held = RoleSettings("broker", how.load, f"broker.{chosen}")
@@ -71,6 +71,7 @@ def broker(line: RoleLine) -> int:
         run(
             how.home,
             next(plan for plan in brokers(settings, how.home) if plan.name == chosen),
+            broker_peers(settings, how.home, chosen),
             hwm=settings.int("brokers.hwm"),
             max_frame=settings.bytes("brokers.max_frame"),
             status_every=settings.seconds("log.status_every"),

@@ -106,6 +106,11 @@ def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
             for hop in report["hops"]
         ],
     )
+    yield Section(
+        "Connections over TCP, and the brokers that are known by their keys there",
+        ("role", "broker", "zone", "at", "state"),
+        [{**each, "at": each["end"]} for each in report["connections"]],
+    )
     if report["recorder"]:
         credit = report["recorder"]["credit"] or {}
         yield Section(

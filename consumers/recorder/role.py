@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Final
 
 from tabard.brokers import sockets
+from tabard.brokers.keyring import keys_of
 from tabard.brokers.running import Role, role
-from tabard.brokers.topology import recorder_ends
+from tabard.brokers.topology import recorder_ends, role_peers
 from tabard.brokers.trust.rolekeys import RoleSeal
 from tabard.clock import SystemClock
 from tabard.consumers.recorder.identity import identity
@@ -97,7 +98,11 @@ def run(
             # Of two threads that both have work, each gets the interpreter this often: at the usual 5 ms, a server
             # that has answered waits as long for its next statement, and there are eight in a commit.
             sys.setswitchinterval(TURNS)
-        made = sockets.Sockets(hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"))
+        sink, zone = settings.str("recorder.sink"), settings.str("node.zone")
+        keys = keys_of(home, "recorder", sink, zone, role_peers(settings, home, "recorder"), process.loop)
+        made = sockets.Sockets(
+            hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"), keys=keys
+        )
         recorder = Recorder(
             settings.str("recorder.sink"),
             store,
@@ -121,7 +126,7 @@ def run(
         process.loop.every(moved.LOOK_EVERY, look)
         try:
             recorder.start(recorder_ends(settings, home))
-            process.report(recorder.status, settings.seconds("log.status_every"))
+            process.report(lambda: made.told(recorder.status()), settings.seconds("log.status_every"))
             _log.info("recorder of sink %s is storing", settings.str("recorder.sink"))
             gc.freeze()
             gc.set_threshold(COLLECT_EVERY)

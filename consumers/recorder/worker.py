@@ -115,6 +115,7 @@ class Recorder:
         )
         self._watch = Watch(store, self.sink)
         self._backfilling = Backfilling(store, self.sink, clock.wall)
+        self._made = made
         self._up = made.subscriber()
         self._down = made.publisher()
         self._keeping = Keeping(
@@ -139,8 +140,8 @@ class Recorder:
     def start(self, ends: Sequence[Ends]) -> None:
         """Connect to every broker of the pair and begin; they need not be there yet. Each node uses one of them."""
         for end in ends:
-            sockets.connect(self._up, end.up)
-            sockets.connect(self._down, end.down)
+            self._made.connect(self._up, end.up)
+            self._made.connect(self._down, end.down)
         self._loop.add_socket(self._up, self._receive)
         self._loop.every(PRESENCE_EVERY, self._note_presence)
         self._loop.every(HELLO_EVERY, self._hello)

@@ -41,8 +41,10 @@ def _node(lab: Lab, host: Host) -> Iterator[str]:
     first, *others = host.brokers
     if first != host.name:
         yield from _ends("", f"{lab.address(first)}:{UP}", f"{lab.address(first)}:{DOWN}")
+        yield f'broker = "{first}"'
     for other in others:
         yield from _ends("standby_", f"{lab.address(other)}:{UP}", f"{lab.address(other)}:{DOWN}")
+        yield f'standby_broker = "{other}"'
     yield ""
     yield "[[intake.tail]]"
     yield f'path = "{LOGS}/*.log"'
@@ -69,8 +71,9 @@ def _broker(lab: Lab, host: Host) -> Iterator[str]:
     if any(tunnel.peer == host.name and _is_below(lab, tunnel) for tunnel in lab.tunnels):
         yield f'up_out = "tcp://127.0.0.1:{ABOVE_UP}"'
         yield f'down_in = "tcp://127.0.0.1:{ABOVE_DOWN}"'
-    for prefix, tunnel in zip(("parent_", "standby_"), above, strict=False):
-        yield from _ends(prefix, *_local(tunnel))
+    for which, tunnel in zip(("parent", "standby"), above, strict=False):
+        yield f'{which} = "{tunnel.peer}"'
+        yield from _ends(f"{which}_", *_local(tunnel))
     for tunnel in below:
         yield ""
         yield "[[broker.link]]"

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tabard.home import Home
+from tests import keys
 from tests.chaos.worker import Worker
 
 ZONE: Final = "plant/line"
@@ -36,15 +37,15 @@ budget_rows = 20
 [[broker]]
 name = "b1"
 zone = "plant/line"
-up_in = "tcp://127.0.0.1:{0}"
-down_out = "tcp://127.0.0.1:{1}"
+up_in = "{0}"
+down_out = "{1}"
 parent = "b2"
 
 [[broker]]
 name = "b2"
 zone = "plant"
-up_in = "tcp://127.0.0.1:{2}"
-down_out = "tcp://127.0.0.1:{3}"
+up_in = "{2}"
+down_out = "{3}"
 parent = "b3"
 
 [[broker]]
@@ -58,8 +59,8 @@ name = "{name}"
 zone = "plant/line"
 
 [agent]
-up = "tcp://127.0.0.1:{0}"
-down = "tcp://127.0.0.1:{1}"
+up = "{0}"
+down = "{1}"
 beacon = "1s"
 sample_host = "1s"
 sample_processes = "2s"
@@ -82,21 +83,35 @@ class Fleet:
     """Homes below one directory and the processes that live in them. Use as a context manager."""
 
     def __init__(
-        self, directory: Path, log: Path, nodes: Mapping[str, Mapping[str, str]], hub: str = ""
+        self,
+        directory: Path,
+        log: Path,
+        nodes: Mapping[str, Mapping[str, str]],
+        hub: str = "",
+        *,
+        tcp: bool = True,
     ) -> None:
         """`nodes` are names with their settings of the journal; `log` is where fail-points are noted.
 
-        `hub` are more settings of the home that has the recorder.
+        `hub` are more settings of the home that has the recorder. Over TCP everybody has keys; with `tcp` false
+        all meet in unix sockets, where who is let in is not asked.
         """
         self.directory = directory
         self.hub = Home(directory / "hub")
         self.homes = {name: Home(directory / name) for name in nodes}
         self.crew: dict[str, Worker] = {}
         self._lifeline, self._life = os.pipe()
-        self.ports = free_ports(4)
         for home in (self.hub, *self.homes.values()):
             home.ensure()
-        self.hub.settings_file.write_text(_HUB.format(*self.ports) + hub)
+        self.ends = (
+            [f"tcp://127.0.0.1:{port}" for port in free_ports(4)]
+            if tcp
+            else [f"ipc://{self.hub.socket(name)}" for name in ("b1.up", "b1.down", "b2.up", "b2.down")]
+        )
+        self._spare = [f"spare{number}" for number in range(4)]
+        if tcp:
+            self._give_keys(directory)
+        self.hub.settings_file.write_text(_HUB.format(*self.ends) + hub)
         for name, journal in nodes.items():
             self._describe(name, journal)
         for name in BROKERS:
@@ -105,10 +120,24 @@ class Fleet:
         for name, home in self.homes.items():
             self.hire(name, home, ["agent"], log)
 
+    def _give_keys(self, directory: Path) -> None:
+        zones = dict(zip(BROKERS, (ZONE, "plant", "plant"), strict=True))
+        brokers = [keys.broker(name, zone) for name, zone in zones.items()]
+        nodes = [keys.node(name, ZONE) for name in self.homes]
+        recorders = [keys.recorder(name, "plant") for name in ("hub", *self._spare)]
+        self._keys = known = keys.Keys(directory, "plant", [*brokers, *nodes, *recorders])
+        known.give(self.hub, *(f"broker.{name}" for name in BROKERS), "recorder.hub")
+        for name, home in self.homes.items():
+            known.give(home, f"node.{name}")
+
+    def give_recorder(self, home: Home) -> None:
+        """Let another home have the key of a recorder."""
+        self._keys.give(home, f"recorder.{self._spare.pop()}")
+
     def _describe(self, name: str, journal: Mapping[str, str]) -> None:
         self.tailed(name).parent.mkdir()
         lines = "\n".join(f'{key} = "{value}"' for key, value in journal.items())
-        text = _NODE.format(*self.ports, name=name, tail=self.tailed(name), journal=lines)
+        text = _NODE.format(*self.ends, name=name, tail=self.tailed(name), journal=lines)
         self.homes[name].settings_file.write_text(text)
 
     def hire(self, name: str, home: Home, words: list[str], log: Path) -> None:

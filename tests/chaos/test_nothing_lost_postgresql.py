@@ -96,6 +96,7 @@ def _is_recorders(point: str) -> bool:
 def _join(fleet: ServedFleet) -> None:
     """Another recorder, in a home of its own, for the same sink and the same database."""
     home = Home(fleet.directory / "hub2").ensure()
+    fleet.give_recorder(home)
     ends = fleet.status("b3")["endpoints"]
     home.settings_file.write_text(_SECOND.format(**ends) + fleet.store_lines)
     fleet.hire("second", home, ["recorder"], fleet.directory / "points")

@@ -57,6 +57,7 @@ class Sharing:
 
     def _join(self, name: str) -> None:
         home = Home(self.fleet.directory / name).ensure()
+        self.fleet.give_recorder(home)
         ends = self.fleet.status("b3")["endpoints"]
         home.settings_file.write_text(_HOME.format(name=name, **ends) + self.fleet.store_lines)
         self.fleet.hire(name, home, ["recorder"], self.fleet.directory / "points")

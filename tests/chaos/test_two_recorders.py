@@ -33,6 +33,7 @@ path = "{store}"
 def _second(fleet: Fleet, log: Path) -> Home:
     """A recorder with a home of its own, for the same sink and the same store."""
     home = Home(fleet.directory / "hub2").ensure()
+    fleet.give_recorder(home)
     ends = fleet.status("b3")["endpoints"]
     home.settings_file.write_text(_SECOND.format(**ends, store=fleet.hub.store))
     fleet.hire("second", home, ["recorder"], log)

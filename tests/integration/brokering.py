@@ -13,17 +13,23 @@ from typing import Any, Final, Self
 
 import zmq
 
-from tabard.brokers import sockets
+from tabard.brokers.loop import Loop
 from tabard.brokers.sockets import Sockets
 from tabard.brokers.topology import LANES
 from tabard.brokers.wire import topics
 from tabard.home import Home
 from tabard.status import running
+from tests import keys
 from tests.integration.upping import Started, free_port, wait_for_end
 
 ZONES: Final = {"b1": "hq/dmz/cell", "b2": "hq/dmz", "b3": "hq"}
 """The brokers, the outermost first."""
 NODE: Final = "n1"
+OTHER: Final = "n2"
+OTHER_ZONE: Final = "hq/dmz/other"
+"""A node of another cell of the same zone."""
+SINKS: Final = tuple(f"s{number}" for number in range(40))
+"""Sinks of which one is asked for by each test."""
 PATIENCE: Final = 20.0
 """Seconds after which what should happen will not."""
 Socket = zmq.Socket[bytes]
@@ -74,7 +80,15 @@ class Chain:
         few = f"[brokers]\nhwm = {hwm}\n[recorder]\ncredit_batches = {hwm // 2}\n" if hwm else ""
         self.home.settings_file.write_text(few + "\n".join(self._tables(parent_dials)))
         self._started: dict[str, Started] = {}
-        self._made = Sockets(max_frame=2**26)
+        self._loop = Loop()
+        self._made: dict[tuple[str, str], Sockets] = {}
+        self.keys: keys.Keys | None = None
+        if tcp:
+            brokers = [keys.broker(name, zone) for name, zone in ZONES.items()]
+            nodes = [keys.node(NODE, ZONES["b1"]), keys.node(OTHER, OTHER_ZONE)]
+            recorders = [keys.recorder(f"of-{sink}", "hq", sink) for sink in (*SINKS, keys.SINK)]
+            self.keys = keys.Keys(home.parent, "hq", [*brokers, *nodes, *recorders])
+            self.keys.give(self.home, *(f"broker.{name}" for name in ZONES))
 
     def _end(self, name: str, lane: str, tcp: bool) -> str:
         return f"tcp://127.0.0.1:{free_port()}" if tcp else f"ipc://{self.home.sockets}/{name}.{lane}"
@@ -90,14 +104,20 @@ class Chain:
             child = name
 
     def __enter__(self) -> Self:
-        for name in ZONES:
-            self._started[name] = Started(self.home.path, "broker", name)
-        for name in ZONES:
-            self._wait_for(name)
+        try:
+            for name in ZONES:
+                self._started[name] = Started(self.home.path, "broker", name)
+            for name in ZONES:
+                self._wait_for(name)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._made.close()
+        for made in self._made.values():
+            made.close()
+        self._loop.close()
         for started in self._started.values():
             if started.process.poll() is None:
                 started.signal(signal.SIGCONT)
@@ -138,28 +158,47 @@ class Chain:
         said = running(self.home, f"broker.{name}")
         return said["counters"] if said else {}
 
+    def sockets(self, role: str, name: str) -> Sockets:
+        """Those of somebody, with keys where they are needed."""
+        if (role, name) not in self._made:
+            where = {end: broker for broker, ends in self.ends.items() for end in ends.values()}
+            self._made[role, name] = (
+                self.keys.sockets(role, name, self._loop, where) if self.keys else Sockets(max_frame=2**26)
+            )
+        return self._made[role, name]
+
+    def _whose(self, lane: str, topics: tuple[bytes, ...] = ()) -> Sockets:
+        """Of who would do this: the node of the innermost cell, or the other one; the recorder of the sink."""
+        if lane in {"up_in", "down_out"}:
+            other = any(topic.endswith(f"/{OTHER}/".encode()) for topic in topics)
+            return self.sockets("node", OTHER if other else NODE)
+        sinks = [topic.split(b"/")[1].decode() for topic in topics if topic.startswith(b"u/")]
+        return self.sockets("recorder", f"of-{sinks[0] if sinks else keys.SINK}")
+
     @contextmanager
     def publishing(self, name: str, lane: str) -> Iterator[Socket]:
         """A publisher that hears who subscribes, at a broker's `up_in` (as a node) or `down_in` (as a sink)."""
-        sock = self._made.forward_out()
+        made = self._whose(lane)
+        sock = made.forward_out()
         sock.setsockopt(zmq.XPUB_MANUAL, 0)
-        sockets.connect(sock, self.ends[name][lane])
+        made.connect(sock, self.ends[name][lane])
         try:
             yield sock
         finally:
-            sock.close()
+            made.close_one(sock)
 
     @contextmanager
     def listening(self, name: str, lane: str, *prefixes: bytes) -> Iterator[Socket]:
         """A subscriber at a broker's `up_out` (as a sink) or `down_out` (as a node)."""
-        sock = self._made.subscriber()
+        made = self._whose(lane, prefixes)
+        sock = made.subscriber()
         for prefix in prefixes:
             sock.subscribe(prefix)
-        sockets.connect(sock, self.ends[name][lane])
+        made.connect(sock, self.ends[name][lane])
         try:
             yield sock
         finally:
-            sock.close()
+            made.close_one(sock)
 
 
 def listeners(pids: set[int]) -> set[tuple[str, str]]:

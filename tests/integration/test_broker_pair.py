@@ -17,6 +17,7 @@ import pytest
 from tabard.brokers.topology import LANES
 from tabard.home import Home
 from tabard.status import running
+from tests import keys
 from tests.integration.brokering import wait_until
 from tests.integration.upping import Started, free_port, wait_for_end
 
@@ -33,6 +34,18 @@ class Site:
     def __init__(self, directory: Path) -> None:
         self.ends = {name: {lane: f"tcp://127.0.0.1:{free_port()}" for lane in LANES} for name in ZONES}
         self.homes = {name: Home(directory / name).ensure() for name in (*ZONES, "n1", "n2")}
+        nodes = {"n1": LINE, "n2": ZONES["cell"]}
+        known = keys.Keys(
+            directory,
+            PLANT,
+            [
+                *(keys.broker(name, zone) for name, zone in ZONES.items()),
+                *(keys.node(name, zone) for name, zone in nodes.items()),
+                keys.recorder("top", PLANT),
+            ],
+        )
+        for name, home in self.homes.items():
+            known.give(home, f"broker.{name}", f"node.{name}", f"recorder.{name}")
         for name in ZONES:
             self.homes[name].settings_file.write_text("\n".join(self._broker(name)))
         self.homes["n1"].settings_file.write_text(self._agent("n1", LINE, *PAIR))
@@ -48,12 +61,15 @@ class Site:
         above = {"cell": PAIR, "b1": ("top",), "b2": ("top",), "top": ()}[name]
         for which, parent in zip(("parent", "standby"), above, strict=False):
             yield f'{which}_up = "{self.ends[parent]["up_in"]}"\n{which}_down = "{self.ends[parent]["down_out"]}"'
+            if parent in PAIR:  # of the other zones there is one broker only
+                yield f'{which} = "{parent}"'
 
     def _agent(self, name: str, zone: str, *brokers: str) -> str:
         lines = [f'[node]\nname = "{name}"\nzone = "{zone}"', '[agent]\nbeacon = "1s"']
         for prefix, broker in zip(("", "standby_"), brokers, strict=False):
             ends = self.ends[broker]
             lines += [f'{prefix}up = "{ends["up_in"]}"', f'{prefix}down = "{ends["down_out"]}"']
+            lines += [f'{prefix}broker = "{broker}"']
         return "\n".join(lines)
 
     def __enter__(self) -> Self:

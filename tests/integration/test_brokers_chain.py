@@ -15,6 +15,9 @@ from tabard.brokers.wire import topics
 from tabard.status import running
 from tests.integration.brokering import (
     NODE,
+    OTHER,
+    OTHER_ZONE,
+    SINKS,
     ZONES,
     Chain,
     Socket,
@@ -49,7 +52,7 @@ def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture
 def name() -> str:
     """A sink's name of this test alone: what an earlier one asked for may still be on its way."""
-    return f"s{next(_numbers)}"
+    return SINKS[next(_numbers)]
 
 
 @pytest.fixture
@@ -115,17 +118,17 @@ def test_a_broker_asks_for_its_own_zone_whatever_nodes_ask_for(chain: Chain) -> 
 
 def test_what_goes_down_arrives_in_its_zone_only(chain: Chain) -> None:
     """A node that asks its broker for another zone's messages hears none of them; what is for all it hears."""
-    other = [
-        topics.down_topic(zone, NODE) for zone in ("hq", "hq/dmz", "hq/dmz/other", "hq/dmz/cell2", "office")
-    ]
+    other = [topics.down_topic(zone, NODE) for zone in ("hq", "hq/dmz", "hq/dmz/cell2", "office")]
+    beside = topics.down_topic(OTHER_ZONE, OTHER)
+    other.append(beside)
     own, everyone = topics.down_topic(ZONES["b1"], NODE), topics.all_topic("main")
     with (
         chain.publishing("b3", "down_in") as sink,
-        chain.listening("b1", "down_out", b"d/hq/", b"d/office/", b"a/") as node,
-        chain.listening("b2", "down_out", other[2]) as above,
+        chain.listening("b1", "down_out", b"d/hq/", b"d/office/", own, everyone, b"a/") as node,
+        chain.listening("b2", "down_out", beside) as above,
     ):
         _until_heard(sink, node, own)
-        _until_heard(sink, above, other[2])
+        _until_heard(sink, above, beside)
         for topic in (*other, own, everyone):
             sink.send_multipart(message(topic, b"last"))
         heard: list[list[bytes]] = []

@@ -24,6 +24,7 @@ from tabard.home import Home
 from tabard.ops.bench.postgres import Postgres
 from tabard.records import LOG_FIELDS
 from tabard.status import running
+from tests import keys
 from tests.integration.upping import Started, free_port, tabard
 
 OUTER: Final = "plant"
@@ -71,9 +72,16 @@ class Zones:
         hq = hq.replace('sink = "hq"\n', f'sink = "hq"\n{inner}\n')
         plant = plant.replace('sinks = ["plant", "hq"]\n', 'sinks = ["plant", "hq"]\nbeacon = "1s"\n')
         plant += f"{outer}{_MORE.format(keep=keep, journal=journal)}"
-        for name, text in ((INNER, hq), (OUTER, plant)):
+        members = [
+            *(keys.broker("hq", "hq"), keys.recorder("hub", "hq", "hq"), keys.node("hub", "hq", "hq")),
+            *(keys.broker("plant", "hq/plant"), keys.recorder("plc1", "hq/plant", "plant")),
+            keys.node("plc1", "hq/plant", "plant", "hq"),
+        ]
+        known = keys.Keys(folder, "hq", members)
+        for name, node, text in ((INNER, "hub", hq), (OUTER, "plc1", plant)):
             home = self.homes[name] = Home(folder / name).ensure()
             home.settings_file.write_text(text)
+            known.give(home, f"broker.{name}", f"recorder.{node}", f"node.{node}")
         self._running: dict[tuple[str, str], Started] = {}
 
     def __enter__(self) -> Self:

@@ -75,6 +75,7 @@ class Broker(NamedTuple):
     parent: str
     parent_up: str
     parent_down: str
+    standby: str
     standby_up: str
     standby_down: str
     link: tuple[Link, ...]

@@ -18,7 +18,8 @@ from tabard.brokers.role import Broker
 from tabard.brokers.sockets import Sockets
 from tabard.brokers.subscriptions import MAX_BYTES
 from tabard.brokers.topology import LANES, Plan
-from tabard.errors import TabardError
+from tabard.errors import RefusedError, TabardError
+from tests.keys import Keys, broker, node
 
 HWM = 77
 MAX_FRAME = 12_345
@@ -49,6 +50,7 @@ def check_profile(
         zmq.IPV6: 1,
         zmq.BACKLOG: 1024,
         zmq.RECONNECT_IVL_MAX: 5000,
+        zmq.HANDSHAKE_IVL: 5000,
         zmq.HEARTBEAT_IVL: 500,
         zmq.HEARTBEAT_TIMEOUT: 1500,
         zmq.MAXMSGSIZE: frame,
@@ -79,7 +81,7 @@ def test_a_broker_makes_its_sockets_here(made: Sockets, private: Path) -> None:
     up_in, up_out, down_in, down_out = ends = [f"ipc://{private}/{lane}" for lane in LANES]
     loop = Loop()
     broker = Broker(Plan("b1", "hq", up_in, up_out, down_in, down_out, ()), made, loop)
-    used = [broker.up_in, broker.up_out.socket, broker.down_in, broker.down_out.socket]
+    used = [broker.up_in.socket, broker.up_out.socket, broker.down_in.socket, broker.down_out.socket]
     loop.close()
     assert made._made == used
     assert [sock.getsockopt(zmq.LAST_ENDPOINT) for sock in used] == [end.encode() for end in ends]
@@ -89,7 +91,7 @@ def test_closing_closes_all() -> None:
     """Sockets and context; nobody waits for a peer that is not there."""
     factory = Sockets()
     publisher, subscriber = factory.publisher(), factory.subscriber()
-    sockets.connect(publisher, "tcp://127.0.0.1:9")
+    factory.connect(publisher, "ipc:///nowhere/at-all")
     sockets.send(publisher, [b"to nobody"])
     factory.close()
     assert publisher.closed
@@ -104,7 +106,7 @@ def test_a_directory_that_others_can_enter_is_refused(made: Sockets, private: Pa
     """The error names directory and mode, and nothing was bound there."""
     private.chmod(mode)
     with pytest.raises(TabardError) as refused:
-        sockets.bind(made.publisher(), f"ipc://{private}/end")
+        made.bind(made.publisher(), f"ipc://{private}/end", "up_out")
     assert refused.value.where == str(private)
     assert f"found mode {mode & 0o777:04o}" in str(refused.value)
     assert "chmod 700" in str(refused.value)
@@ -114,13 +116,13 @@ def test_a_directory_that_others_can_enter_is_refused(made: Sockets, private: Pa
 def test_a_directory_of_another_user_is_refused(made: Sockets) -> None:
     """Here: one of the kernel's, which is root's unless this user is root."""
     with pytest.raises(TabardError, match="that others can enter"):
-        sockets.bind(made.publisher(), "ipc:///proc/end")
+        made.bind(made.publisher(), "ipc:///proc/end", "up_out")
 
 
 def test_a_directory_that_is_not_there_is_refused(made: Sockets, private: Path) -> None:
     """It is not made: who would see to its mode."""
     with pytest.raises(TabardError, match="no directory for a socket"):
-        sockets.bind(made.publisher(), f"ipc://{private}/missing/end")
+        made.bind(made.publisher(), f"ipc://{private}/missing/end", "up_out")
 
 
 @pytest.mark.parametrize("endpoint", ["ipc://@tabard-test", "ipc://end", "ipc://*"])
@@ -130,36 +132,60 @@ def test_a_socket_outside_any_directory_is_refused(
     """An abstract socket has no mode at all: whoever knows its name may connect."""
     monkeypatch.chdir(private)
     with pytest.raises(TabardError, match="absolute path"):
-        sockets.bind(made.publisher(), endpoint)
+        made.bind(made.publisher(), endpoint, "up_out")
 
 
-def test_a_busy_port_is_refused(made: Sockets) -> None:
+def test_a_busy_port_is_refused(tmp_path: Path) -> None:
     """The error names the address and the way out."""
+    loop = Loop()
+    made = Keys(tmp_path, "hq", [broker("b1", "hq")]).sockets("broker", "b1", loop, {})
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(TabardError) as refused:
-            sockets.bind(made.publisher(), endpoint)
+            made.bind(made.publisher(), endpoint, "up_out")
     assert refused.value.where == endpoint
     assert "Another process uses it" in str(refused.value)
+    made.close()
+    loop.close()
 
 
 @pytest.mark.parametrize("endpoint", ["", "tcp://", "tcp://127.0.0.1", "nonsense://x", "x"])
-def test_a_malformed_address_is_refused(made: Sockets, endpoint: str) -> None:
+def test_a_malformed_address_is_refused(tmp_path: Path, endpoint: str) -> None:
     """For binding as for connecting."""
+    loop = Loop()
+    made = Keys(tmp_path, "hq", [broker("b1", "hq"), node("n1", "hq")]).sockets(
+        "node", "n1", loop, {endpoint: "b1"}
+    )
     with pytest.raises(TabardError, match="cannot bind"):
-        sockets.bind(made.publisher(), endpoint)
+        made.bind(made.publisher(), endpoint, "up_out")
     with pytest.raises(TabardError, match=r"cannot connect: expected tcp://HOST:PORT or ipc://PATH"):
-        sockets.connect(made.publisher(), endpoint)
+        made.connect(made.publisher(), endpoint)
+    made.close()
+    loop.close()
+
+
+def test_tcp_without_keys_is_refused(made: Sockets) -> None:
+    """Bound or dialled, on loopback too; the sentence says what was expected, found, where, and what to run."""
+    endpoint = "tcp://127.0.0.1:7101"
+    for use in (
+        lambda: made.bind(made.publisher(), endpoint, "up_out"),
+        lambda: made.connect(made.publisher(), endpoint),
+    ):
+        with pytest.raises(RefusedError, match=r"expected keys in this home: .*, found none") as refused:
+            use()
+        assert refused.value.where == endpoint
+        assert "tabard init" in str(refused.value)
+        assert "tabard join FILE" in str(refused.value)
 
 
 def test_the_peer_need_not_be_there_yet(made: Sockets, private: Path) -> None:
     """Connected first, bound later: messages pass."""
     below, above = made.forward_out(), made.subscriber()
     above.subscribe(b"")
-    sockets.connect(above, f"ipc://{private}/end")
-    sockets.bind(below, f"ipc://{private}/end")
+    made.connect(above, f"ipc://{private}/end")
+    made.bind(below, f"ipc://{private}/end", "up_out")
     assert below.recv() == b"\x01"
     below.setsockopt(zmq.SUBSCRIBE, b"")
     sockets.send(below, (b"topic", b"body"))
@@ -173,8 +199,8 @@ def test_a_path_is_the_one_that_the_file_system_knows(tmp_path: Path) -> None:
     code = (
         "import os, sys, zmq; from tabard.brokers import sockets;"
         "made = sockets.Sockets(hwm=1000, max_frame=2**21); sock = made.publisher();"
-        "path = os.path.join(sys.argv[1], 'up.sock'); sockets.bind(sock, 'ipc://' + path);"
-        "other = made.subscriber(); sockets.connect(other, 'ipc://' + path);"
+        "path = os.path.join(sys.argv[1], 'up.sock'); made.bind(sock, 'ipc://' + path, 'up_out');"
+        "other = made.subscriber(); made.connect(other, 'ipc://' + path);"
         "print(os.path.exists(path)); made.close()"
     )
     home = tmp_path / "für-übung"

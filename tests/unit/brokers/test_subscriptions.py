@@ -93,7 +93,7 @@ class Peers:
         peer = self.made.subscriber()
         for topic in asked:
             peer.subscribe(topic)
-        sockets.connect(peer, self.end)
+        self.made.connect(peer, self.end)
         return peer
 
     def heard(self, peer: zmq.Socket[bytes], topic: bytes) -> list[bytes] | None:

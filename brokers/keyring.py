@@ -1,0 +1,181 @@
+"""The keys of one role: its own pair, whom it lets in at which end, and by which keys it knows whom it dials.
+
+Answers come from the directory as it is now. What was answered is remembered for one look only, so that a revoked, removed
+or expired key has no say a second later.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Final, NamedTuple
+
+from tabard.brokers import expected, rights
+from tabard.brokers.expected import NOBODY, Expectations
+from tabard.brokers.loop import Loop
+from tabard.brokers.trust.certificates import RECORDER, Certificate
+from tabard.brokers.trust.files import Trust
+from tabard.clock import Clock, SystemClock
+from tabard.errors import RefusedError, TabardError, TrustError
+from tabard.home import Home
+
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks whether keys or rosters changed, or somebody's certificate has ended."""
+
+
+_log = logging.getLogger(__name__)
+
+
+class Changes(NamedTuple):
+    """What a look found."""
+
+    own: bool
+    """The role's own key is another one: every connection has to be made anew."""
+    ends: frozenset[str]
+    """Ends at which somebody was let in who would not be now."""
+
+
+class Keyring:
+    """The keys of one role of a home.
+
+    Args:
+        trust: the home's keys and rosters.
+        role: what the key is for: ``node``, ``broker`` or ``recorder``.
+        name: whose it is; of a recorder the sink, since its key may bear any name.
+        zone: the zone that the settings say it is in.
+        clock: tells the time that certificates are compared with.
+        brokers: whom it dials.
+    """
+
+    def __init__(
+        self, trust: Trust, role: str, name: str, zone: str, clock: Clock, brokers: Expectations
+    ) -> None:
+        self._trust = trust
+        self._role = role
+        self._name = name
+        self.zone: Final = zone
+        self._clock = clock
+        self._brokers = brokers
+        self.counters: Counter[str] = Counter()
+        self._peers: dict[str, Certificate | None] = {}
+        self._admitted: dict[str, set[bytes]] = {}
+        self._known: dict[bytes, Certificate] = {}
+        self._known_at = -1
+        self._told = ""
+        self._pair = self._read_pair()
+
+    def _read_pair(self) -> tuple[bytes, bytes] | None:
+        mine = [file for file in self._trust.owned() if self._is_mine(file.certificate)]
+        return max(mine, key=lambda file: file.made).key.curve_pair() if mine else None
+
+    def _is_mine(self, own: Certificate | None) -> bool:
+        if own is None or own.role != self._role:
+            return False
+        return self._name in own.sinks if own.role == RECORDER else own[1:3] == (self._name, self.zone)
+
+    def pair(self, endpoint: str) -> tuple[bytes, bytes]:
+        """Public and secret key of the role, in Z85.
+
+        Raises:
+            RefusedError: the home has none for this role.
+        """
+        if self._pair is None:
+            who = (
+                f"a recorder of sink {self._name}" if self._role == RECORDER else f"{self._role} {self._name}"
+            )
+            raise RefusedError(
+                f"no key of {who}",
+                expected=f"a key of {who} of {self.zone} in this home",
+                found="keys of others only",
+                where=endpoint,
+                hint=f"Where the authority of {self.zone} is kept: tabard node add; then here: tabard join FILE",
+            )
+        return self._pair
+
+    # --- who comes -------------------------------------------------------------------------
+
+    def judge(self, end: str, key: bytes) -> bool:
+        """Whether a key (Z85) may connect to an end; refusals are counted by their reason."""
+        peer = self._trust.directory.by_curve(key, self._clock.wall())
+        reason = self._why_not(key) if peer is None else rights.refusal(end, peer, self.zone)
+        if reason is not None:
+            self.counters[f"{end} refused: {reason}"] += 1
+            return False
+        self._admitted.setdefault(end, set()).add(key)
+        return True
+
+    def _why_not(self, key: bytes) -> str:
+        """Why a key does not hold, in words for a counter."""
+        directory = self._trust.directory
+        if self._known_at != directory.generation:
+            self._known = {each.key.curve: each for each in directory.every()}
+            self._known_at = directory.generation
+        known = self._known.get(key)
+        if known is None:
+            return rights.UNKNOWN_KEY
+        try:
+            directory.check(known, self._clock.wall())
+        except TrustError as error:
+            return rights.ENDED.get(error.reason, rights.UNKNOWN_KEY)
+        return rights.UNKNOWN_KEY
+
+    def peer(self, user: str) -> Certificate | None:
+        """Whose key a connection has that was let in; None when it does not hold any more."""
+        try:
+            return self._peers[user]
+        except KeyError:
+            peer = self._trust.directory.by_curve(user.encode(), self._clock.wall())
+            self._peers[user] = peer
+            return peer
+
+    # --- who is dialled --------------------------------------------------------------------
+
+    def served_by(self, endpoint: str) -> list[Certificate]:
+        """The certificates that the broker at an endpoint may show, the newest first. Raises TabardError."""
+        asked = self._brokers.get(endpoint, NOBODY)
+        try:
+            return expected.found(asked, self.zone, self._trust.directory, self._clock.wall())
+        except TabardError as error:
+            raise RefusedError(
+                error.what, expected=error.expected, found=error.found, where=endpoint, hint=error.hint
+            ) from error
+
+    # --- what changes ----------------------------------------------------------------------
+
+    def look(self) -> Changes:
+        """Read again what changed on disk, and see who is not to be heard any more."""
+        try:
+            self._trust.reload()
+        except TrustError as error:  # what was known before still holds
+            if str(error) != self._told:
+                _log.error("%s", error)
+            self._told = str(error)
+        else:
+            self._told = ""
+        self._peers.clear()
+        pair = self._read_pair()
+        own = pair is not None and pair != self._pair
+        if own:
+            self._pair = pair
+        now = self._clock.wall()
+        ended = frozenset(
+            end for end, keys in self._admitted.items() if any(self._is_out(end, key, now) for key in keys)
+        )
+        return Changes(own, ended)
+
+    def _is_out(self, end: str, key: bytes, now: int) -> bool:
+        peer = self._trust.directory.by_curve(key, now)
+        return peer is None or rights.refusal(end, peer, self.zone) is not None
+
+    def forget(self, end: str) -> None:
+        """Everybody at an end was cut off."""
+        self._admitted.pop(end, None)
+
+
+def keys_of(
+    home: Home, role: str, name: str, zone: str, brokers: Expectations, loop: Loop
+) -> tuple[Keyring, Loop] | None:
+    """What `Sockets` takes as keys of a role of this home; None where the home has none. Raises TrustError."""
+    clock = SystemClock()
+    trust = Trust.load(home, clock)
+    return None if trust is None else (Keyring(trust, role, name, zone, clock, brokers), loop)
