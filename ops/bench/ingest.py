@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from tabard.client import IntakeClient
 from tabard.errors import TabardError
+from tabard.home import Home
 from tabard.ops.bench import usage
 from tabard.ops.bench.databases import DATABASES, Database
 from tabard.ops.bench.helper import Helper
@@ -23,6 +24,7 @@ from tabard.ops.bench.records import PRODUCT, record
 from tabard.ops.bench.result import Aim, Measured
 from tabard.ops.bench.sampling import best, medians
 from tabard.ops.bench.scene import Scene
+from tabard.ops.bench.signatures import measure
 from tabard.ops.bench.stored import Stored, connect
 from tabard.ops.bench.surroundings import workplace
 from tabard.ops.bench.table import Options, Say
@@ -123,7 +125,11 @@ def run(options: Options, say: Say) -> Measured:
             )
         say(f"{RATE:,} records/s for {seconds} s")
         delay = _delay(place / "paced", database, generator, RATE * seconds)
-    return _measured(database, count, sent["bytes"] / count, passages, bare, delay)
+        signatures = measure(Home(place / "paced"))
+    measured = _measured(database, count, sent["bytes"] / count, passages, bare, delay)
+    spent = measured.results["cpu_seconds_per_million"]["all"]
+    cost = {**signatures, "percent_of_all_cpu": signatures["us_per_record"] / spent * 100}
+    return Measured({**measured.results, "signatures": cost}, measured.aims)
 
 
 def _measured(
@@ -241,7 +247,8 @@ def _delay(home: Path, database: Database, generator: Helper, count: int) -> dic
 
 
 def started(scene: Scene, where: str) -> Stored:
-    """Start all roles and let one record pass, so that what is measured is not how connections come up."""
+    """Give keys, start all roles and let one record pass, so that what is measured is not how connections come up."""
+    scene.give_keys()
     for name in scene.names:
         scene.start(name)
     client = IntakeClient(scene.home.socket("intake.sock"), "bench-warm-up")

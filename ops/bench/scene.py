@@ -12,10 +12,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from tabard.brokers.loop import Loop
+from tabard.brokers.trust.files import found
 from tabard.errors import TabardError
 from tabard.home import Home
 from tabard.ops.bench import usage
 from tabard.ops.bench.surroundings import environment, unbroken
+from tabard.ops.keys import members_of
 from tabard.ops.up.child import Child
 from tabard.ops.up.plan import PATIENCE, planned, stages
 from tabard.settings import load
@@ -33,7 +35,7 @@ class Scene:
     def __init__(self, directory: Path, given: Mapping[str, str], roles: Collection[str]) -> None:
         self.home = Home(directory)
         self._given = dict(given)
-        settings = load(self.home, env={}, args=self._given)
+        self._settings = settings = load(self.home, env={}, args=self._given)
         self._plan = {each.name: each for each in planned(settings, self.home, roles)}
         self._children: dict[str, Child] = {}
         self._words: dict[str, list[str]] = {}
@@ -66,6 +68,11 @@ class Scene:
     def names(self) -> list[str]:
         """The roles, in the order they start."""
         return list(self._plan)
+
+    def give_keys(self) -> None:
+        """Make a root and a key for each role, as ``tabard up`` does in a new home. Raises TabardError, OSError."""
+        root = self._settings.str("node.zone").partition("/")[0]
+        found(self.home.ensure(), root, members_of(self._settings, self.home))
 
     def start(self, name: str) -> float:
         """Start one role; the seconds until it was ready. Raises TabardError when it does not get there."""

@@ -50,7 +50,7 @@ def up(
 ) -> int:
     """Run every role on this machine until Ctrl-C.
 
-    Makes the home, looks at settings, ports and locks before it starts anything, and starts a role that ends
+    Makes the home, and keys for a new one, looks at settings, ports and locks before it starts anything, and starts a role that ends
     again. What it says about the roles is on standard error and in log/up.log. SIGHUP has the roles read the
     settings again; SIGTERM, Ctrl-C or a closed terminal ends all of them, in order. They end with it however
     it ends.
@@ -81,6 +81,7 @@ def up(
         refuse_busy(addresses(settings, home, roles))
         # Late, so that a mistake above is told without the cost of these.
         from tabard.consumers.store.place import Place
+        from tabard.ops.up.keys import prepare
         from tabard.ops.up.run import run
         from tabard.ops.up.upgrade import refuse_newer, upgrade_older
 
@@ -89,6 +90,8 @@ def up(
         if "recorder" in roles:
             for line in upgrade_older(Place.of(settings, home)):
                 click.echo(f"tabard: {line}", err=True)
+        for line in prepare(home, settings, roles):
+            click.echo(f"tabard: {line}", err=True)
         run(home, settings, children, stage, given)
     return exits.DONE
 

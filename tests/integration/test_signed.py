@@ -73,10 +73,9 @@ def batches(home: Path) -> list[tuple[bytes, int]]:
     return found
 
 
-def test_everything_is_signed_in_a_home_with_keys(tmp_path: Path) -> None:
+def test_everything_is_signed_in_a_new_home(tmp_path: Path) -> None:
     """Records arrive, each batch in the store has a signature, and nothing is refused."""
     home = tmp_path / "home"
-    keys(home)
     with Started(home, "up", "--only", ROLES, *HERE) as up:
         up.wait_for("Ctrl-C")
         log(home, "one", "two")
@@ -95,6 +94,8 @@ def signing(home: Path, *roles: str) -> bool:
 def test_keys_that_come_while_all_runs_are_taken_up(tmp_path: Path) -> None:
     """What waited unsigned is signed when it is sent; nobody is started anew, and nothing is lost or doubled."""
     home = tmp_path / "home"
+    (home / "journal").mkdir(parents=True)
+    (home / "journal" / "used").touch()  # before there were keys: it is given none
     with Started(home, "up", "--only", ROLES, *HERE) as up:
         up.wait_for("Ctrl-C")
         log(home, "before")

@@ -54,7 +54,8 @@ def test_up_shows_the_page_and_ctrl_c_leaves_nothing(home: Path) -> None:
         assert up.rest() == exits.DONE
     wait_for_end(*pids.values())
     assert all(held(Home(home).lock(name)) is None for name in pids)
-    assert up.said.startswith("starting broker.b1, recorder, herald\n")
+    assert up.said.startswith("tabard: this home is the root of zone local now")
+    assert "\nstarting broker.b1, recorder, herald\n" in up.said
     assert up.said.endswith("all roles have ended\n")
 
 
