@@ -209,6 +209,8 @@ class Keeper:
         """When to step again, at the latest."""
         self.fault: str | None = None
         """Why nothing can be held, None when all is well."""
+        self.store_clock: tuple[int, float] | None = None
+        """What the store's clock said last, and when that was asked, in monotonic seconds; None: nothing yet."""
         self._store = store
         self._monotonic = monotonic
         self._watch = Watch()
@@ -221,6 +223,7 @@ class Keeper:
             view = self._store.look(self.me, self.length, joining=not self._joined)
         except StoreUnavailable as error:
             return self._unavailable(error)
+        self.store_clock = (view.now, asked)
         own = view.member(self.me.owner)
         if own is None or own.life != self.me.life:
             return self._superseded(view, own, asked)

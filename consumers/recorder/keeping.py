@@ -14,10 +14,14 @@ from tabard import failpoints
 from tabard.brokers.delivery.leases import Change, Keeper
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.wire import topics
+from tabard.units import format_duration
 
 SHED_EVERY: Final = 0.1
 """Seconds between two looks whether credit has come back far enough for shards to be given up."""
 LOOKED = failpoints.declare("recorder.leases_renewed", "a recorder renewed its leases and has not used them")
+
+CLOCK_OFF: Final = 600.0
+"""Seconds by which this host's clock may differ from the store's: retention of days and hours does not mind."""
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +98,20 @@ class Keeping:
         """For the status file."""
         return {"held": len(self.keeper.held), "of": self.keeper.role.parts, "owner": self.keeper.me.owner}
 
+    def clock_fault(self, wall: int) -> str | None:
+        """What is wrong when the clock, `wall` now, is far from the store's, by which other recorders go as well."""
+        if self.keeper.store_clock is None:
+            return None
+        said, asked = self.keeper.store_clock
+        off = wall / 1e9 - (said / 1e9 + self._loop.now() - asked)
+        if abs(off) <= CLOCK_OFF:
+            return None
+        return (
+            f"the clock of this host is {_about(abs(off))} {'ahead of' if off > 0 else 'behind'} that of the store's"
+            " server: records count as arrived by it, and retention deletes by that, also what other recorders stored."
+            " Set the clock"
+        )
+
     # --- inside --------------------------------------------------------------------------------
 
     def _arm(self) -> None:
@@ -155,3 +173,8 @@ class Keeping:
 
 def _shards(parts: Collection[int]) -> str:
     return f"{len(parts)} shard{'' if len(parts) == 1 else 's'}"
+
+
+def _about(seconds: float) -> str:
+    unit = next(unit for unit in (86_400, 3_600, 60) if seconds >= 2 * unit)
+    return format_duration(round(seconds / unit) * unit)

@@ -311,6 +311,7 @@ class Recorder:
             "fault": self.sink.fault
             or self._store.fault
             or self._keeping.keeper.fault
+            or (self._keeping.clock_fault(self._clock.wall()) if self._aside is not None else None)
             or (self._upkeep.fault if self._upkeep else None),
             "shards": self._keeping.status(),
             "counters": dict(self.sink.counters),

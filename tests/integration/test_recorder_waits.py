@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from tabard.consumers.store.postgresql.partitions import DAY
 from tabard.home import Home
 from tabard.ops.bench.postgres import Postgres
+from tests.chaos.test_midnight import Shifted
 from tests.integration.brokering import wait_until
 from tests.passwords import asking
 
@@ -23,12 +25,20 @@ _ROLE = [sys.executable, "-P", "-m", "tabard.ops.main", "recorder"]
 class Started:
     """A recorder in a home of its own."""
 
-    def __init__(self, directory: Path, *lines: str, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, directory: Path, *lines: str, options: tuple[str, ...] = (), program: Path | None = None
+    ) -> None:
+        """`program` is run in the place of Tabard's own."""
         self.home = Home(directory / "home").ensure()
         sockets = f'up = "ipc://{directory}/up"\ndown = "ipc://{directory}/down"'
         self.home.settings_file.write_text("\n".join(["[recorder]", sockets, "[store]", *lines]))
         self.process = subprocess.Popen(
-            [*_ROLE, "--home", str(self.home.path), *options],
+            [
+                *(_ROLE if program is None else (sys.executable, str(program), "recorder")),
+                "--home",
+                str(self.home.path),
+                *options,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -67,6 +77,25 @@ def test_it_waits_for_a_server_that_is_away(tmp_path: Path, server: Postgres) ->
         assert started.process.returncode == 0
         said = (started.home.path / "log" / "recorder.log").read_text()
         assert (said.count("is away"), said.count("server answers")) == (1, 1), said
+    finally:
+        started.close()
+
+
+def test_it_says_that_its_clock_is_far_from_the_servers(tmp_path: Path, server: Postgres) -> None:
+    """What it stores arrives by it, and may be too old for the retention of another recorder at once."""
+    clock = Shifted(tmp_path)
+    clock.set(-3 * DAY)
+    started = Started(tmp_path, f'url = "{server.database()}"', program=clock.program)
+
+    def fault() -> str:
+        return started.status().get("fault") or ""
+
+    try:
+        wait_until(lambda: "clock of this host is 3d behind" in fault(), "that its clock is behind")
+        clock.set(7200 * 10**9)
+        wait_until(lambda: "clock of this host is 2h ahead" in fault(), "that its clock is ahead")
+        clock.set(0)
+        wait_until(lambda: not fault(), "that all is well")
     finally:
         started.close()
 
