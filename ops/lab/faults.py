@@ -219,7 +219,7 @@ def heal(place: Place, target: str | None) -> list[str]:
     with place.held():
         found = running(place)
         hosts = [host for host in found.lab.hosts if target in {None, host.name}]
-        ends = found.lab.ends(target) if target is not None else _all_ends(found.lab)
+        ends = found.lab.mended(target) if target is not None else _all_ends(found.lab)
         done = []
         for end in ends:
             if _worn(found, [end.port], lambda _: SOUND):

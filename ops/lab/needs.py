@@ -19,7 +19,7 @@ _TRIED: Final = (
     ("network, mount, process and host name namespaces", ("true",)),
     ("virtual cables (veth)", ("ip", "link", "add", "name", "a", "type", "veth", "peer", "name", "b")),
     ("bridges", ("ip", "link", "add", "name", "a", "type", "bridge")),
-    ("a tmpfs of its own", ("mount", "-t", "tmpfs", "none", "/mnt")),
+    ("a tmpfs of its own", ("mount", "-t", "tmpfs", "none", "/tmp")),  # noqa: S108 -- mounted over
 )
 
 

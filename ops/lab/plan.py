@@ -111,6 +111,15 @@ class Lab(NamedTuple):
             )
         return found
 
+    def mended(self, target: str) -> tuple[End, ...]:
+        """What is made whole for ``target``: a link at both ends, and with a node its links.
+
+        Raises UsageError for a name that is neither.
+        """
+        own = self.ends(target)
+        links = [each for each in map(self.segment_of, (end.port for end in own)) if each.link]
+        return tuple(dict.fromkeys((*own, *(end for link in links for end in link.ends))))
+
     def ends_of(self, host: str) -> tuple[End, ...]:
         """All that a host is plugged in with, its own zone first."""
         return tuple(end for segment in self.segments for end in segment.ends if end.host == host)

@@ -164,6 +164,19 @@ def test_a_node_is_all_that_it_is_plugged_in_with() -> None:
     ]
 
 
+def test_a_link_is_mended_at_both_ends() -> None:
+    """Also when it was cut with the node at the other one."""
+    (link,) = (segment for segment in LAB.segments if segment.name == "hq1-dmz1")
+    assert set(LAB.mended("hq1-dmz1")) == set(link.ends)
+    assert set(LAB.ends("dmz1")) & set(LAB.mended("hq1-dmz1"))
+
+
+def test_a_node_is_mended_with_its_links() -> None:
+    """Also when one was cut by its own name, which is done at the end of who dials."""
+    assert set(LAB.ends("hq1-dmz1")) < set(LAB.mended("dmz1"))
+    assert set(LAB.mended("web1")) == set(LAB.ends("web1"))
+
+
 @pytest.mark.parametrize("name", ["web9", "hq", "hq/dmz", "", "web1-web2", "../web1"])
 def test_what_is_neither_link_nor_node_is_refused(name: str) -> None:
     """With the names that there are."""
