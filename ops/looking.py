@@ -8,6 +8,7 @@ from tabard.errors import SettingsError
 from tabard.home import Home
 from tabard.ops import seen
 from tabard.ops.faults import of_home, of_roles
+from tabard.ops.zonefacts import facts_of
 from tabard.settings import load
 from tabard.web.home import HomeState, Look, Role
 
@@ -26,6 +27,7 @@ def look_into(home: Home) -> Look:
         return HomeState(
             [Role(role.name, role.state, role.pid, role.since) for role in roles],
             [(fault.where, fault.what) for fault in faults],
+            None if settings is None else facts_of(settings, home, roles),
         )
 
     return look

@@ -6,8 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from tabard.brokers import topology
-from tabard.consumers.store.results import NodeRow
-from tabard.consumers.zones.facts import STOPPED, Dialled, Facts, Here, Joined, Node
+from tabard.consumers.zones.facts import STOPPED, Dialled, Facts, Here, Joined, Node, nodes_of
 from tabard.consumers.zones.tree import ZoneMap, zone_map
 from tabard.errors import StoreError
 from tabard.home import Home
@@ -57,14 +56,6 @@ def _here(plan: topology.Plan, names: Mapping[str, str], broker: Broker | None, 
         said.get("hops", ()),
         said.get("risen", {}),
     )
-
-
-def nodes_of(rows: Sequence[NodeRow]) -> list[Node]:
-    """The nodes as the map wants them."""
-    return [
-        Node(row.name, row.zone, row.state, row.last_beacon, sum(row.lag.values()) if row.lag else None)
-        for row in rows
-    ]
 
 
 def map_of(home: Home, settings: Settings) -> ZoneMap:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tabard.consumers.zones.facts import Facts
+
 
 @dataclass(frozen=True)
 class Role:
@@ -25,6 +27,8 @@ class HomeState:
     roles: Sequence[Role]
     faults: Sequence[tuple[str, str]]
     """Where (a role) and what, in words."""
+    zones: Facts | None = None
+    """What the home knows of its brokers; None where its settings cannot be read."""
 
 
 Look = Callable[[], HomeState]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from tabard.consumers.store.results import NodeRow
+
 RUNNING: Final = "running"
 STOPPED: Final = "stopped"
 ELSEWHERE: Final = "elsewhere"
@@ -66,3 +68,11 @@ class Node(NamedTuple):
     heard: int | None
     behind: int | None
     """Records that it has and the store has not; None when that is not known."""
+
+
+def nodes_of(rows: Sequence[NodeRow]) -> list[Node]:
+    """The nodes as the map wants them."""
+    return [
+        Node(row.name, row.zone, row.state, row.last_beacon, sum(row.lag.values()) if row.lag else None)
+        for row in rows
+    ]

@@ -129,7 +129,11 @@ def _brokers(facts: Facts, links: Sequence[Link]) -> Iterator[Broker]:
 
 def _paths(facts: Facts, brokers: Sequence[Broker], nodes: Sequence[Node]) -> list[str]:
     """Every zone that is known, and those above them, each behind the one that it lies in."""
-    known = {facts.zone, *(broker.zone for broker in brokers if broker.zone), *(node.zone for node in nodes)}
+    known = {
+        *filter(None, [facts.zone]),
+        *(broker.zone for broker in brokers if broker.zone),
+        *(node.zone for node in nodes),
+    }
     parts = [path.split("/") for path in known]
     return sorted({"/".join(path[:end]) for path in parts for end in range(1, len(path) + 1)})
 

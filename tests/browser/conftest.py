@@ -31,8 +31,9 @@ PROGRAM = """
     from tabard.consumers.store.read import Reader
     from tabard.web.app import create_app
     from tabard.web.server import serve
+    from tests.browser.zones_scene import look
 
-    app = create_app(Reader(sys.argv[1]), timezone="utc", page_size=50, clock=SystemClock())
+    app = create_app(Reader(sys.argv[1]), timezone="utc", page_size=50, clock=SystemClock(), look=look)
     serve(app, "127.0.0.1", int(sys.argv[2]), 4, ready=lambda: print("ready", flush=True))
 """
 

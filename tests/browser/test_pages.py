@@ -19,6 +19,7 @@ PAGES = (
     "/nodes",
     "/nodes/web1",
     "/nodes/edge1",
+    "/zones",
     "/versions",
     "/versions?service=shop-api&left=TESTING&right=PRODUCTION&all=1",
     "/status",
@@ -121,7 +122,13 @@ def test_one_odd_row_does_not_push_the_messages_away(visit, herald, viewport):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     "address",
-    ["/logs?n=500", "/nodes", "/versions?service=shop-api&left=TESTING&right=PRODUCTION", "/status"],
+    [
+        "/logs?n=500",
+        "/nodes",
+        "/zones",
+        "/versions?service=shop-api&left=TESTING&right=PRODUCTION",
+        "/status",
+    ],
 )
 def test_words_can_be_read(visit, address, scheme):
     """Levels, states, links, gaps and quiet text keep a contrast of 4.5 to 1 in both themes."""
