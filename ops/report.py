@@ -62,6 +62,7 @@ def report(home: Home) -> dict[str, Any]:
         "connections": [
             {"role": role.name, **each} for role in running for each in role.said.get("connections", ())
         ],
+        "tunnels": [_tunnel(role.said) for role in running if role.role == "tunnel" and role.said],
         "recorder": _recorder(seen.said(roles, "recorder")),
         "recorders": [holder._asdict() for holder in sharing.holders],
         "counters": [row for role in running for row in _counters(role)],
@@ -159,6 +160,25 @@ def _hops(role: Seen) -> Iterator[dict[str, Any]]:
     """What the two ends of each link of a broker numbered."""
     for hop in role.said.get("hops", ()):
         yield {"role": role.name, **hop}
+
+
+TUNNEL: Final = (
+    "name",
+    "backend",
+    "host",
+    "state",
+    "since",
+    "why",
+    "failures",
+    "until",
+    "process",
+    "forwards",
+)
+"""What is told of a tunnel, as it says it itself."""
+
+
+def _tunnel(status: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: status[name] for name in TUNNEL}
 
 
 def _counters(role: Seen) -> Iterator[dict[str, Any]]:

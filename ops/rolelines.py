@@ -16,7 +16,7 @@ from tabard.ops.plain import split_option
 
 _WITH_VALUE: Final = frozenset({"--home", "--idle", "--stage", "--set"})
 _FLAGS: Final = frozenset({"--cron", "--once"})
-_NAMED: Final = frozenset({"broker"})
+_NAMED: Final = frozenset({"broker", "tunnel"})
 """Roles of which a home may have several, each with a name."""
 
 

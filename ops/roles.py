@@ -115,11 +115,30 @@ def herald(line: RoleLine) -> int:
     return _serve("herald", line, run)
 
 
+def tunnel(line: RoleLine) -> int:
+    """Keep a tunnel up."""
+    settings = load(line.home, line.stage, args=dict(line.overrides))
+    names = [each.name for each in settings.tunnels]
+    chosen = _one_of(names, line, "tunnel")
+
+    def run(how: Start) -> int:
+        from tabard.brokers.tunnels.role import run
+
+        wrong = run(how.home, how.load, chosen, once=how.once, ready=how.ready)
+        if how.once is None:
+            return exits.DONE
+        print(f"tunnel {chosen}: {wrong or 'everything answers'}", file=sys.stderr)
+        return exits.FAILED if wrong else exits.DONE
+
+    return _serve(f"tunnel.{chosen}", line, run)
+
+
 ROLES: Final[Mapping[str, Callable[[RoleLine], int]]] = {
     "agent": agent,
     "broker": broker,
     "recorder": recorder,
     "herald": herald,
+    "tunnel": tunnel,
 }
 
 
@@ -170,15 +189,20 @@ def _chosen(settings: Settings, line: RoleLine) -> str:
     """The name of the broker that is meant. Raises UsageError when there is none, or several."""
     from tabard.brokers.topology import brokers
 
-    names: Sequence[str] = [plan.name for plan in brokers(settings, line.home)]
+    return _one_of([plan.name for plan in brokers(settings, line.home)], line, "broker")
+
+
+def _one_of(names: Sequence[str], line: RoleLine, role: str) -> str:
+    """The name that a line gives, or the only one there is. Raises UsageError when there is none, or several."""
     if line.name is None and len(names) == 1:
         return names[0]
     if line.name is not None and line.name in names:
         return line.name
+    several = line.name is None and names
     raise UsageError(
-        "no such broker in this home" if line.name else "this home has several brokers",
-        expected="one of " + ", ".join(names),
+        f"this home has several {role}s" if several else f"no such {role} in this home",
+        expected="one of " + ", ".join(names) if names else f"a {role} that is described",
         found=repr(line.name) if line.name else "no name",
         where=str(line.home.settings_file),
-        hint="Describe it in a [[broker]] table" if line.name else f"Say which: tabard broker {names[0]}",
+        hint=f"Say which: tabard {role} {names[0]}" if several else f"Describe it in a [[{role}]] table",
     )

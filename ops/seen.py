@@ -21,7 +21,7 @@ SILENT_AFTER: Final = 15.0
 RUNNING: Final = "running"
 SILENT: Final = "silent"
 STOPPED: Final = "stopped"
-_ORDER: Final = ("up", "agent", "broker", "recorder", "herald")
+_ORDER: Final = ("up", "tunnel", "agent", "broker", "recorder", "herald")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Seen:
 def roles(home: Home, settings: Settings | None = None) -> list[Seen]:
     """Every role that runs or ever ran in the home, by the locks in ``run/``; none when there is no home.
 
-    With ``settings`` a broker that does not run, and that neither they nor a running ``up`` know, is none of them: a
+    With ``settings`` a broker or tunnel that does not run, and that neither they nor a running ``up`` know, is none of them: a
     shorter chain was started since. Raises HomeError when the home is another user's.
     """
     try:
@@ -71,14 +71,15 @@ def roles(home: Home, settings: Settings | None = None) -> list[Seen]:
 
 
 def described(settings: Settings, home: Home) -> frozenset[str]:
-    """The brokers of the settings, by the names of their locks."""
+    """The brokers and tunnels of the settings, by the names of their locks."""
     from tabard.brokers.topology import brokers
 
-    return frozenset(f"broker.{plan.name}" for plan in brokers(settings, home))
+    names = [f"broker.{plan.name}" for plan in brokers(settings, home)]
+    return frozenset([*names, *(f"tunnel.{each.name}" for each in settings.tunnels)])
 
 
 def clear(home: Home, settings: Settings) -> None:
-    """Remove what brokers left behind that these settings do not describe and that do not run."""
+    """Remove what brokers and tunnels left behind that these settings do not describe and that do not run."""
     known = described(settings, home)
     for role in roles(home):
         if _is_left_over(role, known):
@@ -140,7 +141,7 @@ def _locked_at(home: Home, name: str) -> int | None:
 
 
 def _is_left_over(role: Seen, known: Collection[str]) -> bool:
-    return role.role == "broker" and role.state == STOPPED and role.name not in known
+    return role.role in {"broker", "tunnel"} and role.state == STOPPED and role.name not in known
 
 
 def _place(role: str) -> int:

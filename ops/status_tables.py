@@ -111,6 +111,21 @@ def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
         ("role", "broker", "zone", "at", "state"),
         [{**each, "at": each["end"]} for each in report["connections"]],
     )
+    yield Section(
+        "Tunnels",
+        ("name", "state", "backend", "direction", "listen", "to", "answers", "heard"),
+        [
+            {
+                **tunnel,
+                **forward,
+                "state": tunnel["state"],
+                "answers": forward["state"],
+                "heard": _local(forward["heard"]),
+            }
+            for tunnel in report["tunnels"]
+            for forward in tunnel["forwards"]
+        ],
+    )
     if report["recorder"]:
         credit = report["recorder"]["credit"] or {}
         yield Section(

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "broker": Entry("tabard.ops.cli.broker:broker", "Forward both lanes of a zone."),
     "recorder": Entry("tabard.ops.cli.recorder:recorder", "Store what arrives, tell the nodes, and delete what is too old."),
     "herald": Entry("tabard.ops.cli.herald:herald", "Show the store in a browser."),
+    "tunnel": Entry("tabard.ops.cli.tunnel:tunnel", "Keep an ssh tunnel up, and judge what answers through it."),
     "logs": Entry("tabard.ops.cli.logs:logs", "Show what was said, oldest first."),
     "nodes": Entry("tabard.ops.cli.nodes:nodes", "List the nodes, when they were heard, and how far behind they are."),
     "zones": Entry("tabard.ops.cli.zones:zones", "Show zones, brokers, links and nodes, as far as this home knows them."),

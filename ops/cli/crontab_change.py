@@ -159,6 +159,7 @@ def _described(settings: Settings, home: Home) -> Described:
         stores=bool(settings.str("recorder.up") or settings.str("store.url"))
         or os.path.exists(os.path.join(path or str(home.store), "records.db")),
         mails=bool(settings.str("mail.host")),
+        tunnels=[tunnel.name for tunnel in settings.tunnels],
     )
 
 

@@ -38,7 +38,9 @@ _OUT_OF_THE_WAY: Final = "Stop that process first, leave its role out with --onl
 @click.option(
     "--brokers", type=click.IntRange(1, 8), metavar="N", help="How many brokers to chain.  [default: 1]"
 )
-@click.option("--only", metavar="ROLE,...", help="Start these roles: broker, recorder, agent, herald.")
+@click.option(
+    "--only", metavar="ROLE,...", help="Start these roles: tunnel, broker, recorder, agent, herald."
+)
 @settings_options
 def up(
     home: Home,

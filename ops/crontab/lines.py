@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 
 from tabard.errors import UsageError
 
-ROLES: Final = ("agent", "broker", "recorder", "herald", "mail")
+ROLES: Final = ("agent", "broker", "recorder", "herald", "mail", "tunnel")
 """What may have lines; ``mail`` is the line that hands over what waits in the queue."""
+_NAMED: Final = frozenset({"broker", "tunnel"})
 _LONGEST: Final = 990
 """Bytes of a command; cron of Debian reads at most 998 of a line."""
 _MAIL_EVERY: Final = 5
@@ -31,6 +32,8 @@ class Described(NamedTuple):
     """Whether there is a store in this home, or the recorder is told where to read."""
     mails: bool
     """Whether there is a mail server."""
+    tunnels: Sequence[str] = ()
+    """Their names."""
 
 
 class How(NamedTuple):
@@ -61,6 +64,7 @@ def chosen(described: Described, roles: Collection[str]) -> tuple[str, ...]:
         "recorder": whole or described.stores,
         "herald": whole or described.stores,
         "mail": described.mails,
+        "tunnel": bool(described.tunnels),
     }
     return tuple(role for role in ROLES if wanted[role])
 
@@ -74,10 +78,9 @@ def lines(described: Described, roles: Collection[str], how: How) -> list[str]:
             found.append(
                 _line(how, "mail", ["mail", "flush"], f"{_share(how, role, _MAIL_EVERY)}-59/{_MAIL_EVERY}")
             )
-        elif role == "broker":
-            found += [
-                _line(how, f"broker.{name}", ["broker", name, "--cron"], "*") for name in described.brokers
-            ]
+        elif role in _NAMED:
+            names = described.brokers if role == "broker" else described.tunnels
+            found += [_line(how, f"{role}.{name}", [role, name, "--cron"], "*") for name in names]
         else:
             found.append(_line(how, role, [role, "--cron"], "*"))
     return found

@@ -9,10 +9,12 @@ from tabard.errors import UsageError
 from tabard.home import Home
 from tabard.settings import Settings
 
-ROLES: Final = ("broker", "recorder", "agent", "herald")
+ROLES: Final = ("tunnel", "broker", "recorder", "agent", "herald")
 """In the order they start: each finds those it dials."""
-_ENDING: Final = ("agent", "broker", "recorder", "herald")
+_ENDING: Final = ("agent", "broker", "recorder", "tunnel", "herald")
 """In the order they end: what the agent said last still finds its way into the store."""
+_NAMED: Final = frozenset({"tunnel", "broker"})
+"""Roles of which a home may have several, or none."""
 PATIENCE: Final = 10.0
 """Seconds that all of them together have to end."""
 
@@ -43,13 +45,15 @@ def planned(settings: Settings, home: Home, only: Collection[str] = ROLES) -> li
     Raises:
         SettingsError: the brokers of this home do not fit together.
     """
-    children = [Planned(role, (role,)) for role in ROLES if role != "broker" and role in only]
+    children = [Planned(role, (role,)) for role in ROLES if role not in _NAMED and role in only]
     if "broker" in only:
         from tabard.brokers.topology import brokers
 
         children[:0] = [
             Planned(f"broker.{plan.name}", ("broker", plan.name)) for plan in brokers(settings, home)
         ]
+    if "tunnel" in only:
+        children[:0] = [Planned(f"tunnel.{each.name}", ("tunnel", each.name)) for each in settings.tunnels]
     return children
 
 

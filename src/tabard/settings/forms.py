@@ -19,6 +19,14 @@ _ENGINES: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg2"})
 _SECRET: Final = frozenset({"password", "sslpassword"})
 _BROKER_FORM: Final = "1 to 31 of a-z 0-9 . _ - beginning with a letter or digit"
 """A broker's name is part of its sockets' names, which have to be short."""
+HOST_KEYS: Final = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "ssh-rsa",
+)
+"""Kinds of ssh's host keys."""
 
 
 def _endpoint(text: str) -> str:
@@ -46,6 +54,32 @@ def _host_port(text: str) -> str:
 
 def _stage_port(text: str) -> str:
     return text if text == stages.OF_STAGE else _host_port(text)
+
+
+def _ssh_host(text: str) -> str:
+    # What begins with a dash would be an option to ssh.
+    if text.startswith("-") or not re.fullmatch(_HOST, text):
+        raise TabardError("not a host")
+    return text
+
+
+def _ssh_user(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,254}", text):
+        raise TabardError("not a user")
+    return text
+
+
+def _host_key(text: str) -> str:
+    import base64  # few settings files have one, and the agent loads this module
+
+    kind, _, rest = text.partition(" ")
+    try:
+        raw = base64.b64decode(rest.split(" ")[0], validate=True)
+    except ValueError as error:
+        raise TabardError("not a key") from error
+    if kind not in HOST_KEYS or raw[4 : 4 + int.from_bytes(raw[:4], "big")] != kind.encode():
+        raise TabardError("not a key")
+    return text
 
 
 def _path(text: str) -> str:
@@ -135,6 +169,21 @@ PEER_ENDPOINT: Final = Text(
 )
 HOST: Final = Text("a host name or IP address", check=_host, name="host")
 HOST_PORT: Final = Text('"HOST:PORT", an IPv6 host in brackets', check=_host_port, empty=True, name="address")
+LISTEN: Final = Text('"HOST:PORT", an IPv6 host in brackets', check=_host_port, name="address")
+TUNNEL: Final = Text(_BROKER_FORM, check=names.check_node, name="tunnel", limit=31)
+SSH_HOST: Final = Text(
+    "a host name, IP address or alias of ssh's configuration", check=_ssh_host, empty=True, name="ssh host"
+)
+SSH_USER: Final = Text(
+    "a user name of letters, digits and _ . @ \\ -", check=_ssh_user, empty=True, name="ssh user"
+)
+HOST_KEY: Final = Text(
+    'a public host key such as "ssh-ed25519 AAAAC3Nz..."',
+    check=_host_key,
+    empty=True,
+    limit=4096,
+    name="host key",
+)
 STAGE_PORT: Final = Text(
     '"HOST:PORT", an IPv6 host in brackets, or "stage"', check=_stage_port, empty=True, name="address"
 )

@@ -15,6 +15,7 @@ from tabard.names import zone_within
 from tabard.settings.findings import Finding, error_at
 from tabard.settings.lint_zones import lint_zones
 from tabard.settings.schema import Broker
+from tabard.settings.tunnels import lint_tunnels
 from tabard.settings.values import Origin, Settings
 
 _WILDCARDS: Final = frozenset({"*", "0.0.0.0", "[::]"})  # noqa: S104 -- recognised here, never bound
@@ -45,7 +46,8 @@ def lint(settings: Settings, broken: Collection[str] = ()) -> tuple[Finding, ...
         (_brokers, ("broker",)),
         (_parents, ("broker",)),
         (lint_zones, ("broker", "node.zone", *ends)),
-        (_binds, places),
+        (lint_tunnels, ("tunnel",)),
+        (_binds, (*places, "tunnel")),
         (_exposed, places),
         (_lanes, ends),
         (_journal, tuple(f"journal.{name}" for name in sizes)),
@@ -161,6 +163,10 @@ def _endpoints(settings: Settings) -> Iterator[tuple[str, str, Origin]]:
         ):
             if endpoint:
                 yield f"broker {broker.name}.{lane}", endpoint, origin
+    for tunnel, origin in settings.tables["tunnel"]:
+        for number, forward in enumerate(tunnel.forward, 1):
+            if forward.direction == "local" and tunnel.backend != "external":
+                yield f"tunnel {tunnel.name}.forward[{number}].listen", f"tcp://{forward.listen}", origin
     for name, scheme in _INTAKES.items():
         if settings[name]:
             yield name, f"{scheme}://{settings[name]}", settings.origin(name)

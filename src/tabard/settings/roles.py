@@ -32,6 +32,7 @@ READERS: Final = (
     ("store.*", frozenset({"recorder"})),
     ("herald.*", frozenset({"herald"})),
     ("ports.*", frozenset({"herald"})),
+    ("tunnel", frozenset({"tunnel"})),
     ("up.*", _FORWARDING),
     ("mail.*", frozenset({"application"})),
     ("templates.*", frozenset({"application"})),
@@ -145,4 +146,7 @@ def set_level(settings: Settings) -> None:
 
 
 def _readers(name: str) -> frozenset[str]:
-    return next((roles for pattern, roles in READERS if fnmatchcase(name, pattern)), _FORWARDING | {"herald"})
+    return next(
+        (roles for pattern, roles in READERS if fnmatchcase(name, pattern)),
+        _FORWARDING | {"herald", "tunnel"},
+    )

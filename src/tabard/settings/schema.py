@@ -81,6 +81,32 @@ class Broker(NamedTuple):
     link: tuple[Link, ...]
 
 
+class Forward(NamedTuple):
+    """A ``[[tunnel.forward]]``: an address on one side of a tunnel at which an address of the other side answers."""
+
+    direction: str
+    """``local``: this host listens; ``remote``: the other one does."""
+    listen: str
+    to: str
+    """Where the side that does not listen hands a connection to; "" where somebody else's tunnel knows."""
+    answer: str
+    """What answers there: ``broker`` or ``any``."""
+
+
+class Tunnel(NamedTuple):
+    """A ``[[tunnel]]``: an ssh connection that carries links. "" and 0 leave it to ssh's own configuration."""
+
+    name: str
+    backend: str
+    host: str
+    port: int
+    user: str
+    key_file: str
+    host_key: str
+    config: str
+    forward: tuple[Forward, ...]
+
+
 class Tail(NamedTuple):
     """An ``[[intake.tail]]``: files whose lines become log records."""
 

@@ -7,7 +7,17 @@ from typing import Final
 from tabard.home import ENVIRONMENT as HOME_VARIABLE
 from tabard.settings import forms
 from tabard.settings.kinds import Choice, Duration, Flag, Integer, Size, Words
-from tabard.settings.schema import Broker, Link, Schema, Setting, Table, Tail, hostname
+from tabard.settings.schema import (
+    Broker,
+    Forward,
+    Link,
+    Schema,
+    Setting,
+    Table,
+    Tail,
+    Tunnel,
+    hostname,
+)
 
 SECTIONS: Final = {
     "node": "Who this host is, and what its records say about themselves unless they say otherwise.",
@@ -198,10 +208,40 @@ BROKER: Final = Table(
     (LINK,),
 )  # fmt: skip
 
+FORWARD: Final = Table(
+    "forward",
+    Forward,
+    (
+        Setting("direction", Choice("local", "remote"), "local", "Which side listens: this host (`-L` of ssh), or the other one (`-R`)."),
+        Setting("listen", forms.LISTEN, None, "Where connections are taken, a loopback address; of an external tunnel where it is."),
+        Setting("to", forms.HOST_PORT, "", "Where the other side hands them to, as it names it. Must be given but for an external tunnel."),
+        Setting("answer", Choice("broker", "any"), "broker", "What answers there: a broker, which greets, or anything that keeps a connection open."),
+    ),
+    "An address of one side that answers on the other.",
+)  # fmt: skip
+
+TUNNEL: Final = Table(
+    "tunnel",
+    Tunnel,
+    (
+        Setting("name", forms.TUNNEL, None, "Name of the tunnel, unique in this home."),
+        Setting("backend", Choice("openssh", "sshtunnel", "external"), "openssh", "What keeps it up: the program ssh, the Python packages sshtunnel and paramiko, or somebody else."),
+        Setting("host", forms.SSH_HOST, "", "The server, or its alias in ssh's configuration."),
+        Setting("port", Integer(0, 65_535), 0, "Its port; 0 for what ssh's configuration says, else 22."),
+        Setting("user", forms.SSH_USER, "", 'Who logs in there; "" for what ssh\'s configuration says, else the user of this process.'),
+        Setting("key_file", forms.PATH, "", 'Private key without a passphrase; "" for the agent and what ssh\'s configuration says. The back end sshtunnel needs it.'),
+        Setting("host_key", forms.HOST_KEY, "", 'The server\'s public host key, as `ssh-ed25519 AAAA...`; "" for known_hosts. The back end sshtunnel needs it.'),
+        Setting("config", forms.PATH, "", 'Configuration that ssh reads (`-F`); "" for that of the user and the system. Of the back end openssh only.'),
+    ),
+    "An ssh connection that carries links. A changed table is taken on SIGHUP, another tunnel is started with `tabard up` or by its own line.",
+    (FORWARD,),
+    reload=True,
+)  # fmt: skip
+
 SCHEMA: Final = Schema(
     SECTIONS,
     SETTINGS,
-    (TAIL, BROKER),
+    (TAIL, BROKER, TUNNEL),
     {
         "node.hostname": "node.name",
         "node.id": "node.name",

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from tabard.errors import SettingsError
 from tabard.home import Home
-from tabard.settings.schema import Broker, Schema, Tail
+from tabard.settings.schema import Broker, Schema, Tail, Tunnel
 from tabard.settings.stages import DEFAULTS, NONE, Stage
 
 _T = TypeVar("_T")
@@ -164,6 +164,11 @@ class Settings(Values):
     def brokers(self) -> tuple[Broker, ...]:
         """The ``[[broker]]`` tables, in the order of the file; empty when none is described."""
         return tuple(broker for broker, _ in self.tables["broker"])
+
+    @property
+    def tunnels(self) -> tuple[Tunnel, ...]:
+        """The ``[[tunnel]]`` tables, in the order of the file."""
+        return tuple(tunnel for tunnel, _ in self.tables["tunnel"])
 
     @property
     def tails(self) -> tuple[Tail, ...]:

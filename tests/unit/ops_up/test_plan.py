@@ -86,7 +86,7 @@ def test_only() -> None:
     """Words separated by commas; each must be a role."""
     assert parse_only("agent, broker") == {"agent", "broker"}
     for wrong in ("", ",", "agent,web", "broker.b1"):
-        with pytest.raises(UsageError, match="expected one or more of broker"):
+        with pytest.raises(UsageError, match="expected one or more of tunnel, broker"):
             parse_only(wrong)
 
 

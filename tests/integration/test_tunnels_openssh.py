@@ -1,0 +1,251 @@
+"""What only the system's ssh does: the user's configuration, known_hosts, an agent, forwards of the other side, and keys that are restricted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tabard import exits
+from tabard.home import Home
+from tabard.ops.bench.sshd import Sshd, make_key
+from tests.integration.tunnelling import Make, Tunnelled, make, server
+from tests.integration.upping import Started, free_port, tabard
+
+__all__ = ["make", "server"]
+PAGE = Path(__file__).parents[2] / "docs/how-to/tunnels.md"
+
+
+@pytest.fixture
+def agent(tmp_path: Path, server: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An agent that has the key, in the environment of what is started."""
+    path = tmp_path / "agent"
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()  # it listens
+    subprocess.run(
+        ["ssh-add", "-q", str(server.key_file)], env={**os.environ, "SSH_AUTH_SOCK": str(path)}, check=True
+    )
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
+    yield
+    process.terminate()
+    process.wait()
+    process.stdout.close()
+
+
+def configured(make: Make, server: Sshd, tmp_path: Path, *lines: str) -> Tunnelled:
+    """A tunnel to an alias of a configuration, of which the table says nothing but that."""
+    config = tmp_path / "ssh_config"
+    known = tmp_path / "known_hosts"
+    known.touch()
+    config.write_text(
+        "\n".join(
+            [
+                "Host inner",
+                "HostName 127.0.0.1",
+                f"Port {server.port}",
+                f"User {server.user}",
+                f"UserKnownHostsFile {known}",
+                *lines,
+            ]
+        )
+        + "\n"
+    )
+    tunnel = make("openssh")
+    tunnel.keys = {"host": "inner", "config": str(config)}
+    return tunnel
+
+
+def test_the_users_configuration_and_known_hosts_are_honoured(
+    make: Make, server: Sshd, tmp_path: Path
+) -> None:
+    """An alias with port, user and key; a host that is not known is refused until it is, and SIGHUP tries at once."""
+    tunnel = configured(make, server, tmp_path, f"IdentityFile {server.key_file}", "LogLevel QUIET")
+    tunnel.begin()
+    assert tunnel.wrong("the host is not known", "known_hosts", "host_key")["state"] == "refused"
+    (tmp_path / "known_hosts").write_text(server.known_hosts)
+    tunnel.reload()
+    tunnel.up()
+    tunnel.behind.passes(tunnel.port)
+
+
+def test_a_configuration_cannot_switch_off_the_check_of_the_host_key(
+    make: Make, server: Sshd, tmp_path: Path
+) -> None:
+    """Whatever it says of StrictHostKeyChecking; nothing is learned either."""
+    tunnel = configured(make, server, tmp_path, f"IdentityFile {server.key_file}", "StrictHostKeyChecking no")
+    tunnel.begin()
+    tunnel.wrong("the host is not known")
+    assert (tmp_path / "known_hosts").read_text() == ""
+
+
+def test_a_configuration_that_ssh_refuses_is_told(make: Make, server: Sshd, tmp_path: Path) -> None:
+    """With its file."""
+    tunnel = configured(make, server, tmp_path, "Nonsense yes")
+    tunnel.begin()
+    tunnel.wrong("ssh refuses its configuration", "ssh_config", "nonsense")
+
+
+def test_an_agent_is_honoured(make: Make, server: Sshd, tmp_path: Path, agent: None) -> None:
+    """The key is nowhere else."""
+    tunnel = configured(make, server, tmp_path, "IdentityFile none")
+    (tmp_path / "known_hosts").write_text(server.known_hosts)
+    tunnel.write()
+    # As a user's own shell starts it: with the agent.
+    with Started(tunnel.home.path, "tunnel", SSH_AUTH_SOCK=os.environ["SSH_AUTH_SOCK"]) as tunnel.started:
+        tunnel.up()
+    tunnel.started = None
+
+
+def both(tunnel: Tunnelled) -> int:
+    """One forward each way; the port on the other side."""
+    there = free_port()
+    tunnel.forwards.append(
+        {"direction": "remote", "listen": f"127.0.0.1:{there}", "to": tunnel.behind.address}
+    )
+    return there
+
+
+def test_the_other_side_listens(make: Make) -> None:
+    """Messages pass from a port of the server to this host, and it is asked in a circle."""
+    tunnel = make("openssh")
+    there = both(tunnel)
+    tunnel.begin()
+    tunnel.up()
+    tunnel.behind.passes(there)
+    tunnel.behind.go()
+    said = tunnel.until(lambda said: said["state"] == "silent", "both are silent")
+    assert f"port {there} there" in said["fault"]
+
+
+def test_a_listener_that_the_server_refuses_is_told(make: Make, server: Sshd) -> None:
+    """With its port, and that authorized_keys may be why."""
+    tunnel = make("openssh")
+    there = both(tunnel)
+    server.allow(f'restrict,port-forwarding,permitlisten="127.0.0.1:{free_port()}"')
+    tunnel.begin()
+    tunnel.wrong(f"listen on port {there} there", "permitlisten")
+
+
+def lines_of_the_page() -> list[str]:
+    """The options of the lines for authorized_keys that the page gives."""
+    return re.findall(r"^(restrict\S+) ssh-ed25519", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def opens(server: Sshd, port: int, tmp_path: Path) -> bool:
+    """Whether the key may open a connection to that port of the server, in which an ssh server answers."""
+    known = tmp_path / "known"
+    known.write_text(server.known_hosts)
+    done = subprocess.run(
+        [
+            "ssh", "-F", "none", "-i", str(server.key_file), "-p", str(server.port), "-o", "BatchMode=yes",
+            "-o", f"UserKnownHostsFile={known}", "-o", "IdentitiesOnly=yes",
+            "-W", f"127.0.0.1:{port}", f"{server.user}@127.0.0.1",
+        ],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=30,
+    )  # fmt: skip
+    return done.stdout.startswith(b"SSH-2.0")
+
+
+def test_the_line_for_a_key_that_dials_allows_its_forwards_and_nothing_else(
+    make: Make, server: Sshd, tmp_path: Path
+) -> None:
+    """The page's own line, with this test's port: that forward comes up, another one, a listener and a command do not."""
+    tunnel = make("openssh")
+    (line,) = (each for each in lines_of_the_page() if 'permitopen="127.0.0.1:7102"' in each)
+    server.allow(line.replace("127.0.0.1:7101", tunnel.behind.address))
+    tunnel.begin()
+    tunnel.up()
+    assert not opens(server, server.port, tmp_path)
+    done = run_there(server, tmp_path, "true")
+    assert done.returncode != 0
+    there = both(tunnel)
+    tunnel.write()
+    tunnel.reload()
+    tunnel.wrong(f"listen on port {there} there")
+
+
+def test_the_line_for_a_key_that_listens_allows_that_and_nothing_else(
+    make: Make, server: Sshd, tmp_path: Path
+) -> None:
+    """The page's own line for `-R`."""
+    tunnel = make("openssh")
+    there = both(tunnel)
+    del tunnel.forwards[0]
+    (line,) = (each for each in lines_of_the_page() if 'permitlisten="127.0.0.1:7101"' in each)
+    server.allow(line.replace(":7101", f":{there}"))
+    tunnel.begin()
+    tunnel.up()
+    tunnel.behind.passes(there)
+    assert not opens(server, server.port, tmp_path)
+
+
+def test_a_list_of_listeners_alone_still_lets_it_open_any_port(server: Sshd, tmp_path: Path) -> None:
+    """Why the page says to give both."""
+    server.allow(f'restrict,port-forwarding,permitlisten="127.0.0.1:{free_port()}"')
+    assert opens(server, server.port, tmp_path)
+
+
+def run_there(server: Sshd, tmp_path: Path, command: str) -> subprocess.CompletedProcess[bytes]:
+    """What comes of a command for the server."""
+    return subprocess.run(
+        [
+            "ssh", "-F", "none", "-T", "-i", str(server.key_file), "-p", str(server.port), "-o", "BatchMode=yes",
+            "-o", f"UserKnownHostsFile={tmp_path / 'known'}", "-o", "IdentitiesOnly=yes",
+            f"{server.user}@127.0.0.1", command,
+        ],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=30,
+    )  # fmt: skip
+
+
+def test_up_starts_it_and_status_shows_it(make: Make) -> None:
+    """As one of its roles; a cron line then finds it running."""
+    tunnel = make("openssh")
+    tunnel.write()
+    tunnel.started = Started(tunnel.home.path, "up", "--only", "tunnel")
+    tunnel.up()
+    found = json.loads(tabard(tunnel.home.path, "status", "-o", "json").stdout)
+    assert [role["name"] for role in found["roles"]] == ["up", "tunnel.hq"]
+    (shown,) = found["tunnels"]
+    assert (shown["name"], shown["state"], found["faults"]) == ("hq", "up", [])
+    page = described("status: tunnels")
+    assert (list(shown), list(shown["forwards"][0])) == (page, described("tunnels: forwards"))
+    table = tabard(tunnel.home.path, "status").stdout
+    assert re.search(rf"hq +up +openssh +local +127.0.0.1:{tunnel.port} ", table)
+    assert tabard(tunnel.home.path, "tunnel", "hq", "--cron").returncode == exits.DONE
+    assert tabard(tunnel.home.path, "tunnel", "hq").returncode == exits.REFUSED
+
+
+def described(heading: str) -> list[str]:
+    """The keys in the table below a heading of the page about JSON."""
+    page = (PAGE.parents[1] / "reference/json.md").read_text(encoding="utf-8")
+    section = re.split(rf"^#+ {re.escape(heading)}$", page, maxsplit=1, flags=re.MULTILINE)[1]
+    return re.findall(
+        r"^\| `(\w+)` \|", re.split(r"^#", section, maxsplit=1, flags=re.MULTILINE)[0], re.MULTILINE
+    )
+
+
+def test_a_key_with_a_passphrase_is_told(make: Make, tmp_path: Path) -> None:
+    """Nobody is there to be asked for it."""
+    tunnel = make("openssh")
+    make_key(tmp_path / "locked")
+    subprocess.run(
+        ["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", str(tmp_path / "locked")],
+        check=True,
+        capture_output=True,
+    )
+    tunnel.keys["key_file"] = str(tmp_path / "locked")
+    tunnel.begin()
+    tunnel.wrong("key")
+
+
+def test_a_home_without_tunnels_says_so(tmp_path: Path) -> None:
+    """Wrong use, with what to describe."""
+    done = tabard(Home(tmp_path / "home").ensure().path, "tunnel")
+    assert done.returncode == exits.WRONG_USE
+    assert "[[tunnel]]" in done.stderr
