@@ -8,8 +8,8 @@ _UP, _DOWN = "tcp://127.0.0.1:7101", "tcp://127.0.0.1:7102"
 """What the how-to about chains suggests."""
 
 
-def next_host(settings: Settings) -> list[str]:
-    """Lines for a person; none on a host whose agent hands to a broker elsewhere, since another home adds hosts there."""
+def next_host(settings: Settings, *, keys: bool = False) -> list[str]:
+    """Lines for a person, with ``keys`` for a zone whose hosts have some; none on a host whose agent hands to a broker elsewhere, since another home adds hosts there."""
     if settings.str("agent.up"):
         return []
     zone = settings.str("node.zone")
@@ -26,11 +26,14 @@ def next_host(settings: Settings) -> list[str]:
         ]
     ports = [end.rpartition(":")[2] for end in (broker.up_in, broker.down_out)]
     forwards = " ".join(f"-L {port}:127.0.0.1:{port}" for port in ports)
+    made = f"tabard node add NAME --zone {broker.zone} --out NAME.tabard"
+    joined = [f"Its keys, made where the zone's authority is: {made}, and there: tabard join NAME.tabard"]
     return [
         f"To add a host to zone {broker.zone}, this goes into its tabard.toml:",
         f'  [node]\n  zone = "{broker.zone}"',
         f'  [agent]\n  up = "tcp://127.0.0.1:{ports[0]}"\n  down = "tcp://127.0.0.1:{ports[1]}"',
         f"and this is its way here: ssh -N {forwards} THIS-HOST",
+        *(joined if keys else ()),
     ]
 
 

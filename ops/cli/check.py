@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import click
@@ -35,17 +36,22 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
     Reads every layer, including stages that are not chosen, and shows all that is wrong at once: values, and what does
     not fit together, such as a link that both sides dial or none, a broker outside of its parent's zone, a loop, an
     address that is used twice or can be reached from elsewhere, a standby that is none, a node in a zone that no broker
-    serves. Of each it says file and key, what was expected and found, and what to do. An error keeps roles from
+    serves; and keys that cannot be used, are not those of this node, or end soon. Of each it says file and key, what was expected and found, and what to do. An error keeps roles from
     starting; a warning does not. Without errors it prints what adds the next host to the zone. Exit code 0 means
     clean, 3 warnings only, 1 errors.
 
     In JSON a finding has severity, file, line, key, what, expected, found and hint.
     """
     examination = examine(home, stage, args=dict(overrides), every_stage=True)
+    findings = list(examination.findings)
+    if examination.settings is not None:
+        from tabard.ops.keycheck import key_findings
+
+        findings += key_findings(home, examination.settings, time.time_ns())
     if output != "table":
-        emit((_row(finding) for finding in examination.findings), _COLUMNS, output)
-    elif examination.findings:
-        for finding in examination.findings:
+        emit((_row(finding) for finding in findings), _COLUMNS, output)
+    elif findings:
+        for finding in findings:
             click.echo(f"{_severity(finding)}: {finding.error}")
     else:
         read = (
@@ -55,11 +61,11 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
     if output == "table" and examination.settings is not None:
         from tabard.ops.nexthost import next_host
 
-        for line in next_host(examination.settings):
+        for line in next_host(examination.settings, keys=home.trust.exists()):
             click.echo(line)
-    if examination.settings is None:
+    if any(not finding.warning for finding in findings):
         return exits.FAILED
-    return exits.PARTLY if examination.findings else exits.DONE
+    return exits.PARTLY if findings else exits.DONE
 
 
 def _severity(finding: Finding) -> str:

@@ -223,3 +223,28 @@ def _runs(data: bytes) -> set[str]:
 
     seed = decode_key(data, "here").key.seed
     return {seed.hex(), repr(seed)[2:-1], repr(seed[:8])[2:-1]}
+
+
+def test_check_looks_at_the_keys(homes: Homes) -> None:
+    """Whether they are this node's, can be used, and last; and how the next host gets some."""
+    assert homes.run("hq", "check").returncode == exits.DONE
+    homes.rows("hq", "node", "add", "web1", "--life", "20d", "--out", "web1.tabard")
+    homes.rows("web1", "join", "web1.tabard")
+    done = homes.run("web1", "check")
+    assert done.returncode == exits.PARTLY
+    assert "the certificate of node web1 of hq ends soon" in done.stdout and "keys renew" in done.stdout
+    (homes.folder / "web1/tabard.toml").write_text('[node]\nname = "other"\nzone = "hq"\n', encoding="utf-8")
+    done = homes.run("web1", "check")
+    assert done.returncode == exits.FAILED
+    assert "expected a key of node other of hq, found node web1 of hq" in done.stdout
+    assert "tabard node add other --zone hq --out FILE" in done.stdout
+    (homes.folder / "hq/tabard.toml").write_text(
+        '[node]\nname = "hub"\nzone = "hq"\n[[broker]]\nname = "b1"\nzone = "hq"\n'
+        'up_in = "tcp://127.0.0.1:7101"\ndown_out = "tcp://127.0.0.1:7102"\n',
+        encoding="utf-8",
+    )
+    assert "tabard node add NAME --zone hq --out NAME.tabard" in homes.run("hq", "check").stdout
+    (homes.folder / "web1/trust/root").chmod(0o644)
+    done = homes.run("web1", "check", "-o", "json")
+    assert done.returncode == exits.FAILED
+    assert [row["severity"] for row in json.loads(done.stdout)] == ["error"]

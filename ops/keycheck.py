@@ -1,0 +1,57 @@
+"""What `tabard check` says of a home's keys: whether they can be used, are those of this host, and last."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tabard.errors import SettingsError, TrustError
+from tabard.home import Home
+from tabard.settings import Finding, Settings
+
+SOON: Final = 30 * 86_400 * 1_000_000_000
+"""Nanoseconds before its end from which on a certificate is told of."""
+
+
+def key_findings(home: Home, settings: Settings, now: int) -> list[Finding]:
+    """None for a home without keys; ``now`` in nanoseconds since 1970."""
+    from tabard.brokers.trust.certificates import when
+    from tabard.brokers.trust.files import Trust
+
+    try:
+        trust = Trust.load(home)
+    except TrustError as error:
+        return [_finding(error, warning=False)]
+    if trust is None:
+        return []
+    found = [_finding(fault, warning=True) for fault in trust.faults]
+    name, zone = settings.str("node.name"), settings.str("node.zone")
+    certificates = [trust.certificate(file.role, file.path) or trust.directory.root for file in trust.owned()]
+    if not any(each[:3] == ("node", name, zone) for each in certificates):
+        nodes = [str(each) for each in certificates if each.role == "node"]
+        wrong = SettingsError(
+            "this home has keys, and none of this node: its agent signs nothing, and nobody believes it",
+            file=str(home.trust),
+            key="node.name",
+            expected=f"a key of node {name} of {zone}",
+            found=", ".join(nodes) or "no key of a node",
+            hint=f"Where the zone's authority is: tabard node add {name} --zone {zone} --out FILE, and here: tabard join FILE",
+        )
+        found.append(Finding(wrong))
+    for each in certificates:
+        if trust.directory.holds(each, now) and each.until - now < SOON:
+            ending = SettingsError(
+                f"the certificate of {each} ends soon",
+                file=str(home.trust),
+                expected="30 days at least",
+                found=when(each.until),
+                hint="Where the zone's authority is: tabard keys renew and tabard keys roster, and here: tabard join FILE",
+            )
+            found.append(Finding(ending, warning=True))
+    return found
+
+
+def _finding(error: TrustError, *, warning: bool) -> Finding:
+    said = SettingsError(
+        error.what, file=error.where, expected=error.expected, found=error.found, hint=error.hint
+    )
+    return Finding(said, warning)
