@@ -78,6 +78,11 @@ BENCHES: Final = {
         "how long pages, searches and counts of a large store take, beside the bare SQL, and what each index costs",
         frozenset({"rounds", "store", "rows", "search_index", "fresh"}),
     ),
+    "tunnel": Bench(
+        "tabard.ops.bench.tunnel",
+        "bytes a second through each back end of a tunnel beside bare ssh, and how soon a frozen peer is noticed",
+        frozenset({"rounds"}),
+    ),
     "logging": Bench(
         "tabard.ops.bench.logging",
         "the cost of a logging call for the application, beside NullHandler, SocketHandler and QueueHandler",

@@ -39,6 +39,7 @@ WORDS: Final = {
             "How fast do records come in, by SocketHandler, syslog, OTLP and the others?",
         ),
         ("tabard bench logging", "What does a logging call cost an application?"),
+        ("tabard bench tunnel", "How fast is a tunnel, and how soon is a frozen peer noticed?"),
         ("tabard bench ingest --store postgresql", "The same with the store on a server"),
         ("tabard bench peers", "How do rsyslog, syslog-ng, pyzmq and SocketHandler do on the same work?"),
         ("tabard bench peers rsyslog-relp tabard-sqlite --long", "Two of them, at length"),
@@ -111,7 +112,8 @@ def bench(
 
     NAME is ingest (records a second and delay from an agent's socket through three brokers into the store),
     retention (the delay while a million old records are deleted), search (pages, searches and counts of a large store, and what a search index costs), agent (memory, CPU and
-    start of an agent), intake (records a second of each way in), logging (the cost of a logging call for the
+    start of an agent), intake (records a second of each way in), tunnel (bytes
+    a second through each back end beside bare ssh, and how soon a frozen peer is noticed), logging (the cost of a logging call for the
     application) or peers (other tools and Tabard on the same work, struck by the same kills; a PEER chooses some of
     them). Takes up to three minutes. Everything runs in a home of its own that is removed afterwards; the store that
     search has built is kept in the user's cache for the next run. An aim that is missed is reported as missed, with

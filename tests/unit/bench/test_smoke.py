@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tabard.ops.bench import files
+from tabard.ops.bench import files, sshd
 from tabard.ops.bench.postgres import programs
 from tests.conftest import Need
 
@@ -104,6 +104,19 @@ def test_ingest_measures_a_store_on_a_server(place: Path, need: Need) -> None:
     assert found["results"]["cpu_seconds_per_million"]["server"] > 0
     assert "ratio to the best straight COPY" in found["aims"]
     assert set(Path("/tmp").glob("pg-*")) <= before
+
+
+def test_tunnel_measures_each_back_end_beside_bare_ssh(place: Path, need: Need) -> None:
+    """One round: bytes through each way, and a freeze that every back end notices; nothing of the server is left."""
+    need.that(sshd.programs() is not None, "sshd, ssh and ssh-keygen")
+    before = set(Path("/tmp").glob("sshd-*"))
+    found = _run(place, "tunnel", "--rounds", "1")
+    results = found["results"]
+    assert set(results["mb_per_second"]) == {"bare", "openssh", "sshtunnel"}
+    assert all(rate > 0 for rate in results["mb_per_second"].values())
+    assert set(results["frozen_noticed_after_s"]) == {"openssh", "sshtunnel", "external"}
+    assert set(found["aims"]) == {"openssh to bare ssh", "a frozen peer is noticed"}
+    assert set(Path("/tmp").glob("sshd-*")) <= before
 
 
 def test_peers_measures_others_and_tabard_and_leaves_nothing(place: Path) -> None:
