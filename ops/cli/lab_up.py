@@ -26,6 +26,7 @@ The lab is up: {hosts} nodes in the zones {zones}.
     examples=[
         ("tabard lab up", "Build it; its page is at http://127.0.0.1:8024"),
         ("tabard lab up --home ./second --port 9000", "A second lab beside the first"),
+        ("tabard lab up --backend sshtunnel", "With tunnels that are kept up without the program ssh"),
     ],
 )
 @click.option(
@@ -36,7 +37,14 @@ The lab is up: {hosts} nodes in the zones {zones}.
     metavar="N",
     help="Port of this machine at which the page is.",
 )
-def lab_up(home: Home, port: int) -> int:
+@click.option(
+    "--backend",
+    type=click.Choice(["openssh", "sshtunnel"]),
+    default="openssh",
+    show_default=True,
+    help="What keeps the tunnels up.",
+)
+def lab_up(home: Home, port: int, backend: str) -> int:
     """Build the lab and wait until its nodes are heard.
 
     Makes twelve hosts on this machine, each with a network, processes, a name and a disk of its own, an ssh server and an agent.
@@ -50,7 +58,7 @@ def lab_up(home: Home, port: int) -> int:
     from tabard.ops.lab.plan import ZONES, planned
     from tabard.ops.lab.state import Place
 
-    unheard = build.up(Place(home), port, lambda text: click.echo(f"tabard: {text}", err=True))
+    unheard = build.up(Place(home), port, lambda text: click.echo(f"tabard: {text}", err=True), backend)
     page = f"http://127.0.0.1:{port}"
     click.echo(_SUMMARY.format(hosts=len(planned().hosts), zones=", ".join(ZONES), page=page))
     if unheard:

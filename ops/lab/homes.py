@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
+from tabard.ops.lab import ssh
 from tabard.ops.lab.plan import ABOVE_DOWN, ABOVE_UP, DOWN, LARGE, UP, Host, Lab, Tunnel
 
 LOGS: Final = "/var/log/lab"
@@ -26,9 +27,10 @@ quarantine_bytes = "16MiB"
 """
 
 
-def settings(lab: Lab, host: Host) -> str:
-    """The text of its ``tabard.toml``."""
-    return "\n".join([*_node(lab, host), *_broker(lab, host)]) + _SMALL_JOURNAL + _store(host)
+def settings(lab: Lab, host: Host, keys: Mapping[str, ssh.Keys], backend: str) -> str:
+    """The text of its ``tabard.toml``; ``backend`` keeps its tunnels up."""
+    tables = [*_node(lab, host), *_broker(lab, host), *_tunnels(lab, host, keys, backend)]
+    return "\n".join(tables) + _SMALL_JOURNAL + _store(host)
 
 
 def _node(lab: Lab, host: Host) -> Iterator[str]:
@@ -80,6 +82,25 @@ def _broker(lab: Lab, host: Host) -> Iterator[str]:
         yield f'peer = "{tunnel.peer}"'
         yield 'dials = "this"'
         yield from _ends("", *_local(tunnel))
+
+
+def _tunnels(lab: Lab, host: Host, keys: Mapping[str, ssh.Keys], backend: str) -> Iterator[str]:
+    for tunnel in lab.tunnels:
+        if tunnel.host == host.name:
+            yield ""
+            yield "[[tunnel]]"
+            yield f'name = "{tunnel.peer}"'
+            yield f'backend = "{backend}"'
+            yield f'host = "{tunnel.address}"'
+            yield f'user = "{ssh.USER}"'
+            yield f'key_file = "{ssh.DIRECTORY}/tunnel_key"'
+            yield f'host_key = "{ssh.bare(keys[tunnel.peer].host_public)}"'
+            for port, address, there in tunnel.forwards:
+                yield ""
+                yield "[[tunnel.forward]]"
+                yield f'listen = "127.0.0.1:{port}"'
+                yield f'to = "{address}:{there}"'
+    yield ""
 
 
 def _local(tunnel: Tunnel) -> tuple[str, str]:

@@ -32,7 +32,6 @@ class Programs(NamedTuple):
     """Where the machine keeps the programs that run in hosts."""
 
     sshd: str
-    ssh: str
     python: str
 
 
@@ -42,7 +41,7 @@ def services(lab: Lab, host: Host, programs: Programs) -> list[Service]:
     found = [
         Service("sshd", ssh.server(programs.sshd)),
         *(
-            Service(f"ssh-{tunnel.peer}", ssh.client(programs.ssh, tunnel))
+            Service(f"tunnel-{tunnel.peer}", (*tabard, "tunnel", tunnel.peer))
             for tunnel in lab.tunnels
             if tunnel.host == host.name
         ),
@@ -54,11 +53,18 @@ def services(lab: Lab, host: Host, programs: Programs) -> list[Service]:
 
 
 def specification(
-    lab: Lab, host: Host, *, keys: dict[str, ssh.Keys], programs: Programs, keep: Iterable[str], path: str
+    lab: Lab,
+    host: Host,
+    *,
+    keys: dict[str, ssh.Keys],
+    backend: str,
+    programs: Programs,
+    keep: Iterable[str],
+    path: str,
 ) -> dict[str, Any]:
     """All that the first process of a host has to know, as JSON. ``path`` is its PATH; ``keep`` are directories that stay seen."""
     files = {f"{ssh.DIRECTORY}/{name}": text for name, text in ssh.files(lab, host, keys).items()}
-    files[f"{HOME}/tabard.toml"] = homes.settings(lab, host)
+    files[f"{HOME}/tabard.toml"] = homes.settings(lab, host, keys, backend)
     return {
         "name": host.name,
         "private": list(PRIVATE),

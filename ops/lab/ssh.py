@@ -31,22 +31,6 @@ ClientAliveInterval {KEEPALIVE}
 ClientAliveCountMax 3
 PidFile none
 """
-_CLIENT: Final = """\
-Host {name}
-    HostName {address}
-    HostKeyAlias {peer}
-    User {user}
-    IdentityFile {directory}/tunnel_key
-    IdentitiesOnly yes
-    UserKnownHostsFile {directory}/known_hosts
-    GlobalKnownHostsFile none
-    StrictHostKeyChecking yes
-    BatchMode yes
-    ExitOnForwardFailure yes
-    ConnectTimeout 5
-    ServerAliveInterval {keepalive}
-    ServerAliveCountMax 3
-"""
 
 
 class Keys(NamedTuple):
@@ -69,18 +53,14 @@ def files(lab: Lab, host: Host, keys: dict[str, Keys]) -> dict[str, str]:
         "authorized_keys": "".join(authorized(each, keys[each.host].tunnel_public) for each in into),
     }
     if out:
-        found |= {
-            "tunnel_key": own.tunnel_private,
-            "known_hosts": "".join(f"{each.peer} {_bare(keys[each.peer].host_public)}\n" for each in out),
-            "ssh_config": "".join(_described(each) for each in out),
-        }
+        found["tunnel_key"] = own.tunnel_private
     return found
 
 
 def authorized(tunnel: Tunnel, public: str) -> str:
     """The line that lets one host in, to what its tunnel carries and nothing else."""
     opens = ",".join(f'permitopen="{address}:{port}"' for _, address, port in tunnel.forwards)
-    return f"restrict,port-forwarding,{opens} {_bare(public)} {tunnel.name}\n"
+    return f'restrict,port-forwarding,{opens},permitlisten="127.0.0.1:1" {bare(public)} {tunnel.name}\n'
 
 
 def server(sshd: str) -> tuple[str, ...]:
@@ -88,27 +68,6 @@ def server(sshd: str) -> tuple[str, ...]:
     return (sshd, "-D", "-e", "-f", f"{DIRECTORY}/sshd_config")
 
 
-def client(ssh: str, tunnel: Tunnel) -> tuple[str, ...]:
-    """The words that start a tunnel."""
-    forwards = [
-        word
-        for port, address, there in tunnel.forwards
-        for word in ("-L", f"127.0.0.1:{port}:{address}:{there}")
-    ]
-    return (ssh, "-F", f"{DIRECTORY}/ssh_config", "-N", "-T", *forwards, tunnel.name)
-
-
-def _described(tunnel: Tunnel) -> str:
-    return _CLIENT.format(
-        name=tunnel.name,
-        address=tunnel.address,
-        peer=tunnel.peer,
-        user=USER,
-        directory=DIRECTORY,
-        keepalive=KEEPALIVE,
-    )
-
-
-def _bare(public: str) -> str:
+def bare(public: str) -> str:
     """A public key without its comment."""
     return " ".join(public.split()[:2])

@@ -17,11 +17,16 @@ from tabard.ops.lab.plan import ZONES, planned
 from tabard.settings import Settings, examine
 
 LAB: Final = planned()
+_PUBLIC: Final = "AAAAC3NzaC1lZDI1NTE5AAAAIPUqm+9Hy4aIlDqdoCRb4ikZ/GqLyRQSONDs0Jx"
+"""The beginning of a key; the rest makes each its own."""
 KEYS: Final = {
     host.name: ssh.Keys(
-        f"{host.name}-hp", f"ssh-ed25519 {host.name}-h x", f"{host.name}-tp", f"ssh-ed25519 {host.name}-t x"
+        "private",
+        f"ssh-ed25519 {_PUBLIC}h{number:02}rS x",
+        "private",
+        f"ssh-ed25519 {_PUBLIC}t{number:02}rS x",
     )
-    for host in LAB.hosts
+    for number, host in enumerate(LAB.hosts, 10)
 }
 
 
@@ -75,7 +80,7 @@ def _settings(folder: Path) -> Iterator[tuple[str, Settings, Home]]:
     for host in LAB.hosts:
         home = Home(folder / host.name)
         home.path.mkdir()
-        home.settings_file.write_text(homes.settings(LAB, host))
+        home.settings_file.write_text(homes.settings(LAB, host, KEYS, "openssh"))
         examination = examine(home, env={})
         assert [str(finding.error) for finding in examination.findings if not finding.warning] == []
         assert examination.settings is not None
@@ -131,20 +136,23 @@ def test_agents_of_a_zone_with_a_pair_know_both(tmp_path: Path) -> None:
 
 def test_a_key_opens_what_its_tunnel_carries_and_nothing_else() -> None:
     """The line in authorized_keys restricts it to exactly these addresses."""
-    host = LAB.host("dmz1")
-    lines = ssh.files(LAB, host, KEYS)["authorized_keys"].splitlines()
+    lines = ssh.files(LAB, LAB.host("dmz1"), KEYS)["authorized_keys"].splitlines()
     assert lines == [
-        'restrict,port-forwarding,permitopen="127.0.0.1:7103",permitopen="127.0.0.1:7104" ssh-ed25519 hq1-t hq1-dmz1',
-        'restrict,port-forwarding,permitopen="10.77.1.11:7101",permitopen="10.77.1.11:7102" ssh-ed25519 plant1-t plant1-dmz1',
+        f'restrict,port-forwarding,{opens},permitlisten="127.0.0.1:1" {ssh.bare(KEYS[host].tunnel_public)} {host}-dmz1'
+        for host, opens in (
+            ("hq1", 'permitopen="127.0.0.1:7103",permitopen="127.0.0.1:7104"'),
+            ("plant1", 'permitopen="10.77.1.11:7101",permitopen="10.77.1.11:7102"'),
+        )
     ]
     assert ssh.files(LAB, LAB.host("web1"), KEYS)["authorized_keys"] == ""
 
 
-def test_host_keys_are_pinned() -> None:
-    """Whoever dials knows the key of the peer beforehand, and accepts no other."""
-    found = ssh.files(LAB, LAB.host("plant1"), KEYS)
-    assert found["known_hosts"] == "dmz1 ssh-ed25519 dmz1-h\ndmz2 ssh-ed25519 dmz2-h\n"
-    assert found["ssh_config"].count("StrictHostKeyChecking yes") == 2
+def test_host_keys_are_pinned(tmp_path: Path) -> None:
+    """Whoever dials knows the key of the peer beforehand; who dials nobody has no key for it."""
+    found = {name: settings for name, settings, _ in _settings(tmp_path)}
+    pinned = {tunnel.name: tunnel.host_key for tunnel in found["plant1"].tunnels}
+    assert pinned == {name: ssh.bare(KEYS[name].host_public) for name in ("dmz1", "dmz2")}
+    assert not found["web1"].tunnels
     assert "tunnel_key" not in ssh.files(LAB, LAB.host("web1"), KEYS)
 
 
@@ -186,9 +194,11 @@ def test_what_is_neither_link_nor_node_is_refused(name: str) -> None:
 
 def test_files_of_a_host_lie_on_its_own_disk() -> None:
     """Nothing that a host writes at its start is outside of its private directories."""
-    programs = places.Programs("/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/python3")
+    programs = places.Programs("/usr/sbin/sshd", "/usr/bin/python3")
     for host in LAB.hosts:
-        spec = places.specification(LAB, host, keys=KEYS, programs=programs, keep=(), path="/bin")
+        spec = places.specification(
+            LAB, host, keys=KEYS, backend="openssh", programs=programs, keep=(), path="/bin"
+        )
         for path in (*spec["files"], *spec["directories"], spec["logs"]):
             assert any(path.startswith(f"{own}/") for own in places.PRIVATE), path
         assert spec["services"][0]["name"] == "sshd"
