@@ -68,7 +68,9 @@ class Dial:
             self.word = _WORDS[event]
         if event in {Event.REFUSED, Event.OTHER}:  # libzmq gives up
             self._due = now + AGAIN * random.uniform(0.5, 1.5)
-        elif event is Event.BROKEN and len(self.known) > 1:
+        elif (
+            event is Event.BROKEN and len(self.known) > 1 and self._due is None
+        ):  # libzmq tries more often than that
             self._due = now + AGAIN * random.uniform(0.1, 0.3)
         elif event is Event.UP:
             self._due = None

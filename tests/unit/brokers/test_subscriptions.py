@@ -150,3 +150,37 @@ def test_peers_are_cut_off_when_one_asks_too_much_and_come_back(
         pass
     assert peers.heard(modest, SHARD)
     assert peers.told[-1] == b"\1" + SHARD
+
+
+def test_what_is_another_s_is_barred_and_takes_nothing_from_whom_it_is() -> None:
+    """Asked for and taken back by who may not, by name or by libzmq in nobody's name: the owner's stays."""
+    asked = Subscriptions(up=True)
+    assert asked.hear(b"\1" + SHARD) is Step.FIRST
+    assert asked.hear(b"\0" + SHARD, may=False) is Step.IGNORE  # it never had asked
+    assert asked.hear(b"\1" + SHARD, may=False) is Step.BAR
+    assert asked.hear(b"\0" + SHARD, may=False) is Step.IGNORE
+    assert asked.hear(b"\1" + SHARD, may=False) is Step.BAR
+    assert asked.hear(b"\0" + SHARD, may=None) is Step.IGNORE  # it left
+    assert asked.topics == {SHARD: 1}
+    assert asked.hear(b"\0" + SHARD, may=None) is Step.LAST
+    assert asked.refused == 2
+
+
+def test_an_owner_that_leaves_first_is_taken_back_when_the_other_has_left() -> None:
+    """Nobody knows whose it is that libzmq takes back: so it is kept a while too long rather than lost."""
+    asked = Subscriptions(up=True)
+    asked.hear(b"\1" + SHARD)
+    asked.hear(b"\1" + SHARD, may=False)
+    assert asked.hear(b"\0" + SHARD, may=None) is Step.IGNORE
+    assert asked.hear(b"\0" + SHARD, may=None) is Step.LAST
+    assert not asked.topics
+
+
+def test_who_asks_for_what_is_another_s_too_often_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was barred is remembered by libzmq as well."""
+    monkeypatch.setattr(subscriptions, "MOST_REFUSED", 3)
+    asked = Subscriptions(up=True)
+    for _ in range(4):
+        assert not asked.too_many
+        asked.hear(b"\1" + SHARD, may=False)
+    assert asked.too_many

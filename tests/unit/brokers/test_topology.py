@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tabard.brokers import topology
+from tabard.brokers.expected import Expected
 from tabard.brokers.topology import LANES, Ends, Plan
 from tabard.errors import HomeError, SettingsError
 from tabard.home import Home
@@ -227,3 +228,54 @@ def test_the_sockets_of_a_deep_home_can_be_bound(tmp_path: Path) -> None:
     assert all(len(endpoint.removeprefix("ipc://")) <= 107 for endpoint in plan[2:6])
     with pytest.raises(HomeError, match="socket name too long"):
         deep.socket("b" * 41)
+
+
+def test_who_is_expected_where_a_broker_dials(home: Home) -> None:
+    """A broker of this home by name and zone; others by the names in the settings, above or below."""
+    settings = described(
+        home,
+        """
+        [[broker]]
+        name = "out"
+        zone = "hq/dmz"
+        parent = "mid"
+        [[broker]]
+        name = "mid"
+        zone = "hq/dmz"
+        parent = "far"
+        parent_up = "tcp://127.0.0.1:1"
+        parent_down = "tcp://127.0.0.1:2"
+        standby = "far2"
+        standby_up = "tcp://127.0.0.1:3"
+        standby_down = "tcp://127.0.0.1:4"
+        [[broker.link]]
+        peer = "cell"
+        up = "tcp://127.0.0.1:5"
+        down = "tcp://127.0.0.1:6"
+        """,
+    )
+    far = Expected("far", above_only=True, key="parent of the broker mid")
+    far2 = Expected("far2", above_only=True, key="standby of the broker mid")
+    cell = Expected("cell", below=True)
+    assert topology.broker_peers(settings, home, "mid") == {
+        f"tcp://127.0.0.1:{port}": who
+        for port, who in zip(range(1, 7), (far, far, far2, far2, cell, cell), strict=True)
+    }
+    mid = Expected("mid", "hq/dmz")
+    assert topology.broker_peers(settings, home, "out") == dict.fromkeys(bound(home, "mid"), mid)
+
+
+@pytest.mark.parametrize("role", ["agent", "recorder"])
+def test_who_is_expected_where_an_agent_or_a_recorder_dials(home: Home, role: str) -> None:
+    """The broker of this home at its own ends, unless a name is given for where they lead; else the one that is named."""
+    text = "[[broker]]\nname = 'b1'\nzone = 'hq'\nup_in = 'tcp://x:1'\n"
+    ends = f"[{role}]\nup = 'tcp://x:7'\ndown = 'tcp://x:8'\nstandby_up = 'tcp://x:1'\nstandby_down = 'tcp://x:9'\n"
+    here = Expected("b1", "hq")
+    found = topology.role_peers(described(home, text + ends), home, role)
+    nameless, second = Expected(key=f"{role}.broker"), Expected(key=f"{role}.standby_broker")
+    assert [found[f"tcp://x:{port}"] for port in (1, 7, 8, 9)] == [here, nameless, nameless, second]
+    named = ends + "broker = 'far'\nstandby_broker = 'b2'\n"
+    found = topology.role_peers(described(home, text + named), home, role)
+    far, b2 = Expected("far", key=f"{role}.broker"), Expected("b2", key=f"{role}.standby_broker")
+    assert [found[f"tcp://x:{port}"] for port in (1, 7, 8, 9)] == [b2, far, far, b2]
+    assert found[bound(home, "b1")[1]] == here

@@ -1,0 +1,103 @@
+"""When a connection is dialled anew, with which key, and what people are told: events and time in, decisions out."""
+
+from __future__ import annotations
+
+import pytest
+
+from tabard.brokers import dialling
+from tabard.brokers.dialling import AGAIN, Dial, Event
+from tabard.brokers.trust.certificates import Certificate
+from tabard.brokers.trust.keys import PrivateKey
+
+END = "tcp://127.0.0.1:7101"
+
+
+def broker(seed: int) -> Certificate:
+    """One of the broker's certificates, each with another key."""
+    key = PrivateKey.from_seed(bytes([seed]) * 32).public
+    return Certificate("broker", "b1", "hq", key, key.key_id, seed, 0, 2**62)
+
+
+OLD, NEW = broker(1), broker(2)
+
+
+def test_a_connection_that_is_up_is_left_alone() -> None:
+    """Also when the rosters know another key, as long as this one holds."""
+    dial = Dial(END, [OLD])
+    assert dial.hear(Event.UP, 0.0)
+    assert dial.word == dialling.CONNECTED
+    assert not dial.look([OLD], 1.0, anew=False)
+    assert not dial.look([NEW, OLD], 2.0, anew=False)
+    assert dial.used == OLD
+
+
+@pytest.mark.parametrize("event", [Event.REFUSED, Event.OTHER])
+def test_who_was_refused_tries_again_after_a_while(event: Event) -> None:
+    """Libzmq does not: not at once, not by its own, and by and by for ever."""
+    dial = Dial(END, [OLD])
+    assert dial.hear(event, 0.0)
+    assert not dial.hear(Event.LOST, 0.0)  # it comes after the reason, and says less
+    assert dial.word in dialling.FAILED
+    assert not dial.look([OLD], AGAIN * 0.4, anew=False)
+    assert dial.look([OLD], AGAIN * 1.6, anew=False)
+    assert dial.used == OLD
+    assert dial.word in dialling.FAILED  # until something else is known
+    assert not dial.hear(event, 20.0)  # said once
+
+
+def test_another_key_of_the_broker_is_tried() -> None:
+    """After a rotation nobody knows which of the two it shows: both are tried in turn."""
+    dial = Dial(END, [NEW, OLD])
+    assert dial.used == NEW
+    dial.hear(Event.BROKEN, 0.0)
+    dial.hear(Event.BROKEN, AGAIN * 0.9)  # libzmq tries on with the same key, which puts nothing off
+    assert dial.look([NEW, OLD], AGAIN, anew=False)
+    assert dial.used == OLD
+    dial.hear(Event.BROKEN, AGAIN)
+    assert dial.look([NEW, OLD], 2 * AGAIN, anew=False)
+    assert dial.used == NEW
+    dial.hear(Event.UP, 2 * AGAIN)
+    assert not dial.look([NEW, OLD], 9 * AGAIN, anew=False)
+
+
+def test_one_key_that_gets_no_handshake_is_left_to_libzmq() -> None:
+    """It tries again by itself, and a tunnel may come up any moment."""
+    dial = Dial(END, [OLD])
+    assert dial.hear(Event.BROKEN, 0.0)
+    assert not dial.look([OLD], 100.0, anew=False)
+
+
+def test_a_key_that_does_not_hold_any_more_is_let_go_of_at_once() -> None:
+    """While it is connected: nothing is sent any more to who has it; and dialled again when there is another."""
+    dial = Dial(END, [OLD])
+    dial.hear(Event.UP, 0.0)
+    assert dial.look([], 1.0, anew=False)
+    assert (dial.used, dial.word) == (None, dialling.UNKNOWN)
+    assert not dial.look([], 2.0, anew=False)
+    assert dial.look([NEW], 3.0, anew=False)
+    assert dial.used == NEW
+    assert dial.word == dialling.TRYING
+
+
+def test_news_of_the_rosters_are_tried_at_once_by_who_is_not_connected() -> None:
+    """A new key of the broker is what the old one waited for."""
+    dial = Dial(END, [OLD])
+    dial.hear(Event.BROKEN, 0.0)
+    assert dial.look([NEW], 0.1, anew=False)
+    assert dial.used == NEW
+
+
+def test_an_own_key_that_changed_is_shown_everywhere() -> None:
+    """Also where the old one is connected."""
+    dial = Dial(END, [OLD])
+    dial.hear(Event.UP, 0.0)
+    assert dial.look([OLD], 1.0, anew=True)
+    assert dial.used == OLD
+
+
+def test_what_people_read() -> None:
+    """Who, where, and how it stands."""
+    dial = Dial(END, [OLD])
+    dial.hear(Event.REFUSED, 0.0)
+    assert dial.sentence() == f"the broker b1 of hq at {END}: it refused the key of this role"
+    assert Dial(END, []).sentence() == f"the broker at {END}: no certificate of it holds now"

@@ -1,0 +1,189 @@
+"""Real connections of real keys within one process: rotation, revocation and removal, seen from both sides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from tabard.brokers import dialling, sockets
+from tabard.brokers.loop import Loop
+from tabard.brokers.role import Broker
+from tabard.brokers.sockets import Sockets
+from tabard.brokers.topology import LANES, Plan
+from tabard.brokers.trust import members
+from tabard.brokers.wire import topics
+from tabard.clock import SystemClock
+from tabard.errors import RefusedError
+from tests import keys
+from tests.integration.upping import free_port
+
+PATIENCE = 20.0
+
+
+class Scene:
+    """A broker with TCP at all ends, in one loop with those who connect to it; all read the keys of one home."""
+
+    def __init__(self, folder: Path) -> None:
+        self.loop = Loop()
+        self.ends = dict(zip(LANES, [f"tcp://127.0.0.1:{free_port()}" for _ in LANES], strict=True))
+        nodes = [keys.node("n1", "hq"), keys.node("n2", "hq")]
+        self.keys = keys.Keys(folder, "hq", [keys.broker("b1", "hq"), *nodes, keys.recorder("r1", "hq")])
+        self._made: list[Sockets] = []
+        self.made = self.of("broker", "b1")
+        up_in, up_out, down_in, down_out = (self.ends[lane] for lane in LANES)
+        plan = Plan("b1", "hq", up_in, up_out, down_in, down_out, ())
+        self.broker = Broker(plan, self.made, self.loop)
+
+    def of(self, role: str, name: str) -> Sockets:
+        """Somebody's sockets."""
+        made = self.keys.sockets(role, name, self.loop, dict.fromkeys(self.ends.values(), "b1"))
+        self._made.append(made)
+        return made
+
+    def turn_until(self, holds: Callable[[], Any], what: str) -> None:
+        """Let everybody live until something holds."""
+        end = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < end, f"not seen in {PATIENCE:.0f} s: {what}: {self.made.told({})}"
+            self.loop.turn(0.02)
+
+    def close(self) -> None:
+        """All of it."""
+        for made in self._made:
+            made.close()
+        self.loop.close()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """A broker that runs."""
+    scene = Scene(tmp_path)
+    yield scene
+    scene.close()
+
+
+def states(made: Sockets) -> list[str]:
+    """How somebody's connections stand."""
+    return [each["state"] for each in made.told({})["connections"]]
+
+
+def beacon(name: str) -> list[bytes]:
+    """Something that a node hands up."""
+    return [topics.up_topic("main", "hq", name, "beacon"), b"", b"head", b"", b"", b""]
+
+
+def carries(scene: Scene, node: zmq.Socket[bytes], sink: zmq.Socket[bytes], name: str) -> Callable[[], bool]:
+    """Whether what a node says now is heard above."""
+
+    def heard() -> bool:
+        sockets.send(node, beacon(name))
+        scene.loop.turn(0.02)
+        return sockets.receive(sink) is not None
+
+    return heard
+
+
+def both(scene: Scene, name: str) -> tuple[Sockets, zmq.Socket[bytes], zmq.Socket[bytes]]:
+    """A node that publishes, and the recorder that hears it."""
+    node, recorder = scene.of("node", name), scene.of("recorder", "r1")
+    mouth, ear = node.publisher(), recorder.subscriber()
+    ear.subscribe(b"u/main/")
+    node.connect(mouth, scene.ends["up_in"])
+    recorder.connect(ear, scene.ends["up_out"])
+    scene.turn_until(carries(scene, mouth, ear, name), f"{name} is heard")
+    return node, mouth, ear
+
+
+def rotate(scene: Scene, role: str, name: str) -> None:
+    """A new key for somebody, as `tabard keys rotate` makes it."""
+    trust = scene.keys.trust
+    with trust.changing():
+        members.rotate(trust, role, name, "hq", SystemClock().wall(), None)
+
+
+def test_a_broker_with_a_new_key_is_found_by_it(scene: Scene) -> None:
+    """It listens anew with it; whoever dials it takes the new key, or the old one while that is shown."""
+    node, mouth, ear = both(scene, "n1")
+    before = node.told({})["connections"][0]["key"]
+    rotate(scene, "broker", "b1")
+    scene.turn_until(
+        lambda: node.told({})["connections"][0]["key"] != before and states(node) == [dialling.CONNECTED],
+        "the node knows it by the new key",
+    )
+    scene.turn_until(carries(scene, mouth, ear, "n1"), "records pass again")
+
+
+def test_a_node_with_a_new_key_shows_it(scene: Scene) -> None:
+    """Its connections are made anew with it, and the old key is not needed any more."""
+    node, mouth, ear = both(scene, "n1")
+    old = scene.keys.trust.certificate("node", "n1")
+    rotate(scene, "node", "n1")
+    new = scene.keys.trust.certificate("node", "n1")
+    assert old is not None
+    assert new is not None
+    assert old.key != new.key
+    scene.turn_until(lambda: states(node) == [dialling.CONNECTED], "it is connected")
+    scene.turn_until(carries(scene, mouth, ear, "n1"), "records pass again")
+
+
+def test_what_a_revoked_key_still_says_is_dropped(scene: Scene) -> None:
+    """Before its connection is cut, too: what waited in the queue is not handed on."""
+    _node, mouth, ear = both(scene, "n1")
+    scene.keys.revoke("node", "n1")
+    scene.turn_until(lambda: scene.made.told({})["counters"].get("up_in bound anew"), "the end is bound anew")
+    while sockets.receive(ear) is not None:
+        pass
+    for _ in range(20):
+        sockets.send(mouth, beacon("n1"))
+        scene.loop.turn(0.02)
+    assert sockets.receive(ear) is None
+
+
+def test_others_at_the_end_come_back(scene: Scene) -> None:
+    """Who may, does not have to do anything for it."""
+    node, mouth, ear = both(scene, "n2")
+    revoked = scene.of("node", "n1")
+    revoked.connect(revoked.publisher(), scene.ends["up_in"])
+    scene.turn_until(lambda: states(revoked) == [dialling.CONNECTED], "both are connected")
+    scene.keys.revoke("node", "n1")
+    scene.turn_until(lambda: states(revoked) == [dialling.REFUSED], "one is refused")
+    scene.turn_until(lambda: states(node) == [dialling.CONNECTED], "the other one is back")
+    scene.turn_until(carries(scene, mouth, ear, "n2"), "records pass")
+    assert scene.made.told({})["counters"]["up_in refused: a revoked key"] >= 1
+
+
+def test_a_broker_that_was_revoked_is_left(scene: Scene) -> None:
+    """By who dials it, at once and with a word for people."""
+    node, _mouth, _ear = both(scene, "n1")
+    scene.keys.revoke("broker", "b1")
+    scene.turn_until(
+        lambda: "not known: expected the broker b1" in states(node)[0], "the node hangs up and says why"
+    )
+    assert [each["fault"] for each in node.told({})["connections"]] == [True]
+    assert node.told({})["connections"][0]["key"] is None
+
+
+def test_a_home_without_this_role_s_key_says_so(tmp_path: Path) -> None:
+    """The error names role, zone, address and command."""
+    loop = Loop()
+    authority = keys.Keys(tmp_path, "hq", [keys.broker("b1", "hq"), keys.node("n1", "hq")])
+    authority.trust.drop_key("node", "n1")
+    certificate = authority.trust.certificate("node", "n1")
+    assert certificate is not None
+    made = authority.sockets("node", "n1", loop, {"tcp://127.0.0.1:9": "b1"})
+    made.close()
+    authority.trust.reload()
+    from tabard.brokers.keyring import keys_of
+
+    found = Sockets(keys=keys_of(authority.home, "node", "n1", "hq", {}, loop))
+    with pytest.raises(RefusedError, match="expected a key of node n1 of hq in this home") as refused:
+        found.connect(found.publisher(), "tcp://127.0.0.1:9")
+    assert refused.value.where == "tcp://127.0.0.1:9"
+    assert "tabard join FILE" in str(refused.value)
+    found.close()
+    loop.close()
