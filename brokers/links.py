@@ -37,6 +37,8 @@ class Peer:
     """What came from it."""
     given: Told | None = None
     """What it says that it compared of what was sent to it."""
+    ways: int = 1
+    """How many brokers above it it knows."""
     counts: dict[str, int] = field(default_factory=dict)
     """Messages that came from it, by key."""
 
@@ -68,6 +70,8 @@ class Links:
             raise ValueError(f"expected {BOOT_BYTES} bytes, found {len(boot)}")
         self.name = name
         self.zone = zone
+        self.ways = 1
+        """How many brokers above it the broker knows."""
         self._boot = boot
         self._counters = counters
         self._is_asked = is_asked
@@ -238,6 +242,7 @@ class Links:
             self._counters[f"{lane} lost on the link from {name}"] += lost
         if doubled:
             self._counters[f"{lane} came twice on the link from {name}"] += doubled
+        peer.ways = tally.ways
         peer.given = next((told for told in tally.told if told.peer == self.name), peer.given)
 
     # --- what is said of it ----------------------------------------------------------------
@@ -256,7 +261,7 @@ class Links:
             for peer in peers.values()
             if peer.taken.begun
         )
-        return encode_tally(Tally(self._boot, sending.rows(), told))
+        return encode_tally(Tally(self._boot, sending.rows(), told, self.ways))
 
     def status(self, now: float, wall: int) -> list[dict[str, Any]]:
         """Of each link: the other end, whether and since when it is heard, what was compared of each lane.
@@ -272,6 +277,7 @@ class Links:
                 "since": wall - round((now - peer.since) * 1e9),
                 "is_heard": peer.is_heard(now),
                 "well": peer.is_heard(now) and peer.beat.above,
+                "ways": peer.ways,
                 "up": taken if side == "below" else given,
                 "down": given if side == "below" else taken,
             }

@@ -47,6 +47,7 @@ class Broker:
         self._handled_at = 0.0
         self.forwarder = Forwarder(plan.name, plan.zone, is_asked=self._is_asked)
         links, counters = self.forwarder.links, self.forwarder.counters
+        links.ways = max(len(plan.parents), 1)
         self.up_in = Inlet(made, "up", plan.up_in, [], counters)
         above = plan.dialled_by("up_out")
         self.up_out = Outlet(

@@ -48,6 +48,8 @@ class Tally(NamedTuple):
     """8 random bytes of this start of the broker."""
     sent: tuple[Sent, ...]
     told: tuple[Told, ...]
+    ways: int = 1
+    """How many brokers above it the sender knows: with two, silence may mean that it uses the other one."""
 
 
 def encode_tally(tally: Tally) -> bytes:
@@ -76,7 +78,10 @@ def decode_tally(body: bytes) -> Tally | None:
                 expected=f"at most {MOST_SENT} rows of a key and two numbers",
                 found=shown(rows),
             )
-    return Tally(boot, tuple(Sent(*row) for row in sent), tuple(Told(*row) for row in told))
+    ways = value[_FIELDS] if len(value) > _FIELDS else 1
+    if type(ways) is not int or ways < 1:
+        raise WireError("a malformed tally", expected="a number of ways", found=shown(ways))
+    return Tally(boot, tuple(Sent(*row) for row in sent), tuple(Told(*row) for row in told), ways)
 
 
 def _is_row(row: object) -> bool:

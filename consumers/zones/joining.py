@@ -17,6 +17,8 @@ DEAD: Final = "dead"
 """Nothing is heard over it."""
 BYPASSED: Final = "bypassed"
 """Nothing is heard over it, and yet the nodes behind it are heard: by another link, or a broker of an earlier edition."""
+AWAY: Final = "away"
+"""While it is put together: a broker below that has two ways is not heard; it may use the other one."""
 UNKNOWN: Final = "unknown"
 """Nobody here can tell: the broker of this home does not run, or only just began."""
 CHILD: Final = "child"
@@ -78,7 +80,7 @@ class _Known:
     states: tuple[str, ...] = ()
 
 
-_WORST: Final = (DEAD, HALF, UP, STANDBY, UNKNOWN)
+_WORST: Final = (DEAD, HALF, UP, STANDBY, AWAY, UNKNOWN)
 
 
 def links_of(facts: Facts, now: int) -> list[Link]:
@@ -177,7 +179,7 @@ def _state(broker: Here, hop: Mapping[str, Any]) -> str:
     if broker.state != RUNNING:
         return UNKNOWN
     if not hop["is_heard"]:
-        return DEAD
+        return AWAY if hop["side"] == "below" and hop["ways"] > 1 else DEAD
     return UP if hop["well"] else HALF
 
 

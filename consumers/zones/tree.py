@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tabard.consumers.zones.facts import ELSEWHERE, RUNNING, Facts, Here, Node
-from tabard.consumers.zones.joining import BYPASSED, DEAD, HALF, UP, Link, links_of
+from tabard.consumers.zones.joining import AWAY, BYPASSED, DEAD, HALF, UNKNOWN, UP, Link, links_of
 from tabard.names import zone_within
 
 CUT_OFF: Final = "cut off"
@@ -87,15 +87,25 @@ def is_behind(node: Node, link: Link) -> bool:
 def _judged(link: Link, links: Sequence[Link], facts: Facts, nodes: Sequence[Node] | None) -> Link:
     """A link by what is known beside it.
 
-    One that a parent does not hear, while the nodes behind it are heard, is not the one that they come through. And one
-    that leads to a broker that is cut off itself is well: what is wrong is further up.
+    A broker below that has two ways, or that is of an earlier edition, may be silent here while the nodes behind it are heard. And a
+    link to a broker that is cut off itself is well: what is wrong is further up.
     """
-    if link.state == DEAD and link.child not in {broker.name for broker in facts.brokers}:
-        if any(node.state == "up" and is_behind(node, link) for node in nodes or ()):
-            return link._replace(state=BYPASSED)
-    elif link.state == HALF and any(up.child == link.parent and up.state in {DEAD, HALF} for up in links):
+    behind = [node.state for node in nodes or () if is_behind(node, link)]
+    strange = link.child not in {broker.name for broker in facts.brokers}
+    if link.state == AWAY:
+        return link._replace(state=BYPASSED if "up" in behind else DEAD if behind else UNKNOWN)
+    if link.state == DEAD and strange and link.heard is None:
+        passing = any(node.state == "up" and _is_below(node, link) for node in nodes or ())
+        return link._replace(state=BYPASSED if passing else DEAD)
+    if link.state == HALF and any(up.child == link.parent and up.state in {DEAD, HALF} for up in links):
         return link._replace(state=UP)
     return link
+
+
+def _is_below(node: Node, link: Link) -> bool:
+    """Whether a node may be behind a link of whose lower end not even the zone is known."""
+    zone = link.parent_zone
+    return zone is not None and node.zone != zone and zone_within(node.zone, zone)
 
 
 def cut_zones(links: Sequence[Link]) -> frozenset[str]:
@@ -177,7 +187,7 @@ def _link_faults(
         cut = Counter(node.state for zone in zones for node in zone.nodes if is_behind(node, link))[CUT_OFF]
         are = "nodes behind it are" if cut > 1 else "node behind it is"
         more = f"; {cut} {are} cut off" if cut else ""
-        if any(other.child == link.child and other.state == UP for other in links):
+        if any(other.child_zone == link.child_zone and other.state == UP for other in links):
             more = "; it goes on through another link"
         at = f" at {link.end}" if link.end else ""
         yield Fault(where, f"nothing is heard over it{at}{more}")

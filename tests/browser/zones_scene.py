@@ -20,7 +20,7 @@ def look() -> HomeState:
         well = heard < 4
         return {
             "peer": peer, "zone": zone, "side": "below", "heard": now - heard * SECOND, "since": long_ago,
-            "is_heard": well, "well": well, "up": {"sent": sent, "received": received},
+            "is_heard": well, "well": well, "ways": 2 if peer == "dmz" else 1, "up": {"sent": sent, "received": received},
             "down": {"sent": 9120, "received": 9120},
         }  # fmt: skip
 

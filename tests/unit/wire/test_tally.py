@@ -13,7 +13,7 @@ from tabard.brokers.wire.heartbeat import Heartbeat, decode_heartbeat, encode_he
 from tabard.brokers.wire.tally import MOST_SENT, TALLY_VERSION, Sent, Tally, Told, decode_tally, encode_tally
 from tabard.errors import WireError
 
-TALLY = Tally(b"bootboot", (Sent("main/07", 2, 31), Sent("main/08", 2, 5)), (Told("hq", 40, 39),))
+TALLY = Tally(b"bootboot", (Sent("main/07", 2, 31), Sent("main/08", 2, 5)), (Told("hq", 40, 39),), 2)
 FIELDS: list[Any] = [TALLY_VERSION, *TALLY]
 
 
@@ -29,6 +29,11 @@ def test_what_is_sent_is_read() -> None:
 def test_a_broker_of_an_earlier_edition_sends_none() -> None:
     """Its heartbeat has an empty body."""
     assert decode_tally(b"") is None
+
+
+def test_a_tally_that_says_nothing_of_ways_has_one() -> None:
+    """As the first brokers that sent any."""
+    assert decode_tally(pack(FIELDS[:4])) == TALLY._replace(ways=1)
 
 
 def test_what_a_later_edition_adds_is_passed_over() -> None:
@@ -52,6 +57,9 @@ def test_what_a_later_edition_adds_is_passed_over() -> None:
         (2, [["k", 1, 1]] * (MOST_SENT + 1)),
         (3, [["hq", 1, None]]),
         (3, {}),
+        (4, 0),
+        (4, True),
+        (4, "2"),
     ],
 )
 def test_what_is_wrong_is_refused(place: int, value: object) -> None:

@@ -21,15 +21,16 @@ def hop(peer: str, zone: str, side: str, **more: Any) -> dict[str, Any]:
         "since": LONG_AGO,
         "is_heard": True,
         "well": True,
+        "ways": 1,
         "up": {"sent": 100, "received": 100},
         "down": {"sent": 50, "received": 50},
     }
     return {**said, **more}
 
 
-def unheard(peer: str, zone: str, side: str) -> dict[str, Any]:
+def unheard(peer: str, zone: str, side: str, ways: int = 1) -> dict[str, Any]:
     """The same of a link that is dead."""
-    return hop(peer, zone, side, heard=NOW - 90 * SECOND, is_heard=False, well=False)
+    return hop(peer, zone, side, heard=NOW - 90 * SECOND, is_heard=False, well=False, ways=ways)
 
 
 def above(broker: str | None, zone: str | None, end: str, **more: Any) -> dict[str, Any]:

@@ -45,11 +45,33 @@ def test_a_dead_link_is_one_fault_however_many_nodes_are_behind_it() -> None:
     ]
 
 
-def test_a_link_that_is_not_heard_while_its_nodes_are_is_bypassed() -> None:
-    """They come by another link, or through a broker of an earlier edition: no fault."""
-    found = seen(facts(hub(unheard("dmz", "hq/dmz", "below"))), FLEET)
-    assert states(found) == {"dmz-hq": "bypassed"}
-    assert found.faults == ()
+def test_one_of_two_links_to_a_zone_that_is_dead_is_a_fault_and_cuts_nothing_off() -> None:
+    """The nodes of the zone are heard through its other broker."""
+    pair = hub(unheard("dmz", "hq/dmz", "below"), hop("dmz2", "hq/dmz", "below"))
+    found = seen(facts(pair), FLEET)
+    assert states(found) == {"dmz-hq": "dead", "dmz2-hq": "up"}
+    assert [fault.what for fault in found.faults] == [
+        "nothing is heard over it; it goes on through another link"
+    ]
+    assert {each.state for zone in found.zones for each in zone.nodes} == {"up"}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "state"),
+    [(FLEET, "bypassed"), ([node("edge1", "hq/dmz", "silent")], "dead"), ([], "unknown"), (None, "unknown")],
+)
+def test_a_broker_with_two_ways_that_is_not_heard_may_use_the_other_one(
+    nodes: list[Node] | None, state: str
+) -> None:
+    """Its nodes tell; where nobody knows of them, nobody knows."""
+    found = seen(facts(hub(unheard("dmz", "hq/dmz", "below", ways=2))), nodes)
+    assert states(found) == {"dmz-hq": state}
+    assert bool(found.faults) == (state == "dead")
+
+
+def test_a_broker_of_an_earlier_edition_is_never_heard_and_its_nodes_are() -> None:
+    """Nothing is wrong with its link."""
+    assert states(seen(facts(hub()), FLEET)) == {"dmz-hq": "bypassed"}
 
 
 def test_a_child_that_was_never_heard_is_away_once_it_had_the_time() -> None:
