@@ -77,10 +77,10 @@ class Control:
         """See `Outbox.lacking`."""
         return self._outbox.lacking(cursors) if self._outbox else 0
 
-    def renew(self, doubt: str) -> None:
+    def renew(self, doubt: str, reason: str = "fork") -> None:
         """See `Outbox.renew`. Raises JournalError."""
         if self._outbox:
-            self._outbox.renew(doubt)
+            self._outbox.renew(doubt, reason)
 
     def enforce(self, now: float) -> None:
         """See `Outbox.enforce`; also when an outbox that could not be opened is tried again."""

@@ -41,6 +41,8 @@ class Journals:
             AlreadyRunning: another process has them open.
         """
         self._lock = ExitStack()
+        self._seal = seal
+        key_id = seal.pen.key_id
         with suppress(OSError):  # what is wrong shows when it is locked
             home.journal.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock.enter_context(hold_directory(home.journal, "this journal"))
@@ -66,6 +68,8 @@ class Journals:
         self.samples = Journal.open(
             RealDisk(), place(SAMPLES), SAMPLES, limits=_limits(settings, SAMPLES), **common
         )
+        self._signed_by: dict[int, bytes] = dict.fromkeys(self.by_stream, key_id)
+        """By stream, which key opened the epoch that is written."""
         self.control.when_full = lambda: self._samples_give_way(place(CONTROL), place(SAMPLES))
         self.logs.when_full = lambda: self._samples_give_way(place(LOGS), place(SAMPLES))
 
@@ -82,6 +86,14 @@ class Journals:
     def unsynced(self) -> int:
         """Bytes that a power cut would take."""
         return self.logs.unsynced + self.samples.unsynced
+
+    def rotate(self) -> None:
+        """Begin new epochs, which another key signs. Raises JournalError: the rest of them on the next call."""
+        key_id = self._seal.pen.key_id
+        for journal in (self.control, self.logs, self.samples):
+            if self._signed_by.get(journal.stream) != key_id:
+                journal.renew("", "rotation")
+                self._signed_by[journal.stream] = key_id
 
     def enforce(self, now: float) -> None:
         """Keep all of them within their bounds."""

@@ -272,6 +272,10 @@ class Agent:
         if self._seal.look():
             _log.warning("the keys of this home have changed: %s", self._seal)
             self.publisher.speak(self._loop.now())
+        try:
+            self.journals.rotate()
+        except JournalError as error:
+            _log.error("new epochs for another key are put off: %s", error)
 
     # --- samples ---------------------------------------------------------------------------
 

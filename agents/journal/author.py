@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tabard.agents.journal.segment import Prior
-from tabard.brokers.delivery.seal import Seal
+from tabard.brokers.delivery.seal import Pen, Seal
 from tabard.brokers.wire.batch import (
     DATA,
     NO_DIGEST,
@@ -20,6 +20,8 @@ from tabard.brokers.wire.codec import pack
 from tabard.clock import Clock
 from tabard.errors import JournalError
 from tabard.records import MAX_BODY
+
+_PENS_KEPT: Final = 4
 
 
 class Owner(NamedTuple):
@@ -35,7 +37,7 @@ class Opening(NamedTuple):
     """Why a new epoch begins."""
 
     reason: str
-    """``start``, ``fork``, ``doubt`` or ``error``."""
+    """``start``, ``fork``, ``doubt``, ``error`` or ``rotation``."""
     clean: bool = True
     """The epoch before it was closed in order."""
     power: bool = False
@@ -56,8 +58,8 @@ class Author:
         self.owner = owner
         self.clock = clock
         self._seal = seal
-        self._pen = seal.pen
-        """Of the epoch being written, to its end: an epoch has exactly one key."""
+        self._pens: dict[bytes, Pen] = {}
+        """Of the newest epochs, each to its end: an epoch has exactly one key, also if the next one could not be begun."""
         self._entropy = entropy
 
     def data(self, tip: Prior, body: bytes, count: int) -> Batch:
@@ -69,17 +71,18 @@ class Author:
                 found=f"{len(body)} bytes",
                 hint="Divide what it holds; every broker and sink would drop it.",
             )
+        pen = self._pens.get(tip.epoch, self._seal.pen)
         header = Header(
             self.stream,
             DATA,
             tip.epoch,
-            self._pen.key_id,
+            pen.key_id,
             tip.last + 1,
             count,
             body_digest(body),
             tip.digest,
         )
-        return seal_batch(header, body, self._pen.sign)
+        return seal_batch(header, body, pen.sign)
 
     def opening(self, opening: Opening, tip: Prior | None) -> Batch:
         """The first batch of a new epoch, after one that ended at `tip`.
@@ -101,7 +104,10 @@ class Author:
         if opening.lost is not None:
             facts["lost"] = {"at_least": opening.lost, "reason": "torn"}
         body = pack(facts)
-        self._pen = pen = self._seal.pen
+        pen = self._seal.pen
         epoch = pen.epoch(self._entropy)
+        self._pens[epoch] = pen
+        if len(self._pens) > _PENS_KEPT:
+            del self._pens[next(iter(self._pens))]
         header = Header(self.stream, OPEN, epoch, pen.key_id, 1, 1, body_digest(body), NO_DIGEST)
         return seal_batch(header, body, pen.sign)

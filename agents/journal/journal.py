@@ -210,7 +210,7 @@ class Journal:
         self._shelf.take_reserve()
         return self._catalog.bytes < before
 
-    def renew(self, doubt: str) -> None:
+    def renew(self, doubt: str, reason: str = "fork") -> None:
         """End the epoch being written and begin another, whose OPEN says `doubt`.
 
         Raises JournalError: the disk refused; the next call, or the next append, tries again.
@@ -218,7 +218,7 @@ class Journal:
         if self._replaced:
             self._reload()
         self._pen.ready()
-        self._pen.end_epoch(Opening("fork", doubt=doubt))
+        self._pen.end_epoch(Opening(reason, doubt=doubt or None))
         self._pen.begin()
         self.sync()
 

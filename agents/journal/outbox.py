@@ -265,9 +265,9 @@ class Outbox:
         self._epochs[uid] = insert_batch(db, self._epochs[uid], batch)
         self._bytes += batch.size
 
-    def renew(self, doubt: str) -> None:
+    def renew(self, doubt: str, reason: str = "fork") -> None:
         """Begin a new epoch, whose OPEN says `doubt`. Raises JournalError; the next call tries again."""
-        self._opening = Opening("fork", doubt=doubt)
+        self._opening = Opening(reason, doubt=doubt or None)
         self._begin()
 
     # --- reading -------------------------------------------------------------------------------

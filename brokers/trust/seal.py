@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from tabard.brokers.delivery import seal as why
@@ -222,9 +223,12 @@ class KeySeal:
         first, *former = decode_credentials(body)
         newest = self._directory.take(first, max(now, read(first[-1]).certificate.since))
         for chain in former:
-            before = read(chain[-1]).certificate
-            if before[:3] == newest[:3]:  # of the same role, name and zone
-                self._directory.take(chain, when_it_held(before, now))
+            with suppress(
+                TrustError
+            ):  # one that was revoked proves nothing, and takes nothing from the key of now
+                before = read(chain[-1]).certificate
+                if before[:3] == newest[:3]:  # of the same role, name and zone
+                    self._directory.take(chain, when_it_held(before, now))
         self._looked.clear()
         return newest
 

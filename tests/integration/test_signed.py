@@ -13,6 +13,7 @@ from typing import Any
 from tabard.brokers.trust.authority import Wanted
 from tabard.brokers.trust.certificates import BROKER, NODE, RECORDER
 from tabard.brokers.trust.files import Trust, found
+from tabard.brokers.wire.batch import decode_header
 from tabard.home import Home
 from tests.integration.upping import Started, tabard
 
@@ -132,3 +133,33 @@ def test_a_node_and_a_sink_of_which_one_has_keys(tmp_path: Path) -> None:
         assert stored(hub) == []
         shutil.copytree(Home(hub).trust, Home(host).trust)
         wait(lambda: stored(hub) == ["waits"], "with keys it is stored")
+
+
+def test_a_key_is_rotated_while_all_runs(tmp_path: Path) -> None:
+    """New epochs are signed by the new key at once; what the old one signed is stored, and nobody is started anew."""
+    home = tmp_path / "home"
+    with Started(home, "up", "--only", ROLES, *HERE) as up:
+        up.wait_for("Ctrl-C")
+        log(home, "one")
+        wait(lambda: stored(home) == ["one"], "it is stored")
+        pids = up.pids(("agent", "recorder"))
+        before = key_of(home)
+        assert tabard(home, "keys", "rotate", "node", "web1", "--zone", "hq").returncode == 0
+        wait(lambda: key_of(home) not in {None, before}, "the agent signs with another key")
+        log(home, "two")
+        wait(lambda: stored(home) == ["one", "two"], "what comes after is stored as well")
+        assert up.pids(("agent", "recorder")) == pids
+        assert len(signers(home)) == 2
+
+
+def key_of(home: Path) -> str | None:
+    """The key that the agent says it signs with."""
+    key: str | None = json.loads((home / "run" / "agent.json").read_text())["keys"]["key"]
+    return key
+
+
+def signers(home: Path) -> set[bytes]:
+    """The keys that signed what is stored."""
+    with sqlite3.connect(f"file:{home / 'store' / 'records.db'}?mode=ro", uri=True) as db:
+        heads = [head for (head,) in db.execute("SELECT header FROM batch")]
+    return {decode_header(head).key_id for head in heads} - {b""}

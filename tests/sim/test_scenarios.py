@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tabard.brokers.trust.seal import KeySeal
+from tabard.brokers.wire.batch import Batch
 from tabard.brokers.wire.codec import pack
+from tabard.brokers.wire.credentials import decode_credentials
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
 from tabard.consumers.store.layout import RECORDS, STATE
 from tests.sim.check import check, stored
@@ -379,6 +382,42 @@ def test_a_batch_with_a_wrong_signature_is_asked_for_again(signed: bool, counter
     assert world.recorder.sink is not None
     assert world.recorder.sink.counters[counter] == 3
     assert seqs(world) == list(range(2, 42))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_key_is_rotated_while_there_is_a_backlog(seed: int) -> None:
+    """Some was signed by the old key and waits, the rest is by the new one; a sink that never saw the old one takes both."""
+    world = World(seed, Plan((), fault_count=0, signed=True, loss=0.05))
+    world.start()
+    node, trustees = world.nodes[0], world.trustees
+    assert trustees is not None and isinstance(node.seal, KeySeal)
+    log(world, node, 3)
+    world.recorder.kill()
+    log(world, node, 3)
+    new = trustees.key()
+    chain = trustees.chain("node", node.key.node, "lab", new, ("main",))
+    before = decode_credentials(node.seal.credentials)
+    node.seal.renew(trustees.directory(), new, [chain, *before])
+    for stream in STREAM_NAMES:
+        journal = node.journals[stream]
+        journal.renew("", "rotation")
+    log(world, node, 3)
+    world.recorder.seal = world.recorder_seal("main")
+    world.recorder.start()
+    world.heal()
+    world.settle()
+    check(world)
+    rows, losses = stored(world.recorder, node, LOGS)
+    assert len(rows) >= 45 and not losses
+    assert {batch.header.key_id for batch in kept(node)} == {new.public.key_id}
+
+
+def kept(node: SimNode) -> list[Batch]:
+    """The batches of the newest epoch of the logs."""
+    journal = node.journals[LOGS]
+    span = journal.spans()[-1]
+    found = (journal.read(span.epoch, seq) for seq in range(span.oldest, span.last + 1))
+    return [batch for batch in found if batch is not None]
 
 
 # --- several sinks -------------------------------------------------------------------------------

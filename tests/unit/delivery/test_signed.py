@@ -491,3 +491,20 @@ def test_an_unsigned_gap_and_data_of_no_key_in_a_signed_epoch() -> None:
     gap = seal_batch(header._replace(kind=GAP, previous=NO_DIGEST), body, lambda head: b"")
     ends.hear(true._replace(head=gap.head, signature=b"", body=body))
     assert ends.sink.counters[f"refused batch: {why.UNSIGNED}"] == 1
+
+
+def test_a_revoked_key_among_the_earlier_ones_takes_nothing_from_the_key_of_now() -> None:
+    """Threat `revoked-key`: a node whose own home has not heard of it goes on under its new key."""
+    trustees = Trustees()
+    old, new = trustees.key(), trustees.key()
+    before, after = (trustees.chain("node", "web1", "hq", key, ("main",)) for key in (old, new))
+    node = KeySeal(trustees.directory(), new, [after, before], lambda: trustees.now)
+    ends = Signed(node=node, trustees=trustees)
+    assert isinstance(ends.sink_seal, KeySeal)
+    directory = ends.sink_seal._directory
+    directory.take(before, trustees.now)
+    directory.take_roster(trustees.revoke(old.public.key_id), trustees.now)
+    ends.journal.add(2)
+    ends.settle(5)
+    assert ends.stored() == [(1, 3)]
+    assert directory.revoked(old.public.key_id) is not None
