@@ -24,7 +24,7 @@ from typing import Final, NamedTuple, Protocol
 from tabard.brokers.tunnels.probe import Address
 from tabard.errors import TabardError
 from tabard.home import Home
-from tabard.settings.schema import Forward, Tunnel
+from tabard.settings.schema import Tunnel
 
 REMOTE: Final = "remote"
 ALIVE_EVERY: Final = 4
@@ -79,7 +79,7 @@ class OpenSsh:
     def place(self, number: int) -> Address:
         """Where ssh listens: the port, or the socket from which a circle begins."""
         forward = self._tunnel.forward[number]
-        return str(self._circle(number, forward)) if forward.direction == REMOTE else address(forward.listen)
+        return str(self._circle(number)) if forward.direction == REMOTE else address(forward.listen)
 
     def command(self) -> Command:
         """The command line; writes the pinned host key where ssh reads it. Raises TabardError, OSError."""
@@ -98,12 +98,13 @@ class OpenSsh:
         for number, forward in enumerate(tunnel.forward):
             if forward.direction == REMOTE:
                 words += ["-R", f"{forward.listen}:{forward.to}"]
-                words += ["-L", f"{self._circle(number, forward)}:{forward.listen}"]
+                circle = str(self._circle(number)).replace("%", "%%")  # which ssh would expand
+                words += ["-L", f"{circle}:{forward.listen}"]
             else:
                 words += ["-L", f"{forward.listen}:{forward.to}"]
         return Command([*words, "--", tunnel.host], b"", {**os.environ, "LC_ALL": "C"})
 
-    def _circle(self, number: int, _forward: Forward) -> Path:
+    def _circle(self, number: int) -> Path:
         return self._home.socket(f"t.{self._tunnel.name}.{number + 1}")
 
     def _host_key(self) -> list[tuple[str, str]]:
@@ -115,7 +116,7 @@ class OpenSsh:
         file.write_text(f"{name} {kind} {key}\n", encoding="ascii")
         return [
             ("HostKeyAlias", name),
-            ("UserKnownHostsFile", f'"{file}"'),
+            ("UserKnownHostsFile", _option(file)),
             ("GlobalKnownHostsFile", "/dev/null"),
             ("HostKeyAlgorithms", ",".join(algorithms(kind))),
         ]
@@ -123,7 +124,7 @@ class OpenSsh:
     def _identity(self) -> list[tuple[str, str]]:
         if not self._tunnel.key_file:
             return []
-        return [("IdentityFile", f'"{_path(self._tunnel.key_file)}"'), ("IdentitiesOnly", "yes")]
+        return [("IdentityFile", _option(_path(self._tunnel.key_file))), ("IdentitiesOnly", "yes")]
 
 
 OPTIONS: Final[Mapping[str, str]] = {
@@ -205,3 +206,8 @@ def address(text: str) -> tuple[str, int]:
 
 def _path(text: str) -> str:
     return os.path.expanduser(text)
+
+
+def _option(path: str | Path) -> str:
+    """A path as the value of one of ssh's options, in which % begins a name for something else."""
+    return '"' + str(path).replace("%", "%%") + '"'

@@ -14,7 +14,7 @@ import pytest
 from tabard import exits
 from tabard.home import Home
 from tabard.ops.bench.sshd import Sshd, make_key
-from tests.integration.tunnelling import Make, Tunnelled, make, server
+from tests.integration.tunnelling import Answering, Make, Tunnelled, make, server
 from tests.integration.upping import Started, free_port, tabard
 
 __all__ = ["make", "server"]
@@ -121,6 +121,20 @@ def test_the_other_side_listens(make: Make) -> None:
     tunnel.behind.go()
     said = tunnel.until(lambda said: said["state"] == "silent", "both are silent")
     assert f"port {there} there" in said["fault"]
+
+
+def test_a_home_may_have_any_name(server: Sshd, tmp_path: Path) -> None:
+    """Its path is part of what ssh is told, and has letters that mean something there."""
+    behind = Answering()
+    tunnel = Tunnelled(tmp_path / "a 100%d of it", "openssh", server, behind)
+    try:
+        there = both(tunnel)
+        tunnel.begin()
+        tunnel.up()
+        behind.passes(there)
+    finally:
+        tunnel.close()
+        behind.close()
 
 
 def test_a_listener_that_the_server_refuses_is_told(make: Make, server: Sshd) -> None:
