@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tabard.settings import Broker, Settings
 
+_EVERYWHERE = frozenset({"*", "0.0.0.0", "[::]", "localhost"})  # noqa: S104 -- recognised here, never bound
 _UP, _DOWN = "tcp://127.0.0.1:7101", "tcp://127.0.0.1:7102"
 """What the how-to about chains suggests."""
 
@@ -24,8 +25,9 @@ def next_host(settings: Settings, *, keys: bool = False) -> list[str]:
             f"To add a host to zone {broker.zone}: broker {broker.name} can be reached from this host alone. Give it addresses:",
             *_described(broker.name, broker.zone),
         ]
-    ports = [end.rpartition(":")[2] for end in (broker.up_in, broker.down_out)]
-    forwards = " ".join(f"-L {port}:127.0.0.1:{port}" for port in ports)
+    bound = [end.removeprefix("tcp://").rpartition(":")[::2] for end in (broker.up_in, broker.down_out)]
+    ports = [port for _, port in bound]
+    forwards = " ".join(f"-L {port}:{_seen_from_here(host)}:{port}" for host, port in bound)
     made = f"tabard node add NAME --zone {broker.zone} --out NAME.tabard"
     joined = [f"Its keys, made where the zone's authority is: {made}, and there: tabard join NAME.tabard"]
     return [
@@ -35,6 +37,11 @@ def next_host(settings: Settings, *, keys: bool = False) -> list[str]:
         f"and this is its way here: ssh -N {forwards} THIS-HOST",
         *(joined if keys else ()),
     ]
+
+
+def _seen_from_here(host: str) -> str:
+    """Where a broker of this host is found from this host: at loopback, unless it is bound to one address alone."""
+    return "127.0.0.1" if host in _EVERYWHERE else host
 
 
 def _serving(settings: Settings, zone: str) -> Broker | None:

@@ -334,7 +334,6 @@ def _held(faults: list[TrustError], path: Path, take: Callable[[], object]) -> N
                 where=str(path),
                 hint=_REJOIN,
             ) from error
-        error.where or str(path)
         faults.append(error)
 
 

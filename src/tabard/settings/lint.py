@@ -196,7 +196,8 @@ def _collide(one: str, two: str) -> bool:
 def _exposed(settings: Settings) -> Iterator[Finding]:
     for who, endpoint, origin in _endpoints(settings):
         scheme, _, rest = endpoint.partition("://")
-        if scheme in {"tcp", "udp"} and not rest.startswith(_LOOPBACK):
+        asks = who.startswith("broker ")  # for a key, over TCP
+        if scheme in {"tcp", "udp"} and not rest.startswith(_LOOPBACK) and not asks:
             yield _at(
                 origin,
                 who,

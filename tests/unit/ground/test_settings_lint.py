@@ -96,12 +96,17 @@ def test_a_contradiction_is_placed_at_the_table_it_is_in(tmp_path: Path) -> None
     assert caught.value.line == 7
 
 
+def test_a_broker_that_other_hosts_reach_is_as_it_should_be(tmp_path: Path) -> None:
+    """It takes nobody without a key."""
+    (tmp_path / "tabard.toml").write_text(NODE + broker("a", up_in="tcp://*:9000"))
+    assert not examine(tmp_path, env={}).findings
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ('[intake]\ntcp = "0.0.0.0:9000"\n', "can be reached from other hosts"),
         ('[herald]\nhost = "::"\n', "can be reached from other hosts"),
-        (NODE + broker("a", up_in="tcp://*:9000"), "can be reached from other hosts"),
         (NODE + broker("a", **DIALLING, **PAIR), "the standby is the parent itself"),
         (
             '[agent]\nup = "tcp://x:1"\ndown = "tcp://x:2"\nstandby_up = "tcp://x:1"\nstandby_down = "tcp://x:2"\n',

@@ -40,6 +40,16 @@ def test_what_adds_the_next_host_is_printed(tabard, file: Path) -> None:
     assert (done.returncode, done.stdout) == (exits.DONE, f"clean ({file})\n")
 
 
+def test_the_way_to_a_broker_at_one_address_leads_there(tabard, file: Path) -> None:
+    """Nothing listens at loopback then."""
+    file.write_text(
+        '[node]\nname = "hub"\nzone = "hq"\n[[broker]]\nname = "b1"\nzone = "hq"\n'
+        'up_in = "tcp://10.0.0.5:7101"\ndown_out = "tcp://*:7102"\n'
+    )
+    done = tabard("check")
+    assert "ssh -N -L 7101:10.0.0.5:7101 -L 7102:127.0.0.1:7102 THIS-HOST" in done.stdout
+
+
 def test_contradictions_of_links_say_what_was_expected_and_found(tabard, file: Path) -> None:
     """With file, line and key, and what to do."""
     file.write_text(
