@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import textwrap
@@ -13,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.scene import beat, fill
+from tests.ports import free_port
 from tests.unit.web.seed import Seeder
 
 # A page on a busy machine has time to show what is to come.
@@ -55,9 +55,7 @@ def herald(tmp_path_factory):
     """Herald behind its production server, as a process of its own."""
     store = tmp_path_factory.mktemp("herald") / "store"
     seeder = fill(store, now=time.time_ns())
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(PROGRAM), str(store), str(port)],
         stdout=subprocess.PIPE,

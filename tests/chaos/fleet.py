@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import shutil
-import socket
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,13 +15,11 @@ from typing import Any, Final, Self
 from tabard.home import Home
 from tests import keys
 from tests.chaos.worker import Worker
+from tests.ports import free_ports
 
 ZONE: Final = "plant/line"
 BROKERS: Final = ("b1", "b2", "b3")
 PRESENCE: Final = "SELECT name, beacon, state FROM presence JOIN node ON node.id = node_id"
-_PORTS: Final = range(20_000, 32_000)
-"""Below what the kernel gives to those who dial, so that none of them takes a port while its broker is away."""
-
 _HUB: Final = """\
 [node]
 name = "hub"
@@ -209,15 +205,3 @@ class Fleet:
             "recorder": ["recorder"],
         }
         return [name for kind in kinds for name in known[kind]]
-
-
-def free_ports(count: int) -> list[int]:
-    """TCP ports of this host that nobody listens on."""
-    found: list[int] = []
-    order = random.SystemRandom()
-    while len(found) < count:
-        port = order.choice(_PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-    return found

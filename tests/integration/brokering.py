@@ -20,7 +20,8 @@ from tabard.brokers.wire import topics
 from tabard.home import Home
 from tabard.status import running
 from tests import keys
-from tests.integration.upping import Started, free_port, wait_for_end
+from tests.integration.upping import Started, wait_for_end
+from tests.ports import free_port
 
 ZONES: Final = {"b1": "hq/dmz/cell", "b2": "hq/dmz", "b3": "hq"}
 """The brokers, the outermost first."""
@@ -30,7 +31,7 @@ OTHER_ZONE: Final = "hq/dmz/other"
 """A node of another cell of the same zone."""
 SINKS: Final = tuple(f"s{number}" for number in range(40))
 """Sinks of which one is asked for by each test."""
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 """Seconds after which what should happen will not."""
 Socket = zmq.Socket[bytes]
 Frames = list[bytes]

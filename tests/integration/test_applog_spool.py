@@ -12,8 +12,9 @@ import pytest
 
 from tabard import exits
 from tests.integration.applogging import Rig, numbers
-from tests.integration.upping import Started, free_port, tabard
+from tests.integration.upping import Started, tabard
 from tests.numbering import differences
+from tests.ports import free_port
 
 LOGGING = "import tabard, logging\nhandler = tabard.setup_logging('shop', package='shop', version='1.4')\n"
 

@@ -19,7 +19,8 @@ from tabard.home import Home
 from tabard.status import running
 from tests import keys
 from tests.integration.brokering import wait_until
-from tests.integration.upping import Started, free_port, wait_for_end
+from tests.integration.upping import Started, wait_for_end
+from tests.ports import free_port
 
 LINE, PLANT = "plant/line", "plant"
 ZONES: Final = {"cell": "plant/line/cell", "b1": LINE, "b2": LINE, "top": PLANT}

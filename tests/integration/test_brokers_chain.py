@@ -29,7 +29,8 @@ from tests.integration.brokering import (
     up_message,
     wait_until,
 )
-from tests.integration.upping import Started, free_port
+from tests.integration.upping import Started
+from tests.ports import free_port
 
 MIB = 2**20
 WAYS = {

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tabard import exits
-from tests.integration.upping import TABARD, Started, environment, free_port, tabard
+from tests.integration.upping import TABARD, Started, environment, tabard
+from tests.ports import free_port
 from tests.unit.ops_reading.test_json import described
 
 ROLES = ("agent", "broker.b1", "recorder", "herald")

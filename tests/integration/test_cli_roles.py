@@ -14,7 +14,8 @@ import pytest
 from tabard import exits
 from tabard.home import Home
 from tabard.locks import held
-from tests.integration.upping import Started, environment, free_port, tabard
+from tests.integration.upping import Started, environment, tabard
+from tests.ports import free_port
 
 ROLES = ("agent", "broker", "recorder", "herald")
 

@@ -13,7 +13,8 @@ import pytest
 
 from tabard import exits
 from tests.integration.orders import EXAMPLE, Plant, Row, messages, of_run
-from tests.integration.upping import Started, free_port, tabard
+from tests.integration.upping import Started, tabard
+from tests.ports import free_port
 from tests.unit.mail.post import USER, Post
 
 VERSION: Final = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]["version"]

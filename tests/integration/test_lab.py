@@ -22,8 +22,9 @@ from tabard.ops.lab import marks, needs
 from tabard.ops.lab.plan import planned
 from tabard.ops.lab.state import Place
 from tests.conftest import Need
-from tests.integration.upping import TABARD, environment, free_port
+from tests.integration.upping import TABARD, environment
 from tests.numbering import differences
+from tests.ports import free_port
 
 EACH: Final = 40
 """Records that each node says at a time."""

@@ -10,8 +10,9 @@ import pytest
 
 from tabard import exits
 from tabard.ops.bench.postgres import Postgres
-from tests.integration.upping import Started, free_port, tabard
+from tests.integration.upping import Started, tabard
 from tests.passwords import asking
+from tests.ports import free_port
 
 SECRET = "a long one"
 

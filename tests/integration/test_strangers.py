@@ -27,7 +27,8 @@ from tabard.status import running
 from tests import keys
 from tests.chaos.zmtp import Peer
 from tests.integration.brokering import PATIENCE, Socket, family, listeners, message, wait_until
-from tests.integration.upping import Started, free_port, tabard
+from tests.integration.upping import Started, tabard
+from tests.ports import free_port
 
 BROKER: Final = "b1"
 AGENT: Final = "n1"

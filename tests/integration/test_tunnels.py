@@ -12,7 +12,8 @@ from tabard import exits
 from tabard.ops.bench.sshd import Sshd, make_key
 from tests.integration.brokering import family, listeners
 from tests.integration.tunnelling import Make, make, server
-from tests.integration.upping import free_port, tabard
+from tests.integration.upping import tabard
+from tests.ports import free_port
 
 __all__ = ["make", "server"]
 SPAWNED = ["openssh", "sshtunnel"]

@@ -15,7 +15,8 @@ from tabard import exits
 from tabard.home import Home
 from tabard.ops.bench.sshd import Sshd, make_key
 from tests.integration.tunnelling import Answering, Make, Tunnelled, make, server
-from tests.integration.upping import Started, free_port, tabard
+from tests.integration.upping import Started, tabard
+from tests.ports import free_port
 
 __all__ = ["make", "server"]
 PAGE = Path(__file__).parents[2] / "docs/how-to/tunnels.md"

@@ -18,7 +18,8 @@ import pytest
 from tabard import exits
 from tabard.home import Home
 from tabard.locks import held
-from tests.integration.upping import Started, free_port, tabard, wait_for_end
+from tests.integration.upping import Started, tabard, wait_for_end
+from tests.ports import free_port
 
 CORE = ("broker.b1", "recorder")
 

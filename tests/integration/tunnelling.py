@@ -19,7 +19,8 @@ from tabard.ops.bench.sshd import Sshd
 from tabard.status import running
 from tests.conftest import Need
 from tests.integration.brokering import wait_until
-from tests.integration.upping import Started, free_port
+from tests.integration.upping import Started
+from tests.ports import free_port
 
 Json = dict[str, Any]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -41,13 +40,6 @@ def tabard(home: Path, *words: str, stdin: str = "", **env: str) -> subprocess.C
         text=True,
         timeout=90,
     )
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for_end(*pids: int) -> None:

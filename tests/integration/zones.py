@@ -25,7 +25,8 @@ from tabard.ops.bench.postgres import Postgres
 from tabard.records import LOG_FIELDS
 from tabard.status import running
 from tests import keys
-from tests.integration.upping import Started, free_port, tabard
+from tests.integration.upping import Started, tabard
+from tests.ports import free_port
 
 OUTER: Final = "plant"
 INNER: Final = "hq"

@@ -20,9 +20,9 @@ from tabard.brokers.wire import topics
 from tabard.clock import SystemClock
 from tabard.errors import RefusedError
 from tests import keys
-from tests.integration.upping import free_port
+from tests.ports import free_port
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Scene:

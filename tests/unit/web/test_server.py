@@ -15,6 +15,7 @@ import pytest
 
 from tabard.errors import TabardError
 from tabard.web.server import listen
+from tests.ports import free_port
 
 PROGRAM = """
     import sys, threading
@@ -36,12 +37,6 @@ PROGRAM = """
     serve(app, "127.0.0.1", int(sys.argv[1]), 4, ready=lambda: print("ready", flush=True))
     print("ended", flush=True)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def ask(port, path):
