@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import struct
 from collections import Counter
 from functools import partial
 from itertools import count
 from typing import Any, Final
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from tabard.brokers.dialling import FAILED, Dial, Event
 from tabard.brokers.keyring import LOOK_EVERY, Keyring
@@ -27,6 +27,9 @@ from tabard.errors import TabardError
 
 AGAIN: Final = 0.02
 """Seconds until an address is bound again that is not free yet."""
+_MONITORED: Final = struct.Struct("=Hi")
+"""An event's number and value, as the manual of zmq_socket_monitor has it. pyzmq's own way to read it costs an agent the
+import of asyncio and OpenSSL."""
 BURST: Final = 64
 """Events of one socket looked at in a turn."""
 
@@ -188,9 +191,9 @@ class Guard:
                 frames = monitor.recv_multipart(zmq.NOBLOCK)
             except (zmq.Again, zmq.ZMQError):
                 return
-            told = parse_monitor_message(frames)
-            event = _EVENTS.get(int(told["event"]))
-            where = told["endpoint"].decode("utf-8", "replace")
+            number, _value = _MONITORED.unpack(frames[0])
+            event = _EVENTS.get(number)
+            where = frames[1].decode("utf-8", "replace")
             dial = self._which(sock, where)
             if event is None:
                 continue
