@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -219,10 +219,11 @@ def listeners(pids: set[int]) -> set[tuple[str, str]]:
 
 
 def _sockets_of(pid: int) -> Iterator[str]:
-    for entry in os.scandir(f"/proc/{pid}/fd"):
-        target = os.readlink(entry.path)
-        if target.startswith("socket:["):
-            yield target.removeprefix("socket:[").rstrip("]")
+    with os.scandir(f"/proc/{pid}/fd") as entries:
+        for entry in entries:
+            target = os.readlink(entry.path)
+            if target.startswith("socket:["):
+                yield target.removeprefix("socket:[").rstrip("]")
 
 
 def _address(local: str) -> str:
@@ -240,10 +241,10 @@ def _address(local: str) -> str:
 
 
 def family(pid: int) -> set[int]:
-    """A process and all below it."""
-    below = {
-        int(child)
-        for task in os.scandir(f"/proc/{pid}/task")
-        for child in Path(task.path, "children").read_text().split()
-    }
+    """A process and all below it, as far as they are still there."""
+    below: set[int] = set()
+    with suppress(FileNotFoundError, ProcessLookupError), os.scandir(f"/proc/{pid}/task") as tasks:
+        for task in tasks:
+            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+                below.update(map(int, Path(task.path, "children").read_text().split()))
     return {pid}.union(*(family(child) for child in below))

@@ -74,11 +74,14 @@ class Site:
         return "\n".join(lines)
 
     def __enter__(self) -> Self:
-        for name in ZONES:
-            self.start(name, "broker")
-        self.start("top", "recorder")
-        for name in ("n1", "n2"):
-            self.start(name, "agent")
+        with ExitStack() as failed:
+            failed.push(self.__exit__)
+            for name in ZONES:
+                self.start(name, "broker")
+            self.start("top", "recorder")
+            for name in ("n1", "n2"):
+                self.start(name, "agent")
+            failed.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
