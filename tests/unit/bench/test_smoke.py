@@ -126,7 +126,7 @@ def test_peers_measures_others_and_tabard_and_leaves_nothing(place: Path) -> Non
         "tabard-sqlite",
         "sockethandler",
         "--records",
-        "2000",
+        "20000",  # CPU is counted in hundredths of a second
         "--rounds",
         "1",
         "--seconds",
