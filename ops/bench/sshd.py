@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tabard.errors import TabardError
+from tabard.ops.bench.surroundings import free_port
 
 _PLACES: Final = "/usr/local/sbin:/usr/sbin:/sbin"
 _USERS: Final = ("games", "daemon", "www-data")
@@ -187,13 +188,6 @@ def make_key(path: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
     )
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _children(pid: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,3 +78,10 @@ def workplace() -> Iterator[Path]:
     """
     with _ending.taken(), tempfile.TemporaryDirectory(prefix="tabard-bench-") as directory:
         yield Path(directory)
+
+
+def free_port() -> int:
+    """A port of this host that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

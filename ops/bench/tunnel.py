@@ -23,8 +23,8 @@ from tabard.ops.bench import sshd
 from tabard.ops.bench.helper import Helper
 from tabard.ops.bench.result import Aim, Measured
 from tabard.ops.bench.scene import Scene
-from tabard.ops.bench.sshd import Sshd, free_port
-from tabard.ops.bench.surroundings import workplace
+from tabard.ops.bench.sshd import Sshd
+from tabard.ops.bench.surroundings import free_port, workplace
 from tabard.ops.bench.table import Options, Say
 from tabard.status import running
 

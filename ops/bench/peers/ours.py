@@ -21,10 +21,11 @@ from tabard.errors import StoreError, TabardError
 from tabard.ops.bench.peers import work
 from tabard.ops.bench.peers.peer import Ground, Peer, Target
 from tabard.ops.bench.peers.plan import Part
-from tabard.ops.bench.peers.processes import Server, Victim, free_port
+from tabard.ops.bench.peers.processes import Server, Victim
 from tabard.ops.bench.peers.rsyslog import server_version
 from tabard.ops.bench.postgres import programs
 from tabard.ops.bench.scene import Scene
+from tabard.ops.bench.surroundings import free_port
 
 ROLES: Final = ("broker", "recorder", "agent")
 _RECEIVING: Final = ("recorder",)

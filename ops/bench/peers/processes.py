@@ -181,13 +181,6 @@ def rss(pids: Iterable[int]) -> int:
     return _sum(pids, lambda pid: usage.memory(pid).rss)
 
 
-def free_port() -> int:
-    """A port of this host that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _sum(pids: Iterable[int], of: Callable[[int], int]) -> int:
     total = 0
     for pid in pids:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from tabard.ops.bench.peers.peer import Composed, Ground, Target
-from tabard.ops.bench.peers.processes import SEARCH, Process, Server, free_port
+from tabard.ops.bench.peers.processes import SEARCH, Process, Server
 from tabard.ops.bench.peers.sinks import Lines, ServerTable, Sink
 from tabard.ops.bench.postgres import programs
+from tabard.ops.bench.surroundings import free_port
 
 BATCH: Final = 4_096
 _DATABASE: Final = "INSERT INTO log (time, host, service, severity, process, message) VALUES ('%timereported:::date-rfc3339%',"

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import zmq
 
 from tabard.ops.bench.peers.peer import Composed, Ground, Target
-from tabard.ops.bench.peers.processes import Process, free_port
+from tabard.ops.bench.peers.processes import Process
 from tabard.ops.bench.peers.sinks import FileTable
+from tabard.ops.bench.surroundings import free_port
 
 
 class Script(Composed):

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from tabard.ops.bench.peers.peer import Composed, Ground, Target
-from tabard.ops.bench.peers.processes import SEARCH, Process, free_port
+from tabard.ops.bench.peers.processes import SEARCH, Process
 from tabard.ops.bench.peers.sinks import FileTable
+from tabard.ops.bench.surroundings import free_port
 
 ROOT: Final = "SYSLOG_NG_ROOT"
 """The environment variable that names a directory into which its packages were unpacked (requirements/peers.sh)."""
