@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -34,6 +36,9 @@ CONNECTING: Final = 10
 """Seconds until a server has to have answered at all."""
 _PACKAGES: Final = ("paramiko", "sshtunnel")
 _SEARCH: Final = "/usr/local/bin:/usr/bin:/bin"
+_VERSION: Final = re.compile(rb"OpenSSH\D{0,20}(\d+)\.(\d+)")
+_KNOWN_HOSTS_COMMAND: Final = (8, 5)
+"""The version of OpenSSH that brought this option."""
 
 
 class Command(NamedTuple):
@@ -91,7 +96,7 @@ class OpenSsh:
         tunnel = self._tunnel
         words = [program, "-N", "-T", "-n"]
         words += ["-F", _path(tunnel.config)] if tunnel.config else []
-        for name, value in (*OPTIONS.items(), *self._host_key(), *self._identity()):
+        for name, value in (*OPTIONS.items(), *self._host_key(program), *self._identity()):
             words += ["-o", f"{name}={value}"]
         words += ["-p", str(tunnel.port)] if tunnel.port else []
         words += ["-l", tunnel.user] if tunnel.user else []
@@ -107,7 +112,7 @@ class OpenSsh:
     def _circle(self, number: int) -> Path:
         return self._home.socket(f"t.{self._tunnel.name}.{number + 1}")
 
-    def _host_key(self) -> list[tuple[str, str]]:
+    def _host_key(self, program: str) -> list[tuple[str, str]]:
         if not self._tunnel.host_key:
             return []
         kind, key = self._tunnel.host_key.split()[:2]
@@ -119,6 +124,7 @@ class OpenSsh:
             ("UserKnownHostsFile", _option(file)),
             ("GlobalKnownHostsFile", "/dev/null"),
             ("HostKeyAlgorithms", ",".join(algorithms(kind))),
+            *([("KnownHostsCommand", "none")] if _has_known_hosts_command(program) else []),
         ]
 
     def _identity(self) -> list[tuple[str, str]]:
@@ -130,6 +136,8 @@ class OpenSsh:
 OPTIONS: Final[Mapping[str, str]] = {
     "BatchMode": "yes",  # nobody is there to be asked
     "StrictHostKeyChecking": "yes",
+    "NoHostAuthenticationForLocalhost": "no",  # a way to the server may begin at a port of this host
+    "VerifyHostKeyDNS": "no",  # whoever answers for the name could vouch for a key as well
     "UpdateHostKeys": "no",
     "ExitOnForwardFailure": "yes",
     "ServerAliveInterval": str(ALIVE_EVERY),
@@ -191,6 +199,13 @@ BACKENDS: Final[Mapping[str, Callable[[Tunnel, Home], Backend]]] = {
     "sshtunnel": SshTunnel,
     "external": External,
 }
+
+
+def _has_known_hosts_command(program: str) -> bool:
+    """Whether this ssh can be told not to ask a command for host keys: those before 8.5 cannot, and have none."""
+    said = subprocess.run([program, "-V"], capture_output=True, stdin=subprocess.DEVNULL, check=False).stderr
+    version = _VERSION.search(said)
+    return version is None or (int(version[1]), int(version[2])) >= _KNOWN_HOSTS_COMMAND
 
 
 def algorithms(kind: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tabard import exits
@@ -75,14 +76,68 @@ def test_the_users_configuration_and_known_hosts_are_honoured(
     tunnel.behind.passes(tunnel.port)
 
 
+@pytest.mark.threat("false-server")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("StrictHostKeyChecking no",),
+        ("StrictHostKeyChecking accept-new", "UpdateHostKeys yes"),
+        ("NoHostAuthenticationForLocalhost yes",),
+        ("VerifyHostKeyDNS yes",),
+    ],
+    ids=" ".join,
+)
 def test_a_configuration_cannot_switch_off_the_check_of_the_host_key(
-    make: Make, server: Sshd, tmp_path: Path
+    make: Make, server: Sshd, tmp_path: Path, lines: tuple[str, ...]
 ) -> None:
-    """Whatever it says of StrictHostKeyChecking; nothing is learned either."""
-    tunnel = configured(make, server, tmp_path, f"IdentityFile {server.key_file}", "StrictHostKeyChecking no")
+    """Whatever it says of how to check; nothing is learned either."""
+    tunnel = configured(make, server, tmp_path, f"IdentityFile {server.key_file}", *lines)
     tunnel.begin()
     tunnel.wrong("the host is not known")
     assert (tmp_path / "known_hosts").read_text() == ""
+    assert "Accepted" not in server.log()
+
+
+@pytest.mark.threat("false-server")
+def test_a_pinned_host_key_is_the_only_one_there_is(make: Make, server: Sshd, tmp_path: Path) -> None:
+    """The configuration knows the server's key, by its known_hosts, by a command, and says that it need not be checked."""
+    known = f"[127.0.0.1]:{server.port} {server.host_key}\n"
+    command = tmp_path / "known"
+    command.write_text(f"#!/bin/sh\necho 'tabard.hq,127.0.0.1,[127.0.0.1]:{server.port} {server.host_key}'\n")
+    command.chmod(0o755)
+    tunnel = configured(
+        make, server, tmp_path, f"IdentityFile {server.key_file}",
+        f"KnownHostsCommand {command}", "NoHostAuthenticationForLocalhost yes", "CheckHostIP no",
+        f"HostKeyAlias [127.0.0.1]:{server.port}",
+    )  # fmt: skip
+    (tmp_path / "known_hosts").write_text(known)
+    make_key(tmp_path / "another")
+    tunnel.keys["host_key"] = " ".join((tmp_path / "another.pub").read_text().split()[:2])
+    tunnel.begin()
+    assert tunnel.wrong("host key")["state"] == "refused"
+    assert "Accepted" not in server.log()
+
+
+@pytest.mark.threat("tunnel-in-reach")
+def test_both_ends_are_on_loopback_whatever_the_configuration_says(
+    make: Make, server: Sshd, tmp_path: Path
+) -> None:
+    """As the kernel has it: the port here, and the one that the server opens."""
+    tunnel = configured(make, server, tmp_path, f"IdentityFile {server.key_file}", "GatewayPorts yes")
+    (tmp_path / "known_hosts").write_text(server.known_hosts)
+    there = both(tunnel)
+    tunnel.begin()
+    tunnel.up()
+    assert addresses_of(tunnel.port, there) == {tunnel.port: {"127.0.0.1"}, there: {"127.0.0.1"}}
+
+
+def addresses_of(*ports: int) -> dict[int, set[str]]:
+    """Where anybody on this host listens on these ports."""
+    found: dict[int, set[str]] = {port: set() for port in ports}
+    for each in psutil.net_connections("tcp"):
+        if each.status == psutil.CONN_LISTEN and each.laddr.port in found:
+            found[each.laddr.port].add(each.laddr.ip)
+    return found
 
 
 def test_a_configuration_that_ssh_refuses_is_told(make: Make, server: Sshd, tmp_path: Path) -> None:
@@ -167,6 +222,7 @@ def opens(server: Sshd, port: int, tmp_path: Path) -> bool:
     return done.stdout.startswith(b"SSH-2.0")
 
 
+@pytest.mark.threat("more-than-forwards")
 def test_the_line_for_a_key_that_dials_allows_its_forwards_and_nothing_else(
     make: Make, server: Sshd, tmp_path: Path
 ) -> None:
@@ -185,6 +241,7 @@ def test_the_line_for_a_key_that_dials_allows_its_forwards_and_nothing_else(
     tunnel.wrong(f"listen on port {there} there")
 
 
+@pytest.mark.threat("more-than-forwards")
 def test_the_line_for_a_key_that_listens_allows_that_and_nothing_else(
     make: Make, server: Sshd, tmp_path: Path
 ) -> None:
