@@ -141,6 +141,7 @@ def test_words_can_be_read(visit, address, scheme):
     assert {kind: ratio for kind, ratio in found.items() if ratio < 4.5} == {}
 
 
+@pytest.mark.threat("script-in-a-record")
 def test_what_a_record_says_is_never_run(visit):
     """A record that is a script stays text: on the page, in its details, and on its own page."""
     page = visit("/logs?service=shop-web")

@@ -295,6 +295,7 @@ class StorageContract(Contract):
 
     # --- poison -----------------------------------------------------------------------------------
 
+    @pytest.mark.threat("poison-batch")
     def test_an_undecodable_batch_is_quarantined_whole(self, engine: Engine[Any], store: SinkStore) -> None:
         """Its bytes are kept, the cursor passes it, and its digest is known."""
         chain = Chain()
@@ -309,6 +310,7 @@ class StorageContract(Contract):
         assert store.load(WEB, LOGS, [chain.epoch])[chain.epoch].ranges.solid == 3
         assert store.digest(WEB, LOGS, chain.epoch, 3) == batch.digest
 
+    @pytest.mark.threat("poison-batch")
     def test_one_refused_record_holds_up_nobody(self, engine: Engine[Any], store: SinkStore) -> None:
         """Of a commit with one record that the database refuses, only the batch it came in is quarantined."""
         engine.forbid(store, "poison")
@@ -447,6 +449,7 @@ class StorageContract(Contract):
         assert [row[0] for row in engine.table(store, stream, "quarantine", "first", "id")] == [2]
         assert [row[0] for row in engine.rows(store, stream, "seq")] == [1, 4, 1]
 
+    @pytest.mark.threat("poison-batch")
     @pytest.mark.parametrize("stream", [LOGS, SAMPLES])
     @pytest.mark.parametrize("count", [1, 3])
     def test_a_body_that_belies_its_header_is_quarantined(

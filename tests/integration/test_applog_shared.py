@@ -54,6 +54,7 @@ def said(path: Path, uid: int, name: str, count: int = 100) -> str:
     )
 
 
+@pytest.mark.threat("shared-intake")
 def test_a_member_of_the_group_logs_and_a_stranger_does_not(rig: Rig, need: Need) -> None:
     """Over the socket and by way of the spool; the kernel vouches for who it was."""
     need.that(os.geteuid() == 0, "root, to be several users")
@@ -79,6 +80,7 @@ def test_where_everybody_may_pass_everybody_may_log(rig: Rig, need: Need) -> Non
     assert not differences(numbers(rig.journaled()), {"stranger": range(100)})
 
 
+@pytest.mark.threat("shared-intake")
 @pytest.mark.parametrize(("mode", "socket", "run", "spool"), [(0o700, 0o600, 0o2700, 0o3700), (0o750, 0o660, 0o2750, 0o3770), (0o755, 0o666, 0o2755, 0o3777)])  # fmt: skip
 def test_the_rooms_follow_the_mode_of_the_directory(
     place: Path, mode: int, socket: int, run: int, spool: int
@@ -93,6 +95,7 @@ def test_the_rooms_follow_the_mode_of_the_directory(
     assert prepare(str(place / "s")).mode == made.mode
 
 
+@pytest.mark.threat("shared-intake")
 def test_a_directory_that_others_could_write_to_is_refused(place: Path) -> None:
     """Somebody could put a socket of his own there, and read what others log. So is one that is not there."""
     with pytest.raises(IntakeError, match="No such file"):

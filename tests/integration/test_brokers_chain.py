@@ -172,6 +172,7 @@ def test_a_broker_that_was_killed_carries_traffic_again(
         assert all(map(chain.pid, ZONES))
 
 
+@pytest.mark.threat("oversize")
 def test_a_frame_that_is_too_large_cuts_the_peer_and_not_the_broker(
     chain: Chain, name: str, up: bytes, node: Socket, sink: Socket
 ) -> None:

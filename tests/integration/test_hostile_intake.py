@@ -93,6 +93,7 @@ def repr_of(value: bytes) -> str:
     return value[:30].hex()
 
 
+@pytest.mark.threat("bad-input")
 @pytest.mark.parametrize(
     "said",
     [
@@ -123,6 +124,7 @@ def test_a_client_that_breaks_the_protocol_hears_why_and_is_hung_up_on(siege: Si
         assert reason["reason"]
 
 
+@pytest.mark.threat("bad-input")
 @pytest.mark.parametrize(
     "records",
     [

@@ -85,6 +85,7 @@ _BROKEN: Final = [
 ]
 
 
+@pytest.mark.threat("bad-input")
 def test_messages_that_break_the_protocol_are_dropped_and_counted_by_their_reason(siege: Siege) -> None:
     """On the up lane, by a peer that knows ZeroMQ and nothing else."""
     reasons = Counter(reason for _, reason in _BROKEN)
@@ -133,6 +134,7 @@ def test_a_peer_of_any_kind_may_talk_nonsense(siege: Siege, lane: str, kind: str
     siege.must_be_well()
 
 
+@pytest.mark.threat("oversize")
 @pytest.mark.parametrize("size", [3 * 2**20, 2**31, 2**62, 2**64 - 1])
 def test_a_frame_that_is_too_large_ends_the_connection_before_it_is_taken_in(siege: Siege, size: int) -> None:
     """Only its length is needed for that."""
@@ -142,6 +144,7 @@ def test_a_frame_that_is_too_large_ends_the_connection_before_it_is_taken_in(sie
     siege.must_be_well()
 
 
+@pytest.mark.threat("flood")
 def test_subscriptions_to_anything_are_refused_and_counted(siege: Siege) -> None:
     """A broker takes those that a recorder, a node or a broker can mean; a peer that insists is cut off."""
     refused, cut = "subscription to no topic there is", "all peers, too many subscriptions"
@@ -175,6 +178,7 @@ def test_a_subscription_too_long_for_any_topic_ends_the_connection(siege: Siege,
     siege.must_be_well()
 
 
+@pytest.mark.threat("flood")
 def test_a_peer_that_asks_for_more_topics_than_a_fleet_has_costs_no_memory(siege: Siege) -> None:
     """Well-formed ones too: all peers of that socket are cut off, and what libzmq kept for them goes with it."""
     cut = "all peers, too many subscriptions"
@@ -192,6 +196,7 @@ def test_a_peer_that_asks_for_more_topics_than_a_fleet_has_costs_no_memory(siege
     siege.must_be_well()
 
 
+@pytest.mark.threat("bad-input")
 @pytest.mark.parametrize(
     "count", [SHORT, pytest.param(MANY, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
 )
@@ -214,6 +219,7 @@ def test_fuzzed_messages_through_all_brokers_change_nothing(siege: Siege, count:
 # --- the recorder ------------------------------------------------------------------------------
 
 
+@pytest.mark.threat("poison-batch")
 def test_batches_whose_body_is_no_records_are_quarantined(siege: Siege, evil: EvilNode) -> None:
     """Header and digest fit, the body is a bomb or nonsense: kept aside, the cursor goes on, memory stays."""
     random = Random(1)
@@ -231,6 +237,7 @@ def test_batches_whose_body_is_no_records_are_quarantined(siege: Siege, evil: Ev
     siege.must_be_well()
 
 
+@pytest.mark.threat("bad-input")
 def test_headers_that_claim_anything_are_counted(siege: Siege, evil: EvilNode) -> None:
     """Digests of other bodies, ranges without end, streams on wrong topics, unknown versions and kinds."""
     before = siege.count("recorder", "malformed message")
@@ -278,6 +285,7 @@ def test_gaps_and_openings_that_claim_anything_do_no_harm(siege: Siege, evil: Ev
     siege.must_be_well()
 
 
+@pytest.mark.threat("bad-input")
 def test_beacons_that_claim_anything_do_no_harm(siege: Siege) -> None:
     """Facts of every shape, spans without end, credit never granted, clocks of no time."""
     random = Random(4)
@@ -299,6 +307,7 @@ def test_beacons_that_claim_anything_do_no_harm(siege: Siege) -> None:
     siege.must_be_well()
 
 
+@pytest.mark.threat("flood")
 def test_names_from_outside_do_not_fill_the_counters(siege: Siege) -> None:
     """A beacon with a wrong name is counted, and not under that name: there is no end of names."""
     with _evil(siege, EVIL[3]) as node:

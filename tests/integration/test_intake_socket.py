@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import socket
@@ -187,6 +188,7 @@ def test_one_answer_acknowledges_many_frames(rig):
     assert len(rig.journal.batches) < 20
 
 
+@pytest.mark.threat("other-user")
 def test_the_socket_is_for_this_user_alone(rig):
     """Nobody else can connect, whatever the directory's mode is."""
     assert stat.S_IMODE(os.stat(rig.path).st_mode) == 0o600
@@ -268,6 +270,7 @@ def test_producers_without_a_source_id_do_not_share_one(rig):
     assert rig.journal.marks == {}
 
 
+@pytest.mark.threat("false-user")
 def test_tcp_clients_are_unauthenticated_and_have_their_own_sources(tmp_path):
     """A source id said over TCP is another source than the same id said on the unix socket."""
     rig = Rig(tmp_path, tcp="127.0.0.1:0")
@@ -282,6 +285,26 @@ def test_tcp_clients_are_unauthenticated_and_have_their_own_sources(tmp_path):
         client.records(1, "far")
         assert client.answer() == (intake_frames.ACCEPTED, 1, None)
         assert rig.journal.groups()[1][:3] == ["tcp:127.0.0.1:app", 1, "unauthenticated 127.0.0.1"]
+    finally:
+        rig.close()
+
+
+@pytest.mark.threat("false-user")
+def test_no_client_is_another_user_by_saying_so(tmp_path):
+    """Neither in its hello, nor in a record, nor in a line of JSON: the kernel's word is the origin."""
+    rig = Rig(tmp_path, users=Users(str(tmp_path / "none")))
+    try:
+        client = rig.connect()
+        claim = {"origin": "uid 0 (root)", "uid": 0, "user": "root", "peer": "uid 0"}
+        hello = {"v": 1, "source": "uid:0:app", "service": "svc", **claim}
+        client.send(frame_of(intake_frames.HELLO, 0, hello))
+        assert client.answer()[0] == intake_frames.WELCOME
+        client.records(1, "framed")
+        client.answer()
+        lines = rig.connect()
+        lines.send(json.dumps({"message": "line", **claim}).encode() + b"\n")
+        rig.until(lambda: len(rig.messages()) == 2)
+        assert {group[2] for group in rig.journal.groups()} == {f"uid {os.getuid()}"}
     finally:
         rig.close()
 

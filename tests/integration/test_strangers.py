@@ -145,12 +145,14 @@ def outcome(sock: Socket, end: str) -> int:
 # --- stranger-on-a-port --------------------------------------------------------------------------
 
 
+@pytest.mark.threat("stranger-on-a-port")
 def test_every_tcp_port_is_an_end_with_keys_or_the_page(site: Site) -> None:
     """As the kernel has it: the four ends of the broker, and herald on loopback; nothing else of any role."""
     bound = {place for kind, place in listeners(family(site.all.process.pid)) if kind == "tcp"}
     assert bound == {end.removeprefix("tcp://") for end in site.ends.values()} | {f"127.0.0.1:{site.page}"}
 
 
+@pytest.mark.threat("stranger-on-a-port")
 @pytest.mark.parametrize("lane", LANES)
 def test_a_stranger_sees_a_greeting_and_is_hung_up_on(site: Site, lane: str) -> None:
     """By hand: at most the 64 bytes in which ZeroMQ says that it wants CURVE. No name, no key, no message."""
@@ -164,6 +166,7 @@ def test_a_stranger_sees_a_greeting_and_is_hung_up_on(site: Site, lane: str) -> 
     assert greeting.startswith(seen)
 
 
+@pytest.mark.threat("stranger-on-a-port")
 @pytest.mark.parametrize("lane", LANES)
 def test_a_plain_peer_does_not_get_in(site: Site, context: zmq.Context[Socket], lane: str) -> None:
     """ZMTP without keys, as every ZeroMQ program speaks it: no handshake, and it is counted."""
@@ -175,6 +178,7 @@ def test_a_plain_peer_does_not_get_in(site: Site, context: zmq.Context[Socket], 
     site.wait_for_count(f"{lane} refused: no handshake by CURVE with this broker's key", before)
 
 
+@pytest.mark.threat("stranger-on-a-port")
 @pytest.mark.parametrize("lane", LANES)
 def test_a_key_of_no_roster_does_not_get_in(site: Site, context: zmq.Context[Socket], lane: str) -> None:
     """Not even with the broker's public key, which is no secret."""
@@ -188,6 +192,7 @@ def test_a_key_of_no_roster_does_not_get_in(site: Site, context: zmq.Context[Soc
     site.wait_for_count(f"{lane} refused: a key of no roster", before)
 
 
+@pytest.mark.threat("false-broker")
 @pytest.mark.parametrize("lane", LANES)
 def test_a_member_who_takes_somebody_else_for_the_broker_sends_nothing(
     site: Site, context: zmq.Context[Socket], lane: str
@@ -201,6 +206,7 @@ def test_a_member_who_takes_somebody_else_for_the_broker_sends_nothing(
     assert outcome(sock, site.ends[lane]) in FAILURES
 
 
+@pytest.mark.threat("stranger-on-a-port")
 @pytest.mark.parametrize(
     ("lane", "role", "name", "reason"),
     [
@@ -225,6 +231,7 @@ def test_a_member_does_not_get_in_where_it_has_no_business(
     site.wait_for_count(f"{lane} refused: {reason}")
 
 
+@pytest.mark.threat("stranger-on-a-port")
 def test_refusals_are_in_the_status(site: Site) -> None:
     """By end and reason, as a fault while they go on."""
     site.wait_for_count("up_in refused: a key of another role")
@@ -246,6 +253,7 @@ def up(zone: str, node: str, hops: bytes = b"", sink: str = "main") -> list[byte
     return [*message(topics.up_topic(sink, zone, node, "logs"))[:5], hops]
 
 
+@pytest.mark.threat("naming-another-at-a-hop")
 @pytest.mark.parametrize(
     ("role", "name", "frames", "reason"),
     [
@@ -271,6 +279,7 @@ def test_who_names_another_is_refused_at_the_first_hop(
     site.wait_for_count(f"up refused: {reason}", before)
 
 
+@pytest.mark.threat("anothers-topic")
 def test_a_node_hears_nothing_of_another(site: Site) -> None:
     """It asks for another's topic, for its zone's and for another sink's: refused, and its own goes on."""
     listener, speaker = site.members("node", NODE), site.members("recorder", "r2")
@@ -297,6 +306,7 @@ def test_a_node_hears_nothing_of_another(site: Site) -> None:
     site.wait_for_count("down refused: a recorder in another sink's name")
 
 
+@pytest.mark.threat("anothers-topic")
 def test_a_recorder_hears_its_own_sink_only(site: Site) -> None:
     """A subscription to another sink is refused, and nobody who has it loses it when the other leaves."""
     made = site.members("recorder", "r3")
@@ -314,6 +324,7 @@ def test_a_recorder_hears_its_own_sink_only(site: Site) -> None:
 # --- oversize, many-frames, loop -----------------------------------------------------------------
 
 
+@pytest.mark.threat("oversize", "many-frames")
 @pytest.mark.parametrize(
     ("frames", "reason"),
     [
@@ -338,6 +349,7 @@ def test_a_member_that_breaks_the_form_is_dropped_and_counted(
     site.wait_for_count(f"up dropped: {reason}", before)
 
 
+@pytest.mark.threat("loop")
 def test_a_loop_of_brokers_ends_at_the_one_that_was_passed(site: Site) -> None:
     """What a broker below brings back with this one among its hops goes no further."""
     made = site.members("broker", "outer")
@@ -352,6 +364,7 @@ def test_a_loop_of_brokers_ends_at_the_one_that_was_passed(site: Site) -> None:
 # --- revoked-session: the last one, since it changes who is known ---------------------------------
 
 
+@pytest.mark.threat("revoked-session")
 def test_a_revoked_key_is_cut_off_while_it_is_connected(site: Site) -> None:
     """What it says is dropped, it hears nothing more and does not get in again; the others are back by themselves."""
     made = site.members("node", REVOKED)

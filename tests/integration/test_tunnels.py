@@ -88,6 +88,7 @@ def test_what_answers_has_to_be_a_broker(make: Make, server: Sshd, backend: str)
     tunnel.up()
 
 
+@pytest.mark.threat("false-server")
 @pytest.mark.parametrize("backend", SPAWNED)
 def test_another_host_key_is_refused(make: Make, server: Sshd, backend: str) -> None:
     """It is said once with what to do, not tried again and again; the new key in the settings and SIGHUP end that."""

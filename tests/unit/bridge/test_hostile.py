@@ -87,6 +87,7 @@ def _nothing_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", never)
 
 
+@pytest.mark.threat("code-from-outside")
 @pytest.mark.parametrize("name", EXECUTING)
 def test_a_gadget_that_executes_is_refused(name: str) -> None:
     """By GLOBAL, by STACK_GLOBAL, by INST, by OBJ, in a value of a record: Hostile, without looking it up."""
@@ -122,6 +123,7 @@ HANDED_ON = [
 ]
 
 
+@pytest.mark.threat("code-from-outside")
 @pytest.mark.parametrize("data", HANDED_ON, ids=str)
 def test_a_gadget_that_is_handed_to_something_harmless_is_refused(data: bytes) -> None:
     """As an argument, in a list of arguments, by a name with dots, in the state of an object."""
@@ -339,6 +341,7 @@ BOMBS = {
 }  # fmt: skip
 
 
+@pytest.mark.threat("bad-input")
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_takes_little_memory_and_ends(name: str) -> None:
     """Read, or refused, within some megabytes beyond its own size; and what is read becomes a small record."""
@@ -360,6 +363,7 @@ def test_a_bomb_takes_little_memory_and_ends(name: str) -> None:
     assert peak < 24 * 1_048_576 + 4 * len(data)
 
 
+@pytest.mark.threat("code-from-outside")
 def test_no_module_of_the_reader_has_a_way_to_make_objects() -> None:
     """Neither pickle nor a lookup of modules is imported there, nor any call that runs what a text says."""
     for module in (acting, opaque, opcodes, reading, unpickle):

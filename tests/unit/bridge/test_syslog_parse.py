@@ -216,6 +216,7 @@ def test_anything_becomes_a_record_that_can_be_stored(rest: str, start: str) -> 
         assert fitted(record) is record
 
 
+@pytest.mark.threat("bad-input")
 @pytest.mark.parametrize("part", ["[", '[a "', '[a b="\\', "]", '"', "[a]", "<13>", " "])
 def test_no_message_takes_long(part: str) -> None:
     """Patterns that repeat a hundred thousand times are looked through once."""

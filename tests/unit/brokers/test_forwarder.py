@@ -43,6 +43,7 @@ def test_a_message_passes_with_one_hop_more(
     assert forwarder.counters == {f"{lane} received": 1, f"{lane} sent": 1, f"{lane} bytes": len(b"headbody")}
 
 
+@pytest.mark.threat("many-frames", "loop")
 @pytest.mark.parametrize(
     ("lane", "frames", "reason"),
     [
@@ -98,6 +99,7 @@ def test_received_is_sent_and_dropped(forwarder: Forwarder, lane: str) -> None:
     assert (counters[f"{lane} received"], counters[f"{lane} sent"], dropped) == (15, 2, 13)
 
 
+@pytest.mark.threat("loop")
 @pytest.mark.parametrize("lane", ["up", "down"])
 def test_a_chain_has_eight_brokers_at_most(lane: str) -> None:
     """The eighth hands on, the ninth drops."""
@@ -112,6 +114,7 @@ def test_a_chain_has_eight_brokers_at_most(lane: str) -> None:
     assert ninth.counters[f"{lane} dropped: too many hops"] == 1
 
 
+@pytest.mark.threat("loop")
 def test_a_known_topic_is_checked_for_loops_all_the_same(forwarder: Forwarder) -> None:
     """That a topic was good once says nothing about the way its next message took."""
     assert forwarder.up(message(UP)) is not None
@@ -154,6 +157,7 @@ def test_checks_of_the_up_lane_are_not_asked_about_the_down_lane() -> None:
     assert forwarder.up(message(UP, b"b1")) is None
 
 
+@pytest.mark.threat("flood")
 def test_names_from_outside_do_not_fill_the_memory(forwarder: Forwarder) -> None:
     """Topics that were seen are remembered up to a limit, counters have no outside name at all."""
     for number in range(20_500):

@@ -131,6 +131,7 @@ def test_a_node_with_a_new_key_shows_it(scene: Scene) -> None:
     scene.turn_until(carries(scene, mouth, ear, "n1"), "records pass again")
 
 
+@pytest.mark.threat("revoked-session")
 def test_what_a_revoked_key_still_says_is_dropped(scene: Scene) -> None:
     """Before its connection is cut, too: what waited in the queue is not handed on."""
     _node, mouth, ear = both(scene, "n1")
@@ -157,6 +158,7 @@ def test_others_at_the_end_come_back(scene: Scene) -> None:
     assert scene.made.told({})["counters"]["up_in refused: a revoked key"] >= 1
 
 
+@pytest.mark.threat("false-broker")
 def test_a_broker_that_was_revoked_is_left(scene: Scene) -> None:
     """By who dials it, at once and with a word for people."""
     node, _mouth, _ear = both(scene, "n1")

@@ -33,6 +33,7 @@ def of(role: str, zone: str = HERE, name: str = "web1", sinks: tuple[str, ...] =
     return Certificate(role, name, zone, KEY, KEY.key_id, 1, 0, 2, () if role == "broker" else sinks)
 
 
+@pytest.mark.threat("stranger-on-a-port")
 @pytest.mark.parametrize(("end", "role"), list(itertools.product(rights.WHO, ROLES)))
 def test_who_may_connect(end: str, role: str) -> None:
     """Every role at every end from every zone: `hq/dmz2` is not within `hq/dmz`, whatever its letters say."""
@@ -40,6 +41,7 @@ def test_who_may_connect(end: str, role: str) -> None:
     assert may == MAY.get((end, role), set())
 
 
+@pytest.mark.threat("naming-another-at-a-hop")
 @pytest.mark.parametrize(
     ("peer", "zone", "node", "hops", "may"),
     [
@@ -66,6 +68,7 @@ def test_what_may_go_up(peer: Certificate, zone: str, node: str, hops: tuple[str
     assert (rights.up_refusal(peer, topic, hops) is None) is may
 
 
+@pytest.mark.threat("naming-another-at-a-hop")
 @pytest.mark.parametrize(
     ("peer", "topic", "may"),
     [
@@ -84,6 +87,7 @@ def test_what_may_go_down(peer: Certificate, topic: bytes, *, may: bool) -> None
     assert (rights.down_refusal(peer, topic) is None) is may
 
 
+@pytest.mark.threat("anothers-topic")
 @pytest.mark.parametrize(
     ("peer", "topic", "may"),
     [
@@ -102,6 +106,7 @@ def test_what_may_be_asked_for_upwards(peer: Certificate, topic: bytes, *, may: 
     assert rights.may_ask_up(peer, topic) is may
 
 
+@pytest.mark.threat("anothers-topic")
 @pytest.mark.parametrize(
     ("peer", "topic", "may"),
     [

@@ -101,6 +101,7 @@ def test_closing_closes_all() -> None:
 # --- binding and connecting --------------------------------------------------------------------
 
 
+@pytest.mark.threat("other-user")
 @pytest.mark.parametrize("mode", [0o755, 0o750, 0o710, 0o701, 0o770, 0o777, 0o1777])
 def test_a_directory_that_others_can_enter_is_refused(made: Sockets, private: Path, mode: int) -> None:
     """The error names directory and mode, and nothing was bound there."""
@@ -113,6 +114,7 @@ def test_a_directory_that_others_can_enter_is_refused(made: Sockets, private: Pa
     assert list(private.iterdir()) == []
 
 
+@pytest.mark.threat("other-user")
 def test_a_directory_of_another_user_is_refused(made: Sockets) -> None:
     """Here: one of the kernel's, which is root's unless this user is root."""
     with pytest.raises(TabardError, match="that others can enter"):
@@ -125,6 +127,7 @@ def test_a_directory_that_is_not_there_is_refused(made: Sockets, private: Path) 
         made.bind(made.publisher(), f"ipc://{private}/missing/end", "up_out")
 
 
+@pytest.mark.threat("other-user")
 @pytest.mark.parametrize("endpoint", ["ipc://@tabard-test", "ipc://end", "ipc://*"])
 def test_a_socket_outside_any_directory_is_refused(
     made: Sockets, private: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch
@@ -166,6 +169,7 @@ def test_a_malformed_address_is_refused(tmp_path: Path, endpoint: str) -> None:
     loop.close()
 
 
+@pytest.mark.threat("no-keys")
 def test_tcp_without_keys_is_refused(made: Sockets) -> None:
     """Bound or dialled, on loopback too; the sentence says what was expected, found, where, and what to run."""
     endpoint = "tcp://127.0.0.1:7101"

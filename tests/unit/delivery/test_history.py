@@ -29,6 +29,7 @@ def test_a_range_that_ends_in_our_own_batch_is_ours(journal: MemoryJournal) -> N
         assert verdict(journal, batch.header.last, batch.digest) is Verdict.OURS
 
 
+@pytest.mark.threat("cursor-ahead")
 def test_a_range_beyond_our_end_is_another_historys(journal: MemoryJournal) -> None:
     """A sink never holds what its node can lose: so one of both went back in time."""
     assert verdict(journal, 11, b"?" * 32) is Verdict.FOREIGN

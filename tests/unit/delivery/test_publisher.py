@@ -279,6 +279,7 @@ def test_what_a_wiped_sink_had_is_taken_back(node: Node) -> None:
     assert node.journal.released[-1] == {before: Ranges(), b"b" * 16: Ranges()}
 
 
+@pytest.mark.threat("cursor-ahead")
 def test_a_cursor_of_another_history_opens_a_new_epoch_and_releases_nothing(node: Node) -> None:
     """With a doubt; when the disk refuses, the next cursor message tries again."""
     foreign = ((EPOCH, Ranges([Range(1, 50, b"", b"?" * 32)])),)

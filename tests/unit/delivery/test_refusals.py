@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from tabard.brokers.delivery.refusals import FORGET, MOST, SAY_EVERY, Refusals
 from tabard.brokers.delivery.seal import FORGED, REASONS, UNSIGNED
 from tabard.brokers.rising import is_trouble
@@ -36,8 +38,9 @@ def test_it_is_shown_while_it_happens_and_ten_minutes_more() -> None:
     assert refusals.why(1.0 + FORGET, "sink main") is None
 
 
+@pytest.mark.threat("stranger-signs")
 def test_many_names_take_no_room() -> None:
-    """Threat `stranger-signs`: they are counted; a name that is met later has its place when those are over."""
+    """They are counted; a name that is met later has its place when those are over."""
     counters: Counter[str] = Counter()
     refusals = Refusals(counters)
     for number in range(10 * MOST):

@@ -170,6 +170,7 @@ def cursor(
     return epoch, Ranges([Range(1, last.header.last, b"", last.digest if after is None else after)])
 
 
+@pytest.mark.threat("cursor-ahead")
 def test_only_what_the_journal_can_have_earned_is_believed(sender: Sender, journal: MemoryJournal) -> None:
     """A range of another history is no permission to let go of anything."""
     sender.hear(0.0, 1, heard(cursors=(cursor(journal, EPOCH, 3),)))

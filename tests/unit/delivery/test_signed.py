@@ -134,6 +134,7 @@ def test_a_gap_is_signed_when_it_is_sent() -> None:
     assert ends.stored() == [(1, 9)]
 
 
+@pytest.mark.threat("altered-batch")
 @pytest.mark.parametrize(
     ("alter", "counter"),
     [
@@ -143,7 +144,7 @@ def test_a_gap_is_signed_when_it_is_sent() -> None:
     ],
 )
 def test_batch_altered_by_a_broker(alter: Callable[[Message], Message], counter: str) -> None:
-    """Threat `altered-batch`: the sink counts it, does not advance, asks for the true one and stores that."""
+    """The sink counts it, does not advance, asks for the true one and stores that."""
     ends = live()
     true = ends.last_batch()
     ends.hear(alter(true))
@@ -153,8 +154,9 @@ def test_batch_altered_by_a_broker(alter: Callable[[Message], Message], counter:
     assert ends.stored() == [(1, 9)]
 
 
+@pytest.mark.threat("altered-batch")
 def test_batch_with_another_body_and_its_digest() -> None:
-    """Threat `altered-batch`: a broker that alters a body and the digest in the header cannot sign the header."""
+    """A broker that alters a body and the digest in the header cannot sign the header."""
     ends = live()
     true = ends.last_batch()
     body = records(3, start=100)
@@ -168,8 +170,9 @@ def test_batch_with_another_body_and_its_digest() -> None:
     assert ends.stored() == [(1, 9)]
 
 
+@pytest.mark.threat("replayed-batch")
 def test_batch_replayed() -> None:
-    """Threat `replayed-batch`: what was stored once is not stored again, in this session or a later one."""
+    """What was stored once is not stored again, in this session or a later one."""
     ends = live()
     true = ends.last_batch()
     ends.hear(true)
@@ -202,9 +205,10 @@ def known_to(ends: Signed, seal: KeySeal, name: str, zone: str) -> None:
         ends.hear(message)
 
 
+@pytest.mark.threat("naming-another")
 @pytest.mark.parametrize(("name", "zone"), [("web2", "hq"), ("web1", "hq/dmz")])
 def test_valid_node_naming_another(name: str, zone: str) -> None:
-    """Threat `naming-another`: a key that a zone certified signs for its own name in its own zone, and for nobody else."""
+    """A key that a zone certified signs for its own name in its own zone, and for nobody else."""
     ends = live()
     other = ends.trustees.node(name, zone)
     known_to(ends, other, name, zone)
@@ -218,8 +222,9 @@ def test_valid_node_naming_another(name: str, zone: str) -> None:
     assert ends.stored() == [(1, 9)]
 
 
+@pytest.mark.threat("stranger-signs")
 def test_key_of_nobody() -> None:
-    """Threat `stranger-signs`: a key without a certificate, and one whose chain ends at another root."""
+    """A key without a certificate, and one whose chain ends at another root."""
     ends = live()
     stranger = Trustees(seed=7)
     ends.hear(foreign_batch(ends, stranger.node()))
@@ -228,8 +233,9 @@ def test_key_of_nobody() -> None:
     assert ends.sink.counters[f"refused beacon: {why.UNPROVEN}"] == 1
 
 
+@pytest.mark.threat("zone-beside")
 def test_authority_of_a_zone_beside() -> None:
-    """Threat `zone-beside`: what the authority of one zone certifies is nothing in another."""
+    """What the authority of one zone certifies is nothing in another."""
     ends = live()
     trustees = ends.trustees
     lost = trustees.zone("hq/plant")
@@ -241,11 +247,12 @@ def test_authority_of_a_zone_beside() -> None:
     assert ends.sink.counters[f"refused beacon: {why.UNPROVEN}"] == 1
 
 
+@pytest.mark.threat("malformed")
 @pytest.mark.parametrize(
     "body", [b"", b"x", encode_credentials([(b"x",)]), encode_credentials([(b"x",)] * MAX_CHAINS)]
 )
 def test_credentials_that_are_none(body: bytes) -> None:
-    """Threat `malformed`: bounded, counted, and no more."""
+    """Bounded, counted, and no more."""
     ends = live()
     ends.node.speak(ends.now)
     message = next(each for each in ends.node.outgoing(ends.now, ends.wall) if b"/beacon/" in each.topic)
@@ -253,8 +260,9 @@ def test_credentials_that_are_none(body: bytes) -> None:
     assert ends.sink.counters[f"refused beacon: {why.UNPROVEN}"] == 1
 
 
+@pytest.mark.threat("rotated-key")
 def test_epoch_of_another_key_of_the_same_node() -> None:
-    """Threat `rotated-key`: an epoch has one key: neither an old key nor a new one writes on in the other's."""
+    """An epoch has one key: neither an old key nor a new one writes on in the other's."""
     ends = live()
     trustees = ends.trustees
     newer = trustees.node()
@@ -266,8 +274,9 @@ def test_epoch_of_another_key_of_the_same_node() -> None:
     assert ends.stored() == [(1, 9)]
 
 
+@pytest.mark.threat("revoked-key")
 def test_revoked_key_on_a_live_session() -> None:
-    """Threat `revoked-key`: from the moment that the sink knows, nothing that the key signed is taken; what is stored stays."""
+    """From the moment that the sink knows, nothing that the key signed is taken; what is stored stays."""
     ends = live()
     seal = ends.sink_seal
     assert isinstance(seal, KeySeal)
@@ -281,8 +290,9 @@ def test_revoked_key_on_a_live_session() -> None:
     assert ends.stored() == [(1, 6)]
 
 
+@pytest.mark.threat("expired")
 def test_expired_certificate() -> None:
-    """Threat `expired`: a beacon needs a certificate that holds; records wait, and come once it is renewed."""
+    """A beacon needs a certificate that holds; records wait, and come once it is renewed."""
     trustees = Trustees()
     key = trustees.key()
     ends = Signed(node=trustees.seal("node", "web1", "hq", key=key, until=10 * SECOND), trustees=trustees)
@@ -298,8 +308,9 @@ def test_expired_certificate() -> None:
     assert ends.stored() == [(1, 3)]
 
 
+@pytest.mark.threat("rotated-key")
 def test_journal_of_a_key_that_was_replaced() -> None:
-    """Threat `rotated-key`: what the old key signed is taken by its own certificate, also once that has run out, by a sink that never saw it."""
+    """What the old key signed is taken by its own certificate, also once that has run out, by a sink that never saw it."""
     trustees = Trustees()
     old, new = trustees.key(), trustees.key()
     before = trustees.chain("node", "web1", "hq", old, ("main",), until=10 * SECOND)
@@ -316,8 +327,9 @@ def test_journal_of_a_key_that_was_replaced() -> None:
     assert ends.ranges(epoch) == [(1, 3)]
 
 
+@pytest.mark.threat("naming-another")
 def test_a_chain_of_somebody_else_among_those_of_old_keys_is_left_out() -> None:
-    """Threat `naming-another`: only keys of the same name are taken for earlier ones."""
+    """Only keys of the same name are taken for earlier ones."""
     trustees = Trustees()
     key, other = trustees.key(), trustees.key()
     own = trustees.chain("node", "web1", "hq", key, ("main",))
@@ -334,6 +346,7 @@ def test_a_chain_of_somebody_else_among_those_of_old_keys_is_left_out() -> None:
 # --- what the node believes ----------------------------------------------------------------------
 
 
+@pytest.mark.threat("foreign-cursor")
 @pytest.mark.parametrize(
     ("sink", "words"),
     [
@@ -347,7 +360,7 @@ def test_a_chain_of_somebody_else_among_those_of_old_keys_is_left_out() -> None:
     ids=["unsigned", "of a zone beside", "of another sink", "a node", "of another root", "expired"],
 )
 def test_forged_or_foreign_cursor(sink: Callable[[Trustees], Seal], words: str) -> None:
-    """Threat `foreign-cursor`: a node releases nothing, attaches to nobody, and says why; the records wait."""
+    """A node releases nothing, attaches to nobody, and says why; the records wait."""
     trustees = Trustees()
     ends = Signed(trustees=trustees)
     ends.journal.add(3)
@@ -393,8 +406,9 @@ def said_by(seal: Seal, beacon: Message, ends: Signed) -> list[Message]:
     return said
 
 
+@pytest.mark.threat("foreign-cursor")
 def test_sink_that_the_node_was_not_given() -> None:
-    """Threat `foreign-cursor`: a node honours only sinks of its certificate, whatever its settings name."""
+    """A node honours only sinks of its certificate, whatever its settings name."""
     trustees = Trustees()
     ends = Signed(node=trustees.node(sinks=("other",)), trustees=trustees)
     ends.journal.add(1)
@@ -403,8 +417,9 @@ def test_sink_that_the_node_was_not_given() -> None:
     assert not ends.node.sinks(ends.now)["main"]["attached"]
 
 
+@pytest.mark.threat("foreign-cursor")
 def test_altered_and_replayed_words_of_a_sink() -> None:
-    """Threat `foreign-cursor`: an altered cursor is forged, an old one old, a hello is bound to its sink."""
+    """An altered cursor is forged, an old one old, a hello is bound to its sink."""
     ends = live()
     ends.journal.add(1)
     cursor = None
@@ -478,8 +493,9 @@ def test_the_same_credentials_are_verified_once(monkeypatch: pytest.MonkeyPatch)
     assert taken == []
 
 
+@pytest.mark.threat("rotated-key")
 def test_an_unsigned_gap_and_data_of_no_key_in_a_signed_epoch() -> None:
-    """Threat `rotated-key`: what names no key cannot go on in an epoch that a key opened."""
+    """What names no key cannot go on in an epoch that a key opened."""
     ends = live()
     epoch = next(iter(ends.journal.batches))
     true = ends.last_batch()
@@ -493,8 +509,9 @@ def test_an_unsigned_gap_and_data_of_no_key_in_a_signed_epoch() -> None:
     assert ends.sink.counters[f"refused batch: {why.UNSIGNED}"] == 1
 
 
+@pytest.mark.threat("revoked-key")
 def test_a_revoked_key_among_the_earlier_ones_takes_nothing_from_the_key_of_now() -> None:
-    """Threat `revoked-key`: a node whose own home has not heard of it goes on under its new key."""
+    """A node whose own home has not heard of it goes on under its new key."""
     trustees = Trustees()
     old, new = trustees.key(), trustees.key()
     before, after = (trustees.chain("node", "web1", "hq", key, ("main",)) for key in (old, new))

@@ -13,6 +13,7 @@ from tabard.errors import HomeError
 from tabard.home import Home, default_home
 
 
+@pytest.mark.threat("other-user")
 def test_ensure_makes_every_room_private(tmp_path: Path) -> None:
     """All rooms exist afterwards, and run/ is closed to others even if it was open before."""
     (tmp_path / "h" / "run").mkdir(parents=True, mode=0o755)
@@ -49,6 +50,7 @@ def test_a_socket_binds_even_in_a_deep_home(tmp_path: Path) -> None:
         path.parent.rmdir()
 
 
+@pytest.mark.threat("other-user")
 def test_a_planted_socket_directory_is_refused(tmp_path: Path) -> None:
     """A symbolic link where the short directory should be is not followed."""
     home = Home(tmp_path / ("d" * 60) / ("f" * 60))

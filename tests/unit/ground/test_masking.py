@@ -29,12 +29,14 @@ HIDDEN = {
 }
 
 
+@pytest.mark.threat("shown-secret")
 @pytest.mark.parametrize("text", HIDDEN)
 def test_a_secret_inside_of_a_value_is_masked_and_the_rest_stays(text: str) -> None:
     """Connection strings, URLs, JSON, headers, keys; also with what a password should not hold."""
     assert visible(text) == HIDDEN[text]
 
 
+@pytest.mark.threat("shown-secret")
 @pytest.mark.parametrize("text", HIDDEN)
 def test_so_it_is_wherever_values_are_shown(text: str) -> None:
     """However short the value is; an error that found it where a number belongs does not say it either."""
@@ -59,6 +61,7 @@ def test_what_only_looks_like_one_stays(text: str) -> None:
     assert visible(text) == text
 
 
+@pytest.mark.threat("shown-secret")
 def test_an_error_never_shows_the_beginning_of_a_secret() -> None:
     """A long value is cut, and what is cut off could be what made the secret known as one."""
     text = "postgres://shop:" + "hunter2" * 20 + "@db1/shop"

@@ -17,6 +17,7 @@ def test_node_and_sink_names_are_accepted(name: str) -> None:
     assert check_sink(name) == name
 
 
+@pytest.mark.threat("path-as-name")
 @pytest.mark.parametrize("name", ["", "Web1", "-a", ".a", "a/b", "a b", "a\n", "ä", "a" * 64])
 def test_other_names_are_refused(name: str) -> None:
     """Nothing enters a topic that could mean something else there."""
@@ -32,6 +33,7 @@ def test_zone_paths_are_accepted(path: str) -> None:
     assert check_zone(path) == path
 
 
+@pytest.mark.threat("path-as-name")
 @pytest.mark.parametrize(
     "path", ["", "/", "hq/", "/hq", "hq//dmz", "hq/DMZ", "/".join("abcdefghi"), "hq/dmz\n"]
 )

@@ -31,6 +31,7 @@ def _names(requirements: list[str]) -> set[str]:
     return {re.split(r"[<>=~! ;\[]", requirement)[0].lower() for requirement in requirements}
 
 
+@pytest.mark.threat("changed-package")
 @pytest.mark.parametrize("name", FILES)
 def test_a_lock_holds_pins_hashes_and_nothing_else(root: Path, name: str) -> None:
     """No index, no link, no host: each line is a pin, a hash or the one comment that says who wrote it."""
@@ -40,6 +41,7 @@ def test_a_lock_holds_pins_hashes_and_nothing_else(root: Path, name: str) -> Non
     assert [line for line in rest if not (_PIN.match(line) or _HASH.match(line))] == []
 
 
+@pytest.mark.threat("changed-package")
 @pytest.mark.parametrize("name", FILES)
 def test_every_pin_has_a_hash(root: Path, name: str) -> None:
     """A pin is followed by at least one hash, so pip refuses a file that was changed."""

@@ -29,6 +29,7 @@ def filled() -> Rig:
     return rig
 
 
+@pytest.mark.threat("damage")
 @pytest.mark.parametrize("part", ["prefix", "header", "body"])
 @pytest.mark.parametrize("segment", [0, 1, -1])
 @pytest.mark.parametrize("reopened", [False, True], ids=["running", "reopened"])
@@ -66,6 +67,7 @@ def test_ruined_frames_next_to_each_other_are_one_gap() -> None:
     assert (last - first + 1, reason) == (9, "damaged")
 
 
+@pytest.mark.threat("damage")
 @pytest.mark.parametrize(
     "content", [b"", bytes(5000), b"not ours at all", b"TABARDJ1", b"TABARDJ9" + bytes(99)]
 )
@@ -312,6 +314,7 @@ def test_damage_on_a_read_only_disk_is_read_as_a_gap() -> None:
     assert len(rig.quarantined()) == 1
 
 
+@pytest.mark.threat("damage")
 def test_a_missing_segment_is_a_gap() -> None:
     """Somebody removed it; a whole missing epoch too."""
     rig = filled()

@@ -72,6 +72,7 @@ def test_blind_copies_are_told_to_the_server_only() -> None:
     assert b"secret" not in mail.raw
 
 
+@pytest.mark.threat("mail-to-others")
 @given(st.text(max_size=200))
 def test_no_subject_becomes_another_header(subject: str) -> None:
     """Whatever a subject contains, it is one line, and the headers are those that were meant."""

@@ -46,6 +46,7 @@ def test_implicit_tls(make_post, make_mailer) -> None:
     assert (post.mails[0].tls, post.mails[0].user) == (True, USER.encode())
 
 
+@pytest.mark.threat("mail-to-others")
 def test_without_encryption_only_without_a_password(make_post, make_mailer) -> None:
     """A server on the same host may be spoken to in the clear; a password never goes that way."""
     post = make_post(auth=False, starttls=False)
@@ -82,6 +83,7 @@ def test_verification_can_be_switched_off(post, make_mailer) -> None:
     assert mailer.flush().sent == 1
 
 
+@pytest.mark.threat("mail-to-others")
 def test_a_server_that_offers_no_tls_gets_nothing(make_post, make_mailer) -> None:
     """Stripping STARTTLS off the answer does not make us talk in the clear."""
     post = make_post(auth=False, starttls=False)
@@ -408,6 +410,7 @@ def test_while_the_server_is_away_nothing_is_read_for_each_mail(post, mailer, mo
     assert mailer.flush().waiting == 2
 
 
+@pytest.mark.threat("mail-to-others")
 def test_a_certificate_that_has_run_out_is_not_trusted(make_post, make_mailer) -> None:
     """Whoever made it."""
     post = make_post(expired=True)

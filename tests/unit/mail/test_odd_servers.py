@@ -99,6 +99,7 @@ def test_what_a_server_says_steers_no_terminal(tmp_path: Path) -> None:
     assert entry.reason == r"a@example.org: 550 \x1b[31mred\x07 \xff"
 
 
+@pytest.mark.threat("mail-to-others")
 @pytest.mark.parametrize(
     "answers",
     [

@@ -38,6 +38,7 @@ def test_what_was_put_is_there_for_another(tmp_path: Path) -> None:
         assert claimed[0].recipients == ("b@example.org", "c@example.org")
 
 
+@pytest.mark.threat("mail-to-others")
 def test_only_this_user_can_read_it(tmp_path: Path) -> None:
     """Mails are private."""
     queue = Queue(tmp_path / "mail")

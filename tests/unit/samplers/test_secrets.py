@@ -38,6 +38,7 @@ HIDDEN = [
 ]
 
 
+@pytest.mark.threat("shown-secret")
 @pytest.mark.parametrize("argv", HIDDEN, ids=lambda argv: argv[1] if len(argv) > 1 else argv[0])
 def test_secrets_are_masked(argv):
     """In options, variables, URLs, headers, connection strings, scripts and by their shape."""

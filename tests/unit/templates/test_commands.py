@@ -49,6 +49,7 @@ def test_words_are_those_of_the_template(command) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.threat("value-as-code")
 @pytest.mark.parametrize("value", ODD)
 @pytest.mark.parametrize(
     "text",
@@ -81,6 +82,7 @@ def test_a_list_within_a_word_is_refused(command) -> None:
             command("x --files={{ v }}", part, v=["a", "b"])
 
 
+@pytest.mark.threat("value-as-code")
 @pytest.mark.parametrize("part", ["argv", "sh"])
 def test_a_value_that_looks_like_an_option_is_refused(command, part: str) -> None:
     """No quoting helps against `rm -rf`; two dashes before it do, and so does saying that it is meant."""
@@ -114,6 +116,7 @@ def test_a_script_gets_each_value_quoted(command, tmp_path: Path, value: str) ->
     assert _run(argv, empty) == f"pre{value}post\n{value}\n{value}"
 
 
+@pytest.mark.threat("value-as-code")
 @pytest.mark.parametrize("interpreter", ["sh", "bash"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(value=TEXT)
@@ -128,6 +131,7 @@ def test_no_value_can_get_out_of_a_script(
     assert out == f"--.{value}.--{value.rstrip(chr(10))}."
 
 
+@pytest.mark.threat("value-as-code")
 @pytest.mark.parametrize(
     "text",
     [

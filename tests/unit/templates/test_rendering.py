@@ -27,6 +27,7 @@ def test_a_mail_has_subject_text_and_html(tmp_path: Path) -> None:
     assert templates.mail("m", who="Ann") == MailText("For Ann", "Dear Ann,\n\nbye\n", "<p>Ann</p>")
 
 
+@pytest.mark.threat("value-as-code")
 def test_html_escapes_values_and_the_text_does_not(tmp_path: Path) -> None:
     """A value can be no element in HTML; in text it is itself."""
     mail = _mail(tmp_path, "{{ v }}", html="<b>{{ v }}</b>").mail("m", v="<script>&'\"")
@@ -93,6 +94,7 @@ def test_an_error_in_an_included_file_names_that_file(tmp_path: Path) -> None:
     assert (caught.value.template, caught.value.line) == (str(tmp_path / "mail/inner/text.j2"), 3)
 
 
+@pytest.mark.threat("value-as-code")
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [

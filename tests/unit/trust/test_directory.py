@@ -46,6 +46,7 @@ def test_a_chain_that_leads_to_the_root_is_believed(tree: Tree) -> None:
     assert directory.certificates("zone", "hq/dmz", "dmz", NOW) == [tree.dmz.certificate]
 
 
+@pytest.mark.threat("stranger-signs")
 def test_strangers_are_nobody(tree: Tree) -> None:
     """Keys that no chain named, and names under another role or zone."""
     certificate, chain = tree.node()
@@ -59,6 +60,7 @@ def test_strangers_are_nobody(tree: Tree) -> None:
     assert not directory.holds(certificate._replace(zone="hq"), NOW)
 
 
+@pytest.mark.threat("stranger-signs")
 def test_a_foreign_root_convinces_nobody(tree: Tree) -> None:
     """Whatever it calls itself; nor does it where its key's zone has the same name."""
     root = certify_root("hq", key(50), NOW)
@@ -72,6 +74,7 @@ def test_a_foreign_root_convinces_nobody(tree: Tree) -> None:
     assert caught.value.reason == reasons.FOREIGN
 
 
+@pytest.mark.threat("lost-zone")
 @pytest.mark.parametrize("zone", ["hq", "hq/office", "hq/dmzx", "hq/dmz/deep", "other"])
 def test_an_authority_that_exceeds_its_zone_is_refused(tree: Tree, zone: str) -> None:
     """The key of hq/dmz certifies hosts of hq/dmz, and of no zone above, beside or further below."""
@@ -227,6 +230,7 @@ def test_a_revoked_zone_takes_all_below_it_along(tree: Tree) -> None:
     assert caught.value.reason == reasons.REVOKED
 
 
+@pytest.mark.threat("lost-zone")
 def test_a_zone_revokes_only_what_lies_within_it(tree: Tree) -> None:
     """Not a neighbour's node, not its parent's, not itself: a lost zone silences nobody else."""
     _, of_hq = tree.hq.certify(Wanted("recorder", "store1", "hq", ("main",)), key(20), NOW)
@@ -286,6 +290,7 @@ def test_a_removed_zone_takes_all_below_it_along(tree: Tree) -> None:
     assert directory.tombstone("zone", "hq/dmz", "dmz") is not None
 
 
+@pytest.mark.threat("older-roster")
 def test_an_older_roster_changes_nothing(tree: Tree) -> None:
     """What was revoked cannot be played back; the same one again is no news; two of one number are an alarm."""
     certificate, chain = tree.node()
@@ -306,6 +311,7 @@ def test_an_older_roster_changes_nothing(tree: Tree) -> None:
     assert caught.value.reason == reasons.CONTRADICTS
 
 
+@pytest.mark.threat("older-roster")
 def test_an_authority_that_was_put_back_is_not_below_what_it_said(tree: Tree) -> None:
     """Its rosters are numbered by the seconds where that is more."""
     directory = tree.fresh()
@@ -317,6 +323,7 @@ def test_an_authority_that_was_put_back_is_not_below_what_it_said(tree: Tree) ->
     assert directory.take_roster(restored.dmz.roster(NOW + DAY), NOW)
 
 
+@pytest.mark.threat("older-roster")
 def test_nobody_shuts_an_authority_out_by_a_high_number(tree: Tree) -> None:
     """A roster of the future is refused; one by a key that was revoked since does not count, whatever its number."""
     directory = tree.fresh()
@@ -391,6 +398,7 @@ def test_a_renewal_needs_the_authority_alone(tree: Tree) -> None:
     assert directory.by_key(old.key_id) == new
 
 
+@pytest.mark.threat("lost-zone")
 def test_a_lost_zone_crowds_out_nobody_else(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept is bounded for each zone right below the root."""
     monkeypatch.setattr(module, "MAX_KNOWN", 4)

@@ -83,6 +83,7 @@ def test_founding_makes_keys_certificates_and_rosters(home: Home, clock: Hands) 
             trust.authority("hq/office")
 
 
+@pytest.mark.threat("keys-in-reach")
 def test_everything_is_private(home: Home, clock: Hands) -> None:
     """Files 0600, directories 0700, whatever the umask; nothing is left beside them."""
     old = os.umask(0)
@@ -132,6 +133,7 @@ def test_a_disk_that_fails_leaves_no_half_of_it(
     assert not list(home.path.glob(".trust*"))
 
 
+@pytest.mark.threat("keys-in-reach")
 @pytest.mark.parametrize("which", ["keys/node.web1.key", "root", "rosters/hq", "keys", "rosters", "."])
 @pytest.mark.parametrize("mode", [0o040, 0o004, 0o020])
 def test_what_others_can_reach_is_refused(home: Home, clock: Hands, which: str, mode: int) -> None:
@@ -146,6 +148,7 @@ def test_what_others_can_reach_is_refused(home: Home, clock: Hands, which: str, 
     assert "keys rotate" in str(caught.value)
 
 
+@pytest.mark.threat("keys-in-reach")
 def test_a_link_in_place_of_a_key_is_refused(home: Home, clock: Hands, tmp_path: Path) -> None:
     """Wherever it leads; so is a pipe, which would hang who reads it."""
     found(home, "hq", WANTED, clock)

@@ -121,6 +121,7 @@ def _signed(fields: Any) -> bytes:
     return pack((signed, key(2).sign(keys.CERTIFICATE, signed), bytes(64)))
 
 
+@pytest.mark.threat("path-as-name")
 @pytest.mark.parametrize(
     ("place", "value"),
     [
@@ -212,6 +213,7 @@ def test_sizes_are_bounded_before_anything_is_believed() -> None:
         sign(Roster("hq", 0, bytes(16), NOW), key(1))
 
 
+@pytest.mark.threat("keys-in-reach")
 def test_a_file_of_keys_that_is_damaged_is_refused_without_its_secret() -> None:
     """Neither the sentence nor the chain of errors behind it shows a byte of it."""
     seed = bytes(range(65, 97))

@@ -69,6 +69,7 @@ def test_bytes_that_are_no_point_are_no_key(raw: bytes) -> None:
         _ = PublicKey(raw).curve
 
 
+@pytest.mark.threat("keys-in-reach")
 def test_a_private_key_shows_itself_nowhere() -> None:
     """Neither in repr, str and format nor as a copy, a pickle or in the error about a wrong seed."""
     seed = bytes(range(32))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,6 +99,7 @@ def outside(directory: Directory) -> set[Certificate]:
     return {each for each in directory.every() if not zone_within(each.zone, LOST)}
 
 
+@pytest.mark.threat("lost-zone")
 @settings(max_examples=200)
 @given(steps)
 def test_a_lost_zone_changes_nothing_outside_of_it(said: list[Any]) -> None:

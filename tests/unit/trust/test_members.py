@@ -302,6 +302,7 @@ def test_a_bundle_is_verified_before_anything_is_written(site: Site) -> None:
         site.join(good)
 
 
+@pytest.mark.threat("keys-in-reach")
 def test_a_file_that_others_can_read_is_refused(site: Site) -> None:
     """It is a secret."""
     path = site.carry(site.add())

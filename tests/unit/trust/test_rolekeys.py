@@ -66,8 +66,9 @@ def test_without_keys_nothing_is_signed_until_they_come(home: Home, clock: Later
     assert not node.look() and node.status()["fault"] is None
 
 
+@pytest.mark.threat("damaged-keys")
 def test_a_home_with_keys_of_others_only_signs_nothing_and_believes_nobody(home: Home, clock: Later) -> None:
-    """Threat `damaged-keys`: it does not go on unsigned, and says what is missing."""
+    """It does not go on unsigned, and says what is missing."""
     give_keys(home, "web2")
     node = RoleSeal.of_node(home, clock, WEB1)
     recorder = RoleSeal.of_recorder(home, clock, "other")
@@ -77,8 +78,9 @@ def test_a_home_with_keys_of_others_only_signs_nothing_and_believes_nobody(home:
         assert seal.refuses_beacon(sealed(OpenSeal(), TOPIC, HEAD), WEB1) == UNREADY
 
 
+@pytest.mark.threat("damaged-keys")
 def test_a_damaged_key_closes_the_seal_and_a_mended_one_opens_it(home: Home, clock: Later) -> None:
-    """Threat `damaged-keys`: at the start and while it runs."""
+    """At the start and while it runs."""
     give_keys(home, "web1")
     node = RoleSeal.of_node(home, clock, WEB1)
     (path,) = (home.trust / KEYS).glob("node.*")

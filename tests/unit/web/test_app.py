@@ -54,6 +54,7 @@ def hostile(seeder):
     )
 
 
+@pytest.mark.threat("script-in-a-record")
 @pytest.mark.parametrize("address", [*PAGES, "/logs?q={x}", "/logs?service={x}", "/logs?since={x}", "/logs?{x}=1",
                                      "/nodes/{x}", "/nodes/web1?find={x}", "/logs?tz={x}", "/logs.{x}"])  # fmt: skip
 def test_nothing_from_outside_becomes_markup(client, hostile, address):
@@ -72,6 +73,7 @@ def test_nothing_from_outside_becomes_markup(client, hostile, address):
             assert element.attributes["src"] == "/static/tabard.svg"
 
 
+@pytest.mark.threat("script-in-a-record")
 def test_the_tail_escapes_too(client, hostile):
     """Rows that arrive later are escaped like those on the page."""
     html = client.get("/logs/tail?after=0").json["html"]
@@ -79,6 +81,7 @@ def test_the_tail_escapes_too(client, hostile):
     assert not parse(f"<table>{html}</table>").all("script")
 
 
+@pytest.mark.threat("script-in-a-record")
 @pytest.mark.parametrize(
     "address", [*PAGES, "/api/logs", "/logs.csv", "/logs/tail?after=0", "/static/herald.css"]
 )
@@ -98,6 +101,7 @@ def test_every_answer_carries_the_security_headers(client, seeder, address):
         assert "Access-Control-Allow-Origin" not in headers
 
 
+@pytest.mark.threat("script-in-a-record")
 @pytest.mark.parametrize("address", PAGES)
 def test_pages_need_nothing_from_elsewhere(client, seeder, address):
     """Every asset is herald's own, and there is no inline script or style."""
@@ -110,6 +114,7 @@ def test_pages_need_nothing_from_elsewhere(client, seeder, address):
         assert "style" not in element.attributes
 
 
+@pytest.mark.threat("writing-page")
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"])
 @pytest.mark.parametrize("address", ["/logs", "/nowhere", "/static/herald.css"])
 def test_herald_only_reads(client, method, address):
@@ -126,6 +131,7 @@ def test_head_answers_like_get_without_a_body(client, seeder):
     assert answer.data == b""
 
 
+@pytest.mark.threat("foreign-site")
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8024", "127.0.0.1.evil.example", "localhost@evil.example", ""]
 )

@@ -23,6 +23,7 @@ def test_loopback_names_mean_this_machine(name):
     assert is_loopback(name)
 
 
+@pytest.mark.threat("foreign-site")
 @pytest.mark.parametrize(
     "name",
     [

@@ -120,6 +120,7 @@ def test_a_number_may_be_none() -> None:
     assert math.isnan(unpack(pack(math.nan)))
 
 
+@pytest.mark.threat("bad-input")
 @pytest.mark.parametrize("depth", [DEEPEST + 10, 10_000, MAX_HEAD - 1])
 def test_too_deep_nesting_is_refused(depth: int) -> None:
     """An interpreter's stack is never used up."""
@@ -135,6 +136,7 @@ def test_deep_values_are_no_message(decode: Any, depth: int) -> None:
         decode(nested(depth))
 
 
+@pytest.mark.threat("bad-input")
 @pytest.mark.parametrize(
     "data",
     [

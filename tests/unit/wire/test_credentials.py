@@ -38,6 +38,7 @@ def test_more_chains_than_there_may_be_are_left_out() -> None:
     assert decode_credentials(encode_credentials(said)) == tuple(said[:MAX_CHAINS])
 
 
+@pytest.mark.threat("malformed")
 @pytest.mark.parametrize(
     "value",
     [
@@ -56,21 +57,23 @@ def test_more_chains_than_there_may_be_are_left_out() -> None:
         [1, [bytes(MAX_CERTIFICATE + 1)]],
     ],
 )
-def test_threat_malformed(value: Any) -> None:
-    """Threat `malformed`: everything else is refused before a certificate is looked at."""
+def test_what_is_no_list_of_chains_is_refused(value: Any) -> None:
+    """Everything else is refused before a certificate is looked at."""
     with pytest.raises(WireError):
         decode_credentials(pack(value))
 
 
-def test_threat_malformed_by_size() -> None:
-    """Threat `malformed`: as a whole they are bounded too."""
+@pytest.mark.threat("malformed")
+def test_credentials_are_bounded_as_a_whole() -> None:
+    """As a whole they are bounded too."""
     with pytest.raises(WireError):
         decode_credentials(bytes(MAX_CREDENTIALS + 1))
 
 
+@pytest.mark.threat("rotated-key")
 @given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16), st.randoms())
 def test_the_name_of_an_epoch_shows_its_key(key: bytes, other: bytes, random: Any) -> None:
-    """Threat `rotated-key`: of that key, and of no other one."""
+    """Of that key, and of no other one."""
     epoch = epoch_of(key, random.randbytes)
     assert len(epoch) == EPOCH_BYTES
     assert is_epoch_of(epoch, key)

@@ -32,6 +32,7 @@ def heard(kind: Kind, data: bytes) -> bool:
     return True
 
 
+@pytest.mark.threat("bad-input")
 @each_decoder
 @settings(max_examples=30)
 @given(data=st.data())

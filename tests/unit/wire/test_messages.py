@@ -228,6 +228,7 @@ def test_a_batch_is_what_was_sealed(header: Header, body: bytes, signature: byte
     assert checked.header.last == header.first + header.count - 1
 
 
+@pytest.mark.threat("damage")
 @given(st.binary(min_size=1, max_size=50), st.integers(0), st.integers(1, 255))
 def test_a_body_that_was_touched_is_refused(body: bytes, place: int, flip: int) -> None:
     """One changed byte, one byte more, one less."""

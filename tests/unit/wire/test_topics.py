@@ -62,6 +62,7 @@ def test_a_shard_is_the_same_everywhere(node: str) -> None:
     assert topics.shard_of(node) == crc32(node.encode()) % 64
 
 
+@pytest.mark.threat("path-as-name")
 @pytest.mark.parametrize(
     ("topic", "said"),
     [
@@ -104,6 +105,7 @@ def test_every_other_shard_is_refused() -> None:
             topics.parse_up(right.replace(f"/{own:02d}/".encode(), f"/{shard:02d}/".encode()))
 
 
+@pytest.mark.threat("path-as-name")
 @pytest.mark.parametrize(
     "topic",
     [
