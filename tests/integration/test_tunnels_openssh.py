@@ -135,7 +135,7 @@ def addresses_of(*ports: int) -> dict[int, set[str]]:
     """Where anybody on this host listens on these ports."""
     found: dict[int, set[str]] = {port: set() for port in ports}
     for each in psutil.net_connections("tcp"):
-        if each.status == psutil.CONN_LISTEN and each.laddr.port in found:
+        if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port in found:
             found[each.laddr.port].add(each.laddr.ip)
     return found
 
