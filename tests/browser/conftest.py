@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,10 @@ from tests.ports import free_port
 from tests.unit.web.seed import Seeder
 
 # A page on a busy machine has time to show what is to come.
-expect.set_options(timeout=60_000)
+PATIENCE = 60_000  # ms
+expect.set_options(timeout=PATIENCE)
+SLOWED = float(os.environ.get("BROWSER_SLOWED", "1"))
+"""How many times slower than this machine the browser's own work is made."""
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -106,8 +110,11 @@ def visit(browser: Browser, herald: Herald):
     def open_page(address: str, **options) -> Page:
         given = {"viewport": {"width": 1400, "height": 900}, **options}
         context = browser.new_context(base_url=herald.address, **given)
+        context.set_default_timeout(PATIENCE)
         opened.append((context, Watch(context)))
         page = context.new_page()
+        if SLOWED > 1:
+            context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWED})
         herald.beat()
         page.goto(address)
         return page

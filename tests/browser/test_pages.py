@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.arrival import arrive
 from tests.unit.web.seed import SECOND, record
 
 DESK = {"width": 1400, "height": 900}
@@ -145,7 +147,7 @@ def test_words_can_be_read(visit, address, scheme):
 def test_what_a_record_says_is_never_run(visit):
     """A record that is a script stays text: on the page, in its details, and on its own page."""
     page = visit("/logs?service=shop-web")
-    assert "<script>" in page.locator(".msg").first.inner_text()
+    expect(page.locator(".msg").first).to_contain_text("<script>")
     page.locator("table.logs a.open").first.click()
     page.locator("tr.detail").wait_for()
     assert page.locator("#rows img, #rows script").count() == 0
@@ -158,16 +160,22 @@ def test_everything_but_tail_works_without_scripts(visit):
     page = visit("/logs", java_script_enabled=False)
     page.get_by_label("Text in message").fill("checkpoint")
     page.get_by_role("button", name="Search").click()
-    assert all("checkpoint" in text for text in page.locator("tr:not(.gap) .msg").all_inner_texts())
+    arrive(page, r"\bq=checkpoint\b")
+    messages = page.locator("tr:not(.gap) .msg")
+    expect(messages.first).to_be_visible()
+    expect(messages.filter(has_not_text="checkpoint")).to_have_count(0)
     page.goto("/logs?n=10")
     page.get_by_role("link", name="Older").click()
-    assert "before=" in page.url
+    arrive(page, r"\bbefore=")
     page.goto("/nodes/web1")
     page.get_by_label("Filter processes").fill("nginx")
     page.get_by_role("button", name="Filter").click()
-    assert set(page.locator("table.procs tbody td:nth-child(7)").all_inner_texts()) == {"nginx"}
+    arrive(page, r"\bfind=nginx\b")
+    names = page.locator("table.procs tbody td:nth-child(7)")
+    expect(names.first).to_be_visible()
+    expect(names.filter(has_not_text=re.compile(r"^\s*nginx\s*$"))).to_have_count(0)
     page.locator("table.procs").get_by_role("link", name="Memory").click()
-    assert "sort=memory" in page.url
+    arrive(page, r"\bsort=memory\b")
     assert "find=nginx" in page.url
 
 
@@ -184,15 +192,15 @@ def test_the_theme_switch_is_remembered(visit):
     assert dark != light
     page.reload()
     assert page.evaluate(background) == dark
-    assert button.inner_text() == "Dark"
+    expect(button).to_have_text("Dark")
 
 
 def test_the_browsers_own_zone_is_offered(visit):
     """Somebody far from the host sees their own clock with one click, and can share that view."""
     page = visit("/logs", timezone_id="Asia/Tokyo")
     page.get_by_role("link", name="Tokyo").click()
-    assert "tz=Asia%2FTokyo" in page.url
-    assert "UTC+09:00" in page.locator("figcaption").inner_text()
+    arrive(page, r"\btz=Asia%2FTokyo\b")
+    expect(page.locator("figcaption")).to_contain_text("UTC+09:00")
 
 
 def test_a_node_page_refreshes_in_place(visit, herald):
