@@ -42,7 +42,7 @@ def found(expected: Expected, zone: str, directory: Directory, now: int) -> list
         TabardError: the rosters know no such broker, or several, and the settings do not say which.
     """
     for place in _places(expected, zone, directory, now):
-        brokers = [each for each in directory.members(place, now) if each.role == BROKER]
+        brokers = directory.members(place, now, BROKER)
         named = [each for each in brokers if not expected.name or each.name == expected.name]
         names = sorted({each.name for each in named})
         if len(names) > 1:
@@ -80,6 +80,6 @@ def _places(expected: Expected, zone: str, directory: Directory, now: int) -> It
 
 def _below(zone: str, directory: Directory, now: int) -> Iterator[str]:
     yield zone
-    children = {each.zone for each in directory.members(zone, now) if each.role == ZONE}
+    children = {each.zone for each in directory.members(zone, now, ZONE)}
     for child in sorted(children - {zone}):
         yield from _below(child, directory, now)

@@ -1,7 +1,8 @@
 """The keys of one role: its own pair, whom it lets in at which end, and by which keys it knows whom it dials.
 
-Answers come from the directory as it is now. What was answered is remembered for one look only, so that a revoked, removed
-or expired key has no say a second later.
+Answers come from the directory as it is now. What was answered is remembered until the next look that finds the directory changed, or
+the time come at which a certificate begins or ends: so a revoked, removed or expired key has no say a second later, and where thousands
+are connected a look costs nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from tabard.brokers import expected, rights
 from tabard.brokers.expected import NOBODY, Expectations
 from tabard.brokers.loop import Loop
 from tabard.brokers.trust.certificates import RECORDER, Certificate
+from tabard.brokers.trust.directory import Directory
 from tabard.brokers.trust.files import Trust
 from tabard.clock import Clock, SystemClock
 from tabard.errors import RefusedError, TabardError, TrustError
@@ -33,6 +35,15 @@ class Changes(NamedTuple):
     """The role's own key is another one: every connection has to be made anew."""
     ends: frozenset[str]
     """Ends at which somebody was let in who would not be now."""
+
+
+class _Steady(NamedTuple):
+    """What a directory said, and when it may say something else: it takes something in, or a time comes."""
+
+    directory: Directory | None = None
+    generation: int = -1
+    since: int = 0
+    until: int = 0
 
 
 class Keyring:
@@ -62,6 +73,7 @@ class Keyring:
         self._known: dict[bytes, Certificate] = {}
         self._known_at = -1
         self._told = ""
+        self._steady = _Steady()
         self._pair = self._read_pair()
 
     def _read_pair(self) -> tuple[bytes, bytes] | None:
@@ -152,16 +164,23 @@ class Keyring:
             self._told = str(error)
         else:
             self._told = ""
-        self._peers.clear()
         pair = self._read_pair()
         own = pair is not None and pair != self._pair
         if own:
             self._pair = pair
-        now = self._clock.wall()
-        ended = frozenset(
+        return Changes(own, self._ended(self._trust.directory, self._clock.wall()))
+
+    def _ended(self, directory: Directory, now: int) -> frozenset[str]:
+        """Ends with somebody who would not be let in now. Asked again about each only when that can have changed."""
+        steady = self._steady
+        same = steady.directory is directory and steady.generation == directory.generation
+        if same and steady.since <= now < steady.until:
+            return frozenset()
+        self._steady = _Steady(directory, directory.generation, now, directory.steady_until(now))
+        self._peers.clear()
+        return frozenset(
             end for end, keys in self._admitted.items() if any(self._is_out(end, key, now) for key in keys)
         )
-        return Changes(own, ended)
 
     def _is_out(self, end: str, key: bytes, now: int) -> bool:
         peer = self._trust.directory.by_curve(key, now)

@@ -223,16 +223,24 @@ class Directory:
             zone: self._bytes[zone] for zone in sorted(self._bytes, key=lambda zone: (zone.count("/"), zone))
         }
 
-    def members(self, zone: str, now: int) -> list[Certificate]:
-        """Hosts' keys of a zone and the keys of the zones right below it that hold now, by role and name."""
+    def members(self, zone: str, now: int, role: str | None = None) -> list[Certificate]:
+        """Hosts' keys of a zone and the keys of the zones right below it that hold now, by role and name; or of one role only."""
         found = [
             known.certificate
-            for (_role, place, _name), listed in self._names.items()
-            if place == zone
+            for (each, place, _name), listed in self._names.items()
+            if place == zone and role in {None, each}
             for known in listed
             if known.certificate != self.root and self.holds(known.certificate, now)
         ]
         return sorted(found, key=lambda each: (each.role, each.path, -each.serial))
+
+    def steady_until(self, now: int) -> int:
+        """The next time, ns since 1970, at which a certificate that is known begins or ends: what holds now holds until then.
+
+        For as long as `generation` stays what it is; 0 is never.
+        """
+        times = (time for each in (self.root, *self.every()) for time in (each.since, each.until))
+        return min((time for time in times if time > now), default=0)
 
     def every(self) -> Iterator[Certificate]:
         """All that is known, whether it holds or not, without the root."""

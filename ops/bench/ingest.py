@@ -1,8 +1,8 @@
 """``tabard bench ingest``: how fast records get from an agent's socket into the store, and how soon.
 
-Speed: prepared frames at full speed through one agent, three brokers and one recorder, all as shipped. In
-the same run and in turns with it: the bare bulk insert into the same schema. Delay: a steady stream of
-records, each stamped when it is made and seen by a reader of the store.
+Speed: prepared frames at full speed through one agent, three brokers and one recorder, all as shipped: signed, and over TCP with
+CURVE as zones are joined. In the same run and in turns with it: the same chain in unix sockets, as ``tabard up`` has it, and the bare bulk
+insert into the same schema. Delay: a steady stream of records, each stamped when it is made and seen by a reader of the store.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
@@ -17,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from tabard.client import IntakeClient
 from tabard.errors import TabardError
 from tabard.home import Home
-from tabard.ops.bench import usage
+from tabard.ops.bench import links, usage
 from tabard.ops.bench.databases import DATABASES, Database
 from tabard.ops.bench.helper import Helper
 from tabard.ops.bench.records import PRODUCT, record
@@ -34,8 +36,10 @@ SECONDS: Final = 15
 RATE: Final = 10_000
 """Records a second at which the delay is measured."""
 
-SETTINGS: Final = {"up.brokers": "3", "node.name": "bench", "intake.tail_defaults": "false"}
-"""What differs from the defaults: the chain, and that the log files of this machine are left alone."""
+OWN: Final = {"node.name": "bench", "intake.tail_defaults": "false"}
+"""What differs from the defaults beside the chain: the log files of this machine are left alone."""
+SETTINGS: Final = {"up.brokers": str(len(links.BROKERS)), **OWN}
+"""Of a chain in unix sockets."""
 ROLES: Final = ("broker", "recorder", "agent")
 SYNCHRONOUS: Final = "full"
 """The default of store.synchronous, for the ceiling too."""
@@ -104,7 +108,7 @@ def run(options: Options, say: Say) -> Measured:
     count = options.records or RECORDS
     rounds = options.rounds or DATABASES[options.store].rounds
     seconds = options.seconds or SECONDS
-    passages: list[Passage] = []
+    passages: dict[str, list[Passage]] = {kind: [] for kind in links.KINDS}
     with (
         workplace() as place,
         closing(DATABASES[options.store]()) as database,
@@ -116,43 +120,44 @@ def run(options: Options, say: Say) -> Measured:
         sent = generator.ask(_PREPARING, do="prepare", records=count)
         ceiling.ask(_PREPARING, do="prepare", where=where, records=count)
         for number in range(rounds):
-            passages.append(_passage(place / f"home{number}", database, generator, count))
+            for kind in links.KINDS if number % 2 == 0 else reversed(links.KINDS):
+                passages[kind].append(_passage(place / f"{kind}{number}", kind, database, generator, count))
             bare.measure(ceiling, where, count, backwards=bool(number % 2))
             top = max(rates[-1] for rates in bare.rates.values())
+            tcp, unix = (f"{count / passages[kind][-1].seconds:,.0f}" for kind in links.KINDS)
             say(
-                f"round {number + 1} of {rounds}: {count / passages[-1].seconds:,.0f} records/s,"
+                f"round {number + 1} of {rounds}: {tcp} records/s with CURVE, {unix} in unix sockets,"
                 f" bare insert {top:,.0f} rows/s"
             )
         say(f"{RATE:,} records/s for {seconds} s")
         delay = _delay(place / "paced", database, generator, RATE * seconds)
-        signatures = measure(Home(place / "paced"))
-    measured = _measured(database, count, sent["bytes"] / count, passages, bare, delay)
-    spent = measured.results["cpu_seconds_per_million"]["all"]
-    cost = {**signatures, "percent_of_all_cpu": signatures["us_per_record"] / spent * 100}
-    return Measured({**measured.results, "signatures": cost}, measured.aims)
+        say("what signatures and CURVE cost")
+        costs = {"signatures": measure(Home(place / "paced")), "curve": links.measure(sent["bytes"] / count)}
+    return _measured(database, count, sent["bytes"] / count, passages, bare, delay, costs)
 
 
 def _measured(
     database: Database,
     count: int,
     size: float,
-    passages: list[Passage],
+    passages: Mapping[str, list[Passage]],
     bare: Bare,
     delay: Mapping[str, Any],
+    costs: Mapping[str, Mapping[str, float]],
 ) -> Measured:
-    rates = [count / passage.seconds for passage in passages]
+    chains = {kind: _chain(count, each, bare) for kind, each in passages.items()}
     plain, top = bare.best(bare.forms[0]), bare.best(*bare.forms)
-    cpu = medians([passage.cpu for passage in passages])
+    cpu = chains[links.TCP]["cpu_seconds_per_million"]
     results = {
         "records": count,
         "bytes_per_record": size,
-        "rounds": len(passages),
-        "records_per_second": median(rates),
-        "records_per_second_by_round": rates,
-        "ratio_to_plain_insert_by_round": _ratios(rates, bare.rates[plain]),
-        "ratio_to_fastest_insert_by_round": _ratios(rates, bare.rates[top]),
-        "cpu_seconds_per_million": cpu,
-        "recorder_waited_for_a_core_percent": median(passage.waited for passage in passages),
+        "rounds": len(passages[links.TCP]),
+        **chains[links.TCP],
+        "unix_sockets": chains[links.UNIX],
+        **{
+            name: {**cost, "percent_of_all_cpu": cost["us_per_record"] / cpu["all"] * 100}
+            for name, cost in costs.items()
+        },
         "plain_insert": _way(plain, bare),
         "fastest_insert": _way(top, bare),
         "sweep_rows_per_second": bare.sweep(),
@@ -166,15 +171,33 @@ def _measured(
         "delay_cpu_percent_of_a_core": delay["cpu"],
     }
 
-    def ratio(*forms: str) -> float:
+    def ratio(kind: str, *forms: str) -> float:
+        rates = chains[kind]["records_per_second_by_round"]
         return median(_ratios(rates, bare.rates[bare.best(*(forms or bare.forms))]))
 
     aims = (
-        *database.aims(ratio),
+        *database.aims(partial(ratio, links.TCP)),
+        *(
+            replace(aim, name=f"{aim.name}, unix sockets")
+            for aim in database.aims(partial(ratio, links.UNIX))
+        ),
         Aim("delay p50", delay["delays"]["p50"], "<", 15, "ms"),
         Aim("delay p99", delay["delays"]["p99"], "<", 50, "ms"),
     )
     return Measured(results, aims)
+
+
+def _chain(count: int, passages: Sequence[Passage], bare: Bare) -> dict[str, Any]:
+    """What the runs of one kind of chain came to."""
+    rates = [count / passage.seconds for passage in passages]
+    return {
+        "records_per_second": median(rates),
+        "records_per_second_by_round": rates,
+        "ratio_to_plain_insert_by_round": _ratios(rates, bare.rates[bare.best(bare.forms[0])]),
+        "ratio_to_fastest_insert_by_round": _ratios(rates, bare.rates[bare.best(*bare.forms)]),
+        "cpu_seconds_per_million": medians([passage.cpu for passage in passages]),
+        "recorder_waited_for_a_core_percent": median(passage.waited for passage in passages),
+    }
 
 
 def _ratios(rates: Sequence[float], ceilings: Sequence[float]) -> list[float]:
@@ -192,8 +215,8 @@ def _way(way: Ceiling, bare: Bare) -> dict[str, Any]:
     }
 
 
-def _passage(home: Path, database: Database, generator: Helper, count: int) -> Passage:
-    given = {**SETTINGS, **database.settings()}
+def _passage(home: Path, kind: str, database: Database, generator: Helper, count: int) -> Passage:
+    given = {**OWN, **links.describe(home, kind), **database.settings()}
     with Scene(home, given, ROLES) as scene:
         stored = started(scene, database.where(scene.home, given))
         database.settle()
@@ -221,7 +244,7 @@ def _passage(home: Path, database: Database, generator: Helper, count: int) -> P
 
 
 def _delay(home: Path, database: Database, generator: Helper, count: int) -> dict[str, Any]:
-    given = {**SETTINGS, **database.settings()}
+    given = {**OWN, **links.describe(home, links.TCP), **database.settings()}
     with Scene(home, given, ROLES) as scene, Helper("tabard.ops.bench.watcher") as watcher:
         where = database.where(scene.home, given)
         started(scene, where).close()

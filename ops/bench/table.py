@@ -55,7 +55,7 @@ class Bench(NamedTuple):
 BENCHES: Final = {
     "ingest": Bench(
         "tabard.ops.bench.ingest",
-        "records a second from an agent's socket through three brokers into the store, beside the bare insert",
+        "records a second from an agent's socket through three brokers into the store, signed, with CURVE and in unix sockets, beside the bare insert",
         frozenset({"records", "seconds", "rounds", "store"}),
     ),
     "retention": Bench(

@@ -67,15 +67,20 @@ def test_ingest_measures_the_chain_beside_the_bare_insert(place: Path) -> None:
     results = found["results"]
     assert results["records"] == 3000
     assert results["records_per_second"] > 0
-    assert set(results["cpu_seconds_per_million"]) == {
-        "generator",
-        "agent",
-        "broker.b1",
-        "broker.b2",
-        "broker.b3",
-        "recorder",
-        "all",
-    }
+    for chain in (results, results["unix_sockets"]):
+        assert chain["records_per_second"] > 0
+        assert set(chain["cpu_seconds_per_million"]) == {
+            "generator",
+            "agent",
+            "broker.b1",
+            "broker.b2",
+            "broker.b3",
+            "recorder",
+            "all",
+        }
+    for cost in (results["signatures"], results["curve"]):
+        assert cost["percent_of_all_cpu"] > 0
+    assert results["curve"]["curve_us_per_batch_and_hop"] > results["curve"]["plain_us_per_batch_and_hop"]
     sweep = results["sweep_rows_per_second"]
     assert [list(sizes) for sizes in sweep.values()] == [["256", "1024", "4096", "16384", "65536"]] * 2
     assert results["plain_insert"]["rows_per_second"] == max(sweep["one_row"].values())
@@ -83,6 +88,8 @@ def test_ingest_measures_the_chain_beside_the_bare_insert(place: Path) -> None:
     assert set(found["aims"]) == {
         "ratio to a plain bulk insert",
         "ratio to the fastest bulk insert",
+        "ratio to a plain bulk insert, unix sockets",
+        "ratio to the fastest bulk insert, unix sockets",
         "delay p50",
         "delay p99",
     }

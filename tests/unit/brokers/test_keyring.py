@@ -11,6 +11,7 @@ import pytest
 import zmq
 
 from tabard.brokers import dialling, sockets
+from tabard.brokers.keyring import Keyring
 from tabard.brokers.loop import Loop
 from tabard.brokers.role import Broker
 from tabard.brokers.sockets import Sockets
@@ -168,6 +169,71 @@ def test_a_broker_that_was_revoked_is_left(scene: Scene) -> None:
     )
     assert [each["fault"] for each in node.told({})["connections"]] == [True]
     assert node.told({})["connections"][0]["key"] is None
+
+
+@pytest.mark.threat("false-broker")
+def test_who_answers_in_a_broker_s_place_is_sent_nothing(tmp_path: Path) -> None:
+    """With CURVE and any key but the broker's, or without: no message of this side leaves it, and it says so."""
+    loop = Loop()
+    authority = keys.Keys(tmp_path, "hq", [keys.broker("b1", "hq"), keys.node("n1", "hq")])
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    thieves = [context.socket(zmq.XSUB) for _ in range(2)]
+    ends = [f"tcp://127.0.0.1:{free_port()}" for _ in thieves]
+    thieves[0].curve_server, thieves[0].curve_secretkey = True, zmq.curve_keypair()[1]
+    made = authority.sockets("node", "n1", loop, dict.fromkeys(ends, "b1"))
+    mouth = made.publisher()
+    try:
+        for thief, end in zip(thieves, ends, strict=True):
+            thief.bind(end)
+            thief.send(b"\x01")
+            made.connect(mouth, end)
+        until = time.monotonic() + PATIENCE
+        while not all(each["fault"] for each in made.told({})["connections"]):
+            assert time.monotonic() < until, made.told({})
+            sockets.send(mouth, beacon("n1"))
+            loop.turn(0.02)
+            assert not any(thief.poll(0) for thief in thieves)
+    finally:
+        made.close()
+        context.destroy(linger=0)
+        loop.close()
+
+
+class Later(SystemClock):
+    """Some time from now."""
+
+    ahead = 0
+
+    def wall(self) -> int:
+        """Ahead of everybody else's."""
+        return super().wall() + self.ahead
+
+
+@pytest.mark.threat("revoked-session")
+def test_a_key_that_ends_has_no_say_from_then_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the first look after its end, also where nothing else has changed; until then nobody is asked about again."""
+    authority = keys.Keys(tmp_path, "hq", [keys.broker("b1", "hq"), keys.node("n1", "hq")])
+    clock = Later()
+    ring = Keyring(authority.trust, "broker", "b1", "hq", clock, {})
+    node = authority.trust.certificate("node", "n1")
+    assert node is not None
+    key = node.key.curve
+    assert ring.judge("up_in", key)
+    assert ring.look().ends == frozenset()
+    assert ring.peer(key.decode()) == node
+    asked = []
+    monkeypatch.setattr(ring, "_is_out", lambda *arguments: asked.append(arguments))
+    for _ in range(3):
+        assert ring.look().ends == frozenset()
+    assert asked == []
+    monkeypatch.undo()
+    clock.ahead = node.until - SystemClock().wall()
+    assert ring.look().ends == {"up_in"}
+    assert ring.peer(key.decode()) is None
+    assert not ring.judge("up_in", key)
+    clock.ahead = 0
+    assert ring.look().ends == frozenset()
+    assert ring.peer(key.decode()) == node
 
 
 def test_a_home_without_this_role_s_key_says_so(tmp_path: Path) -> None:
