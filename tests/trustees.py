@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 from random import Random
+from typing import Any
 
-from tabard.brokers.trust.certificates import NODE, RECORDER, ZONE, Certificate, issue
+from tabard.brokers.policy import document
+from tabard.brokers.policy.attesting import Attester
+from tabard.brokers.policy.document import Policy
+from tabard.brokers.trust.certificates import BROKER, NODE, RECORDER, ZONE, Certificate, issue
 from tabard.brokers.trust.directory import Directory
 from tabard.brokers.trust.keys import PrivateKey
 from tabard.brokers.trust.rosters import Revocation, Roster, sign
@@ -99,6 +103,15 @@ class Trustees:
     def recorder(self, sink: str = "main", zone: str = "hq") -> KeySeal:
         """The seal of a recorder."""
         return self.seal(RECORDER, "store1", zone, (sink,))
+
+    def broker(self, name: str = "b1", zone: str = "hq", key: PrivateKey | None = None) -> Attester:
+        """A broker of a zone, as it attests."""
+        key = key or self.key()
+        return Attester(key, self.chain(BROKER, name, zone, key, ()))
+
+    def policy(self, id: str = "edge", number: int = 1, zone: str = "hq", **said: Any) -> bytes:  # noqa: A002
+        """A policy of a zone, for its link upwards where nothing else is said."""
+        return document.sign(Policy(id, number, zone, **{"below": zone, **said}), self.zone(zone))
 
     def revoke(self, key: bytes, zone: str = "hq") -> bytes:
         """A roster of `zone` that takes a key back, by its id."""

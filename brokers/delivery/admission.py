@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.delivery.ports import Admitted, NodeKey
 from tabard.brokers.delivery.refusals import Refusals
 from tabard.brokers.delivery.seal import UNKNOWN, Seal
-from tabard.brokers.wire.batch import Batch, check_batch
+from tabard.brokers.wire.batch import ATTESTED, Batch, check_batch
 from tabard.brokers.wire.messages import Beacon, Message, decode_beacon
 from tabard.brokers.wire.streams import STREAM_IDS
 from tabard.brokers.wire.topics import UpTopic
@@ -26,24 +26,44 @@ class Admission:
         self._seal = seal
         self._counters = counters
 
-    def batch(self, now: float, topic: UpTopic, message: Message, *, met: bool) -> Batch | None:
+    def batch(self, now: float, topic: UpTopic, message: Message, *, met: bool) -> Admitted | None:
         """The batch, None when it is not believed. `met`: its node has a session, so a beacon brought its key.
 
         Raises WireError.
         """
+        if message.body[:2] == ATTESTED:
+            return self._attested(now, topic, message, met=met)
         batch = check_batch(message.head, message.signature, message.body)
+        return Admitted(batch, batch.body) if self._is_of(now, topic, batch, met=met) else None
+
+    def _attested(self, now: float, topic: UpTopic, message: Message, *, met: bool) -> Admitted | None:
+        """A batch whose body was changed at a boundary: the node signed the header, and others the way from there."""
+        from tabard.brokers.wire.attested import check_attested  # a node needs none of it
+
+        batch, body = check_attested(message.head, message.signature, message.body)
+        if not self._is_of(now, topic, batch, met=met):
+            return None
+        found = self._seal.attested(batch, body, NodeKey(topic.node, topic.zone))
+        if not isinstance(found, str):
+            self._counters["attested batches"] += 1
+            return Admitted(batch, body.inner, found)
+        self.refusals.note(now, f"node {topic.zone}/{topic.node}", "batch", found)
+        return None
+
+    def _is_of(self, now: float, topic: UpTopic, batch: Batch, *, met: bool) -> bool:
+        """Whether it is believed to be its node's, by its header and signature. Raises WireError."""
         if STREAM_IDS[topic.what] != batch.header.stream:
             raise WireError(
                 "a batch on another stream's topic", expected=topic.what, found=str(batch.header.stream)
             )
         why = self._seal.refuses_batch(batch, NodeKey(topic.node, topic.zone))
         if not why:
-            return batch
+            return True
         if why == UNKNOWN and not met:
             self._counters["batch before the beacon of its node"] += 1
         else:
             self.refusals.note(now, f"node {topic.zone}/{topic.node}", "batch", why)
-        return None
+        return False
 
     def beacon(self, now: float, topic: UpTopic, message: Message) -> Beacon | None:
         """The beacon, None when it is not believed. Raises WireError."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from tabard.brokers.delivery.book import EpochBook, StreamBook, forked_id
 from tabard.brokers.delivery.epochs import Epochs
-from tabard.brokers.delivery.ports import Entry, Gap, NodeKey
+from tabard.brokers.delivery.ports import Admitted, Entry, Gap, NodeKey, Withheld
 from tabard.brokers.delivery.ranges import UNKNOWN, ChainBroken, Range, Ranges, TooManyRanges
 from tabard.brokers.delivery.starting import SKIPPED
 from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST, Batch, Header
@@ -40,12 +40,13 @@ class Intake:
         self._counters = counters
         self._prepare = prepare
 
-    def take(self, key: NodeKey, stream: StreamBook, batch: Batch) -> tuple[int, bool]:
-        """Enter `batch`; returns the records now pending and whether the node should be answered soon.
+    def take(self, key: NodeKey, stream: StreamBook, admitted: Admitted) -> tuple[int, bool]:
+        """Enter a batch; returns the records now pending and whether the node should be answered soon.
 
         Raises:
             HistoryDiffers: another batch than the one stored stands there now, or it follows another one.
         """
+        batch = admitted.batch
         header = batch.header
         book = self._epochs.book(key, stream, header.epoch)
         if header.kind == GAP:
@@ -67,11 +68,11 @@ class Intake:
             book.changed = True
             stream.unacked += 1
             return 0, answer
-        entry = self._entry(key, stream, book, batch)
+        entry = self._entry(key, stream, book, admitted)
         if self._prepare is not None:
             self._prepare(header.stream, entry)
         book.entries.append(entry)
-        return header.count, answer
+        return entry.count, answer
 
     def spans(
         self,
@@ -130,18 +131,30 @@ class Intake:
 
     # --- pieces ----------------------------------------------------------------------------
 
-    def _entry(self, key: NodeKey, stream: StreamBook, book: EpochBook, batch: Batch) -> Entry:
-        entry = Entry(batch)
-        header = batch.header
+    def _entry(self, key: NodeKey, stream: StreamBook, book: EpochBook, admitted: Admitted) -> Entry:
+        entry = Entry(admitted.batch, attested=admitted.attested)
+        header = admitted.batch.header
         try:
             if header.kind == DATA:
-                entry.groups = decode_groups(header.stream, batch.body, header.count)
+                entry.groups = decode_groups(header.stream, admitted.body, header.count)
+                if admitted.attested:
+                    self._part(entry)
             else:
-                self._open(key, stream, book, decode_open(batch.body))
+                self._open(key, stream, book, decode_open(admitted.body))
         except WireError as error:
             entry.poison = str(error)
             self._counters["batches quarantined"] += 1
         return entry
+
+    def _part(self, entry: Entry) -> None:
+        """Take out what stands in the place of withheld records. Raises WireError for a stub that belongs elsewhere."""
+        from tabard.brokers.wire.attested import part  # a node needs none of it
+
+        groups, entry.groups = entry.groups, None
+        parted = part(groups or (), entry.batch.header.first, {each.policy for each in entry.attested})
+        entry.groups, entry.seqs = parted.groups, parted.seqs
+        entry.withheld = tuple(Withheld(*run) for run in parted.withheld)
+        self._counters["records withheld by policies"] += entry.batch.header.count - entry.count
 
     def _take_gap(self, key: NodeKey, stream: StreamBook, book: EpochBook, batch: Batch) -> bool:
         header = batch.header

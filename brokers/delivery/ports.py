@@ -6,7 +6,7 @@ The core is pure; these are its only ways to the outside. Each has production im
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -92,16 +92,74 @@ class Gap(NamedTuple):
     detail: str = ""
 
 
+class Attested(NamedTuple):
+    """The word of a boundary that it withheld or redacted something of a batch, as its policy says."""
+
+    zone: str
+    """Whose boundary."""
+    policy: str
+    """ID@NUMBER."""
+    broker: str
+    document: bytes
+    """The policy, signed by the authority of the zone."""
+    proof: bytes
+    """The attestation as it came: whoever has the header can verify it again."""
+
+
+class Withheld(NamedTuple):
+    """Records that a policy withheld: in their place nothing comes, and it is no loss."""
+
+    first: int
+    count: int  # type: ignore[assignment]  # the field, not tuple.count
+    policy: str
+    """ID@NUMBER."""
+
+
+class Admitted(NamedTuple):
+    """A batch that is believed, with what became of its body on the way."""
+
+    batch: Batch
+    body: bytes
+    """What is left of its body: all of it, where nobody changed it."""
+    attested: tuple[Attested, ...] = ()
+    """By whom it was changed, outermost last."""
+
+
 @dataclass(slots=True)
 class Entry:
     """One batch to store. `groups` is None when it is quarantined for `poison`, or carries no rows."""
 
     batch: Batch
     groups: Sequence[Any] | None = None
-    """Decoded body groups ``(source, mark, origin, records)``."""
+    """Decoded body groups ``(source, mark, origin, records)``: the records that are there."""
     poison: str | None = None
     made: Any = None
     """What the store has made of the groups when the batch came in; None: it does that when it commits."""
+    attested: tuple[Attested, ...] = ()
+    """By whom the body was changed on the way, outermost last."""
+    withheld: tuple[Withheld, ...] = ()
+    """What of the range is not there, in order; neighbours under one policy are one."""
+    seqs: tuple[int, ...] | None = None
+    """The sequence numbers of the records that are there, in order; None: all of the header's range."""
+
+    @property
+    def count(self) -> int:
+        """How many records are there."""
+        return self.batch.header.count if self.seqs is None else len(self.seqs)
+
+    def runs(self) -> Iterator[tuple[int, Any, Sequence[Any]]]:
+        """First sequence number, origin and records of each group, which is parted where some were withheld."""
+        at = 0
+        for _source, _mark, origin, records in self.groups or ():
+            if self.seqs is None:
+                yield self.batch.header.first + at, origin, records
+            else:
+                start = 0
+                for end in range(1, len(records) + 1):
+                    if end == len(records) or self.seqs[at + end] != self.seqs[at + end - 1] + 1:
+                        yield self.seqs[at + start], origin, records[start:end]
+                        start = end
+            at += len(records)
 
 
 @dataclass(slots=True)

@@ -11,11 +11,14 @@ and in the log. An empty text is the only one that means yes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.delivery.ports import Attested, NodeKey
 from tabard.brokers.wire.batch import Batch, random_epoch
 from tabard.brokers.wire.messages import Message
+
+if TYPE_CHECKING:  # a node never sees one, and is small
+    from tabard.brokers.wire.attested import AttestedBody
 
 UNSIGNED: Final = "no signature"
 KEYLESS: Final = "signed, and there are no keys here"
@@ -27,10 +30,14 @@ FOREIGN: Final = "the key of somebody else"
 FORGED: Final = "wrong signature"
 EPOCH: Final = "another key than its epoch's"
 UNWANTED: Final = "a sink that the certificate of the node does not name"
+LAWLESS: Final = "attested without a policy of that zone"
+BESIDE: Final = "attested by a zone that is not on its way"
+ALTERED: Final = "a wrong attestation"
 UNREADY: Final = "the keys of this home cannot be used"
 REASONS: Final = (
     UNREADY,
-    UNSIGNED, KEYLESS, UNKNOWN, UNPROVEN, EXPIRED, REVOKED, FOREIGN, FORGED, EPOCH, UNWANTED
+    UNSIGNED, KEYLESS, UNKNOWN, UNPROVEN, EXPIRED, REVOKED, FOREIGN, FORGED, EPOCH, UNWANTED,
+    LAWLESS, BESIDE, ALTERED,
 )  # fmt: skip
 """All there are."""
 
@@ -75,6 +82,10 @@ class Seal(Protocol):
         """Why `message` is not to be taken for the word of `sink`; empty when it is its."""
         ...
 
+    def attested(self, batch: Batch, body: AttestedBody, node: NodeKey) -> str | tuple[Attested, ...]:
+        """By whom the body of a batch that is believed was changed on its way, or why nobody may have."""
+        ...
+
 
 class OpenSeal:
     """No keys: signs with nothing, and believes only what is signed with nothing."""
@@ -111,6 +122,11 @@ class OpenSeal:
         del sink
         return KEYLESS if message.signature else ""
 
+    def attested(self, batch: Batch, body: AttestedBody, node: NodeKey) -> str | tuple[Attested, ...]:
+        """`KEYLESS`: where there are no keys, there are no policies."""
+        del batch, body, node
+        return KEYLESS
+
 
 class ClosedSeal(OpenSeal):
     """Of a role whose home has keys and none that it can use: signs nothing, and believes nobody until that is mended.
@@ -131,6 +147,11 @@ class ClosedSeal(OpenSeal):
     def refuses_sink(self, message: Message, sink: str) -> str:
         """Always."""
         del message, sink
+        return UNREADY
+
+    def attested(self, batch: Batch, body: AttestedBody, node: NodeKey) -> str | tuple[Attested, ...]:
+        """Always."""
+        del batch, body, node
         return UNREADY
 
 

@@ -130,8 +130,8 @@ class Sink:
     def _batch(self, now: float, topic: topics.UpTopic, message: Message) -> None:
         key = NodeKey(topic.node, topic.zone)
         node = self._nodes.get(key)
-        batch = self.admission.batch(now, topic, message, met=node is not None)
-        if batch is None:
+        admitted = self.admission.batch(now, topic, message, met=node is not None)
+        if admitted is None:
             return
         if self.retiring.word is not None:
             self.counters["batches to a retired sink"] += 1
@@ -142,7 +142,7 @@ class Sink:
             if node is None:
                 self._out += self.territory.call(now, key)
             return
-        stream = node.streams[batch.header.stream]
+        stream = node.streams[admitted.batch.header.stream]
         if envelope.sent <= stream.account.used:
             self._rolled_back(now, node, "a batch was numbered as one before it")
             return
@@ -151,7 +151,7 @@ class Sink:
             return
         self._account(node, stream, envelope, received=1)
         try:
-            records, answer = self._intake.take(key, stream, batch)
+            records, answer = self._intake.take(key, stream, admitted)
         except HistoryDiffers as differs:
             self._rolled_back(now, node, "a batch of another history", {(stream.stream, differs.epoch)})
             return
@@ -262,7 +262,7 @@ class Sink:
         for stream in node.streams.values():
             self._budget.close(stream.account)
             for book in stream.books():
-                self.pending_records -= sum(entry.batch.header.count for entry in book.entries)
+                self.pending_records -= sum(entry.count for entry in book.entries)
 
     def _rolled_back(
         self, now: float, node: NodeBook, why: str, disputed: Iterable[tuple[int, bytes]] = ()

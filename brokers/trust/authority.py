@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tabard.brokers.trust import reasons
 from tabard.brokers.trust.certificates import ZONE, Certificate, held, issue, read
 from tabard.brokers.trust.directory import Directory
 from tabard.brokers.trust.keys import PrivateKey
 from tabard.brokers.trust.rosters import MAX_REASON, Revocation, Roster, Tombstone, sign
+from tabard.errors import TrustError
+
+if TYPE_CHECKING:
+    from tabard.brokers.policy.document import EncodedPolicy, Policy
 
 DAY: Final = 86_400 * 1_000_000_000
 BACKDATED: Final = 7 * DAY
@@ -86,8 +91,11 @@ class Authority:
         add: Iterable[bytes] = (),
         revoke: Iterable[tuple[bytes, str]] = (),
         remove: Iterable[tuple[str, str, str]] = (),
+        policies: Iterable[Policy] = (),
     ) -> bytes:
-        """The next roster: what the newest one says and what is new: certificates, (key id, reason), (role, name, successor).
+        """The next roster: what the newest one says and what is new: certificates, (key id, reason), (role, name, successor), policies.
+
+        Each policy gets the next number of its id and takes the place of the one before; see `ended` for one that holds no more.
 
         Its number is that of the one before and one more, or the seconds since 1970 if that is more: an authority that was put
         back to an older state is not below what it said before. Raises TrustError.
@@ -115,9 +123,46 @@ class Authority:
                 tuple(kept),
                 tuple(revoked.values()),
                 tuple(tombstones.values()),
+                self._policies(known.policies, tuple(policies), now),
             ),
             self._key,
         )
+
+    def policies(self) -> dict[str, EncodedPolicy]:
+        """By id the policies of this zone that hold, and those that have ended. Raises TrustError for one that cannot be read."""
+        from tabard.brokers.policy.document import newest, read
+
+        known = self._directory.roster(self.zone)
+        return newest(tuple(map(read, known.policies))) if known else {}
+
+    def _policies(self, known: tuple[bytes, ...], new: tuple[Policy, ...], now: int) -> tuple[bytes, ...]:
+        """All of them, signed by the key of now: one that another key signed would end with that key's certificate."""
+        if not known and not new:
+            return ()
+        from tabard.brokers.policy import document
+
+        found: dict[str, tuple[int, bytes]] = {}
+        unread: list[bytes] = []
+        for encoded in known:
+            try:
+                each = document.read(encoded)
+            except TrustError:  # of a newer edition: it stays, and those who can read it go by it
+                unread.append(encoded)
+                continue
+            mine = document.verify(each, self._key.public)
+            kept = encoded if mine else document.sign(each.policy, self._key)
+            found[each.policy.id] = each.policy.number, kept
+        for policy in new:
+            if policy.zone != self.zone:
+                raise TrustError(
+                    "a policy of another zone",
+                    reason=reasons.EXCEEDS,
+                    expected=f"one of {self.zone}",
+                    found=policy.zone,
+                )
+            number = found[policy.id][0] + 1 if policy.id in found else 1
+            found[policy.id] = number, document.sign(policy._replace(number=number, time=now), self._key)
+        return (*unread, *(encoded for _id, (_number, encoded) in sorted(found.items())))
 
     def _certificate(self, bare: Certificate, now: int, life: int | None) -> Certificate:
         own = ZONE_LIFE if bare.role == ZONE else HOST_LIFE

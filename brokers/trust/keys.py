@@ -32,7 +32,10 @@ ROSTER: Final = b"roster"
 WIRE: Final = b"wire"
 """Heads of batches, beacons, cursors, hellos and words that a sink is retired."""
 ROTATION: Final = b"rotation"
-CONTEXTS: Final = frozenset({CERTIFICATE, HOLDER, ROSTER, WIRE, ROTATION})
+POLICY: Final = b"policy"
+ATTESTATION: Final = b"attestation"
+"""The word of a broker that it changed a body as a policy of its zone says."""
+CONTEXTS: Final = frozenset({CERTIFICATE, HOLDER, ROSTER, WIRE, ROTATION, POLICY, ATTESTATION})
 
 # Z85 is base 85 like that of RFC 1924, in another alphabet.
 _RFC1924: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.delivery.ports import Attested, NodeKey
 from tabard.brokers.delivery.seal import ClosedSeal, OpenSeal, Pen, Seal
 from tabard.brokers.trust.certificates import NODE, RECORDER, when
 from tabard.brokers.trust.files import Trust
@@ -22,6 +22,9 @@ from tabard.brokers.wire.messages import Message
 from tabard.clock import Clock
 from tabard.errors import TrustError
 from tabard.home import Home
+
+if TYPE_CHECKING:
+    from tabard.brokers.wire.attested import AttestedBody
 
 SOON: Final = 30 * 86_400 * 1_000_000_000
 """Nanoseconds before its end from which on a certificate is said to run out."""
@@ -163,3 +166,7 @@ class RoleSeal:
     def refuses_sink(self, message: Message, sink: str) -> str:
         """Why a message is not the word of `sink`."""
         return self._inner.refuses_sink(message, sink)
+
+    def attested(self, batch: Batch, body: AttestedBody, node: NodeKey) -> str | tuple[Attested, ...]:
+        """By whom the body of a batch was changed on its way, or why nobody may have."""
+        return self._inner.attested(batch, body, node)

@@ -1,7 +1,9 @@
 """Rosters: what the authority of a zone says of all its members, in numbered versions of which the newest holds.
 
-A roster lists the certificates of a zone's hosts and of the zones right below it, the keys that were revoked, and the
-names that were taken out (*tombstones*). It is signed as a whole by the zone's authority.
+A roster lists the certificates of a zone's hosts and of the zones right below it, the keys that were revoked, the
+names that were taken out (*tombstones*), and the policies of the zone, which are signed on their own as well: they travel
+on without it. It is signed as a whole by the zone's authority. What a policy says is not looked at here: a host that cannot read
+one must still hear whose key was revoked.
 """
 
 from __future__ import annotations
@@ -21,7 +23,11 @@ MAX_MEMBERS: Final = 10_000
 """Certificates in one roster; as many revocations, and as many tombstones."""
 MAX_REASON: Final = 200
 """Characters of a reason."""
+MAX_POLICIES: Final = 256
+MAX_POLICY: Final = 16_384
+"""Bytes of one."""
 _FIELDS: Final = 8
+"""Without policies: a roster that has none is what an older edition reads."""
 
 
 class Revocation(NamedTuple):
@@ -56,6 +62,8 @@ class Roster(NamedTuple):
     """Encoded certificates."""
     revoked: tuple[Revocation, ...] = ()
     tombstones: tuple[Tombstone, ...] = ()
+    policies: tuple[bytes, ...] = ()
+    """Encoded policies, of each id the one that holds."""
 
 
 class EncodedRoster(NamedTuple):
@@ -68,7 +76,7 @@ class EncodedRoster(NamedTuple):
 
 def sign(roster: Roster, authority: PrivateKey) -> bytes:
     """The roster, signed. Raises TrustError for what no reader would take."""
-    signed = pack((ROSTER_VERSION, *roster))
+    signed = pack((ROSTER_VERSION, *(roster if roster.policies else roster[:-1])))
     encoded = pack((signed, authority.sign(keys.ROSTER, signed)))
     read_roster(encoded)
     return encoded
@@ -83,11 +91,12 @@ def read_roster(encoded: bytes) -> EncodedRoster:
         raise _malformed("not a roster", "content and a signature", shown(outer))
     signed, signature = outer
     value = decoded(signed, MAX_ROSTER, MAX_MEMBERS, "a roster")
-    if len(value) != _FIELDS or not is_version(value[0], ROSTER_VERSION):
+    if len(value) not in (_FIELDS, _FIELDS + 1) or not is_version(value[0], ROSTER_VERSION):
         raise _malformed(
             "not a roster of this version", f"{_FIELDS} fields, version {ROSTER_VERSION}", shown(value)
         )
-    zone, version, issuer, time, members, revoked, tombstones = value[1:]
+    zone, version, issuer, time, members, revoked, tombstones = value[1:_FIELDS]
+    policies = value[_FIELDS] if len(value) > _FIELDS else ()
     check_names("roster", zone)
     if not (is_time(version) and version and is_time(time)):
         raise _malformed("a wrong version", "a number from 1 on, and a time", shown((version, time)))
@@ -98,6 +107,13 @@ def read_roster(encoded: bytes) -> EncodedRoster:
         raise _malformed("wrong members", f"certificates of at most {MAX_CERTIFICATE} bytes", shown(members))
     if type(revoked) is not tuple or type(tombstones) is not tuple:
         raise _malformed("a malformed roster", "lists of revoked keys and of tombstones", shown(value))
+    if (
+        type(policies) is not tuple
+        or len(policies) > MAX_POLICIES
+        or not all(type(item) is bytes and len(item) <= MAX_POLICY for item in policies)
+    ):
+        expected = f"at most {MAX_POLICIES} policies of at most {MAX_POLICY} bytes"
+        raise _malformed("wrong policies", expected, shown(policies))
     return EncodedRoster(
         Roster(
             zone,
@@ -107,6 +123,7 @@ def read_roster(encoded: bytes) -> EncodedRoster:
             members,
             tuple(_revocation(item) for item in revoked),
             tuple(_tombstone(item) for item in tombstones),
+            policies,
         ),
         signed,
         signature,

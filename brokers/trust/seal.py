@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tabard.brokers.delivery import seal as why
-from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.delivery.ports import Attested, NodeKey
 from tabard.brokers.trust import reasons
 from tabard.brokers.trust.certificates import NODE, RECORDER, Certificate, read
 from tabard.brokers.trust.directory import Directory
@@ -30,6 +30,10 @@ from tabard.brokers.wire.messages import Message
 from tabard.digests import digest
 from tabard.errors import TrustError, WireError
 from tabard.names import zone_within
+
+if TYPE_CHECKING:
+    from tabard.brokers.policy.proving import Proving
+    from tabard.brokers.wire.attested import AttestedBody
 
 MOST_KNOWN: Final = 20_000
 """Credentials remembered by their digest."""
@@ -95,6 +99,7 @@ class KeySeal:
                 found="none" if own is None else str(own),
             )
         self._directory = directory
+        self._proving: Proving | None = None
         self._own = own
         self._pen = KeyPen(key)
         self._credentials = encode_credentials(chains)
@@ -104,6 +109,8 @@ class KeySeal:
         """Something was taken into the directory, or out of it."""
         self._proven.clear()
         self._looked.clear()
+        if self._proving is not None:
+            self._proving.forget()
 
     # --- signing ---------------------------------------------------------------------------
 
@@ -157,6 +164,14 @@ class KeySeal:
         if header.kind != GAP and not is_epoch_of(header.epoch, header.key_id):
             return why.EPOCH
         return self._verified(found.certificate, batch.head, batch.signature)
+
+    def attested(self, batch: Batch, body: AttestedBody, node: NodeKey) -> str | tuple[Attested, ...]:
+        """By whom the body of a batch was changed on its way, or why nobody may have."""
+        if self._proving is None:
+            from tabard.brokers.policy.proving import Proving  # only a sink hears of policies
+
+            self._proving = Proving(self._directory, self._own.zone, self._wall)
+        return self._proving.attested(batch, body, node)
 
     def _of_now(self, batch: Batch, node: NodeKey) -> str:
         """A batch that names no key is signed by one that its node has now."""

@@ -25,6 +25,9 @@ DATA: Final = 2
 GAP: Final = 3
 KINDS: Final = frozenset({OPEN, DATA, GAP})
 
+ATTESTED: Final = b"\x93\x01"
+"""What a body begins with that was changed at a boundary, see `attested`; any other is a map or an array of arrays."""
+
 MAX_SEQ: Final = 2**62
 _FIELDS: Final = 9
 _RANDOM: Final = 8

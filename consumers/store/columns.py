@@ -41,18 +41,17 @@ def groups_of(entry: Entry, arrived: int) -> Iterator[Group]:
         Suspicious: a text holds what not every database stores, or the records are not all of one width.
         Malformed: the header names another number of records; after the last group.
     """
-    seq = entry.batch.header.first
-    for _source, _mark, origin, records in entry.groups or ():
+    found = 0
+    for seq, origin, records in entry.runs():
         if not records:
             continue
         columns = _columns(records, arrived)
         if origin is not None and "\0" in origin:
             raise Suspicious
         yield Group(seq, origin, records, columns)
-        seq += len(records)
-    header = entry.batch.header
-    if entry.groups and seq != header.last + 1:
-        raise Malformed(f"the header names {header.count} records, the body holds {seq - header.first}")
+        found += len(records)
+    if entry.groups and found != entry.count:
+        raise Malformed(f"the header names {entry.count} records, the body holds {found}")
 
 
 def _columns(records: Sequence[Any], arrived: int) -> list[Any]:

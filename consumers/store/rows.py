@@ -46,19 +46,16 @@ def log_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Ro
     Raises:
         Suspicious: a text holds what not every database stores.
     """
-    seq = entry.batch.header.first
     rows: list[Row] = []
-    for _source, _mark, origin, records in entry.groups or ():
+    for first, origin, records in entry.runs():
         _must_be_clean(origin, records)
-        end = seq + len(records)
         rows += [
             (node_id, epoch_id, seq, arrived, origin) + record  # noqa: RUF005 -- a third faster than unpacking
             if record[0]
             else (node_id, epoch_id, seq, arrived, origin, arrived, *record[1:])
-            for seq, record in zip(range(seq, end), records, strict=True)
+            for seq, record in enumerate(records, first)
         ]
-        seq = end
-    _must_end(entry, seq)
+    _must_end(entry, len(rows))
     return rows
 
 
@@ -75,14 +72,12 @@ def _must_be_clean(origin: Any, records: Sequence[Any]) -> None:
 
 def careful_log_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Row]:
     """Rows of log records made storable one by one."""
-    seq = entry.batch.header.first
     rows: list[Row] = []
-    for _source, _mark, origin, records in entry.groups or ():
-        for record in records:
+    for first, origin, records in entry.runs():
+        for seq, record in enumerate(records, first):
             time, *rest = normalise_log(record)
             rows.append((node_id, epoch_id, seq, arrived, _origin(origin), time or arrived, *rest))
-            seq += 1
-    _must_end(entry, seq)
+    _must_end(entry, len(rows))
     return rows
 
 
@@ -92,10 +87,9 @@ def map_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Ro
     Raises:
         Malformed: a record is not ``[time, kind, map]``.
     """
-    seq = entry.batch.header.first
     rows: list[Row] = []
-    for _source, _mark, _origin, records in entry.groups or ():
-        for record in records:
+    for first, _origin, records in entry.runs():
+        for seq, record in enumerate(records, first):
             if not isinstance(record, (list, tuple)) or len(record) != SAMPLE_WIDTH:
                 raise Malformed(f"record {seq} is not [time, kind, data]")
             time, kind, data = record
@@ -104,16 +98,14 @@ def map_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Ro
             if not TIME_MIN < time <= TIME_MAX:
                 time = arrived
             rows.append((node_id, epoch_id, seq, arrived, time, clean_text(kind), pack(data)))
-            seq += 1
-    _must_end(entry, seq)
+    _must_end(entry, len(rows))
     return rows
 
 
-def _must_end(entry: Entry, seq: int) -> None:
+def _must_end(entry: Entry, rows: int) -> None:
     """The header's count is what the cursor advances by: rows beyond it would meet those of the next batch."""
-    header = entry.batch.header
-    if entry.groups and seq != header.last + 1:
-        raise Malformed(f"the header names {header.count} records, the body holds {seq - header.first}")
+    if entry.groups and rows != entry.count:
+        raise Malformed(f"the header names {entry.count} records, the body holds {rows}")
 
 
 def _origin(value: Any) -> str | None:

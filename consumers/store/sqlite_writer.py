@@ -107,7 +107,7 @@ class SqliteWriter:
                 chunks += chunks_of(group, node_id, epoch_id, arrived)
                 found += group.configurations
             if chunks:
-                return Made(entry.batch.header.count, 0, chunks, found)
+                return Made(entry.count, 0, chunks, found)
         rows = builder(stream, careful=careful)(entry, node_id, epoch_id, arrived)
         if stream != LOGS:
             return Made(len(rows), sum(len(row[-1]) for row in rows), rows)

@@ -69,11 +69,10 @@ def prepare(entry: Entry, arrived: int | None = None) -> Prepared:
         Suspicious, TypeError, ValueError: records have to be made storable one by one.
         Malformed: the header names another number of records.
     """
-    header = entry.batch.header
-    seq = header.first
+    rows = 0
     found: list[Lines] = []
     configurations: list[Any] = []
-    for _source, _mark, origin, records in entry.groups or ():
+    for seq, origin, records in entry.runs():
         if not records:
             continue
         if origin is not None and "\0" in origin:
@@ -92,10 +91,10 @@ def prepare(entry: Entry, arrived: int | None = None) -> Prepared:
         text = _text(len(records), [list(map(str, range(seq, seq + len(records)))), *fields])
         names = tuple(LOG_FIELDS[place] for place in said)
         found.append(Lines((*HEAD, *names), _NULL if origin is None else _field(origin), text))
-        seq += len(records)
-    if entry.groups and seq != header.last + 1:
-        raise Malformed(f"the header names {header.count} records, the body holds {seq - header.first}")
-    return Prepared(header.count if found else 0, found, configurations)
+        rows += len(records)
+    if entry.groups and rows != entry.count:
+        raise Malformed(f"the header names {entry.count} records, the body holds {rows}")
+    return Prepared(rows, found, configurations)
 
 
 def _columns(records: Sequence[Any]) -> list[Any]:

@@ -9,14 +9,18 @@ from typing import Any, Final
 import pytest
 
 from tabard import records
+from tabard.brokers.policy import document, patterns
 from tabard.brokers.trust import certificates, directory, rosters
-from tabard.brokers.wire import batch, credentials, messages, streams, tally, topics
+from tabard.brokers.wire import attested, batch, credentials, messages, streams, tally, topics
 
 MESSAGES: Final[tuple[Any, ...]] = (
     certificates.Certificate,
     rosters.Revocation,
     rosters.Roster,
     rosters.Tombstone,
+    document.Policy,
+    document.Redaction,
+    attested.Proof,
     batch.Header,
     messages.Beacon,
     messages.BeaconStream,
@@ -52,12 +56,13 @@ def test_no_message_is_left_out() -> None:
     """A message type that is added to the wire has to be added to this test, and so to the page."""
     found = {
         value
-        for module in (batch, messages, tally)
+        for module in (attested, batch, messages, tally)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, tuple) and value.__module__ == module.__name__
     }
-    trust = {each for each in MESSAGES if "trust" in each.__module__}
-    assert found - {batch.Batch} == set(MESSAGES) - trust
+    trust = {each for each in MESSAGES if "trust" in each.__module__ or "policy" in each.__module__}
+    parts = {batch.Batch, attested.AttestedBody, attested.Parted}
+    assert found - parts == set(MESSAGES) - trust
 
 
 def test_the_layouts_of_records_are_described(page: str) -> None:
@@ -79,6 +84,15 @@ def test_streams_versions_and_limits_are_the_codes(page: str) -> None:
         directory.MAX_CHAIN,
         rosters.MAX_MEMBERS,
         rosters.MAX_ROSTER,
+        rosters.MAX_POLICIES,
+        rosters.MAX_POLICY,
+        document.MAX_RULES,
+        document.MAX_TEXT,
+        attested.MAX_PROOF,
+        attested.MAX_PROOFS,
+        attested.MAX_ALL_PROOFS,
+        patterns.MAX_REPEAT,
+        patterns.MAX_STEPS,
         credentials.MAX_CREDENTIALS,
         credentials.MAX_CERTIFICATE,
         credentials.MAX_CERTIFICATES,
