@@ -11,13 +11,14 @@ from random import Random
 import pytest
 
 from tabard.brokers.delivery import seal as why
-from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.delivery.ports import Attested, NodeKey
 from tabard.brokers.delivery.publisher import Publisher
 from tabard.brokers.delivery.seal import OpenSeal, Seal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.trust.certificates import issue
 from tabard.brokers.trust.seal import KeySeal
 from tabard.brokers.wire import topics
+from tabard.brokers.wire.attested import AttestedBody
 from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST, Batch, Header, body_digest, seal_batch
 from tabard.brokers.wire.credentials import MAX_CHAINS, encode_credentials
 from tabard.brokers.wire.messages import Hello, Message, decode_cursor, encode_hello
@@ -394,6 +395,10 @@ class Credulous:
     def refuses_sink(self, message: Message, sink: str) -> str:
         """Never."""
         return ""
+
+    def attested(self, batch: Batch, body: AttestedBody, node: NodeKey) -> str | tuple[Attested, ...]:
+        """By nobody."""
+        return ()
 
 
 def said_by(seal: Seal, beacon: Message, ends: Signed) -> list[Message]:

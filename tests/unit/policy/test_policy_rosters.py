@@ -31,8 +31,9 @@ def test_a_policy_gets_the_next_number_of_its_id() -> None:
     """Each that is set takes the place of the one before, and one that ended is not forgotten."""
     trustees = Trustees()
     chief, directory = authority(trustees)
-    for number, said in enumerate(({}, {"up_level": 9}, {"ended": True}, {"up_level": 5}), 1):
-        policy = Policy("edge", 1, "hq", "hq", **said)
+    plain = Policy("edge", 1, "hq", "hq")
+    changed = (plain, plain._replace(up_level=9), plain._replace(ended=True), plain._replace(up_level=5))
+    for number, policy in enumerate(changed, 1):
         directory.take_roster(chief.roster(NOON + number, policies=[policy]), NOON + number)
         found = chief.policies()["edge"]
         assert found.policy == policy._replace(

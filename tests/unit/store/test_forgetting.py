@@ -11,7 +11,7 @@ from tabard.brokers.delivery.book import StreamBook, forked_id
 from tabard.brokers.delivery.credit import Account
 from tabard.brokers.delivery.epochs import Epochs
 from tabard.brokers.delivery.intake import Intake
-from tabard.brokers.delivery.ports import EpochWork
+from tabard.brokers.delivery.ports import Admitted, EpochWork
 from tabard.brokers.wire.streams import CONTROL, LOGS
 from tabard.consumers.store import forgetting
 from tabard.consumers.store.layout import STATE
@@ -63,7 +63,7 @@ def test_a_copy_of_a_very_old_batch_is_not_stored_again(store: SqliteStore) -> N
     batch, _groups = again.cut(logs(3))
     counters: Counter[str] = Counter()
     stream = StreamBook(LOGS, Account(urgent=False))
-    pending, _answer = Intake(Epochs(store), counters).take(WEB, stream, batch)
+    pending, _answer = Intake(Epochs(store), counters).take(WEB, stream, Admitted(batch, batch.body))
     assert (pending, counters) == (0, {"late batches": 1})
     assert ask(store, FOUR) == [(2,)]
     known = store.load(WEB, LOGS, [again.epoch])[again.epoch]

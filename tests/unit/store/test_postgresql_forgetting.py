@@ -14,7 +14,7 @@ from tabard.brokers.delivery.book import StreamBook, forked_id
 from tabard.brokers.delivery.credit import Account
 from tabard.brokers.delivery.epochs import Epochs
 from tabard.brokers.delivery.intake import Intake
-from tabard.brokers.delivery.ports import CursorConflict, EpochWork
+from tabard.brokers.delivery.ports import Admitted, CursorConflict, EpochWork
 from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store import forgetting
 from tabard.consumers.store.postgresql.store import PostgresStore
@@ -105,7 +105,7 @@ def test_a_copy_of_a_very_old_batch_is_not_stored_again(place: Place) -> None:
     batch, _groups = again.cut(logs(3))
     counters: Counter[str] = Counter()
     stream = StreamBook(LOGS, Account(urgent=False))
-    pending, _answer = Intake(Epochs(place.store), counters).take(WEB, stream, batch)
+    pending, _answer = Intake(Epochs(place.store), counters).take(WEB, stream, Admitted(batch, batch.body))
     assert (pending, counters) == (0, {"late batches": 1})
     known = place.store.load(WEB, LOGS, [again.epoch])[again.epoch]
     assert (known.ended, known.ranges.high, known.version) == (4, 4, 1)
