@@ -231,8 +231,9 @@ def _as_node(ends: Bounded) -> Attester:
 
 
 @pytest.mark.parametrize("threat", FORGERIES)
+@pytest.mark.threat("forged-attestation", "policy-of-another-zone", "attestation-without-a-policy")
 def test_who_may_not_attest_is_refused(threat: str) -> None:
-    """Threats `forged-attestation`, `policy-of-another-zone`, `attestation-without-a-policy`: refused, and asked for again."""
+    """Refused, and asked for again."""
     reason, forge = FORGERIES[threat]
     ends = Bounded()
     message = ends.sent("a", "b")
@@ -240,8 +241,9 @@ def test_who_may_not_attest_is_refused(threat: str) -> None:
     ends.refused(reason)
 
 
+@pytest.mark.threat("moved-attestation")
 def test_an_attestation_of_another_batch() -> None:
-    """Threat `moved-attestation`: a boundary's word is for one batch, one policy and one body."""
+    """A boundary's word is for one batch, one policy and one body."""
     ends = Bounded()
     one = ends.sent("a", "b")
     other = ends.sent("c", "d")
@@ -251,8 +253,9 @@ def test_an_attestation_of_another_batch() -> None:
     assert not ends.entries
 
 
+@pytest.mark.threat("altered-withheld")
 def test_altered_behind_the_boundary() -> None:
-    """Threat `altered-withheld`: a stub or a record that somebody puts in later is not what was attested."""
+    """A stub or a record that somebody puts in later is not what was attested."""
     ends = Bounded()
     message = ends.sent("a", "b", "c")
     word = decode_attested(ends.changed(message, ends.stub_at(message, 0)).body)
@@ -262,8 +265,9 @@ def test_altered_behind_the_boundary() -> None:
     assert not ends.entries
 
 
+@pytest.mark.threat("stripped-attestation")
 def test_stripped_attestation() -> None:
-    """Threat `stripped-attestation`: what is left of a body is nothing without the word of who changed it."""
+    """What is left of a body is nothing without the word of who changed it."""
     ends = Bounded()
     message = ends.sent("a", "b")
     ends.hear(message._replace(body=ends.stub_at(message, 0)))
@@ -272,8 +276,9 @@ def test_stripped_attestation() -> None:
     assert not ends.entries
 
 
+@pytest.mark.threat("altered-batch")
 def test_the_header_of_an_attested_batch_is_the_nodes() -> None:
-    """Threat `altered-batch`: nobody attests a batch that its node did not sign."""
+    """Nobody attests a batch that its node did not sign."""
     ends = Bounded()
     message = ends.sent("a", "b")
     forged = message._replace(signature=bytes(64))
@@ -282,8 +287,9 @@ def test_the_header_of_an_attested_batch_is_the_nodes() -> None:
     assert not ends.entries
 
 
+@pytest.mark.threat("revoked-broker")
 def test_revoked_broker() -> None:
-    """Threat `revoked-broker`: a boundary whose key was taken back attests nothing any more."""
+    """A boundary whose key was taken back attests nothing any more."""
     ends = Bounded()
     message = ends.sent("a", "b")
     directory = ends.sink_seal._directory  # type: ignore[attr-defined]
@@ -293,8 +299,9 @@ def test_revoked_broker() -> None:
     ends.refused(why.REVOKED)
 
 
+@pytest.mark.threat("expired-broker")
 def test_expired_broker() -> None:
-    """Threat `expired-broker`: nor one whose certificate has ended."""
+    """Nor one whose certificate has ended."""
     ends = Bounded()
     message = ends.sent("a", "b")
     key = ends.trustees.key()
@@ -303,8 +310,9 @@ def test_expired_broker() -> None:
     ends.refused(why.EXPIRED)
 
 
+@pytest.mark.threat("boundary-above")
 def test_a_sink_below_the_boundary_takes_no_word_of_it() -> None:
-    """Threat `boundary-above`: a zone above the sink is not on the way to it."""
+    """A zone above the sink is not on the way to it."""
     trustees = Trustees()
     low = trustees.recorder(zone="hq/dmz")
     above, inside = trustees.broker(), trustees.broker("b2", "hq/dmz")
@@ -321,8 +329,9 @@ def test_a_sink_below_the_boundary_takes_no_word_of_it() -> None:
     assert isinstance(asked(inside, trustees.policy(zone="hq/dmz")), tuple)
 
 
+@pytest.mark.threat("attested-without-keys")
 def test_without_keys_nothing_is_attested() -> None:
-    """Threat `attested-without-keys`: where nobody signs there are no policies."""
+    """Where nobody signs there are no policies."""
     from tests.unit.delivery.rig import Ends, MemoryJournal
 
     trustees = Trustees()
@@ -356,8 +365,9 @@ def test_a_stub_in_anothers_place(name: str, seqs: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("kind_stream", [(DATA, CONTROL), (1, LOGS), (3, SAMPLES)], ids=str)
+@pytest.mark.threat("withheld-control")
 def test_only_logs_and_samples_can_be_attested(kind_stream: tuple[int, int]) -> None:
-    """Threat `withheld-control`: answers, openings and gaps pass every boundary as they are."""
+    """Answers, openings and gaps pass every boundary as they are."""
     from tabard.brokers.wire.batch import decode_header, encode_header
 
     ends = Bounded()
@@ -369,8 +379,9 @@ def test_only_logs_and_samples_can_be_attested(kind_stream: tuple[int, int]) -> 
         check_attested(head, bytes(64), attested)
 
 
+@pytest.mark.threat("many-attestations")
 def test_too_many_attestations() -> None:
-    """Threat `many-attestations`: they are bounded before any signature is looked at."""
+    """They are bounded before any signature is looked at."""
     ends = Bounded()
     message = ends.sent("a")
     proof = decode_attested(ends.changed(message, ends.stub_at(message, 0)).body).encoded[0]

@@ -50,8 +50,9 @@ def test_what_was_signed_is_what_is_read() -> None:
     assert not verify(found, PrivateKey.from_seed(b"\2" * 32).public)
 
 
+@pytest.mark.threat("altered-policy")
 def test_an_altered_policy_is_nobodys() -> None:
-    """Threat `altered-policy`: every byte of what is signed counts."""
+    """Every byte of what is signed counts."""
     encoded = sign(WHOLE, KEY)
     for at in range(len(encoded)):
         altered = bytearray(encoded)

@@ -72,8 +72,9 @@ def test_what_cannot_is_refused_and_told(pattern: str) -> None:
 
 @pytest.mark.parametrize("pattern", TAKEN)
 @pytest.mark.parametrize("sign", ["1", "a", " ", ".", "=", "\u00e9"])
+@pytest.mark.threat("slow-pattern")
 def test_threat_slow_pattern(pattern: str, sign: str) -> None:
-    """Threat `slow-pattern`: a text of one sign and twice its length take twice the time, not four times."""
+    """A text of one sign and twice its length take twice the time, not four times."""
     ready = compiled(pattern)
 
     def cost(size: int) -> float:
