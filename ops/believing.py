@@ -19,7 +19,7 @@ ADVICE: Final[Mapping[str, str]] = {
     seal.FOREIGN: "somebody speaks under a name that is not the key's: look at that host, and at the brokers between",
     seal.FORGED: "it was altered on the way or made by somebody without the key: look at the brokers between",
     seal.EPOCH: "somebody goes on with a key in an epoch that another key opened: look at that host",
-    seal.LAWLESS: "somebody withheld or redacted what no policy of that zone says: tabard policy list, and look at its broker",
+    seal.LAWLESS: "somebody withheld or redacted what no policy of that zone says: look at its broker",
     seal.BESIDE: "a broker of another zone changed it: look at the brokers between",
     seal.ALTERED: "what a boundary left was altered on the way: look at the brokers between",
     seal.UNWANTED: "the certificate of this node names other sinks than its settings: tabard node add says which",
