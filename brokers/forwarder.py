@@ -1,7 +1,7 @@
 """The decisions of a broker: which messages it hands on, and why it drops the others.
 
 A broker keeps no durable state. It drops only what breaks the protocol, and counts every drop by its
-reason. What a peer with a key may say is looked up in `rights`; policies of a link are hooks.
+reason. What a peer with a key may say is looked up in `rights`, what may pass the boundary of the zone in `policy.boundary`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from typing import Final
 
 from tabard.brokers import rights
 from tabard.brokers.links import Links
+from tabard.brokers.policy.boundary import Boundary
 from tabard.brokers.trust.certificates import Certificate
 from tabard.brokers.wire import topics
+from tabard.brokers.wire.attested import MAX_ATTESTED
 from tabard.brokers.wire.codec import MAX_HEAD
 from tabard.brokers.wire.tally import BOOT_BYTES
 from tabard.brokers.wire.topics import UpTopic
 from tabard.errors import WireError
 from tabard.names import zone_within
-from tabard.records import MAX_BODY
 
 FRAMES: Final = 6
 MAX_HOPS: Final = 8
 MAX_HOPS_BYTES: Final = 1024
 MAX_SMALL: Final = 256
 """Bytes of an envelope and of a signature."""
-_MOST: Final = (MAX_SMALL, MAX_HEAD, MAX_SMALL, MAX_BODY)
+_MOST: Final = (MAX_SMALL, MAX_HEAD, MAX_SMALL, MAX_ATTESTED)
 """Bytes of envelope, head, signature and body."""
 _CACHED_TOPICS: Final = 20_000
 
@@ -49,6 +50,8 @@ class Forwarder:
         self.zone = zone
         self.counters: Counter[str] = Counter()
         self.links = Links(name, zone, os.urandom(BOOT_BYTES), self.counters, is_asked)
+        self.boundary: Boundary | None = None
+        """What holds back or changes records on their way up; None in a home without keys, which has no policies."""
         self._own = name.encode()
         self._up_checks = tuple(up_checks)
         self._topics: dict[bytes, UpTopic] = {}
@@ -75,6 +78,8 @@ class Forwarder:
             if reason is not None:
                 self.counters[f"up dropped: {reason}"] += 1
                 return None
+        if self.boundary is not None and not self.boundary.passes(topic, frames):
+            return None
         return self._passed("up", frames)
 
     def down(self, frames: list[bytes], peer: Certificate | None = None) -> list[bytes] | None:

@@ -85,6 +85,11 @@ class Keyring:
             return False
         return self._name in own.sinks if own.role == RECORDER else own[1:3] == (self._name, self.zone)
 
+    @property
+    def trust(self) -> Trust:
+        """The home's keys and rosters."""
+        return self._trust
+
     def pair(self, endpoint: str) -> tuple[bytes, bytes]:
         """Public and secret key of the role, in Z85.
 

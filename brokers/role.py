@@ -14,15 +14,19 @@ from tabard.brokers.above import Above
 from tabard.brokers.expected import Expectations
 from tabard.brokers.forwarder import Forwarder
 from tabard.brokers.inlet import Inlet
+from tabard.brokers.keyring import LOOK_EVERY as KEYS_EVERY
 from tabard.brokers.keyring import keys_of
 from tabard.brokers.loop import Loop
 from tabard.brokers.outlet import Outlet
 from tabard.brokers.pair import EVERY
+from tabard.brokers.policy.keeper import Keeper
 from tabard.brokers.running import role
 from tabard.brokers.topology import Plan
 from tabard.brokers.trust.certificates import BROKER, Certificate
+from tabard.brokers.trust.files import Trust
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.heartbeat import Heartbeat
+from tabard.clock import SystemClock
 from tabard.home import Home
 
 BURST: Final = 256
@@ -41,13 +45,17 @@ _log = logging.getLogger(__name__)
 class Broker:
     """A forwarder between its four sockets."""
 
-    def __init__(self, plan: Plan, made: sockets.Sockets, loop: Loop) -> None:
+    def __init__(self, plan: Plan, made: sockets.Sockets, loop: Loop, trust: Trust | None = None) -> None:
         self.plan = plan
         self._handled = -1
         self._handled_at = 0.0
         self.forwarder = Forwarder(plan.name, plan.zone, is_asked=self._is_asked)
         links, counters = self.forwarder.links, self.forwarder.counters
         links.ways = max(len(plan.parents), 1)
+        self.keeper = Keeper(trust, plan.name, plan.zone, SystemClock(), counters) if trust else None
+        if self.keeper is not None:
+            self.forwarder.boundary = self.keeper.boundary
+            loop.every(KEYS_EVERY, self.keeper.look)
         self.up_in = Inlet(made, "up", plan.up_in, [], counters)
         above = plan.dialled_by("up_out")
         self.up_out = Outlet(
@@ -167,6 +175,7 @@ class Broker:
             },
             "dials": [list(dial) for dial in plan.dialled(plan.parents)],
             "above": self.above.status(),
+            "policies": self.keeper.status() if self.keeper is not None else None,
             "hops": self.forwarder.links.status(self._loop.now(), time.time_ns()),
             "counters": dict(self.forwarder.counters),
         }
@@ -206,7 +215,7 @@ def run(
         keys = keys_of(home, "broker", plan.name, plan.zone, peers, process.loop)
         made = sockets.Sockets(hwm=hwm, max_frame=max_frame, keys=keys)
         try:
-            broker = Broker(plan, made, process.loop)
+            broker = Broker(plan, made, process.loop, keys[0].trust if keys else None)
             process.report(lambda: made.told(broker.status()), status_every)
             _log.info("broker %s of zone %s is forwarding", plan.name, plan.zone)
             ready()
