@@ -28,6 +28,7 @@ class Trustees:
         self._random = Random(seed)
         self._serial = count(1)
         self._versions = count(1)
+        self._revoked: list[Revocation] = []
         self.now = now
         self.zones: dict[str, PrivateKey] = {}
         self.chains: dict[str, Chain] = {}
@@ -113,10 +114,9 @@ class Trustees:
         """A policy of a zone, for its link upwards where nothing else is said."""
         return document.sign(Policy(id, number, zone, **{"below": zone, **said}), self.zone(zone))
 
-    def revoke(self, key: bytes, zone: str = "hq") -> bytes:
-        """A roster of `zone` that takes a key back, by its id."""
+    def revoke(self, key: bytes, zone: str = "hq", members: tuple[bytes, ...] = ()) -> bytes:
+        """A roster of `zone` that takes a key back, by its id, beside those before it."""
         authority = self.zone(zone)
-        word = Revocation(key, self.now, "lost")
-        return sign(
-            Roster(zone, next(self._versions), authority.public.key_id, self.now, (), (word,)), authority
-        )
+        self._revoked.append(Revocation(key, self.now, "lost"))
+        version, issuer = next(self._versions), authority.public.key_id
+        return sign(Roster(zone, version, issuer, self.now, members, tuple(self._revoked)), authority)

@@ -103,9 +103,12 @@ class Author:
             facts["power"] = True
         if opening.lost is not None:
             facts["lost"] = {"at_least": opening.lost, "reason": "torn"}
-        body = pack(facts)
         pen = self._seal.pen
         epoch = pen.epoch(self._entropy)
+        rotation = self._seal.rotation(epoch, tip.epoch, tip.last, tip.digest) if tip else None
+        if rotation is not None:
+            facts["rotation"] = tuple(rotation)
+        body = pack(facts)
         self._pens[epoch] = pen
         if len(self._pens) > _PENS_KEPT:
             del self._pens[next(iter(self._pens))]

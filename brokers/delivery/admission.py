@@ -7,11 +7,11 @@ nothing, so the sink asks for the one in whose place it came as for any that was
 from __future__ import annotations
 
 from collections import Counter
-
+from tabard.brokers.delivery.book import NodeBook
 from tabard.brokers.delivery.ports import Admitted, NodeKey
 from tabard.brokers.delivery.refusals import Refusals
-from tabard.brokers.delivery.seal import UNKNOWN, Seal
-from tabard.brokers.wire.batch import ATTESTED, Batch, check_batch
+from tabard.brokers.delivery.seal import REVOKED, UNKNOWN, Seal
+from tabard.brokers.wire.batch import ATTESTED, GAP, Batch, check_batch
 from tabard.brokers.wire.messages import Beacon, Message, decode_beacon
 from tabard.brokers.wire.streams import STREAM_IDS
 from tabard.brokers.wire.topics import UpTopic
@@ -27,43 +27,49 @@ class Admission:
         self._counters = counters
 
     def batch(self, now: float, topic: UpTopic, message: Message, *, met: bool) -> Admitted | None:
-        """The batch, None when it is not believed. `met`: its node has a session, so a beacon brought its key.
+        """The batch, None when it is not of its node. `met`: its node has a session, so a beacon brought its key.
 
         Raises WireError.
         """
         if message.body[:2] == ATTESTED:
             return self._attested(now, topic, message, met=met)
         batch = check_batch(message.head, message.signature, message.body)
-        return Admitted(batch, batch.body) if self._is_of(now, topic, batch, met=met) else None
+        said = self._is_of(now, topic, batch, met=met)
+        return None if said is None else Admitted(batch, batch.body, withdrawn=said == REVOKED)
 
     def _attested(self, now: float, topic: UpTopic, message: Message, *, met: bool) -> Admitted | None:
         """A batch whose body was changed at a boundary: the node signed the header, and others the way from there."""
         from tabard.brokers.wire.attested import check_attested  # a node needs none of it
 
         batch, body = check_attested(message.head, message.signature, message.body)
-        if not self._is_of(now, topic, batch, met=met):
+        said = self._is_of(now, topic, batch, met=met)
+        if said is None:
             return None
         found = self._seal.attested(batch, body, NodeKey(topic.node, topic.zone))
         if not isinstance(found, str):
             self._counters["attested batches"] += 1
-            return Admitted(batch, body.inner, found)
+            return Admitted(batch, body.inner, found, withdrawn=said == REVOKED)
         self.refusals.note(now, f"node {topic.zone}/{topic.node}", "batch", found)
         return None
 
-    def _is_of(self, now: float, topic: UpTopic, batch: Batch, *, met: bool) -> bool:
-        """Whether it is believed to be its node's, by its header and signature. Raises WireError."""
+    def _is_of(self, now: float, topic: UpTopic, batch: Batch, *, met: bool) -> str | None:
+        """Empty when it is its node's by its header and signature, `REVOKED` when by a key that was taken back; else None.
+
+        Raises WireError.
+        """
         if STREAM_IDS[topic.what] != batch.header.stream:
             raise WireError(
                 "a batch on another stream's topic", expected=topic.what, found=str(batch.header.stream)
             )
         why = self._seal.refuses_batch(batch, NodeKey(topic.node, topic.zone))
-        if not why:
-            return True
+        withdrawn = why == REVOKED and met and batch.header.kind != GAP
+        if not why or withdrawn:
+            return REVOKED if withdrawn else ""
         if why == UNKNOWN and not met:
             self._counters["batch before the beacon of its node"] += 1
         else:
             self.refusals.note(now, f"node {topic.zone}/{topic.node}", "batch", why)
-        return False
+        return None
 
     def beacon(self, now: float, topic: UpTopic, message: Message) -> Beacon | None:
         """The beacon, None when it is not believed. Raises WireError."""
@@ -75,6 +81,19 @@ class Admission:
             return beacon
         self.refusals.note(now, f"node {topic.zone}/{topic.node}", "beacon", why)
         return None
+
+    def cut(self, now: float, who: NodeKey, credentials: bytes) -> bool:
+        """Whether a node that was believed by these credentials is not to be believed any more."""
+        why = self._seal.refuses_credentials(credentials)
+        if why:
+            self.refusals.note(now, f"node {who.zone}/{who.node}", "session", why)
+            self._counters["sessions cut"] += 1
+        return bool(why)
+
+    def takes_back(self, node: NodeBook) -> bool:
+        """Whether something that is pending of a node would not be believed any more."""
+        pending = (entry for of in node.streams.values() for book in of.books() for entry in book.entries)
+        return any(not entry.lost and self._seal.refuses_batch(entry.batch, node.key) for entry in pending)
 
     def word(self, now: float, sink: str, message: Message, what: str) -> bool:
         """Whether a message is to be taken for the word of `sink`; `what` it is names the counter."""

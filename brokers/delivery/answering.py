@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import count
 
 from tabard.brokers.delivery.book import NodeBook, StreamBook
@@ -51,6 +51,16 @@ class Answers:
         for node in self._nodes.values():
             if any(stream.account in turns for stream in node.streams.values()):
                 self.schedule(node, now)
+
+    def shed(self, now: float, gone: Collection[int]) -> bool:
+        """Whether no more is lent than may be without these shards; else whoever has it is answered, and lends less."""
+        kept = [node for node in self._nodes.values() if node.shard not in gone]
+        out = sum(stream.account.out for node in kept for stream in node.streams.values())
+        if out <= self._budget.total:
+            return True
+        for node in kept:
+            self.schedule(node, now)
+        return False
 
     def take(self, now: float) -> list[Message]:
         """The cursor messages that are due now."""

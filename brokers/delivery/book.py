@@ -54,6 +54,8 @@ class EpochBook:
     """Earlier histories of the epoch, the first one first; nothing more is stored there."""
     committing: tuple[Entry, ...] = ()
     """What a commit is writing just now."""
+    aside: int = 0
+    """Bytes that went to quarantine because their key was taken back."""
 
     @classmethod
     def of(cls, epoch: bytes, cursor: EpochCursor, past: tuple[EpochBook, ...] = ()) -> EpochBook:
@@ -180,6 +182,12 @@ class StreamBook:
         """The book of the epoch the node writes now."""
         return self.epochs.get(self.newest) if self.newest is not None else None
 
+    def answered(self, envelope: Envelope) -> None:
+        """Where nothing is left to be sent, all that was asked for in what the node heard so far was."""
+        if envelope.wants or not self.asked:
+            return
+        self.asked = {want: number for want, number in self.asked.items() if number > envelope.heard}
+
     def books(self) -> Iterator[EpochBook]:
         """Every history of every epoch, an earlier one before a later one."""
         for book in self.epochs.values():
@@ -209,6 +217,8 @@ class NodeBook:
     streams: dict[int, StreamBook] = field(default_factory=dict)
     due: float = float("inf")
     """When the next cursor message is to be sent."""
+    credentials: bytes = b""
+    """What its beacons are believed by."""
     shard: int = 0
 
     def __post_init__(self) -> None:

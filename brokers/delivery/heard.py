@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from tabard.brokers.delivery.book import NodeBook, StreamBook
-from tabard.brokers.delivery.ports import Presence
+from tabard.brokers.delivery.ports import NodeKey, Presence
 from tabard.brokers.wire.messages import Beacon, BeaconStream
 from tabard.brokers.wire.streams import STREAM_NAMES
+
+
+class Hearing:
+    """Who was heard since the last look, and when."""
+
+    def __init__(self) -> None:
+        self._heard: dict[NodeKey, tuple[int, NodeBook, Beacon]] = {}
+
+    def note(self, wall: int, node: NodeBook, beacon: Beacon) -> None:
+        """A beacon of a node, at that time by the sink's clock."""
+        self._heard[node.key] = (wall, node, beacon)
+
+    def take(self) -> list[Presence]:
+        """One of each node, with what of it is stored by now."""
+        found = [heard_of(wall, node, beacon) for wall, node, beacon in self._heard.values()]
+        self._heard.clear()
+        return found
 
 
 def heard_of(wall: int, node: NodeBook, beacon: Beacon) -> Presence:

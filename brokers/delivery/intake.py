@@ -9,7 +9,10 @@ from tabard.brokers.delivery.book import EpochBook, StreamBook, forked_id
 from tabard.brokers.delivery.epochs import Epochs
 from tabard.brokers.delivery.ports import Admitted, Entry, Gap, NodeKey, Withheld
 from tabard.brokers.delivery.ranges import UNKNOWN, ChainBroken, Range, Ranges, TooManyRanges
+from tabard.brokers.delivery.seal import Seal
+from tabard.brokers.delivery.signers import Signers
 from tabard.brokers.delivery.starting import SKIPPED
+from tabard.brokers.delivery.withdrawn import set_aside
 from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST, Batch, Header
 from tabard.brokers.wire.body import Open, decode_gap, decode_groups, decode_open
 from tabard.brokers.wire.messages import BeaconStream
@@ -35,13 +38,18 @@ class Intake:
         epochs: Epochs,
         counters: Counter[str],
         prepare: Callable[[int, Entry], None] | None = None,
+        seal: Seal | None = None,
     ) -> None:
         self._epochs = epochs
         self._counters = counters
         self._prepare = prepare
+        self._signers = Signers(seal, counters)
+        self.keep_signers_again = self._signers.again
 
     def take(self, key: NodeKey, stream: StreamBook, admitted: Admitted) -> tuple[int, bool]:
         """Enter a batch; returns the records now pending and whether the node should be answered soon.
+
+        One whose key was taken back is set aside, see `withdrawn`.
 
         Raises:
             HistoryDiffers: another batch than the one stored stands there now, or it follows another one.
@@ -49,6 +57,8 @@ class Intake:
         batch = admitted.batch
         header = batch.header
         book = self._epochs.book(key, stream, header.epoch)
+        if admitted.withdrawn:
+            return 0, set_aside(stream, book, batch, self._counters)
         if header.kind == GAP:
             return 0, self._take_gap(key, stream, book, batch)
         if book.seen.overlaps(header.first, header.last):
@@ -134,13 +144,16 @@ class Intake:
     def _entry(self, key: NodeKey, stream: StreamBook, book: EpochBook, admitted: Admitted) -> Entry:
         entry = Entry(admitted.batch, attested=admitted.attested)
         header = admitted.batch.header
+        self._signers.keep(entry)
         try:
             if header.kind == DATA:
                 entry.groups = decode_groups(header.stream, admitted.body, header.count)
                 if admitted.attested:
                     self._part(entry)
             else:
-                self._open(key, stream, book, decode_open(admitted.body))
+                info = decode_open(admitted.body)
+                self._signers.rotated(key, entry, info)
+                self._open(key, stream, book, info)
         except WireError as error:
             entry.poison = str(error)
             self._counters["batches quarantined"] += 1

@@ -123,6 +123,8 @@ class Admitted(NamedTuple):
     """What is left of its body: all of it, where nobody changed it."""
     attested: tuple[Attested, ...] = ()
     """By whom it was changed, outermost last."""
+    withdrawn: bool = False
+    """Whether its key was taken back since: it is to be set aside."""
 
 
 @dataclass(slots=True)
@@ -133,8 +135,14 @@ class Entry:
     groups: Sequence[Any] | None = None
     """Decoded body groups ``(source, mark, origin, records)``: the records that are there."""
     poison: str | None = None
+    lost: bool = False
+    """Whether its records count as lost although its bytes are kept: a gap says so, and goes on saying it."""
     made: Any = None
     """What the store has made of the groups when the batch came in; None: it does that when it commits."""
+    proof: bytes = b""
+    """Of an opening by another key than the epoch before it had: the encoded `tabard.brokers.wire.rotation.Proof`."""
+    signer: bytes = b""
+    """Credentials of the key that signed it, when they are to be kept now; see `tabard.brokers.wire.credentials`."""
     attested: tuple[Attested, ...] = ()
     """By whom the body was changed on the way, outermost last."""
     withheld: tuple[Withheld, ...] = ()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from tabard.brokers.delivery.ports import Attested, NodeKey
 from tabard.brokers.wire.batch import Batch, random_epoch
 from tabard.brokers.wire.messages import Message
+from tabard.brokers.wire.rotation import Proof, Rotation
 
 if TYPE_CHECKING:  # a node never sees one, and is small
     from tabard.brokers.wire.attested import AttestedBody
@@ -70,12 +71,33 @@ class Seal(Protocol):
         """What proves whose the key is: the body of whatever is no batch."""
         ...
 
+    def rotation(
+        self, epoch: bytes, previous: bytes, previous_last: int, previous_digest: bytes
+    ) -> Rotation | None:
+        """The word of the key that opened `previous` for the one that opens `epoch`; None when it is the same, or not here."""
+        ...
+
     def refuses_beacon(self, message: Message, node: NodeKey) -> str:
         """Why `message` is not to be taken for a beacon of `node`; empty when it is its."""
         ...
 
     def refuses_batch(self, batch: Batch, node: NodeKey) -> str:
-        """Why `batch` is not to be taken for one of `node`; empty when it is its."""
+        """Why `batch` is not to be taken for one of `node`; empty when it is its.
+
+        `REVOKED` is said only of what `node` did sign with a key of its own that was taken back since.
+        """
+        ...
+
+    def refuses_rotation(self, batch: Batch, proof: Proof, node: NodeKey) -> str:
+        """Why the old key cannot have said that `batch` goes on for it; empty also where that key is not known here."""
+        ...
+
+    def refuses_credentials(self, credentials: bytes) -> str:
+        """Why nobody is to be believed any more by these credentials, which were believed before; empty while they hold."""
+        ...
+
+    def chain_of(self, key_id: bytes) -> bytes:
+        """Credentials of a key that was verified with, to be kept beside what it signed; empty for one that is not known."""
         ...
 
     def refuses_sink(self, message: Message, sink: str) -> str:
@@ -91,7 +113,7 @@ class OpenSeal:
     """No keys: signs with nothing, and believes only what is signed with nothing."""
 
     key_id = b""
-    credentials = b""
+    credentials: bytes = b""
 
     @property
     def pen(self) -> Pen:
@@ -106,6 +128,24 @@ class OpenSeal:
     def epoch(self, entropy: Callable[[int], bytes]) -> bytes:
         """Random bytes."""
         return random_epoch(entropy)
+
+    def rotation(self, epoch: bytes, previous: bytes, previous_last: int, previous_digest: bytes) -> None:
+        """There is no key that could say anything."""
+        del epoch, previous, previous_last, previous_digest
+
+    def refuses_rotation(self, batch: Batch, proof: Proof, node: NodeKey) -> str:
+        """No key is known."""
+        del batch, proof, node
+        return ""
+
+    def refuses_credentials(self, credentials: bytes) -> str:
+        """`KEYLESS` where there are any."""
+        return KEYLESS if credentials else ""
+
+    def chain_of(self, key_id: bytes) -> bytes:
+        """No key is known."""
+        del key_id
+        return b""
 
     def refuses_beacon(self, message: Message, node: NodeKey) -> str:
         """`KEYLESS` where there is a signature."""
@@ -137,6 +177,11 @@ class ClosedSeal(OpenSeal):
     def refuses_beacon(self, message: Message, node: NodeKey) -> str:
         """Always."""
         del message, node
+        return UNREADY
+
+    def refuses_credentials(self, credentials: bytes) -> str:
+        """Always."""
+        del credentials
         return UNREADY
 
     def refuses_batch(self, batch: Batch, node: NodeKey) -> str:

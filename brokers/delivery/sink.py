@@ -19,7 +19,7 @@ from tabard.brokers.delivery.begun import Begun, begin
 from tabard.brokers.delivery.book import NodeBook, StreamBook
 from tabard.brokers.delivery.credit import BUDGET, BUDGET_BYTES, Budget
 from tabard.brokers.delivery.epochs import Epochs
-from tabard.brokers.delivery.heard import heard_of
+from tabard.brokers.delivery.heard import Hearing
 from tabard.brokers.delivery.intake import HistoryDiffers, Intake
 from tabard.brokers.delivery.notes import Retirement
 from tabard.brokers.delivery.ports import (
@@ -85,7 +85,7 @@ class Sink:
         self._entropy = entropy
         self._budget = Budget(budget, budget_bytes)
         self._epochs = Epochs(store)
-        self._intake = Intake(self._epochs, self.counters, prepare)
+        self._intake = Intake(self._epochs, self.counters, prepare, seal)
         self._starting = Starting(store, self._epochs, began)
         self.retiring = Retiring(name, seal)
         self._reply = Reply(name, seal, self._budget, linger_rate)
@@ -96,8 +96,7 @@ class Sink:
         self._disputed: dict[NodeKey, frozenset[tuple[int, bytes]]] = {}
         """What a session ran into that is to be settled in the node's next one."""
         self._out: list[Message] = []
-        self._heard: dict[NodeKey, tuple[int, NodeBook, Beacon]] = {}
-        """Who was heard since the last look, and when."""
+        self._hearing = Hearing()
         self.pending_records = 0
         self.refused: set[int] = set()
         """Shards that the store says somebody else holds; for the keeper of leases, who clears it."""
@@ -142,6 +141,8 @@ class Sink:
             if node is None:
                 self._out += self.territory.call(now, key)
             return
+        if admitted.withdrawn and self._cut(now, node):
+            return
         stream = node.streams[admitted.batch.header.stream]
         if envelope.sent <= stream.account.used:
             self._rolled_back(now, node, "a batch was numbered as one before it")
@@ -172,6 +173,8 @@ class Sink:
         if node is None or node.restarted(beacon):
             node = self._attach(key, beacon)
         node.beacon = beacon
+        if node.credentials != message.body:
+            node.credentials = message.body
         node.tries = 0
         for part in beacon.streams:
             stream = node.streams.get(part.stream)
@@ -193,7 +196,7 @@ class Sink:
                 self._dirty[node] = None
         if node.confirmed:
             node.disputed = frozenset()
-        self._heard[key] = (wall, node, beacon)
+        self._hearing.note(wall, node, beacon)
         self._answers.schedule(node, now)
 
     def _account(self, node: NodeBook, stream: StreamBook, envelope: Envelope, *, received: int) -> None:
@@ -202,8 +205,7 @@ class Sink:
             self.counters["batches lost on the way"] += lost
         self._budget.use(stream.account, envelope.sent, envelope.sent_bytes)
         node.confirmed = True
-        if not envelope.wants and stream.asked:
-            stream.asked = {want: number for want, number in stream.asked.items() if number > envelope.heard}
+        stream.answered(envelope)
 
     # --- sessions --------------------------------------------------------------------------
 
@@ -238,7 +240,21 @@ class Sink:
         self._drop(key)
         self._out += self.territory.call(now, key)
 
+    def recheck(self, now: float) -> None:
+        """Keys, certificates or rosters have changed: end sessions of who is not believed any more, or was with what is pending."""
+        for node in list(self._nodes.values()):
+            if not self._cut(now, node) and self.admission.takes_back(node):
+                self.anew(now, node.key)
+
+    def _cut(self, now: float, node: NodeBook) -> bool:
+        """End the session of a node whose key was taken back since it began; what is pending of it is asked for again."""
+        cut = self.admission.cut(now, node.key, node.credentials)
+        if cut:
+            self._drop(node.key)
+        return cut
+
     def _begin_anew(self) -> None:
+        self._intake.keep_signers_again()
         for key in list(self._nodes):
             self._drop(key)
         self.territory.renew_calls()
@@ -248,7 +264,7 @@ class Sink:
         """There is nothing to deliver between this sink and a node."""
         self._drop(key)
         beacon = beacon._replace(streams=())
-        self._heard[key] = (wall, NodeBook(key, NO_SESSION, beacon), beacon)
+        self._hearing.note(wall, NodeBook(key, NO_SESSION, beacon), beacon)
         self._out += self.retiring.answer(beacon)
 
     def _new_stream(self, number: int) -> StreamBook:
@@ -293,19 +309,10 @@ class Sink:
         self._share()
 
     def shed(self, now: float, parts: Collection[int]) -> bool:
-        """Lend no more than will be left without these shards; True once no more is out, so that they can be given up.
-
-        Whoever takes them lends their part of the budget at once.
-        """
+        """Lend no more than will be left without these shards, whose part is lent elsewhere then; True once no more is out."""
         gone = frozenset(parts)
         self._share(gone)
-        kept = [node for node in self._nodes.values() if node.shard not in gone]
-        out = sum(stream.account.out for node in kept for stream in node.streams.values())
-        if out <= self._budget.total:
-            return True
-        for node in kept:
-            self._answers.schedule(node, now)
-        return False
+        return self._answers.shed(now, gone)
 
     def _share(self, without: Collection[int] = ()) -> None:
         """The sum over all recorders of a sink stays within its one budget."""
@@ -343,6 +350,7 @@ class Sink:
         if isinstance(error, LeaseLost):
             lost = error.parts
             self.counters["leases lost in a commit"] += len(lost)
+            self._intake.keep_signers_again()
             self.refused |= lost
             self.lose(lost)
             done = [begun for begun in done if begun.node.shard not in lost]
@@ -386,6 +394,4 @@ class Sink:
 
     def presence(self) -> list[Presence]:
         """The beacons heard since the last call, one a node, with what of them is stored by now."""
-        found = [heard_of(wall, node, beacon) for wall, node, beacon in self._heard.values()]
-        self._heard.clear()
-        return found
+        return self._hearing.take()

@@ -19,6 +19,7 @@ from tabard.brokers.trust.seal import KeySeal, when_it_held
 from tabard.brokers.wire.batch import Batch
 from tabard.brokers.wire.credentials import Chain
 from tabard.brokers.wire.messages import Message
+from tabard.brokers.wire.rotation import Proof, Rotation
 from tabard.clock import Clock
 from tabard.errors import TrustError
 from tabard.home import Home
@@ -103,9 +104,9 @@ class RoleSeal:
         chains = [trust.chain(file.role, file.path), *self._former(trust, file)]
         try:
             if isinstance(self._inner, KeySeal):
-                self._inner.renew(trust.directory, file.key, chains)
+                self._inner.renew(trust.directory, file.key, chains, file.former)
             else:
-                self._inner = KeySeal(trust.directory, file.key, chains, self._clock.wall)
+                self._inner = KeySeal(trust.directory, file.key, chains, self._clock.wall, file.former)
         except TrustError as error:
             self._close(str(error))
             return
@@ -154,6 +155,24 @@ class RoleSeal:
     def credentials(self) -> bytes:
         """What proves whose it is."""
         return self._inner.credentials
+
+    def rotation(
+        self, epoch: bytes, previous: bytes, previous_last: int, previous_digest: bytes
+    ) -> Rotation | None:
+        """The word of the key before this one."""
+        return self._inner.rotation(epoch, previous, previous_last, previous_digest)
+
+    def refuses_rotation(self, batch: Batch, proof: Proof, node: NodeKey) -> str:
+        """Why the key before cannot have said so."""
+        return self._inner.refuses_rotation(batch, proof, node)
+
+    def refuses_credentials(self, credentials: bytes) -> str:
+        """Why these do not hold any more."""
+        return self._inner.refuses_credentials(credentials)
+
+    def chain_of(self, key_id: bytes) -> bytes:
+        """The chain of a key."""
+        return self._inner.chain_of(key_id)
 
     def refuses_beacon(self, message: Message, node: NodeKey) -> str:
         """Why a message is not a beacon of `node`."""

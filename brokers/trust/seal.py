@@ -7,7 +7,9 @@
 * A batch names its key. Its epoch's name says which key opened it, and no other signs there. A gap, and what was cut before its
   node had a key, names none: it is signed when it is sent, by the key that the node has then.
 * A key that was replaced still proves what it signed, also when its certificate has run out meanwhile: a record may wait longer
-  than a certificate lasts. One that was revoked, or whose name was taken out, proves nothing any more.
+  than a certificate lasts. One that was revoked, or whose name was taken out, proves nothing any more: what it signed is
+  told from what anybody else did, since it goes to quarantine.
+* Where another key opens an epoch than the one before it, the old key says so too, if it is still here and was not revoked.
 * A certificate that is not valid yet, by this clock, is believed: its authority wrote it, so it is the clock that is wrong.
 """
 
@@ -23,10 +25,11 @@ from tabard.brokers.delivery.ports import Attested, NodeKey
 from tabard.brokers.trust import reasons
 from tabard.brokers.trust.certificates import NODE, RECORDER, Certificate, read
 from tabard.brokers.trust.directory import Directory
-from tabard.brokers.trust.keys import WIRE, PrivateKey
+from tabard.brokers.trust.keys import ROTATION, WIRE, PrivateKey
 from tabard.brokers.wire.batch import GAP, Batch, epoch_of, is_epoch_of
 from tabard.brokers.wire.credentials import Chain, decode_credentials, encode_credentials
 from tabard.brokers.wire.messages import Message
+from tabard.brokers.wire.rotation import Proof, Rotation, rotation_words
 from tabard.digests import digest
 from tabard.errors import TrustError, WireError
 from tabard.names import zone_within
@@ -72,23 +75,39 @@ class _Looked(NamedTuple):
 
     until: int
     certificate: Certificate | None
+    """None when there is nothing to verify with."""
     why: str
+    """Why its signatures are not believed, also where they are right."""
 
 
 class KeySeal:
     """Signs with the newest of a role's keys; `wall` is nanoseconds since 1970 by this host's clock."""
 
     def __init__(
-        self, directory: Directory, key: PrivateKey, chains: Sequence[Chain], wall: Callable[[], int]
+        self,
+        directory: Directory,
+        key: PrivateKey,
+        chains: Sequence[Chain],
+        wall: Callable[[], int],
+        former: PrivateKey | None = None,
     ) -> None:
-        """`chains` are those of the key, then those of keys before it whose epochs may still be kept. Raises TrustError."""
+        """`chains` are those of the key, then those of keys before it whose epochs may still be kept. Raises TrustError.
+
+        `former` is the last of those keys, if it is here.
+        """
         self._wall = wall
         self._proven: OrderedDict[bytes, Certificate] = OrderedDict()
         """Whose credentials were taken in, by their digest."""
         self._looked: dict[tuple[bytes, NodeKey], _Looked] = {}
-        self.renew(directory, key, chains)
+        self.renew(directory, key, chains, former)
 
-    def renew(self, directory: Directory, key: PrivateKey, chains: Sequence[Chain]) -> None:
+    def renew(
+        self,
+        directory: Directory,
+        key: PrivateKey,
+        chains: Sequence[Chain],
+        former: PrivateKey | None = None,
+    ) -> None:
         """Go on with other keys, certificates or rosters: what was verified is looked at anew. Raises TrustError."""
         own = read(chains[0][-1]).certificate if chains and chains[0] else None
         if own is None or own.key != key.public:
@@ -102,6 +121,7 @@ class KeySeal:
         self._proving: Proving | None = None
         self._own = own
         self._pen = KeyPen(key)
+        self._former = former
         self._credentials = encode_credentials(chains)
         self.forget()
 
@@ -128,6 +148,19 @@ class KeySeal:
     def credentials(self) -> bytes:
         """The chains of this role."""
         return self._credentials
+
+    def rotation(
+        self, epoch: bytes, previous: bytes, previous_last: int, previous_digest: bytes
+    ) -> Rotation | None:
+        """The word of the key before, if it opened `previous` and may still speak."""
+        former = self._former
+        if former is None or is_epoch_of(previous, self._own.key_id):
+            return None
+        old, new = former.public.key_id, self._own.key_id
+        if not is_epoch_of(previous, old) or self._directory.revoked(old) is not None:
+            return None
+        words = rotation_words(new, epoch, previous, previous_last, previous_digest)
+        return Rotation(old, new, former.sign(ROTATION, words))
 
     # --- believing -------------------------------------------------------------------------
 
@@ -163,7 +196,38 @@ class KeySeal:
             return found.why
         if header.kind != GAP and not is_epoch_of(header.epoch, header.key_id):
             return why.EPOCH
-        return self._verified(found.certificate, batch.head, batch.signature)
+        return self._verified(found.certificate, batch.head, batch.signature) or found.why
+
+    def refuses_rotation(self, batch: Batch, proof: Proof, node: NodeKey) -> str:
+        """Why the old key cannot have said what stands in the opening `batch`."""
+        rotation, header = proof.rotation, batch.header
+        if rotation is None:
+            return ""
+        if rotation.key_id != header.key_id or not is_epoch_of(proof.previous, rotation.former):
+            return why.EPOCH
+        found = self._look_up(rotation.former, node)
+        if found.certificate is None:
+            return why.FOREIGN if found.why == why.FOREIGN else ""
+        words = rotation_words(rotation.key_id, header.epoch, *proof[1:])
+        return "" if found.certificate.key.verifies(ROTATION, words, rotation.signature) else why.FORGED
+
+    def refuses_credentials(self, credentials: bytes) -> str:
+        """Why these credentials do not hold any more."""
+        if not credentials:
+            return why.UNSIGNED
+        found = self._believed(credentials)
+        return found if isinstance(found, str) else ""
+
+    def chain_of(self, key_id: bytes) -> bytes:
+        """The chain of a key, as near to now as it held."""
+        certificate = self._directory.by_key(key_id)
+        if certificate is None:
+            return b""
+        try:
+            chain = self._directory.chain(certificate, when_it_held(certificate, self._wall()))
+        except TrustError:
+            return b""
+        return encode_credentials([chain])
 
     def attested(self, batch: Batch, body: AttestedBody, node: NodeKey) -> str | tuple[Attested, ...]:
         """By whom the body of a batch was changed on its way, or why nobody may have."""
@@ -198,8 +262,6 @@ class KeySeal:
 
     def _look(self, key_id: bytes, node: NodeKey, now: int) -> _Looked:
         until = now + LOOK_AGAIN
-        if self._directory.revoked(key_id) is not None:
-            return _Looked(until, None, why.REVOKED)
         certificate = self._directory.by_key(key_id)
         if certificate is None:
             return _Looked(until, None, why.UNKNOWN)
@@ -208,20 +270,23 @@ class KeySeal:
         try:
             self._directory.check(certificate, when_it_held(certificate, now))
         except TrustError as error:
-            return _Looked(until, None, _WORDS.get(error.reason, why.UNPROVEN))
+            found = _WORDS.get(error.reason, why.UNPROVEN)
+            return _Looked(until, certificate if found == why.REVOKED else None, found)
         return _Looked(until, certificate, "")
 
     def _signer(self, message: Message) -> Certificate | str:
         """Whose key signed, by its own account; or why nobody knows."""
         if not message.signature:
             return why.UNSIGNED
-        if not message.body:
-            return why.UNPROVEN
-        name, now = digest(message.body), self._wall()
+        return self._believed(message.body) if message.body else why.UNPROVEN
+
+    def _believed(self, credentials: bytes) -> Certificate | str:
+        """Whose credentials these are; or why that is nobody's business any more."""
+        name, now = digest(credentials), self._wall()
         certificate = self._proven.get(name)
         try:
             if certificate is None:
-                certificate = self._take(message.body, now)
+                certificate = self._take(credentials, now)
                 self._proven[name] = certificate
                 if len(self._proven) > MOST_KNOWN:
                     self._proven.popitem(last=False)

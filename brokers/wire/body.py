@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from tabard.brokers.wire.batch import EPOCH_BYTES, MAX_SEQ
 from tabard.brokers.wire.codec import shown, unpack
+from tabard.brokers.wire.rotation import Rotation, rotation_of
 from tabard.brokers.wire.streams import LOGS
 from tabard.digests import DIGEST_BYTES
 from tabard.errors import WireError
@@ -32,7 +33,7 @@ class Open(NamedTuple):
     previous_digest: bytes
     """The digest of its last batch, zeros when it is not known."""
     reason: str
-    """``start``, ``fork`` (rolled back), ``doubt`` (the files changed underneath) or ``error`` (a failed write)."""
+    """``start``, ``fork`` (rolled back), ``doubt`` (the files changed underneath), ``error`` (a failed write), ``rotation``."""
     clean: bool
     """Whether the epoch before it was closed in order."""
     power: bool
@@ -41,6 +42,8 @@ class Open(NamedTuple):
     """Records lost at least at an unreadable end of the epoch before it, None when none are missed."""
     doubt: str
     """What cannot be decided, empty when nothing."""
+    rotation: Rotation | None = None
+    """The word of the key before, when another one opened the epoch before it."""
 
 
 class GapInfo(NamedTuple):
@@ -75,6 +78,7 @@ def decode_open(body: bytes) -> Open:
         value.get("power") is True,
         None if lost is None else _counted(lost),
         value["doubt"] if isinstance(value.get("doubt"), str) else "",
+        rotation_of(value.get("rotation")),
     )
 
 

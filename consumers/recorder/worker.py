@@ -233,6 +233,7 @@ class Recorder:
         """Take up keys, certificates and rosters that came or changed."""
         if self._seal is not None and self._seal.look():
             _log.warning("the keys of this home have changed: %s", self._seal)
+            self.sink.recheck(self._loop.now())
             self._hello()
 
     def _tell_refused(self) -> None:

@@ -115,6 +115,7 @@ class Commit:
             for item, node_id, epoch_id in zip(work, nodes, epochs, strict=True)
             for entry in item.entries
         ]
+        self._keep_signers(units)
         rows = 0
         self.stored.clear()
         self._refused.clear()
@@ -265,7 +266,14 @@ class Commit:
             batch.head,
             batch.signature,
             self._arrived,
+            unit.entry.proof or None,
         )
+
+    def _keep_signers(self, units: Sequence[_Unit]) -> None:
+        """The keys that are new here, with what proves whose they are."""
+        signers = {unit.entry.batch.header.key_id: unit.entry.signer for unit in units if unit.entry.signer}
+        for key_id in sorted(signers):
+            self._writer.run(self._statements.add_signer, (key_id, signers[key_id], self._arrived))
 
     def _quarantine(self, unit: _Unit, reason: str) -> None:
         batch = unit.entry.batch

@@ -111,8 +111,20 @@ def _add_delivery_tables(metadata: MetaData) -> None:
         _blob("header"),
         _blob("signature"),
         _int("arrived"),
+        # Of an opening by another key than the one before it: what that one said to it.
+        _blob("proof", null=True),
         Index("batch_by_age", "stream", "arrived"),
         with_rowid=False,
+    )
+    # Certificates of the keys that signed what is stored, as they came with beacons.
+    _table(
+        "signer",
+        metadata,
+        _id(),
+        _blob("key_id"),
+        _blob("credentials"),
+        _int("arrived"),
+        UniqueConstraint("key_id"),
     )
     _table(
         "gap",

@@ -69,7 +69,11 @@ def add_skip(writer: Writer, place: Sequence[int], gap: Gap, arrived: int) -> No
 
 def fill(writer: Writer, item: EpochWork, node_id: int, epoch_id: int) -> None:
     """Take what has come after all out of what is said to be lost or skipped."""
-    batches = [(entry.batch.header.first, entry.batch.header.last) for entry in item.entries]
+    batches = [
+        (entry.batch.header.first, entry.batch.header.last) for entry in item.entries if not entry.lost
+    ]
+    if not batches:
+        return
     lowest, highest = min(batches)[0], max(last for _, last in batches)
     span = (epoch_id, highest, lowest)
     texts = writer.sinks

@@ -61,7 +61,8 @@ class Statements:
     forget_past: str  # node_id, stream, uid
     header: str  # epoch_id, last: of the batch that begins there or next before
     quarantined_header: str  # epoch_id, last
-    add_batch: str  # epoch_id, first, count, stream, kind, header, signature, arrived
+    add_batch: str  # epoch_id, first, count, stream, kind, header, signature, arrived, proof
+    add_signer: str  # key_id, credentials, arrived; nothing if the key is there
     add_gap: (
         str  # node_id, stream, epoch_id, first, last, count, at_least, kind, reason, detail, time, arrived
     )
@@ -215,7 +216,7 @@ def statements(kind: FileKind, dialect: Dialect) -> Statements:
         .order_by(epoch.c.id)
     )
 
-    past, gap = metadata.tables["past_epoch"], metadata.tables["gap"]
+    past, gap, signer = (metadata.tables[name] for name in ("past_epoch", "gap", "signer"))
     gone = (
         past.c.node_id == bindparam("n"),
         past.c.stream == bindparam("s"),
@@ -258,6 +259,7 @@ def statements(kind: FileKind, dialect: Dialect) -> Statements:
         header=text(_header(batch)),
         quarantined_header=text(_header(metadata.tables["quarantine"])),
         add_batch=added("batch"),
+        add_signer=_text(insert_into(signer, dialect).on_conflict_do_nothing(), dialect, signer),
         add_gap=added("gap"),
         gapped=text(select(gap.c.epoch_id).where(gap.c.epoch_id.is_not(None)).distinct()),
         later_gaps=text(

@@ -45,7 +45,8 @@ def quarantine_list(home: Home, node: str | None, output: str) -> int:
     """List the batches in quarantine, those that arrived last first.
 
     A batch that could not be understood, or that the database refused, is kept whole with the reason; its records are
-    on no page. It is a fault of Tabard or of who signs in a node's name: please report it.
+    on no page. With the reason `revoked key` it was signed by a key that was taken back. With any other it is a fault of Tabard
+    or of who signs in a node's name: please report it.
     """
     from tabard.ops.stores import open_reader
 

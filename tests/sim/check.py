@@ -14,6 +14,7 @@ from tabard.brokers.delivery.book import forked_id
 from tabard.brokers.wire.batch import DATA
 from tabard.brokers.wire.streams import CONTROL, LOGS, STREAM_NAMES
 from tabard.consumers.store.layout import RECORDS, ROW_TABLES, STATE
+from tests.sim.check_keys import REVOKED, KeyCheck
 from tests.sim.clock import EPOCH_NS
 from tests.sim.node import Accepted, SimNode
 from tests.sim.sink import SimRecorder
@@ -130,6 +131,7 @@ class _Check:
         self._skips = skipped(recorder, node, stream)
         self._quota = world.plan.small and stream != CONTROL
         """Whether the journal may have dropped records."""
+        self._keys = KeyCheck(world.keys, node, recorder, stream, _database(recorder, stream))
 
     def run(self) -> None:
         """Raise `Violation` on anything that the guarantee does not allow."""
@@ -142,6 +144,9 @@ class _Check:
         self._doubts_have_a_reason()
         self._parted_histories_are_told()
         self._chained()
+        broken = self._keys.broken()
+        if broken:
+            raise Violation(broken)
 
     def _once(self) -> None:
         places: dict[str, Row] = {}
@@ -172,6 +177,10 @@ class _Check:
         power = entry.payload in self._node.lost_by_power
         restored = self._recorder.restores > 0
         said = [loss for loss in self._losses if loss.covers(entry)]
+        if any(loss.reason == REVOKED for loss in said):
+            if not (rolled_back or power or restored) and (why := self._keys.is_wrongly_aside(entry)):
+                raise Violation(f"{entry} counts as signed by a revoked key, and {why}")
+            return
         if any(loss.kind == "gap" for loss in said):
             if not (self._quota or rolled_back or power or restored):
                 raise Violation(f"{entry} is in a gap, and nothing that happened may lose it: {said}")
@@ -213,6 +222,8 @@ class _Check:
         if any("read-only" in fault for fault in self._world.done):
             return  # what a dead process may not have synced is shown from a disk on which it cannot be
         for loss in self._losses:
+            if loss.reason == "unknown end" and self._keys.revocations:
+                continue  # what would name its end is the opening by a revoked key
             if loss.reason in {"rolled back", "fork", "unknown end"}:
                 raise Violation(f"{loss}, and nothing was restored: a sink held what its node could lose")
 
@@ -258,7 +269,12 @@ class _Check:
         if self._world.journal_restores:
             return
         for loss in self._losses:
-            if loss.kind == "gap" and loss.stored_as is not None and loss.last is not None:
+            if (
+                loss.kind == "gap"
+                and loss.reason != REVOKED
+                and loss.stored_as is not None
+                and loss.last is not None
+            ):
                 kept = self._node.journals[self._stream].read(loss.stored_as, loss.last)
                 if kept is not None and kept.header.kind == DATA:
                     raise Violation(f"{loss} claims records that the node still keeps")
@@ -267,6 +283,8 @@ class _Check:
         """Every stored epoch but the first names the one before it and its end, in the order they were written."""
         if self._recorder.restores or self._world.journal_restores or self._recorder.begins == "now":
             return
+        if self._keys.revocations:
+            return  # the opening by a revoked key names nothing
         found = _database(self._recorder, self._stream).execute(
             "SELECT e.uid, e.previous, e.previous_last, e.opened FROM epoch e JOIN node n ON n.id = e.node_id "
             "WHERE n.name = ? AND e.stream = ?",

@@ -89,6 +89,10 @@ class SimNode:
         """The sinks that its people said are retired."""
         self.installed: float | None = None
         """When its agent was started for the first time."""
+        self.rekeying: Callable[[], None] | None = None
+        """What gives it another key, once its process looks."""
+        self._signed_by: dict[int, bytes] = {}
+        """By stream, which key opened the epoch that is written."""
         self._numbers = dict.fromkeys(STREAM_NAMES, 0)
         self._sync_due = False
         self._wake_at = float("inf")
@@ -101,6 +105,7 @@ class SimNode:
         self.frozen = None
         self._sync_due = False
         self._wake_at = float("inf")
+        self._look_at_keys()
         try:
             self.journals = {
                 CONTROL: self._outbox(),
@@ -110,6 +115,7 @@ class SimNode:
         except (JournalError, Killed):
             self._restart_later()
             return
+        self._signed_by = dict.fromkeys(self.journals, self.seal.pen.key_id)
         self.publisher = Publisher(
             self.key,
             self.sinks,
@@ -257,6 +263,7 @@ class SimNode:
         memory, database = snapshot
         self.alive = True
         self.frozen = None
+        self._signed_by = {}  # its keys are those of now, and its open epochs those of then
         self.disk, self.journals, self.publisher, self.unsynced = memory
         self.database.restore(database)
         self._wake_at = float("inf")
@@ -371,7 +378,28 @@ class SimNode:
         if life == self.life and self.alive and self.frozen is None:
             self._tick()
 
+    def _look_at_keys(self) -> None:
+        """Take up another key, as a home gets it."""
+        rekeying, self.rekeying = self.rekeying, None
+        if rekeying is not None:
+            rekeying()
+            if self.alive and self.publisher is not None:
+                self.publisher.speak(self.clock.monotonic())
+
+    def _rotate(self) -> None:
+        """Begin epochs of the key that signs now, as `tabard.agents.journals.Journals.rotate` does."""
+        key_id = self.seal.pen.key_id
+        for stream, journal in self.journals.items():
+            if self._signed_by.get(stream) != key_id:
+                try:
+                    journal.renew("", "rotation")
+                except JournalError:
+                    return
+                self._signed_by[stream] = key_id
+
     def _enforce(self) -> None:
+        self._look_at_keys()
+        self._rotate()
         for journal in self.journals.values():
             journal.enforce(self.clock.monotonic())
         self._pump()

@@ -49,6 +49,10 @@ class Plan:
     """Seconds from an append to its sync."""
     signed: bool = False
     """Whether everybody has a key, and a broker without one of theirs forges, alters and replays."""
+    rekeys: int | None = None
+    """How often each node of a signed world gets another key; None: it is drawn."""
+    revoking: bool | None = None
+    """Whether the key before is revoked then; None: it is drawn each time."""
     aside: bool = False
     """Whether recorders commit beside their loop, as they do where the database is a server."""
 

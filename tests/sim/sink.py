@@ -139,6 +139,8 @@ class SimRecorder:
         self.sink: Sink | None = None
         self._apart = aside
         self._aside: StoreAside | None = None
+        self.rosters: list[Callable[[], None]] = []
+        """What lets its keys know of a roster, once a process looks."""
         self.restores = 0
         """How often an older database was put in the place of its own."""
         self.life = 0
@@ -159,6 +161,7 @@ class SimRecorder:
         self.frozen = None
         self._flush_due = False
         self._wake_at = float("inf")
+        self._look_at_keys(None)
         self._aside = self._beside()
         if self.began is None:
             self.began = self.time.now
@@ -339,7 +342,17 @@ class SimRecorder:
             self.mortal(self._note_presence)
             self.time.at(self.time.now + PRESENCE_EVERY, self._tick, life)
 
+    def _look_at_keys(self, sink: Sink | None) -> None:
+        """Take up rosters, as `tabard.consumers.recorder.worker.Recorder.look_at_keys` does."""
+        if self.rosters:
+            for take in self.rosters:
+                take()
+            self.rosters.clear()
+            if sink is not None:
+                sink.recheck(self.time.now)
+
     def _note_presence(self, sink: Sink) -> None:
+        self._look_at_keys(sink)
         try:
             if self._aside is None or not self._aside.busy:
                 Watch(self.flaky, sink).look()

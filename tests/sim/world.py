@@ -17,6 +17,7 @@ from tests.sim.clock import EPOCH_NS, Time
 from tests.sim.failing import FailPoints
 from tests.sim.faults import FAULTS, RARE
 from tests.sim.forger import Forger
+from tests.sim.keys import Keys
 from tests.sim.net import Link, SimBroker
 from tests.sim.node import SimNode
 from tests.sim.plan import Plan
@@ -54,6 +55,7 @@ class World:
         begins = dict(zip(plan.sinks, plan.begins, strict=False))
         self.recorders = [self._recorder(name, begins.get(name, "oldest")) for name in plan.sinks]
         self.nodes = [self._node(f"n{number}") for number in range(plan.nodes)]
+        self.keys = Keys(self.trustees, self.time, self.nodes, self.recorders, seed)
 
     def _node(self, name: str) -> SimNode:
         plan, lowest = self.plan, self.brokers[0]
@@ -120,6 +122,7 @@ class World:
             for _ in range(self.plan.fault_count):
                 fault = self.rng.choice(self.plan.faults)
                 self.time.at(self.rng.uniform(1.0, self.plan.seconds), self.inflict, fault)
+            self.keys.schedule(self.plan.seconds, self.plan.rekeys, self.plan.revoking)
             self.time.run(self.plan.seconds)
             self.heal()
             self.settle()
@@ -163,6 +166,7 @@ class World:
         self.points.disarm()
         if self.forger is not None:
             self.forger.active = False
+        self.keys.heal()
         for link in self.links:
             link.heal()
         for broker in self.brokers:

@@ -75,7 +75,18 @@ def _rows(kind: FileKind, name: str) -> Carried:
     return Carried(kind, name, How.UPWARD, ("id",), place, ("id", "epoch_id", "seq"))
 
 
-_SMALL: Final = ("node", "epoch", "past_epoch", "gap", "hold", "sink", "skip", "backfill", "erasure")
+_SMALL: Final = (
+    "node",
+    "epoch",
+    "past_epoch",
+    "gap",
+    "hold",
+    "sink",
+    "skip",
+    "backfill",
+    "erasure",
+    "signer",
+)
 
 
 def _delivery(kind: FileKind) -> tuple[Carried, ...]:

@@ -57,6 +57,7 @@ _BATCH: Final[Sequence[tuple[str, Field]]] = (
     ("header", blob),
     ("signature", blob),
     ("arrived", number),
+    ("proof", blob),
 )
 _LEASES: Final = "SELECT part, owner, fence FROM lease WHERE role = %s AND part = ANY(%s) ORDER BY part"
 _HOLD_LEASES: Final = f"{_LEASES} FOR SHARE"

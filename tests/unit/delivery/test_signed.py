@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import pytest
 
 from tabard.brokers.delivery import seal as why
 from tabard.brokers.delivery.ports import Attested, NodeKey
 from tabard.brokers.delivery.publisher import Publisher
-from tabard.brokers.delivery.seal import OpenSeal, Seal
+from tabard.brokers.delivery.seal import OpenSeal, Pen, Seal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.trust.certificates import issue
 from tabard.brokers.trust.seal import KeySeal
@@ -23,6 +24,7 @@ from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST, Batch, Header, body_
 from tabard.brokers.wire.credentials import MAX_CHAINS, encode_credentials
 from tabard.brokers.wire.messages import Hello, Message, decode_cursor, encode_hello
 from tabard.brokers.wire.streams import LOGS
+from tabard.consumers.store.layout import RECORDS
 from tabard.consumers.store.sqlite import SqliteStore
 from tests.trustees import YEAR, Trustees
 from tests.unit.delivery.rig import NODE, Ends, MemoryJournal, records
@@ -74,6 +76,13 @@ class Signed(Ends):
         """A new process on the same store."""
         self.sink = Sink("main", self.store, self.sink_seal, self.rng.randbytes, budget=self.budget)
 
+    def revoke(self, key_id: bytes) -> None:
+        """The sink hears of a roster that takes a key back."""
+        seal = self.sink_seal
+        assert isinstance(seal, KeySeal)
+        seal._directory.take_roster(self.trustees.revoke(key_id), self.trustees.now)
+        seal.forget()
+
     def stored(self) -> list[tuple[int, int]]:
         """What the store has of the journal's first epoch."""
         return self.ranges(next(iter(self.journal.batches)))
@@ -87,6 +96,14 @@ class Signed(Ends):
         """A batch that the node sends and the sink does not hear."""
         self.journal.add(3)
         return next(each for each in self.node.outgoing(self.now, self.wall) if b"/logs/" in each.topic)
+
+
+def quarantined(ends: Signed) -> list[tuple[Any, ...]]:
+    """First, count and reason of what is in quarantine because of its key."""
+    found = ends.store.connection(RECORDS).execute(
+        "SELECT first, count, reason FROM quarantine WHERE reason = 'revoked key' ORDER BY id"
+    )
+    return list(found)
 
 
 def live() -> Signed:
@@ -279,16 +296,26 @@ def test_epoch_of_another_key_of_the_same_node() -> None:
 def test_revoked_key_on_a_live_session() -> None:
     """From the moment that the sink knows, nothing that the key signed is taken; what is stored stays."""
     ends = live()
-    seal = ends.sink_seal
-    assert isinstance(seal, KeySeal)
-    seal._directory.take_roster(ends.trustees.revoke(ends.journal.pen.key_id), ends.trustees.now)
-    seal.forget()
+    ends.revoke(ends.journal.pen.key_id)
+    ends.hear(ends.last_batch())
     ends.hear(ends.last_batch())
     ends.node.speak(ends.now)
     ends.up()
+    assert ends.sink.counters[f"refused session: {why.REVOKED}"] == 1
     assert ends.sink.counters[f"refused batch: {why.REVOKED}"] == 1
     assert ends.sink.counters[f"refused beacon: {why.REVOKED}"] == 1
     assert ends.stored() == [(1, 6)]
+    assert not quarantined(ends)
+
+
+def test_a_session_is_cut_when_the_rosters_change() -> None:
+    """Threat `revoked-key`: without waiting for a batch; others keep theirs."""
+    ends = live()
+    ends.sink.recheck(ends.now)
+    assert ends.sink.attached(NODE)
+    ends.revoke(ends.journal.pen.key_id)
+    ends.sink.recheck(ends.now)
+    assert not ends.sink.attached(NODE)
 
 
 @pytest.mark.threat("expired")
@@ -377,12 +404,17 @@ def test_forged_or_foreign_cursor(sink: Callable[[Trustees], Seal], words: str) 
     assert ends.journal.released == []
 
 
-class Credulous:
+class Credulous(OpenSeal):
     """A seal that signs as another one does, and believes everything."""
 
     def __init__(self, seal: Seal) -> None:
-        self.pen = seal.pen
+        self._pen = seal.pen
         self.credentials = seal.credentials
+
+    @property
+    def pen(self) -> Pen:
+        """That of the seal it was given."""
+        return self._pen
 
     def refuses_beacon(self, message: Message, node: NodeKey) -> str:
         """Never."""

@@ -48,6 +48,7 @@ _BY_HAND = (
     "INSERT INTO past_epoch VALUES (3, 1, 2, x'00ff', 12)",
     "INSERT INTO sink VALUES (1, 'main', 5, NULL, NULL)",
     "INSERT INTO skip VALUES (4, 1, 2, 1, 1, 9, 9, 77)",
+    "INSERT INTO signer VALUES (8, x'01', x'0203', 5)",
     "INSERT INTO erasure VALUES (6, 'u', 1, 'me', 'asked', 'web1', NULL, NULL, 1, NULL, '', 5, 0, NULL)",
     "INSERT INTO backfill VALUES (2, 1, 2, 3, 4, 5, 6, 7, 8, 'me', 9, NULL)",
 )

@@ -1,0 +1,212 @@
+"""A key that was taken back: what it signed and nobody stored goes to quarantine, is said to be missing, and is passed.
+
+Each negative test names the threat of docs/security.md that it stands for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tabard.brokers.delivery import seal as why
+from tabard.brokers.delivery import withdrawn
+from tabard.brokers.trust.keys import PrivateKey
+from tabard.brokers.trust.seal import KeySeal
+from tabard.brokers.wire import topics
+from tabard.brokers.wire.batch import DATA, Header, body_digest, seal_batch
+from tabard.brokers.wire.messages import NO_SESSION, Envelope, Message, encode_envelope
+from tabard.brokers.wire.streams import LOGS
+from tabard.consumers.store.layout import RECORDS
+from tests.unit.delivery.rig import NODE, records
+from tests.unit.delivery.test_signed import Signed, quarantined
+
+
+class Rekeyed(Signed):
+    """A node whose key was revoked while it had a backlog, and which has another one by now."""
+
+    def __init__(self, backlog: int = 3) -> None:
+        super().__init__()
+        assert isinstance(self.node_seal, KeySeal)
+        self.old: PrivateKey = self.node_seal.pen._key
+        self.journal.add(5)
+        self.settle(5)
+        assert self.stored() == [(1, 6)]
+        for _ in range(backlog):
+            self.journal.add(4)
+        self.first = next(iter(self.journal.batches))
+        self.new = self.trustees.key()
+
+    def rekey(self) -> bytes:
+        """The node gets another key, and goes on in an epoch of that."""
+        chain = self.trustees.chain("node", "web1", "hq", self.new, ("main",))
+        assert isinstance(self.node_seal, KeySeal)
+        self.node_seal.renew(self.trustees.directory(), self.new, [chain], self.old)
+        epoch = self.journal.rotate()
+        self.node.speak(self.now)
+        return epoch
+
+    def meet(self) -> None:
+        """The node gets its key, and both are in a session; no batch of it was heard."""
+        self.rekey()
+        for _ in range(3):
+            self.node.speak(self.now)
+            for message in self.node.outgoing(self.now, self.wall):
+                if b"/beacon/" in message.topic:
+                    self.sink.receive(self.now, self.wall, message)
+            self.down()
+        assert self.sink._nodes[NODE].confirmed
+
+    def gaps(self) -> list[tuple[Any, ...]]:
+        """First, last, count, whether at least, kind and reason."""
+        rows = self.store.connection(RECORDS).execute(
+            "SELECT first, last, count, at_least, kind, reason FROM gap ORDER BY first"
+        )
+        return list(rows)
+
+    def stolen(self, first: int, count: int, previous: bytes) -> Message:
+        """A batch that somebody with the old key makes, in the node's session."""
+        session = self.sink._nodes[NODE].session if NODE in self.sink._nodes else NO_SESSION
+        body = records(count, 1000)
+        key = self.old.public.key_id
+        header = Header(LOGS, DATA, self.first, key, first, count, body_digest(body), previous)
+        batch = seal_batch(header, body, KeySealPen(self.old))
+        sent = self.sink._nodes[NODE].streams[LOGS].account.used + 1
+        envelope = encode_envelope(Envelope(session, sent, batch.size, 0, 0))
+        return Message(
+            topics.up_topic("main", "hq", "web1", "logs"), envelope, batch.head, batch.signature, body, b""
+        )
+
+
+def KeySealPen(key: PrivateKey) -> Any:  # noqa: N802 -- it makes one
+    """What signs with a key."""
+    from tabard.brokers.trust.seal import KeyPen
+
+    return KeyPen(key).sign
+
+
+def test_what_a_revoked_key_signed_goes_to_quarantine_and_the_node_goes_on() -> None:
+    """Threat `revoked-key`: exactly what is missing, its bytes, nothing that is held or asked for for ever."""
+    ends = Rekeyed()
+    ends.revoke(ends.old.public.key_id)
+    ends.settle(3)
+    assert ends.gaps() == []  # its beacons are not believed, so nothing happens
+    epoch = ends.rekey()
+    ends.journal.add(2)
+    ends.settle(20)
+    assert ends.ranges(epoch) == [(1, 3)]
+    assert ends.stored() == [(1, 18)]
+    assert ends.gaps() == [(7, 18, 12, 0, "gap", "revoked key")]
+    assert quarantined(ends) == [(7, 4, "revoked key"), (11, 4, "revoked key"), (15, 4, "revoked key")]
+    assert ends.node.delivered()
+    asked = ends.sink.counters["batches of a revoked key quarantined"]
+    ends.settle(40)
+    assert ends.sink.counters["batches of a revoked key quarantined"] == asked == 3
+    assert ends.sink.counters["duplicate batches"] == 0
+
+
+def test_an_epoch_whose_opening_is_not_stored_ends_there_too() -> None:
+    """Also when nothing of it is stored: its opening is no record, and is not believed."""
+    ends = Signed()
+    assert isinstance(ends.node_seal, KeySeal)
+    old = ends.node_seal.pen._key
+    ends.journal.add(3)
+    ends.revoke(old.public.key_id)
+    new = ends.trustees.key()
+    before = ends.trustees.chain("node", "web1", "hq", old, ("main",))
+    seal = ends.sink_seal
+    assert isinstance(seal, KeySeal)
+    # what a roster lists of keys that were taken back: the sink never heard a beacon of it
+    seal._directory._keep(seal._directory._verified(before[-1], seal._directory.root) and _known(before[-1]))
+    ends.node_seal.renew(
+        ends.trustees.directory(), new, [ends.trustees.chain("node", "web1", "hq", new, ("main",))], old
+    )
+    epoch = ends.journal.rotate()
+    ends.settle(20)
+    assert ends.ranges(epoch) == [(1, 1)]
+    assert ends.stored() == [(1, 4)]
+    assert quarantined(ends) == [(1, 1, "revoked key"), (2, 3, "revoked key")]
+    assert ends.node.delivered()
+    assert not ends.store.unfinished(NODE, LOGS)[:-1]
+
+
+def _known(encoded: bytes) -> Any:
+    from tabard.brokers.trust.certificates import read
+    from tabard.brokers.trust.directory import _Known
+
+    return _Known(read(encoded).certificate, encoded)
+
+
+def test_nothing_is_set_aside_for_the_key_that_was_revoked() -> None:
+    """Threat `revoked-key`: who stole it cannot have the node's journal let go of."""
+    ends = Rekeyed()
+    ends.revoke(ends.old.public.key_id)
+    ends.settle(20)
+    assert ends.stored() == [(1, 6)]
+    assert not quarantined(ends)
+    assert not ends.node.delivered()
+
+
+def test_a_stolen_key_writes_on_nowhere() -> None:
+    """Threat `revoked-key`: beyond what the node keeps nothing is set aside, and in place of that only what it signed."""
+    ends = Rekeyed()
+    ends.revoke(ends.old.public.key_id)
+    ends.meet()
+    last = ends.journal.batches[ends.first][-1]
+    ends.hear(ends.stolen(last.header.last + 1, 5, last.digest))
+    assert ends.sink.counters["batches of a revoked key that their node does not keep"] == 1
+    ends.settle(20)
+    assert ends.stored() == [(1, 18)]
+    assert ends.gaps() == [(7, 18, 12, 0, "gap", "revoked key")]
+
+
+def test_a_forged_batch_under_a_revoked_key_is_not_set_aside() -> None:
+    """Threat `revoked-key`: its id alone is nothing; the signature is verified as any other."""
+    ends = Rekeyed()
+    ends.revoke(ends.old.public.key_id)
+    ends.meet()
+    before = ends.journal.batches[ends.first][-4]
+    stolen = ends.stolen(7, 4, before.digest)
+    ends.hear(stolen._replace(signature=bytes(64)))
+    assert ends.sink.counters["forged batch"] == 1
+    assert ends.gaps() == []
+    assert not quarantined(ends)
+
+
+def test_another_history_under_a_stolen_key_holds_nobody_up() -> None:
+    """Threat `revoked-key`: what it makes in place of the node's batches leads to no fork, and to nothing that is asked for for ever."""
+    ends = Rekeyed()
+    ends.revoke(ends.old.public.key_id)
+    ends.meet()
+    before = ends.journal.batches[ends.first][-4]
+    ends.hear(ends.stolen(9, 4, before.digest))
+    ends.settle(30)
+    assert ends.stored() == [(1, 18)]
+    assert sum(count for _first, _last, count, *_ in ends.gaps()) == 12
+    assert ends.sink.counters["forked epoch"] == 0
+    assert ends.node.delivered()
+
+
+def test_beyond_a_bound_only_the_gap_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes that are kept are bounded; what is missing is said exactly all the same."""
+    monkeypatch.setattr(withdrawn, "MAX_KEPT", 700)
+    ends = Rekeyed(backlog=6)
+    ends.revoke(ends.old.public.key_id)
+    ends.rekey()
+    ends.settle(20)
+    assert ends.stored() == [(1, 30)]
+    assert sum(count for _first, _last, count, *_ in ends.gaps()) == 24
+    assert 0 < len(quarantined(ends)) < 6
+    assert ends.sink.counters["batches of a revoked key not kept"] == 6 - len(quarantined(ends))
+    assert ends.node.delivered()
+
+
+def test_what_the_node_drops_of_it_is_its_own_gap() -> None:
+    """A gap names no key: the key of now vouches that the records are gone."""
+    ends = Rekeyed()
+    ends.journal.gap(ends.first, 2, 1)
+    ends.revoke(ends.old.public.key_id)
+    ends.rekey()
+    ends.settle(20)
+    assert ends.gaps() == [(7, 10, 4, 0, "gap", "quota"), (11, 18, 8, 0, "gap", "revoked key")]
+    assert why.REVOKED == withdrawn.REASON
