@@ -7,6 +7,7 @@ nothing, so the sink asks for the one in whose place it came as for any that was
 from __future__ import annotations
 
 from collections import Counter
+
 from tabard.brokers.delivery.book import NodeBook
 from tabard.brokers.delivery.ports import Admitted, NodeKey
 from tabard.brokers.delivery.refusals import Refusals

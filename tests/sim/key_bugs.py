@@ -7,8 +7,9 @@ from typing import Any
 
 from tabard.brokers.delivery import intake as intake_module
 from tabard.brokers.delivery import withdrawn
-from tabard.brokers.delivery.admission import Admission, Admitted
+from tabard.brokers.delivery.admission import Admission
 from tabard.brokers.delivery.book import EpochBook
+from tabard.brokers.delivery.ports import Admitted
 from tabard.brokers.delivery.seal import REVOKED
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.trust.directory import Directory
