@@ -1,4 +1,4 @@
-"""Threat `rotated-key`: the first record of a new key is signed by the old one as well, and the store keeps it."""
+"""The first record of a new key is signed by the old one as well, and the store keeps it."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ class Rotated(Signed):
         return row[0] if row else None
 
 
+@pytest.mark.threat("rotated-key")
 def test_both_keys_sign_the_first_record() -> None:
     """The new key its header, the old one what stands in it; anybody who has both certificates can verify it from the store."""
     ends = Rotated()
@@ -99,6 +100,7 @@ def test_an_old_key_that_was_lost_is_noted() -> None:
     assert ends.sink.counters["opened without a word of the key before"] == 1
 
 
+@pytest.mark.threat("rotated-key")
 def test_a_wrong_word_of_the_old_key_goes_to_quarantine() -> None:
     """It is counted, not believed, and holds nothing up."""
     ends = Rotated()
@@ -137,8 +139,9 @@ def test_the_same_key_says_nothing() -> None:
 @pytest.mark.parametrize(
     "value", [1, (), (b"x" * 16, b"y" * 16), (b"x", b"y" * 16, b"z" * 64), (b"x" * 16, b"y" * 16, "z" * 64)]
 )
+@pytest.mark.threat("malformed")
 def test_a_malformed_word_is_refused(value: Any) -> None:
-    """Threat `malformed`: its form is checked before anything is made of it."""
+    """Its form is checked before anything is made of it."""
     with pytest.raises(WireError):
         rotation_of(value)
 

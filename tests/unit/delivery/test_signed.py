@@ -308,8 +308,9 @@ def test_revoked_key_on_a_live_session() -> None:
     assert not quarantined(ends)
 
 
+@pytest.mark.threat("revoked-key")
 def test_a_session_is_cut_when_the_rosters_change() -> None:
-    """Threat `revoked-key`: without waiting for a batch; others keep theirs."""
+    """Without waiting for a batch; others keep theirs."""
     ends = live()
     ends.sink.recheck(ends.now)
     assert ends.sink.attached(NODE)

@@ -1,7 +1,4 @@
-"""A key that was taken back: what it signed and nobody stored goes to quarantine, is said to be missing, and is passed.
-
-Each negative test names the threat of docs/security.md that it stands for.
-"""
+"""A key that was taken back: what it signed and nobody stored goes to quarantine, is said to be missing, and is passed."""
 
 from __future__ import annotations
 
@@ -85,8 +82,9 @@ def KeySealPen(key: PrivateKey) -> Any:  # noqa: N802 -- it makes one
     return KeyPen(key).sign
 
 
+@pytest.mark.threat("revoked-key")
 def test_what_a_revoked_key_signed_goes_to_quarantine_and_the_node_goes_on() -> None:
-    """Threat `revoked-key`: exactly what is missing, its bytes, nothing that is held or asked for for ever."""
+    """Exactly what is missing, its bytes, nothing that is held or asked for for ever."""
     ends = Rekeyed()
     ends.revoke(ends.old.public.key_id)
     ends.settle(3)
@@ -137,8 +135,9 @@ def _known(encoded: bytes) -> Any:
     return _Known(read(encoded).certificate, encoded)
 
 
+@pytest.mark.threat("revoked-key")
 def test_nothing_is_set_aside_for_the_key_that_was_revoked() -> None:
-    """Threat `revoked-key`: who stole it cannot have the node's journal let go of."""
+    """Who stole it cannot have the node's journal let go of."""
     ends = Rekeyed()
     ends.revoke(ends.old.public.key_id)
     ends.settle(20)
@@ -147,8 +146,9 @@ def test_nothing_is_set_aside_for_the_key_that_was_revoked() -> None:
     assert not ends.node.delivered()
 
 
+@pytest.mark.threat("revoked-key")
 def test_a_stolen_key_writes_on_nowhere() -> None:
-    """Threat `revoked-key`: beyond what the node keeps nothing is set aside, and in place of that only what it signed."""
+    """Beyond what the node keeps nothing is set aside, and in place of that only what it signed."""
     ends = Rekeyed()
     ends.revoke(ends.old.public.key_id)
     ends.meet()
@@ -160,8 +160,9 @@ def test_a_stolen_key_writes_on_nowhere() -> None:
     assert ends.gaps() == [(7, 18, 12, 0, "gap", "revoked key")]
 
 
+@pytest.mark.threat("revoked-key")
 def test_a_forged_batch_under_a_revoked_key_is_not_set_aside() -> None:
-    """Threat `revoked-key`: its id alone is nothing; the signature is verified as any other."""
+    """Its id alone is nothing; the signature is verified as any other."""
     ends = Rekeyed()
     ends.revoke(ends.old.public.key_id)
     ends.meet()
@@ -173,8 +174,9 @@ def test_a_forged_batch_under_a_revoked_key_is_not_set_aside() -> None:
     assert not quarantined(ends)
 
 
+@pytest.mark.threat("revoked-key")
 def test_another_history_under_a_stolen_key_holds_nobody_up() -> None:
-    """Threat `revoked-key`: what it makes in place of the node's batches leads to no fork, and to nothing that is asked for for ever."""
+    """What it makes in place of the node's batches leads to no fork, and to nothing that is asked for for ever."""
     ends = Rekeyed()
     ends.revoke(ends.old.public.key_id)
     ends.meet()
