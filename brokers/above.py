@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from functools import partial
 from typing import Any, Final
@@ -17,6 +16,7 @@ from tabard.brokers.pair import EVERY, Pair
 from tabard.brokers.topology import Plan
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.heartbeat import decode_heartbeat
+from tabard.clock import wall
 from tabard.errors import WireError
 
 BURST: Final = 64
@@ -102,4 +102,4 @@ class Above:
         """As `Pair.status`, with an `end` of "" for a parent that dials; nothing while none was heard of."""
         if not self._parents and self._pair.links[0].heard is None:
             return []
-        return self._pair.status(self._loop.now(), time.time_ns())
+        return self._pair.status(self._loop.now(), wall())

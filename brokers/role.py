@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -26,7 +25,7 @@ from tabard.brokers.trust.certificates import BROKER, Certificate
 from tabard.brokers.trust.files import Trust
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.heartbeat import Heartbeat
-from tabard.clock import SystemClock
+from tabard.clock import SystemClock, wall
 from tabard.home import Home
 
 BURST: Final = 256
@@ -176,7 +175,7 @@ class Broker:
             "dials": [list(dial) for dial in plan.dialled(plan.parents)],
             "above": self.above.status(),
             "policies": self.keeper.status() if self.keeper is not None else None,
-            "hops": self.forwarder.links.status(self._loop.now(), time.time_ns()),
+            "hops": self.forwarder.links.status(self._loop.now(), wall()),
             "counters": dict(self.forwarder.counters),
         }
 

@@ -7,7 +7,6 @@ finds by the next beacon what it lacks, and asks for it.
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from tabard.brokers.pair import EVERY, Pair
 from tabard.brokers.topology import Ends
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.heartbeat import decode_heartbeat
+from tabard.clock import wall
 from tabard.errors import WireError
 
 BURST: Final = 64
@@ -135,4 +135,4 @@ class Uplink:
 
     def status(self) -> list[dict[str, Any]]:
         """As `Pair.status`."""
-        return self._pair.status(self._loop.now(), time.time_ns())
+        return self._pair.status(self._loop.now(), wall())

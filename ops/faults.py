@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tabard import __version__
 from tabard.home import Home
@@ -14,11 +14,19 @@ from tabard.ops.stores import path_of
 from tabard.settings import Settings
 from tabard.web.scales import show_bytes
 
+if TYPE_CHECKING:
+    from tabard.consumers.store.results import NodeRow
+
 AWAY: Final = "away"
 RETIRED: Final = "retired"
 """How an agent says that a sink stands."""
 PATIENCE: Final = 20_000_000_000
 """Nanoseconds that an agent has to hear of its sinks before it counts as a fault that it has not."""
+CLOCK_OFF: Final = 60.0
+"""Seconds by which a node's clock may be wrong."""
+_HEARD: Final = frozenset({"up", "late"})
+_NAMED: Final = 3
+"""Nodes with wrong clocks that are named, when there are more."""
 
 
 class Fault(NamedTuple):
@@ -119,6 +127,25 @@ def _of_agent(role: Seen, now: int) -> Iterator[Fault]:
                 role.name,
                 f"has not heard of sink {name} for {_span(sink['silent'])}: does its recorder still run?{_held(sink)}",
             )
+
+
+def wrong_clocks(nodes: Iterable[NodeRow]) -> list[Fault]:
+    """The nodes of a store that were heard lately and whose clocks are far from that of who heard them.
+
+    Nothing is lost by it, and order within a node holds; but its records stand at a time at which they were not said.
+    """
+    found = [node for node in nodes if node.state in _HEARD and abs((node.clock or 0) / 1e9) > CLOCK_OFF]
+    if len(found) > _NAMED:
+        names = ", ".join(node.name for node in found[:_NAMED])
+        what = f"the clocks of {len(found)} nodes, such as {names}, are far from the recorder's, or that one is wrong"
+        return [Fault("store", f"{what}: see tabard nodes, and set them")]
+    return [Fault("store", _wrong_clock(node)) for node in found]
+
+
+def _wrong_clock(node: NodeRow) -> str:
+    off = (node.clock or 0) / 1e9
+    how = f"{_span(abs(off))} {'ahead of' if off > 0 else 'behind'}"
+    return f"the clock of node {node.name} ({node.zone}) is {how} the recorder's: its records stand at a wrong time. Set it"
 
 
 def _held(sink: Mapping[str, Any]) -> str:

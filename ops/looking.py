@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from tabard.clock import wall
 from tabard.errors import SettingsError
 from tabard.home import Home
 from tabard.ops import seen
@@ -23,7 +22,7 @@ def look_into(home: Home) -> Look:
             settings = None
         roles = seen.roles(home, settings)
         disk = of_home(home, settings)
-        faults = [*disk, *of_roles(roles, time.time_ns(), writable=not disk)]
+        faults = [*disk, *of_roles(roles, wall(), writable=not disk)]
         return HomeState(
             [Role(role.name, role.state, role.pid, role.since) for role in roles],
             [(fault.where, fault.what) for fault in faults],

@@ -5,18 +5,18 @@ It is put together from what is there: locks, status files, settings and the sto
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tabard import __version__
 from tabard.brokers.delivery.leases import RECORDER
 from tabard.brokers.rising import is_trouble
+from tabard.clock import wall
 from tabard.consumers.store.results import Sharing
 from tabard.errors import SettingsError, StoreError
 from tabard.home import Home
 from tabard.ops import seen
-from tabard.ops.faults import Fault, of_home, of_roles
+from tabard.ops.faults import Fault, of_home, of_roles, wrong_clocks
 from tabard.ops.seen import Seen
 from tabard.ops.stores import numbers, open_reader, path_of
 from tabard.settings import Settings, load
@@ -39,7 +39,7 @@ def report(home: Home) -> dict[str, Any]:
     store, lag, sharing = _store(home, settings, node, zone, roles, faults)
     disk = of_home(home, settings)
     if running:
-        faults = [*of_roles(roles, time.time_ns(), writable=not disk), *faults]
+        faults = [*of_roles(roles, wall(), writable=not disk), *faults]
     faults = [*disk, *faults]
     return {
         "home": str(home.path),
@@ -116,7 +116,8 @@ def _store(
         with open_reader(home, settings) as reader:
             stats = reader.stats()
             sharing = reader.sharing(RECORDER)
-            own = reader.node(node, time.time_ns(), zone) if node else None
+            own = reader.node(node, wall(), zone) if node else None
+            clocks = wrong_clocks(reader.nodes(wall()))
     except StoreError as error:
         if any(role.role == "recorder" for role in roles):
             faults.append(Fault("store", str(error)))
@@ -125,6 +126,7 @@ def _store(
         faults.append(Fault("store", f"{stats.quarantined} batches are in quarantine: please report this"))
     if sharing.unheld and any(role.state != seen.STOPPED for role in roles):
         faults.append(Fault("store", _unheld(sharing)))
+    faults += clocks
     shown = numbers(stats, path_of(home, settings))
     return shown, own.lag if own else {}, sharing
 

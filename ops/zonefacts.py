@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 from tabard.brokers import topology
+from tabard.clock import wall
 from tabard.consumers.zones.facts import STOPPED, Dialled, Facts, Here, Joined, Node, nodes_of
 from tabard.consumers.zones.tree import ZoneMap, zone_map
 from tabard.errors import StoreError
@@ -60,7 +60,7 @@ def _here(plan: topology.Plan, names: Mapping[str, str], broker: Broker | None, 
 
 def map_of(home: Home, settings: Settings) -> ZoneMap:
     """The zone map as this home knows it. Raises HomeError and SettingsError."""
-    now = time.time_ns()
+    now = wall()
     roles = seen.roles(home, settings)
     return zone_map(facts_of(settings, home, roles), _nodes(home, settings, roles, now), now)
 

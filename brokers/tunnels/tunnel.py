@@ -6,7 +6,6 @@ import errno
 import logging
 import random
 import socket
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from tabard.brokers.tunnels.child import Child
 from tabard.brokers.tunnels.core import Core, Decision, Phase, Probe, Say, Start, Stop, Verdict
 from tabard.brokers.tunnels.failures import Failure, Temper, explain, explain_channel
 from tabard.brokers.tunnels.probe import Probe as Connection
+from tabard.clock import wall
 from tabard.errors import TabardError
 from tabard.home import Home
 from tabard.settings.schema import Forward, Tunnel
@@ -45,7 +45,7 @@ class Running:
         self._channel = ""
         """What ssh last said of a connection that it could not hand on."""
         self._phase = self.core.phase
-        self._since = time.time_ns()
+        self._since = wall()
         self._heard: dict[int, int] = {}
 
     def begin(self) -> None:
@@ -83,7 +83,7 @@ class Running:
             "since": self._since,
             "why": core.why or None,
             "failures": core.failures,
-            "until": time.time_ns() + int(left * 1e9) if down else None,
+            "until": wall() + int(left * 1e9) if down else None,
             "process": self.pid,
             "forwards": [
                 {
@@ -120,7 +120,7 @@ class Running:
             self._timer.cancel()
         self._timer = self._loop.call_at(self.core.due(), self._tick)
         if self.core.phase is not self._phase:
-            self._phase, self._since = self.core.phase, time.time_ns()
+            self._phase, self._since = self.core.phase, wall()
             self._changed()
 
     def _tick(self) -> None:
@@ -175,7 +175,7 @@ class Running:
                 if held is not None:
                     held.close()
                 self._held[number] = asked
-                self._heard[number] = time.time_ns()
+                self._heard[number] = wall()
             if verdict is Verdict.CLOSED and self._channel:
                 why, self._channel = self._channel, ""
             self._do(self.core.judged(self._loop.now(), number, verdict, why, took))

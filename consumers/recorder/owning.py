@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 
 from tabard.brokers.delivery.notes import BY_SINK, Retirement
 from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.brokers.delivery.sink import Sink
+from tabard.clock import wall
 from tabard.consumers.store.ports import RecorderStore
 from tabard.consumers.store.sink_results import Owned
 from tabard.errors import StoreAway
@@ -41,9 +41,9 @@ def started_at() -> int:
         with open("/proc/uptime", "rb") as file:
             up = float(file.read().split()[0])
     except (OSError, ValueError, IndexError):
-        return time.time_ns()
+        return wall()
     age = max(up - ticks / os.sysconf("SC_CLK_TCK"), 0.0)
-    return time.time_ns() - round(age * 1e9)
+    return wall() - round(age * 1e9)
 
 
 class Watch:

@@ -18,6 +18,8 @@ COMMANDS: Final = {
     "thaw": Entry("tabard.ops.cli.lab_nodes:lab_thaw", "Let what was frozen go on."),
     "kill": Entry("tabard.ops.cli.lab_nodes:lab_kill", "End a node as a power cut does, or kill one of its services."),
     "fill": Entry("tabard.ops.cli.lab_nodes:lab_fill", "Leave no room on the disk of a node."),
+    "clock": Entry("tabard.ops.cli.lab_nodes:lab_clock", "Set the clock of a node wrong."),
+    "hostkey": Entry("tabard.ops.cli.lab_nodes:lab_hostkey", "Give the ssh server of a node another host key."),
     "down": Entry("tabard.ops.cli.lab_down:lab_down", "Take the lab away: processes, networks, mounts and files."),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""``tabard lab freeze|thaw|kill|fill``: what is done to nodes and their services."""
+"""``tabard lab freeze|thaw|kill|fill|clock|hostkey``: what is done to nodes and their services."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import click
 from tabard import exits
 from tabard.home import Home
 from tabard.ops.cli.base import command
+from tabard.ops.cli.durations import Duration
 from tabard.units import format_size
 
 _NODE = click.argument("node")
@@ -81,6 +82,65 @@ def lab_fill(home: Home, node: str) -> int:
 
     taken = faults.fill(Place(home), node)
     click.echo(f"tabard: the disk of {node} is full: {format_size(taken)} were free", err=True)
+    return exits.DONE
+
+
+@command(
+    "clock",
+    examples=[
+        ("tabard lab clock web1 2d", "Two days ahead, from now on and for what runs there, too"),
+        ("tabard lab clock dmz1 90m --behind", "An hour and a half behind"),
+    ],
+)
+@_NODE
+@click.argument("wrong", type=Duration(), metavar="DURATION")
+@click.option("--behind", is_flag=True, help="The clock is behind, and not ahead.")
+def lab_clock(home: Home, node: str, wrong: float, behind: bool) -> int:
+    """Set the clock of a node wrong.
+
+    All of Tabard in that node goes by it, also what runs there already; other programs, and the clock of this machine, do not.
+    'tabard lab heal NODE' sets it right.
+    """
+    from tabard.ops.lab import faults
+    from tabard.ops.lab.state import Place
+
+    faults.clock(Place(home), node, -wrong if behind else wrong)
+    how = "right" if wrong == 0 else "behind" if behind else "ahead"
+    click.echo(f"tabard: the clock of {node} is {how}", err=True)
+    return exits.DONE
+
+
+@command(
+    "hostkey",
+    examples=[
+        (
+            "tabard lab hostkey dmz1",
+            "Its ssh server is restarted with another key, and refused by who dials it",
+        ),
+        ("tabard lab hostkey dmz1 --accept", "Who dials it is told the new key"),
+    ],
+)
+@_NODE
+@click.option(
+    "--accept", is_flag=True, help="Write the new key where the old one is pinned, and have the tunnels look."
+)
+def lab_hostkey(home: Home, node: str, accept: bool) -> int:
+    """Give the ssh server of a node another host key.
+
+    All its sessions end. Tunnels that dial it refuse the new key and say so, until it is accepted, or until 'tabard lab heal NODE' puts the old
+    one back.
+    """
+    from tabard.ops.lab import faults
+    from tabard.ops.lab.state import Place
+
+    if accept:
+        dialling = faults.accept(Place(home), node)
+        click.echo(
+            f"tabard: the new host key of {node} is known to {', '.join(dialling) or 'nobody'}", err=True
+        )
+        return exits.DONE
+    faults.hostkey(Place(home), node)
+    click.echo(f"tabard: the ssh server of {node} has another host key", err=True)
     return exits.DONE
 
 

@@ -10,6 +10,8 @@ from tabard import exits
 from tabard.home import Home
 from tabard.ops.cli.base import command
 
+BACKENDS: Final = ("openssh", "openssh-remote", "sshtunnel", "external", "mixed")
+"""As in ``tabard.ops.lab.plan.KINDS``, without importing it for a page of help."""
 _SUMMARY: Final = """
 The lab is up: {hosts} nodes in the zones {zones}.
 
@@ -27,6 +29,7 @@ The lab is up: {hosts} nodes in the zones {zones}.
         ("tabard lab up", "Build it; its page is at http://127.0.0.1:8024"),
         ("tabard lab up --home ./second --port 9000", "A second lab beside the first"),
         ("tabard lab up --backend sshtunnel", "With tunnels that are kept up without the program ssh"),
+        ("tabard lab up --backend mixed", "With a tunnel of another kind on each link"),
     ],
 )
 @click.option(
@@ -39,10 +42,10 @@ The lab is up: {hosts} nodes in the zones {zones}.
 )
 @click.option(
     "--backend",
-    type=click.Choice(["openssh", "sshtunnel"]),
+    type=click.Choice(BACKENDS),
     default="openssh",
     show_default=True,
-    help="What keeps the tunnels up.",
+    help="What keeps the tunnels up; openssh-remote is ssh's -R, external an ssh that is none of Tabard's, mixed one of each.",
 )
 def lab_up(home: Home, port: int, backend: str) -> int:
     """Build the lab and wait until its nodes are heard.

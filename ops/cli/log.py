@@ -13,6 +13,7 @@ import click
 
 from tabard import exits
 from tabard.client import IntakeClient
+from tabard.clock import wall
 from tabard.errors import IntakeError
 from tabard.home import Home
 from tabard.ops.cli.base import command
@@ -140,7 +141,7 @@ def _attributes(text: str) -> dict[str, Any]:
 
 
 def _record(template: dict[str, Any], line: str) -> tuple[Any, ...]:
-    values = {**template, "time": time.time_ns(), "message": line}
+    values = {**template, "time": wall(), "message": line}
     return tuple(values.get(name) for name in LOG_FIELDS)
 
 
@@ -152,7 +153,7 @@ def _of_line(template: dict[str, Any], line: str) -> tuple[Any, ...]:
     from tabard.agents.intake.cutting import add_attributes
     from tabard.agents.intake.jsonl import parse_object
 
-    said = parse_object(line.encode("utf-8", "surrogateescape"), time.time_ns())
+    said = parse_object(line.encode("utf-8", "surrogateescape"), wall())
     if said is None:
         return _record(template, line)
     values = dict(zip(LOG_FIELDS, said, strict=True))

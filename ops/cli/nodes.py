@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from tabard import exits
+from tabard.clock import wall
 from tabard.errors import HomeError
 from tabard.home import Home
 from tabard.ops.cli.base import command
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 KEYS: Final = ("node", "zone", "state", "heard", "interval", "clock", "version", "lag", "gaps", "facts")
 """Of a node in JSON."""
-COLUMNS: Final = ("node", "zone", "state", "heard", "behind", "gaps", "version")
+COLUMNS: Final = ("node", "zone", "state", "heard", "clock", "behind", "gaps", "version")
 """Of the table."""
+IN_STEP: Final = 2.0
+"""Seconds by which a clock may be off without a word about it: a beacon takes its time."""
 
 
 @command(
@@ -43,7 +45,7 @@ def nodes(home: Home, output: str) -> int:
     from tabard.ops.stores import open_reader
     from tabard.web.silence import as_known, known_at, overdue, silence_of
 
-    now = time.time_ns()
+    now = wall()
     with open_reader(home) as reader:
         newest = reader.newest_beacon()
         age = overdue(newest, now)
@@ -89,10 +91,18 @@ def _table(found: Iterable[NodeRow], now: int) -> Iterator[Row]:
             "zone": node.zone,
             "state": node.state,
             "heard": heard,
+            "clock": None if node.clock is None else _clock(node.clock / SECOND),
             "behind": (behind or 0) if node.lag else None,
             "gaps": node.gaps,
             "version": node.version,
         }
+
+
+def _clock(off: float) -> str:
+    """How the clock of a node was at its last beacon, beside that of who heard it."""
+    from tabard.web.zones import age
+
+    return "in step" if abs(off) <= IN_STEP else f"{age(abs(off))} {'ahead' if off > 0 else 'behind'}"
 
 
 def _objects(found: Iterable[NodeRow]) -> Iterator[Row]:

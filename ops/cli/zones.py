@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tabard import exits
+from tabard.clock import wall
 from tabard.home import Home
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option, settings_options
@@ -47,7 +47,7 @@ def zones(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
 
     found = map_of(home, load(home, stage, args=dict(overrides)))
     if output == "table":
-        sys.stdout.writelines(f"{line}\n" for line in lines(found, time.time_ns()))
+        sys.stdout.writelines(f"{line}\n" for line in lines(found, wall()))
     else:
         from tabard.ops.cli.status import with_times
 

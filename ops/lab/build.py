@@ -24,7 +24,7 @@ HEARD: Final = 120.0
 _PAUSE: Final = 0.5
 
 
-def up(place: Place, port: int, say: Callable[[str], None], backend: str = "openssh") -> list[str]:
+def up(place: Place, port: int, say: Callable[[str], None], kind: str = "openssh") -> list[str]:
     """Build the lab and wait until its nodes are heard; returns the names of those that were not.
 
     Nothing is left when it fails. Raises AlreadyRunning when there is one, RefusedError when this machine cannot have one, TabardError.
@@ -32,14 +32,14 @@ def up(place: Place, port: int, say: Callable[[str], None], backend: str = "open
     needs.refuse_missing()
     _refuse_second(place)
     place.make()
-    lab = planned()
+    lab = planned(kind)
     with place.held(), _listening(port) as page:
         _refuse_second(place)
         place.clear()  # what a lab that is no more has left
-        note = State(complete=False, page=f"http://127.0.0.1:{port}", wear={})
+        note = State(complete=False, page=f"http://127.0.0.1:{port}", wear={}, kind=kind)
         state.write(place, note)
         try:
-            first = _lab(place, lab, backend)
+            first = _lab(place, lab)
             pid = pid_of(place, "")
             say(f"{len(lab.hosts)} hosts in {len({host.zone for host in lab.hosts})} zones are made")
             _start(place, lab, lab.hosts, pid, before=lambda: _give_keys(place, lab, say))
@@ -99,16 +99,14 @@ def _refuse_second(place: Place) -> None:
         )
 
 
-def _lab(place: Place, lab: Lab, backend: str) -> hands.Started:
+def _lab(place: Place, lab: Lab) -> hands.Started:
     """The first process of all, with disks and bridges."""
     disks = {str(place.disk(host.name)): host.disk for host in lab.hosts}
     _specify(place, "lab", {"disks": disks})
     keys = hands.make_keys(place, [host.name for host in lab.hosts])
     programs = needs.programs()
     for host in lab.hosts:
-        spec = places.specification(
-            lab, host, keys=keys, backend=backend, programs=programs, keep=_seen(), path=hands.path()
-        )
+        spec = places.specification(lab, host, keys=keys, programs=programs, keep=_seen(), path=hands.path())
         spec["environment"] |= hands.imports()
         _specify(place, host.name, {**spec, "disk": str(place.disk(host.name))})
     words = hands.unshared(hands.module("first", "lab", str(place.specification("lab"))))

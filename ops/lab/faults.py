@@ -9,12 +9,15 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from tabard import files
 from tabard.errors import TabardError, UsageError
-from tabard.ops.lab import build, hands, lines, marks, needs, state
+from tabard.ops.lab import build, hands, hostkeys, lines, marks, needs, state
 from tabard.ops.lab.first import SERVICES
 from tabard.ops.lab.lines import SOUND, Slow, Wear
+from tabard.ops.lab.places import CLOCK
 from tabard.ops.lab.plan import Host, Lab, planned
 from tabard.ops.lab.state import Place, State
 
@@ -45,7 +48,7 @@ def running(place: Place) -> Running:
             where=str(place.path),
             hint="'tabard lab down' takes it away",
         )
-    return Running(place, planned(), pid, note)
+    return Running(place, planned(note.kind), pid, note)
 
 
 # --- cables ---------------------------------------------------------------------------------
@@ -211,6 +214,42 @@ def _filling(pid: int) -> str:
     return f"/proc/{pid}/root{FILL}"
 
 
+# --- clocks and host keys -------------------------------------------------------------------
+
+
+def clock(place: Place, host: str, seconds: float) -> None:
+    """Set the clock of a host wrong by so many seconds, ahead or, below 0, behind: it jumps under what runs there."""
+    with place.held():
+        running(place).lab.host(host)
+        files.write(_wrong_clock(build.pid_of(place, host)), f"{seconds}\n".encode())
+
+
+def clock_of(pid: int) -> float:
+    """Seconds by which the clock of the host with that first process was set wrong."""
+    try:
+        return float(_wrong_clock(pid).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _wrong_clock(pid: int) -> Path:
+    return Path(f"/proc/{pid}/root{CLOCK}")
+
+
+def hostkey(place: Place, host: str) -> None:
+    """Restart the ssh server of a host with another host key."""
+    with place.held():
+        running(place).lab.host(host)
+        hostkeys.change(place, host)
+
+
+def accept(place: Place, host: str) -> list[str]:
+    """Have all who dial the host believe its new host key; returns who they are."""
+    with place.held():
+        found = running(place)
+        return hostkeys.accept(place, found.lab, found.lab.host(host).name)
+
+
 # --- all of it undone -------------------------------------------------------------------------
 
 
@@ -234,19 +273,24 @@ def heal(place: Place, target: str | None) -> list[str]:
 
 def _heal_host(found: Running, host: Host) -> list[str]:
     place = found.place
+    done = []
+    if hostkeys.undo(place, found.lab, host.name):
+        done.append(f"{host.name} has its old host key again")
     first = marks.first_of(place.mark, host.name)
     if first is None:
         for end in found.lab.ends_of(host.name):
             hands.unplug(found.pid, end.port)  # the kernel may not have come to it yet
         build.start(place, found.lab, host, found.note)
-        return [f"{host.name} is started again"]
-    done = []
+        return [*done, f"{host.name} is started again"]
     if any(each.state == "T" for each in marks.within(first.pid)):
         _thaw(place, host, None)
         done.append(f"{host.name} goes on")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_filling(first.pid))
         done.append(f"the disk of {host.name} has room again")
+    with contextlib.suppress(FileNotFoundError):
+        _wrong_clock(first.pid).unlink()
+        done.append(f"the clock of {host.name} is right again")
     return done
 
 

@@ -139,11 +139,11 @@ def make_keys(place: Place, names: Sequence[str]) -> dict[str, Keys]:
     """Two new pairs for each host, by ``ssh-keygen``. Raises TabardError."""
     folder = place.path / "keys"
     folder.mkdir(mode=0o700)
-    return {name: Keys(*_pair(folder / f"{name}.host"), *_pair(folder / f"{name}.tunnel")) for name in names}
+    return {name: Keys(*pair(folder / f"{name}.host"), *pair(folder / f"{name}.tunnel")) for name in names}
 
 
-def _pair(path: Path) -> tuple[str, str]:
-    """The private and the public key at a path, made now."""
+def pair(path: Path) -> tuple[str, str]:
+    """The private and the public key at a path, made now by ``ssh-keygen``. Raises TabardError."""
     done = subprocess.run(
         [_found("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", str(path)],
         capture_output=True,

@@ -27,9 +27,9 @@ quarantine_bytes = "16MiB"
 """
 
 
-def settings(lab: Lab, host: Host, keys: Mapping[str, ssh.Keys], backend: str) -> str:
-    """The text of its ``tabard.toml``; ``backend`` keeps its tunnels up."""
-    tables = [*_node(lab, host), *_broker(lab, host), *_tunnels(lab, host, keys, backend)]
+def settings(lab: Lab, host: Host, keys: Mapping[str, ssh.Keys]) -> str:
+    """The text of its ``tabard.toml``."""
+    tables = [*_node(lab, host), *_broker(lab, host), *_tunnels(lab, host, keys)]
     return "\n".join(tables) + _SMALL_JOURNAL + _store(host)
 
 
@@ -62,7 +62,7 @@ def _ends(prefix: str, up: str, down: str) -> Iterator[str]:
 def _broker(lab: Lab, host: Host) -> Iterator[str]:
     if "broker" not in host.roles:
         return
-    dials = [tunnel for tunnel in lab.tunnels if tunnel.host == host.name]
+    dials = [tunnel for tunnel in lab.tunnels if tunnel.ends[0] == host.name]
     below = [tunnel for tunnel in dials if _is_below(lab, tunnel)]
     above = [tunnel for tunnel in dials if tunnel not in below]
     yield "[[broker]]"
@@ -70,36 +70,40 @@ def _broker(lab: Lab, host: Host) -> Iterator[str]:
     yield f'zone = "{host.zone}"'
     yield f'up_in = "tcp://{lab.address(host.name)}:{UP}"'
     yield f'down_out = "tcp://{lab.address(host.name)}:{DOWN}"'
-    if any(tunnel.peer == host.name and _is_below(lab, tunnel) for tunnel in lab.tunnels):
+    if any(tunnel.ends[1] == host.name and _is_below(lab, tunnel) for tunnel in lab.tunnels):
         yield f'up_out = "tcp://127.0.0.1:{ABOVE_UP}"'
         yield f'down_in = "tcp://127.0.0.1:{ABOVE_DOWN}"'
     for which, tunnel in zip(("parent", "standby"), above, strict=False):
-        yield f'{which} = "{tunnel.peer}"'
+        yield f'{which} = "{tunnel.ends[1]}"'
         yield from _ends(f"{which}_", *_local(tunnel))
     for tunnel in below:
         yield ""
         yield "[[broker.link]]"
-        yield f'peer = "{tunnel.peer}"'
+        yield f'peer = "{tunnel.ends[1]}"'
         yield 'dials = "this"'
         yield from _ends("", *_local(tunnel))
 
 
-def _tunnels(lab: Lab, host: Host, keys: Mapping[str, ssh.Keys], backend: str) -> Iterator[str]:
+def _tunnels(lab: Lab, host: Host, keys: Mapping[str, ssh.Keys]) -> Iterator[str]:
     for tunnel in lab.tunnels:
         if tunnel.host == host.name:
             yield ""
             yield "[[tunnel]]"
             yield f'name = "{tunnel.peer}"'
-            yield f'backend = "{backend}"'
-            yield f'host = "{tunnel.address}"'
-            yield f'user = "{ssh.USER}"'
-            yield f'key_file = "{ssh.DIRECTORY}/tunnel_key"'
-            yield f'host_key = "{ssh.bare(keys[tunnel.peer].host_public)}"'
+            yield f'backend = "{tunnel.backend}"'
+            if not ssh.is_external(tunnel):  # whose ssh knows all this, and is asked nothing
+                yield f'host = "{tunnel.address}"'
+                yield f'user = "{ssh.USER}"'
+                yield f'key_file = "{ssh.DIRECTORY}/tunnel_key"'
+                yield f'host_key = "{ssh.bare(keys[tunnel.peer].host_public)}"'
             for port, address, there in tunnel.forwards:
                 yield ""
                 yield "[[tunnel.forward]]"
                 yield f'listen = "127.0.0.1:{port}"'
-                yield f'to = "{address}:{there}"'
+                if not ssh.is_external(tunnel):
+                    yield f'to = "{address}:{there}"'
+                if tunnel.remote:
+                    yield 'direction = "remote"'
     yield ""
 
 
@@ -109,8 +113,9 @@ def _local(tunnel: Tunnel) -> tuple[str, str]:
 
 
 def _is_below(lab: Lab, tunnel: Tunnel) -> bool:
-    """Whether who is dialled is of the outer zone."""
-    return lab.host(tunnel.peer).zone.startswith(lab.host(tunnel.host).zone + "/")
+    """Whether it leads to a broker of the outer zone."""
+    from_, to = (lab.host(name).zone for name in tunnel.ends)
+    return to.startswith(from_ + "/")
 
 
 def _store(host: Host) -> str:

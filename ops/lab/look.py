@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from tabard.ops.lab import faults, marks
+from tabard.ops.lab import faults, hostkeys, marks
 from tabard.ops.lab.lines import SOUND, Wear
-from tabard.ops.lab.plan import End, Host, Lab, Segment
+from tabard.ops.lab.plan import End, Host, Segment
+from tabard.units import format_duration
 
 KEYS: Final = ("kind", "name", "zone", "state", "faults", "address", "pid", "services", "restarts")
 COLUMNS: Final = ("kind", "name", "zone", "state", "faults", "address", "services", "restarts")
@@ -17,19 +18,23 @@ def rows(found: faults.Running) -> Iterator[Mapping[str, object]]:
     """Nodes by zone, then links. ``state`` is what holds, ``faults`` what was done to it."""
     processes = {each.host: each for each in marks.marked(found.place.mark) if each.first}
     for host in found.lab.hosts:
-        yield _node(found.lab, host, processes.get(host.name), found.note.wear)
+        yield _node(found, host, processes.get(host.name))
     for segment in found.lab.segments:
         if segment.link:
             yield _link(segment, found.note.wear)
 
 
-def _node(lab: Lab, host: Host, first: marks.Marked | None, wear: Mapping[str, Wear]) -> Mapping[str, object]:
+def _node(found: faults.Running, host: Host, first: marks.Marked | None) -> Mapping[str, object]:
     services = faults.services(first.pid) if first else {}
     frozen = _frozen(first, services)
-    own = lab.ends_of(host.name)
-    said = [*_worn(own[:1], wear), *(f"frozen {name}" for name in frozen)]
+    own = found.lab.ends_of(host.name)
+    said = [*_worn(own[:1], found.note.wear), *(f"frozen {name}" for name in frozen)]
     if first and faults.filled(first.pid):
         said.append("full disk")
+    if first and (wrong := faults.clock_of(first.pid)):
+        said.append(f"clock {format_duration(abs(wrong))} {'ahead' if wrong > 0 else 'behind'}")
+    if hostkeys.is_changed(found.place, host.name):
+        said.append("another host key")
     state = "down" if first is None else "frozen" if first.state == "T" else "up"
     return {
         "kind": "node",

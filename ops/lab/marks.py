@@ -69,6 +69,15 @@ def within(pid: int) -> list[Marked]:
     return found
 
 
+def name(pid: int) -> str:
+    """The name of a process's program; empty when there is none of that number."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except _GONE:
+        return ""
+
+
 def send(processes: Iterable[Marked], number: signal.Signals) -> int:
     """Send a signal to those that are still what they were found to be, and return to how many."""
     count = 0

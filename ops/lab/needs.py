@@ -73,7 +73,7 @@ def programs() -> Programs:
     """Those that run in hosts; they are there when nothing is missing."""
     import sys
 
-    return Programs(program("sshd") or "sshd", sys.executable)
+    return Programs(program("sshd") or "sshd", sys.executable, program("ssh") or "ssh")
 
 
 def _works(words: tuple[str, ...]) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
+from tabard.clock import SHIFT
 from tabard.ops.lab import homes, lines, ssh
 from tabard.ops.lab.plan import Host, Lab
 
@@ -21,6 +22,10 @@ FILL: Final = ".filled-by-the-lab"
 """File at the top of a disk that makes it full."""
 
 
+CLOCK: Final = f"{ssh.DIRECTORY}/clock"
+"""File with the seconds by which the clock of a host is wrong; not there while it is right."""
+
+
 class Service(NamedTuple):
     """A process that a host keeps running."""
 
@@ -33,18 +38,21 @@ class Programs(NamedTuple):
 
     sshd: str
     python: str
+    ssh: str = "ssh"
 
 
 def services(lab: Lab, host: Host, programs: Programs) -> list[Service]:
     """What runs in a host, in the order it starts."""
     tabard = (programs.python, "-P", "-m", "tabard.ops.main")
+    dials = [tunnel for tunnel in lab.tunnels if tunnel.host == host.name]
     found = [
         Service("sshd", ssh.server(programs.sshd)),
         *(
-            Service(f"tunnel-{tunnel.peer}", (*tabard, "tunnel", tunnel.peer))
-            for tunnel in lab.tunnels
-            if tunnel.host == host.name
+            Service(f"ssh-{tunnel.peer}", ssh.client(programs.ssh, tunnel))
+            for tunnel in dials
+            if ssh.is_external(tunnel)
         ),
+        *(Service(f"tunnel-{tunnel.peer}", (*tabard, "tunnel", tunnel.peer)) for tunnel in dials),
     ]
     for role in host.roles:
         words = (*tabard, role, host.name) if role == "broker" else (*tabard, role)
@@ -57,14 +65,13 @@ def specification(
     host: Host,
     *,
     keys: dict[str, ssh.Keys],
-    backend: str,
     programs: Programs,
     keep: Iterable[str],
     path: str,
 ) -> dict[str, Any]:
     """All that the first process of a host has to know, as JSON. ``path`` is its PATH; ``keep`` are directories that stay seen."""
     files = {f"{ssh.DIRECTORY}/{name}": text for name, text in ssh.files(lab, host, keys).items()}
-    files[f"{HOME}/tabard.toml"] = homes.settings(lab, host, keys, backend)
+    files[f"{HOME}/tabard.toml"] = homes.settings(lab, host, keys)
     return {
         "name": host.name,
         "private": list(PRIVATE),
@@ -95,6 +102,7 @@ def environment(path: str) -> dict[str, str]:
         "SHELL": "/bin/sh",
         "LANG": "C.UTF-8",
         "TABARD_HOME": HOME,
+        SHIFT: CLOCK,
     }
 
 

@@ -22,6 +22,15 @@ PAGE: Final = 8024
 NET: Final = "10.77"
 """The first half of every address. The machine's own network never sees one of them."""
 ZONES: Final = ("hq", "hq/dmz", "hq/dmz/plant")
+KINDS: Final = {
+    "openssh": ("openssh",),
+    "openssh-remote": ("openssh-remote",),
+    "sshtunnel": ("sshtunnel",),
+    "external": ("external",),
+    "mixed": ("openssh", "sshtunnel", "openssh-remote", "external"),
+}
+"""What the tunnels of a lab may be: the kinds that its links have in turn. ``openssh-remote`` is ssh's ``-R``."""
+_REMOTE: Final = "openssh-remote"
 SMALL: Final = 96 << 20
 LARGE: Final = 512 << 20
 
@@ -68,13 +77,31 @@ class Tunnel(NamedTuple):
     """An ssh connection that carries both lanes over a link."""
 
     name: str
+    """Of the link."""
     host: str
     """Who dials."""
     peer: str
+    """Whose ssh server is dialled."""
     address: str
     """Of the peer, on the link."""
     forwards: tuple[tuple[int, str, int], ...]
-    """(port on the loopback of who dials, address and port as the peer reaches them): up lane, down lane."""
+    """(port on a loopback, address and port as the other side reaches them): up lane, down lane."""
+    kind: str = "openssh"
+
+    @property
+    def backend(self) -> str:
+        """Who keeps it up, as the settings call it."""
+        return self.kind.partition("-")[0]
+
+    @property
+    def remote(self) -> bool:
+        """Whether the peer listens (``-R``), and not who dials."""
+        return self.kind == _REMOTE
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Whose loopback it listens on, and whose broker is at its other end."""
+        return (self.peer, self.host) if self.remote else (self.host, self.peer)
 
 
 class Lab(NamedTuple):
@@ -133,8 +160,8 @@ class Lab(NamedTuple):
         return self.ends_of(host)[0].address
 
 
-def planned() -> Lab:
-    """The lab: three zones, a pair of brokers in the middle one, twelve nodes."""
+def planned(kind: str = "openssh") -> Lab:
+    """The lab: three zones, a pair of brokers in the middle one, twelve nodes; its tunnels are of a kind of ``KINDS``."""
     hosts = (
         _host("hq1", 0, "broker", "recorder", "herald", brokers=("hq1",)),
         _host("office1", 0, brokers=("hq1",)),
@@ -153,7 +180,7 @@ def planned() -> Lab:
     dialled = (("hq1", "dmz1"), ("hq1", "dmz2"), ("plant1", "dmz1"), ("plant1", "dmz2"))
     segments = tuple(_segments(hosts, dialled))
     lab = Lab(hosts, segments, ())
-    return lab._replace(tunnels=tuple(_tunnels(lab)))
+    return lab._replace(tunnels=tuple(_tunnels(lab, KINDS[kind])))
 
 
 def _host(name: str, zone: int, *roles: str, brokers: tuple[str, ...]) -> Host:
@@ -181,17 +208,23 @@ def _segments(hosts: tuple[Host, ...], dialled: tuple[tuple[str, str], ...]) -> 
         yield Segment(f"{host}-{peer}", f"b{len(ZONES) + number}", 30, ends, link=True)
 
 
-def _tunnels(lab: Lab) -> Iterator[Tunnel]:
+def _tunnels(lab: Lab, kinds: tuple[str, ...]) -> Iterator[Tunnel]:
     links = [segment for segment in lab.segments if segment.link]
     for number, link in enumerate(links):
-        host, peer = (lab.host(end.host) for end in link.ends)
+        kind = kinds[number % len(kinds)]
         port = TUNNELS + 10 * number
-        if _depth(host) < _depth(peer):  # the inner zone dials: it fetches what the outer broker has
+        ends = link.ends
+        if kind == _REMOTE:  # the inner zone dials, and lets the outer one listen for its broker
+            ends = tuple(sorted(ends, key=lambda end: _depth(lab.host(end.host))))
+        host, peer = (lab.host(end.host) for end in ends)
+        if kind == _REMOTE:
+            there = ((lab.address(host.name), UP), (lab.address(host.name), DOWN))
+        elif _depth(host) < _depth(peer):  # the inner zone dials: it fetches what the outer broker has
             there = (("127.0.0.1", ABOVE_UP), ("127.0.0.1", ABOVE_DOWN))
         else:
             there = ((lab.address(peer.name), UP), (lab.address(peer.name), DOWN))
         forwards = tuple((port + place, *each) for place, each in enumerate(there, 1))
-        yield Tunnel(link.name, host.name, peer.name, link.ends[1].address, forwards)
+        yield Tunnel(link.name, host.name, peer.name, ends[1].address, forwards, kind)
 
 
 def _depth(host: Host) -> int:

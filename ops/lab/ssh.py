@@ -11,6 +11,8 @@ USER: Final = "tunnel"
 UID: Final = 64770
 DIRECTORY: Final = "/run/lab"
 """Where a host keeps its ssh files; it is private to the host."""
+KNOWN: Final = "known_hosts"
+"""The file with the keys of the servers that an ssh of a lab's own dials."""
 KEEPALIVE: Final = 2
 """Seconds between two questions of ssh whether the other side is there; three without an answer end the connection."""
 _SERVER: Final = f"""\
@@ -25,7 +27,7 @@ UsePAM no
 PermitTTY no
 X11Forwarding no
 AllowAgentForwarding no
-AllowTcpForwarding local
+AllowTcpForwarding {{forwarding}}
 PermitTunnel no
 ClientAliveInterval {KEEPALIVE}
 ClientAliveCountMax 3
@@ -47,20 +49,60 @@ def files(lab: Lab, host: Host, keys: dict[str, Keys]) -> dict[str, str]:
     own = keys[host.name]
     into = [tunnel for tunnel in lab.tunnels if tunnel.peer == host.name]
     out = [tunnel for tunnel in lab.tunnels if tunnel.host == host.name]
+    forwarding = "yes" if any(tunnel.remote for tunnel in into) else "local"
     found = {
-        "sshd_config": _SERVER,
+        "sshd_config": _SERVER.replace("{forwarding}", forwarding),
         "host_key": own.host_private,
         "authorized_keys": "".join(authorized(each, keys[each.host].tunnel_public) for each in into),
     }
     if out:
         found["tunnel_key"] = own.tunnel_private
+    known = [f"{each.address} {bare(keys[each.peer].host_public)}\n" for each in out if is_external(each)]
+    if known:
+        found[KNOWN] = "".join(known)
     return found
 
 
 def authorized(tunnel: Tunnel, public: str) -> str:
     """The line that lets one host in, to what its tunnel carries and nothing else."""
-    opens = ",".join(f'permitopen="{address}:{port}"' for _, address, port in tunnel.forwards)
-    return f'restrict,port-forwarding,{opens},permitlisten="127.0.0.1:1" {bare(public)} {tunnel.name}\n'
+    if tunnel.remote:  # it is asked in a circle, so the key opens what it listens on
+        opens, listens = ([f"127.0.0.1:{port}" for port, _, _ in tunnel.forwards] for _ in range(2))
+    else:
+        opens = [f"{address}:{port}" for _, address, port in tunnel.forwards]
+        listens = ["127.0.0.1:1"]
+    lists = [
+        f'{name}="{each}"'
+        for name, allowed in (("permitopen", opens), ("permitlisten", listens))
+        for each in allowed
+    ]
+    return f"restrict,port-forwarding,{','.join(lists)} {bare(public)} {tunnel.name}\n"
+
+
+def is_external(tunnel: Tunnel) -> bool:
+    """Whether Tabard does not keep it up."""
+    return tunnel.backend == "external"
+
+
+def client(ssh: str, tunnel: Tunnel) -> tuple[str, ...]:
+    """The words of an ssh that somebody who is not Tabard keeps up."""
+    options = {
+        "BatchMode": "yes",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": f"{DIRECTORY}/{KNOWN}",
+        "IdentitiesOnly": "yes",
+        "ExitOnForwardFailure": "yes",
+        "ConnectTimeout": "10",
+        "ServerAliveInterval": str(KEEPALIVE),
+        "ServerAliveCountMax": "3",
+    }
+    words = [ssh, "-N", "-T", "-F", "none", "-i", f"{DIRECTORY}/tunnel_key", "-l", USER]
+    words += [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    words += [
+        word
+        for port, address, there in tunnel.forwards
+        for word in ("-L", f"127.0.0.1:{port}:{address}:{there}")
+    ]
+    return (*words, tunnel.address)
 
 
 def server(sshd: str) -> tuple[str, ...]:

@@ -106,6 +106,8 @@ class State(NamedTuple):
     """Where a browser on this machine finds the page."""
     wear: Mapping[str, Wear]
     """By port, of the cables that are not sound."""
+    kind: str = "openssh"
+    """What its tunnels are, of ``plan.KINDS``."""
 
 
 def read(place: Place) -> State | None:
@@ -117,13 +119,20 @@ def read(place: Place) -> State | None:
         bool(content.get("complete")),
         str(content.get("page", "")),
         {port: _wear(each) for port, each in content.get("wear", {}).items()},
+        str(content.get("kind", "openssh")),
     )
 
 
 def write(place: Place, state: State) -> None:
     """Note it, whole or not at all. Raises OSError."""
     wear = {port: _plain(each) for port, each in state.wear.items() if each != Wear()}
-    content = {"version": VERSION, "complete": state.complete, "page": state.page, "wear": wear}
+    content = {
+        "version": VERSION,
+        "complete": state.complete,
+        "page": state.page,
+        "wear": wear,
+        "kind": state.kind,
+    }
     files.write_json(place.state, content)
 
 

@@ -6,9 +6,18 @@ what lets the simulation run production code in virtual time.
 
 from __future__ import annotations
 
+import os
 import time
 from functools import cache
-from typing import Protocol
+from typing import Final, Protocol
+
+SHIFT: Final = "_TABARD_LAB_CLOCK"
+"""Environment variable of the hosts of ``tabard lab``: a file with the seconds by which the host's clock is wrong.
+
+It is for trying out what a wrong clock does, and read at every look at the clock, so that the clock jumps under a process that
+runs. Whoever sets a role's environment could as well set the clock of its host.
+"""
+_shift: Final = os.environ.get(SHIFT)
 
 
 class Clock(Protocol):
@@ -30,7 +39,21 @@ class SystemClock:
 
     def wall(self) -> int:
         """Nanoseconds since 1970-01-01 UTC by the kernel's real-time clock."""
-        return time.time_ns()
+        return wall()
+
+
+def wall() -> int:
+    """Nanoseconds since 1970-01-01 UTC, as this host believes."""
+    return time.time_ns() if _shift is None else time.time_ns() + _wrong_by(_shift)
+
+
+def _wrong_by(path: str) -> int:
+    """Nanoseconds by which the clock of a lab's host is wrong; none where nothing is written down."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return round(float(file.read(64)) * 1e9)
+    except (OSError, ValueError, OverflowError):
+        return 0
 
 
 @cache

@@ -274,7 +274,7 @@ def test_the_tutorial_does_what_it_says(tool: Tool, root: Path) -> None:
             else:  # the page has its reader ask again
                 _wait(lambda line=line: said[-1] in _typed(tool, line), f"{said[-1]} is shown")  # type: ignore[misc]
         before = line
-    assert len(said) == 4
+    assert len(said) == 5
     _nothing_left(tool, machine)
 
 

@@ -12,8 +12,9 @@ from tabard.brokers import topology
 from tabard.errors import UsageError
 from tabard.home import Home
 from tabard.names import check_node, check_zone
+from tabard.ops.cli import lab_up
 from tabard.ops.lab import homes, places, ssh
-from tabard.ops.lab.plan import ZONES, planned
+from tabard.ops.lab.plan import KINDS, ZONES, Lab, planned
 from tabard.settings import Settings, examine
 
 LAB: Final = planned()
@@ -76,22 +77,24 @@ def test_nothing_of_the_dmz_opens_a_connection_to_another_zone() -> None:
     assert {tunnel.peer for tunnel in LAB.tunnels} == {"dmz1", "dmz2"}
 
 
-def _settings(folder: Path) -> Iterator[tuple[str, Settings, Home]]:
-    for host in LAB.hosts:
+def _settings(folder: Path, lab: Lab = LAB) -> Iterator[tuple[str, Settings, Home]]:
+    for host in lab.hosts:
         home = Home(folder / host.name)
         home.path.mkdir()
-        home.settings_file.write_text(homes.settings(LAB, host, KEYS, "openssh"))
+        home.settings_file.write_text(homes.settings(lab, host, KEYS))
         examination = examine(home, env={})
         assert [str(finding.error) for finding in examination.findings if not finding.warning] == []
         assert examination.settings is not None
         yield host.name, examination.settings, home
 
 
-def test_every_connection_leads_to_a_broker(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_connection_leads_to_a_broker(tmp_path: Path, kind: str) -> None:
     """Settings are valid, and what a role dials is bound by a broker for that lane, directly or at the end of a tunnel."""
+    lab = planned(kind)
     bound: dict[str, str] = {}
     dialled: list[tuple[str, str, str]] = []
-    for name, settings, home in _settings(tmp_path):
+    for name, settings, home in _settings(tmp_path, lab):
         plans = topology.brokers(settings, home) if settings.brokers else []
         for plan in plans:
             bound |= {
@@ -107,8 +110,8 @@ def test_every_connection_leads_to_a_broker(tmp_path: Path) -> None:
             if not ends.up.startswith("ipc:"):
                 dialled += [(name, ends.up, "up_in"), (name, ends.down, "down_out")]
     through = {
-        (tunnel.host, f"tcp://127.0.0.1:{port}"): _of(tunnel.peer, f"tcp://{address}:{there}")
-        for tunnel in LAB.tunnels
+        (tunnel.ends[0], f"tcp://127.0.0.1:{port}"): _of(tunnel.ends[1], f"tcp://{address}:{there}")
+        for tunnel in lab.tunnels
         for port, address, there in tunnel.forwards
     }
     assert len(dialled) >= 2 * len(LAB.hosts)
@@ -156,6 +159,42 @@ def test_host_keys_are_pinned(tmp_path: Path) -> None:
     assert "tunnel_key" not in ssh.files(LAB, LAB.host("web1"), KEYS)
 
 
+def test_a_key_that_listens_there_opens_that_and_nothing_else() -> None:
+    """With -R, what it listens on is also what it asks in a circle."""
+    lab = planned("openssh-remote")
+    assert [(tunnel.host, tunnel.peer) for tunnel in lab.tunnels] == [
+        ("hq1", "dmz1"),
+        ("hq1", "dmz2"),
+        ("dmz1", "plant1"),
+        ("dmz2", "plant1"),
+    ]
+    ports = (7231, 7232)
+    assert ssh.files(lab, lab.host("plant1"), KEYS)["authorized_keys"].splitlines()[1] == (
+        "restrict,port-forwarding,"
+        + ",".join(f'permitopen="127.0.0.1:{port}"' for port in ports)
+        + ","
+        + ",".join(f'permitlisten="127.0.0.1:{port}"' for port in ports)
+        + f" {ssh.bare(KEYS['dmz2'].tunnel_public)} plant1-dmz2"
+    )
+    assert "AllowTcpForwarding yes\n" in ssh.files(lab, lab.host("plant1"), KEYS)["sshd_config"]
+    assert "AllowTcpForwarding local\n" in ssh.files(lab, lab.host("web1"), KEYS)["sshd_config"]
+
+
+def test_an_ssh_of_somebody_else_is_a_service_of_its_own() -> None:
+    """Beside the tunnel that asks through it; it knows the servers by a file."""
+    lab = planned("external")
+    programs = places.Programs("/usr/sbin/sshd", "/usr/bin/python3", "/usr/bin/ssh")
+    names = [each.name for each in places.services(lab, lab.host("plant1"), programs)]
+    assert names[1:5] == ["ssh-dmz1", "ssh-dmz2", "tunnel-dmz1", "tunnel-dmz2"]
+    known = ssh.files(lab, lab.host("plant1"), KEYS)[ssh.KNOWN].splitlines()
+    assert known[0] == f"10.77.130.2 {ssh.bare(KEYS['dmz1'].host_public)}"
+
+
+def test_the_command_takes_what_can_be_planned() -> None:
+    """Every kind of tunnel, and no other."""
+    assert tuple(lab_up.BACKENDS) == tuple(KINDS)
+
+
 @pytest.mark.parametrize("name", ["hq1-dmz1", "dmz1-hq1"])
 def test_a_link_is_named_either_way_round(name: str) -> None:
     """One end is enough to cut it."""
@@ -196,9 +235,7 @@ def test_files_of_a_host_lie_on_its_own_disk() -> None:
     """Nothing that a host writes at its start is outside of its private directories."""
     programs = places.Programs("/usr/sbin/sshd", "/usr/bin/python3")
     for host in LAB.hosts:
-        spec = places.specification(
-            LAB, host, keys=KEYS, backend="openssh", programs=programs, keep=(), path="/bin"
-        )
+        spec = places.specification(LAB, host, keys=KEYS, programs=programs, keep=(), path="/bin")
         for path in (*spec["files"], *spec["directories"], spec["logs"]):
             assert any(path.startswith(f"{own}/") for own in places.PRIVATE), path
         assert spec["services"][0]["name"] == "sshd"
