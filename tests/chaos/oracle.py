@@ -87,7 +87,12 @@ class Verdict:
 
 
 def judge(
-    store: Path, sent: Mapping[str, Sent], *, may_lose: frozenset[str], ignore: frozenset[str]
+    store: Path,
+    sent: Mapping[str, Sent],
+    *,
+    may_lose: frozenset[str],
+    ignore: frozenset[str],
+    service: str | None = None,
 ) -> Verdict:
     """Look at the store in the directory `store`.
 
@@ -96,12 +101,13 @@ def judge(
         sent: what each source said.
         may_lose: nodes that have a reason to lose records; on others every loss is wrong.
         ignore: nodes that are not looked at.
+        service: what sources say is of this service, and others speak as well; None where they are alone with Tabard's own roles.
     """
     verdict = Verdict()
     for name, tables in _FILES.items():
         db = sqlite3.connect(f"{(store / name).absolute().as_uri()}?mode=ro", uri=True)
         try:
-            _judge_file(db, verdict, tables, sent, may_lose, ignore)
+            _judge_file(db, verdict, tables, sent, may_lose, ignore, service)
         finally:
             db.close()
     return verdict
@@ -114,6 +120,7 @@ def _judge_file(
     sent: Mapping[str, Sent],
     may_lose: frozenset[str],
     ignore: frozenset[str],
+    service: str | None,
 ) -> None:
     nodes = [row for row in db.execute("SELECT id, name FROM node") if row[1] not in ignore]
     for node, stream, reason in db.execute(
@@ -123,7 +130,8 @@ def _judge_file(
             verdict.wrong.append(f"{node} stream {stream}: a batch is in quarantine: {reason}")
     for node_id, node in nodes:
         for stream, table in tables.items():
-            _Stream(db, verdict, node_id, node, stream, table).judge(sent, may_lose=node in may_lose)
+            one = _Stream(db, verdict, node_id, node, stream, table, service)
+            one.judge(sent, may_lose=node in may_lose)
     known = {name for _, name in nodes}
     if LOGS in tables:
         verdict.wrong += [
@@ -135,8 +143,16 @@ class _Stream:
     """One stream of one node."""
 
     def __init__(
-        self, db: sqlite3.Connection, verdict: Verdict, node_id: int, node: str, stream: int, table: str
+        self,
+        db: sqlite3.Connection,
+        verdict: Verdict,
+        node_id: int,
+        node: str,
+        stream: int,
+        table: str,
+        service: str | None,
     ) -> None:
+        self._service = service
         self._db = db
         self._verdict = verdict
         self._node_id = node_id
@@ -274,8 +290,9 @@ class _Stream:
 
     def _texts(self) -> Iterator[tuple[Position, str]]:
         rows = self._db.execute(
-            "SELECT epoch_id, seq, message FROM log WHERE node_id = ? AND coalesce(service, '') NOT LIKE ?",
-            (self._node_id, _OWN + "%"),
+            "SELECT epoch_id, seq, message FROM log"
+            " WHERE node_id = ? AND coalesce(service, '') NOT LIKE ? AND (? IS NULL OR service = ?)",
+            (self._node_id, _OWN + "%", self._service, self._service),
         )
         for epoch_id, seq, message in rows:
             if epoch_id in self._epochs:
