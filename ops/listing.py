@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from tabard.consumers.store.ports import StoreReader
-from tabard.consumers.store.results import MAX_LIMIT, GapRow, LogQuery, LogRow
+from tabard.consumers.store.results import MAX_LIMIT, GapRow, LogQuery, LogRow, Stored
 
 Row = LogRow | GapRow
 PAGE: Final = 1_000
-POLL: Final = 0.05
-"""Seconds between two looks for new records; one costs some 0.1 ms."""
-GAPS_EVERY: Final = 20
-"""Looks for new records between two looks for new gaps."""
 _GAPS: Final = 1_000
 
 
@@ -51,6 +46,10 @@ class Mark(NamedTuple):
     """The id of the record stored last."""
     gap: int
     """Arrival of the gap stored last."""
+    which: str = ""
+    """Which store it is."""
+    before: tuple[Stored, ...] = ()
+    """Some of the records up to the last one, that one included: the farther back, the fewer."""
 
     def covers(self, row: Row) -> bool:
         """Whether the row was stored by then."""
@@ -59,38 +58,17 @@ class Mark(NamedTuple):
 
 def mark(reader: StoreReader, query: LogQuery) -> Mark:
     """Where the store is now. Raises StoreError."""
-    return Mark(reader.last_id(), max((gap.arrived for gap in _gaps(reader, query)), default=0))
-
-
-def follow(
-    reader: StoreReader, query: LogQuery, since: Mark, wait: Callable[[float], None] = time.sleep
-) -> Iterator[list[Row]]:
-    """What is stored after ``since``, as it comes: records by id, gaps by arrival. Does not end by itself.
-
-    Yields an empty list when nothing new was found, so that a caller can notice that nobody reads it any
-    more. Raises StoreError.
-    """
-    query = replace(query, limit=PAGE)
-    after, gap_seen = since
-    looks = 0
     while True:
-        rows, reached = reader.tail(query, after)
-        new: list[Row] = list(rows)
-        if looks % GAPS_EVERY == 0:
-            gaps = [gap for gap in _gaps(reader, query) if gap.arrived > gap_seen]
-            gaps.sort(key=lambda gap: gap.arrived)
-            gap_seen = max([gap_seen, *(gap.arrived for gap in gaps)])
-            new += gaps
-        looks += 1
-        yield new
-        if reached == after:
-            after = min(after, reader.last_id())  # a restored store goes on from a lower id
-            wait(POLL)
-        else:
-            after = reached
+        which, record = reader.which(), reader.last_id()
+        gap = max((gap.arrived for gap in gaps_of(reader, query)), default=0)
+        ids = [record, *(record - 2**power for power in range(record.bit_length()))]
+        before = {found.id: found for found in map(reader.stored, ids) if found is not None}
+        if reader.which() == which:
+            return Mark(record, gap, which, tuple(before[at] for at in sorted(before)))
 
 
-def _gaps(reader: StoreReader, query: LogQuery) -> list[GapRow]:
+def gaps_of(reader: StoreReader, query: LogQuery) -> list[GapRow]:
+    """The newest gaps and batches in quarantine that fit. Raises StoreError."""
     return [
         *reader.gaps(query.node, zone=query.zone, stream="logs", limit=_GAPS),
         *reader.quarantine(query.node, zone=query.zone, stream="logs", limit=_GAPS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self, TextIO
 
@@ -14,9 +15,13 @@ EVERY: Final = 0.1
 
 
 class Meter:
-    """Call it with what is done, how many bytes are, and of how many (0: nobody knows). Use as a context manager."""
+    """Call it with what is done, how many bytes are, and of how many (0: nobody knows). Use as a context manager.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    `counted` says what is done in other words than those of bytes.
+    """
+
+    def __init__(self, stream: TextIO | None = None, counted: Callable[[int], str] = show_bytes) -> None:
+        self._counted = counted
         self._stream = stream or sys.stderr
         self._shown = self._stream.isatty()
         self._next = 0.0
@@ -41,7 +46,7 @@ class Meter:
             return
         self._what, self._next = what, now + EVERY
         share = f"  {100 * done // total:3d} %" if total else ""
-        self._write(f"{what}{share}{f'  {show_bytes(done)}' if done else ''}")
+        self._write(f"{what}{share}{f'  {self._counted(done)}' if done else ''}")
 
     def _write(self, text: str) -> None:
         if self._shown and (text or self._width):

@@ -26,6 +26,7 @@ from tabard.web.params import (
     format_key,
     read_log_params,
 )
+from tabard.web.place import holds, place_of
 from tabard.web.recorder import silence
 from tabard.web.site import page as render_page
 from tabard.web.site import page_args, query_items, site
@@ -38,6 +39,7 @@ STACK_SHOWN: Final = 8000
 RANGES: Final = {"15 min": "15m", "1 h": "1h", "24 h": "24h", "7 d": "7d", "all": EVERYTHING}
 CONTEXT: Final = 20
 """Records shown before and after one on its own page."""
+_OWN: Final = {"after", "place", "gap", "quarantine", "count"}
 COLUMN_GROUPS: Final = {
     "system": ("system", "subsystem", "subsubsystem"),
     "product": ("product", "user1", "user2"),
@@ -59,6 +61,7 @@ def page() -> tuple[str, int]:
     params = asked(query_items())
     reader = site().reader
     last = reader.last_id() if params.live else None  # before the page is read: no record falls between
+    place = "" if last is None else place_of(reader, last)
     gaps = _newest_gaps(params) if params.live else []
     quarantined = _newest_quarantined(params) if params.live else []
     found = reader.logs(params.query)
@@ -69,6 +72,7 @@ def page() -> tuple[str, int]:
         params=params,
         found=found,
         last=last,
+        place=place,
         advice=advice(found.index, params.query.text)
         if found.partial and found.index not in {"", INDEX}
         else "",
@@ -96,10 +100,11 @@ def tail() -> Response:
 
     JSON with rows as HTML. With ``count=1`` they are only counted. ``last``, ``gap`` and ``quarantine`` are what to
     go on from. ``recorder`` is what the page says of a silent recorder, empty while it writes. ``whole`` says that more
-    came than a page holds: the rows are then the newest page, and replace what is shown. ``reset`` says that an
-    older store stands in the place of the one that ``after`` is of: the page must begin anew.
+    came than a page holds: the rows are then the newest page, and replace what is shown. ``place`` says which store it
+    is, and which record of it the last; handed back as ``place`` it shows whether that still holds. ``reset`` says that
+    it does not, or that the store ends before ``after``: another state of it stands there, the page must begin anew.
     """
-    own = {name: value for name, value in query_items() if name in {"after", "gap", "quarantine", "count"}}
+    own = {name: value for name, value in query_items() if name in _OWN}
     after, gap, held = own.get("after", ""), own.get("gap", "0"), own.get("quarantine", "0")
     params = asked([item for item in query_items() if item[0] not in own])
     if not all(map(is_number, (after, gap, held))) or params.problems:
@@ -122,6 +127,9 @@ def tail() -> Response:
     whole = len(records) >= params.query.limit
     if whole:
         rows, last = reader.logs(params.query).rows, newest
+    # After all that was read: nothing of another store is shown as if it were of this one.
+    if own.get("place") and not holds(reader, own["place"]):
+        return jsonify(reset=True)
     html = ""
     if rows and "count" not in own:
         html = render_template(
@@ -129,6 +137,7 @@ def tail() -> Response:
         )
     return jsonify(
         last=last,
+        place=place_of(reader, last),
         gap=max((row.id for row in gaps), default=int(gap)),
         quarantine=max((row.id for row in quarantined), default=int(held)),
         count=count,

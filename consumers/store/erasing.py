@@ -131,20 +131,23 @@ def nodes(part: Part) -> set[tuple[str, str]]:
         return {(str(zone), str(name)) for zone, name in part.ask("SELECT zone, name FROM node")}
 
 
-def look(part: Part, wanted: Wanted) -> list[Found]:
+Told = Callable[[str, int, int, int], None]
+"""Hears after every step of the table, the rows found there, and how far it is read: up to which id, of which."""
+
+
+def unheard(_table: str, _rows: int, _at: int, _last: int) -> None:
+    """Nobody looks on."""
+
+
+def look(part: Part, wanted: Wanted, told: Told = unheard) -> list[Found]:
     """What there is of it in one part; nothing is changed."""
-    return [_look(part, wanted, table) for table in _tables(part.kind, wanted)]
+    return [_look(part, wanted, table, told) for table in _tables(part.kind, wanted)]
 
 
-def erase(
-    part: Part, wanted: Wanted, *, now: int, by: str, reason: str, told: Callable[[str, int], None]
-) -> list[Found]:
+def erase(part: Part, wanted: Wanted, *, now: int, by: str, reason: str, told: Told = unheard) -> list[Found]:
     """Erase it in one part; `told` hears of every step. What was erased stays so whatever happens then."""
     uid = _begin(part, wanted, now, by, reason)
-    done = [
-        _erase(part, wanted, table, now, lambda rows, table=table: told(table, rows))  # type: ignore[misc]
-        for table in _tables(part.kind, wanted)
-    ]
+    done = [_erase(part, wanted, table, now, told) for table in _tables(part.kind, wanted)]
     with part.changing():
         part.run(
             "UPDATE erasure SET erased = ?, held = ?, ended = ? WHERE uid = ?",
@@ -222,8 +225,10 @@ def _within(wanted: Wanted, table: str) -> tuple[list[str], list[int]]:
     return ["(" + " OR ".join(f"({text})" for text in texts) + ")"], values
 
 
-def _matching(part: Part, wanted: Wanted, table: str) -> Iterator[list[Spot]]:
-    """The rows that are meant, by id, as many as one view finds; of those that are there when it begins.
+def _matching(part: Part, wanted: Wanted, table: str) -> Iterator[tuple[list[Spot], int, int]]:
+    """The rows that are meant, by id, as many as one view finds, with how far that was read, and how far there is to read.
+
+    Of those that are there when it begins.
 
     Whoever goes on saying it would keep this at work for ever.
     """
@@ -248,10 +253,10 @@ def _matching(part: Part, wanted: Wanted, table: str) -> Iterator[list[Spot]]:
             )
             found = [Spot(*row[:2]) for row in rows if match(row[2:])]
         at = end
-        yield found
+        yield found, int(at), last
 
 
-def _look(part: Part, wanted: Wanted, table: str) -> Found:
+def _look(part: Part, wanted: Wanted, table: str, told: Told) -> Found:
     if table in _BESIDE[part.kind]:
         with part.view():
             held = _held(part, table)
@@ -263,13 +268,14 @@ def _look(part: Part, wanted: Wanted, table: str) -> Found:
             )[0]
         return Found(part.kind.name, table, int(count), 0, int(kept))
     rows, kept, names = 0, 0, set[str]()
-    for spots in _matching(part, wanted, table):
+    for spots, at, last in _matching(part, wanted, table):
         rows += len(spots)
         for start in range(0, len(spots), STEP_ROWS):
             with part.view():
                 held_ids, by = _held_among(part, table, spots[start : start + STEP_ROWS])
             kept += len(held_ids)
             names |= by
+        told(table, rows, at, last)
     return Found(part.kind.name, table, rows, 0, kept, tuple(sorted(names)))
 
 
@@ -298,12 +304,12 @@ def _held_among(part: Part, table: str, spots: Sequence[Spot]) -> tuple[set[int]
 # --- erasing --------------------------------------------------------------------------------------------
 
 
-def _erase(part: Part, wanted: Wanted, table: str, now: int, told: Callable[[int], None]) -> Found:
+def _erase(part: Part, wanted: Wanted, table: str, now: int, told: Told) -> Found:
     if table in _BESIDE[part.kind]:
         return _erase_beside(part, wanted, table, told)
     rows = erased = kept = 0
     names: set[str] = set()
-    for spots in _matching(part, wanted, table):
+    for spots, at, last in _matching(part, wanted, table):
         rows += len(spots)
         for start in range(0, len(spots), STEP_ROWS):
             some = spots[start : start + STEP_ROWS]
@@ -313,11 +319,12 @@ def _erase(part: Part, wanted: Wanted, table: str, now: int, told: Callable[[int
                 done = _take(part, wanted, table, going, now) if going else 0
             erased, kept = erased + done, kept + len(held_ids)
             names |= by
-            told(erased)
+            told(table, erased, some[-1].id, last)
+        told(table, erased, at, last)
     return Found(part.kind.name, table, rows, erased, kept, tuple(sorted(names)))
 
 
-def _erase_beside(part: Part, wanted: Wanted, table: str, told: Callable[[int], None]) -> Found:
+def _erase_beside(part: Part, wanted: Wanted, table: str, told: Told) -> Found:
     """Small tables without ids that would count: all at once."""
     condition, values = _condition(wanted, table)
     with part.changing():
@@ -326,7 +333,7 @@ def _erase_beside(part: Part, wanted: Wanted, table: str, told: Callable[[int], 
         held = _held(part, table)
         count = part.ask(f"SELECT count(*) FROM {table} WHERE {condition}", values)[0][0]  # noqa: S608
         done = part.run(f"DELETE FROM {table} WHERE {condition} AND {held.free}", (*values, *held.values))  # noqa: S608
-    told(done)
+    told(table, done, 1, 1)
     return Found(part.kind.name, table, int(count), done, int(count) - done)
 
 

@@ -7,6 +7,7 @@ search can stop between them and say how far it came.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import monotonic
 
 from tabard.brokers.wire.streams import STREAM_NAMES
@@ -14,7 +15,7 @@ from tabard.consumers.store import layout, quarantine, walk
 from tabard.consumers.store.filters import filter_of, node_ids
 from tabard.consumers.store.gaps import gap_row
 from tabard.consumers.store.reading import Reading
-from tabard.consumers.store.results import GapRow, Key, LogPage, LogQuery, LogRow
+from tabard.consumers.store.results import GapRow, Key, LogPage, LogQuery, LogRow, Stored
 from tabard.consumers.store.walk import RECORD_COLUMNS, Walk, from_log, searched
 
 
@@ -74,6 +75,41 @@ def tail(
 def last_id(connection: Reading) -> int:
     """The id of the record stored last, 0 when there is none."""
     return int(connection.execute("SELECT coalesce(max(id), 0) FROM log").fetchone()[0])
+
+
+def stored(connection: Reading, row_id: int) -> Stored | None:
+    """The record with the highest id up to `row_id`."""
+    row = connection.execute(
+        f"SELECT log.id, log.arrived, coalesce({connection.sql.epoch}, ''), log.seq FROM log"  # noqa: S608
+        " LEFT JOIN epoch ON epoch.id = log.epoch_id WHERE log.id <= ? ORDER BY log.id DESC LIMIT 1",
+        (row_id,),
+    ).fetchone()
+    return None if row is None else Stored(*row)
+
+
+def stored_before(connection: Reading, low: int, high: int, arrived: int) -> Stored | None:
+    """The last record that came before a moment, of those with ids between two: by halves, no index knows when they came."""
+    first, last = low, high - 1
+    while first < last:
+        middle = (first + last + 1) // 2
+        row = connection.execute(
+            "SELECT id, arrived FROM log WHERE id >= ? AND id <= ? ORDER BY id LIMIT 1", (middle, last)
+        ).fetchone()
+        if row is not None and row[1] < arrived:
+            first = row[0]
+        else:
+            last = middle - 1
+    return None if first <= low else stored(connection, first)
+
+
+def epochs(connection: Reading, ids: Sequence[int]) -> dict[int, str]:
+    """The names of epochs, in hexadecimal digits, by their ids; those of which something is left."""
+    marks = ", ".join("?" * len(ids))
+    found = connection.execute(
+        f"SELECT id, {connection.sql.epoch} FROM epoch WHERE id IN ({marks})",  # noqa: S608
+        tuple(ids),
+    )
+    return dict(found.fetchall())
 
 
 def oldest(connection: Reading) -> int | None:

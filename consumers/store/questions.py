@@ -39,6 +39,7 @@ from tabard.consumers.store.results import (
     ProcessTable,
     Sharing,
     Stats,
+    Stored,
 )
 from tabard.consumers.store.sink_results import SinkView
 
@@ -269,6 +270,25 @@ class Questions(ABC):
     @abstractmethod
     def last_id(self) -> int:
         """The id of the record stored last, 0 when there is none: where a tail begins."""
+
+    @abstractmethod
+    def which(self) -> str:
+        """What is read, by a name that is another one when something else was put in its place, as a backup is."""
+
+    def stored(self, row_id: int) -> Stored | None:
+        """The record with the highest id up to `row_id`, in so far as it is known again."""
+        with self._connections.use() as connection:
+            return pages.stored(connection, row_id)
+
+    def stored_before(self, low: int, high: int, arrived: int) -> Stored | None:
+        """The last record that came before a moment, of those with ids between two, which came in their order."""
+        with self._connections.use() as connection:
+            return pages.stored_before(connection, low, high, arrived)
+
+    def epochs(self, ids: Sequence[int]) -> dict[int, str]:
+        """The names of epochs, in hexadecimal digits, by their ids; those of which something is left."""
+        with self._connections.use() as connection:
+            return pages.epochs(connection, ids)
 
     def holds(self, *, released: bool = False) -> list[Hold]:
         """The legal holds in force, by name and age; those that were released too if `released`."""

@@ -58,9 +58,9 @@ class Reader(Questions):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """`path` is the store's directory; it is opened at the first question."""
-        connections = Connections(path)
-        self._connections = connections
-        self._store = connections.store
+        self._files = Connections(path)
+        self._connections = self._files
+        self._store = self._files.store
 
     def tail(self, query: LogQuery, after_id: int, budget: float = BUDGET) -> tuple[list[LogRow], int]:
         """Records stored after `after_id` that fit the filters, in the order they were stored.
@@ -75,6 +75,10 @@ class Reader(Questions):
         """The id of the record stored last, 0 when there is none: where a tail begins."""
         with self._connections.use() as connection:
             return pages.last_id(connection)
+
+    def which(self) -> str:
+        """The file of the records: a restoration puts another one in its place."""
+        return self._files.which()
 
     def stats(self) -> Stats:
         """The store in numbers."""

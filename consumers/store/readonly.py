@@ -17,13 +17,22 @@ from tabard.consumers.store.layout import FILES, RECORDS, STATE
 from tabard.consumers.store.reading import LOG, SQLITE, Answer
 from tabard.consumers.store.results import Count, IndexState, LogQuery
 from tabard.consumers.store.words import fold, has_word
-from tabard.errors import StoreError
+from tabard.errors import StoreAway, StoreError, StoreMissing
 
 BUSY_SECONDS: Final = 2.0
 KEPT: Final = 8
 _VERSION: Final = "SELECT version_num FROM alembic_version"
 _OWN_VERSION: Final = [(layout.VERSION,)]
 """Idle connections that are kept for the next question."""
+_PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_IOERR,
+    }
+)
 
 Identity = tuple[tuple[int, int], ...]
 
@@ -86,7 +95,8 @@ class Connections:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             _close(connection)
-            raise StoreError(
+            kind = StoreAway if _passes(error) else StoreError
+            raise kind(
                 "the store cannot be read",
                 found=str(error),
                 where=str(self.store),
@@ -96,6 +106,11 @@ class Connections:
             _close(connection)
             raise
         self._give_back(connection, identity)
+
+    def which(self) -> str:
+        """The file that stands where the records are. Raises StoreError."""
+        device, number = self._identity()[FILES.index(RECORDS)]
+        return f"{device}-{number}"
 
     def close(self) -> None:
         """Close what is idle; a connection in use is closed by the next `close`."""
@@ -131,16 +146,16 @@ class Connections:
             try:
                 state = os.stat(path)
             except FileNotFoundError as error:
-                raise StoreError(
+                raise StoreMissing(
                     "store not found",
                     expected=f"the file {name}.db",
                     where=str(self.store),
                     hint="Start a recorder, or pass --home",
                 ) from error
             except OSError as error:
-                raise StoreError(
-                    "the store cannot be read", found=str(error), where=str(self.store)
-                ) from error
+                # A file system that is away for the moment, or rights, which do not come by waiting.
+                kind = StoreError if isinstance(error, PermissionError) else StoreAway
+                raise kind("the store cannot be read", found=str(error), where=str(self.store)) from error
             found.append((state.st_dev, state.st_ino))
         return tuple(found)
 
@@ -175,6 +190,11 @@ def _uri(path: Path) -> str:
     log = path.with_name(path.name + "-wal")
     frozen = not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
     return f"{path.as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
+
+
+def _passes(error: sqlite3.Error) -> bool:
+    """Whether the same may go well a moment later: somebody has the file to himself, or it is being exchanged."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
 
 
 def _close(connection: sqlite3.Connection | None) -> None:

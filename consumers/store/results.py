@@ -155,6 +155,16 @@ class LogRow(NamedTuple):
         return (self.time, self.id)
 
 
+class Stored(NamedTuple):
+    """A stored record in so far as it is known again: another state of the store has another one of that id, or none."""
+
+    id: int
+    arrived: int
+    epoch: str
+    """In hexadecimal digits; empty where nothing is left of it."""
+    seq: int
+
+
 @dataclass(frozen=True, slots=True)
 class GapRow:
     """A loss, what cannot be decided, or what could not be understood, where the records would stand."""

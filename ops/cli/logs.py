@@ -163,6 +163,8 @@ def logs(
 def _rows(home: Home, query: LogQuery, lines: int | None, *, follow: bool) -> Iterator[Iterable[Row]]:
     """What there is, then what comes; each item is written out before the next is asked for."""
     from tabard.ops import listing
+    from tabard.ops.following import Follower
+    from tabard.ops.following import follow as going_on
     from tabard.ops.stores import open_reader
 
     with open_reader(home) as reader:
@@ -174,9 +176,10 @@ def _rows(home: Home, query: LogQuery, lines: int | None, *, follow: bool) -> It
         if not follow:
             yield stored
             return
+        follower = Follower(reader, query, mark, lambda said: click.echo(f"tabard: {said}", err=True))
         # What was stored while this was read comes right after, once.
-        yield (row for row in stored if mark.covers(row))
-        yield from listing.follow(reader, query, mark)
+        yield follower.note(row for row in stored if mark.covers(row))
+        yield from going_on(follower)
 
 
 def _write_count(home: Home, query: LogQuery, output: str) -> int:

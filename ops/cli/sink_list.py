@@ -48,6 +48,7 @@ COLUMNS: Final = (
     "held_for",
     "silent",
     "skipped",
+    "asked",
     "recorders",
 )
 
@@ -68,7 +69,8 @@ def sink_list(home: Home, output: str) -> int:
     not run. Lag is the number of records
     that the node has and the sink has not. On the host of an agent, held says how much of its journal is kept
     because the sink lacks it, held for how long already, and silent for how long the sink was not heard. Where the
-    store is, skipped counts records that the sink did not want when it began, and recorders are those that work. Exit code
+    store is, skipped counts records that the sink did not want when it began, asked those that were asked for again
+    and have not been looked for yet, and recorders are those that work. Exit code
     3 when the store cannot be asked and only the agent was.
     """
     settings = load(home)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -16,12 +17,12 @@ from tabard.ops.auditing import record, who
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
 from tabard.ops.cli.values import Text, Time, Zone
-from tabard.ops.heard import check_heard_of
+from tabard.ops.heard import check_heard_of, nodes_of
 from tabard.ops.output import emit
 from tabard.settings import load
 
 if TYPE_CHECKING:
-    from tabard.consumers.store.erasing import Found, Wanted
+    from tabard.consumers.store.erasing import Found, Told, Wanted
     from tabard.consumers.store.place import Place
 
 COLUMNS: Final = ("part", "table", "rows", "erased", "held", "holds")
@@ -103,7 +104,7 @@ def store_forget(
     place = Place.of(settings, home)
     wanted = Wanted(node, zone, tuple(texts), service, since, until)
     if node is not None or zone is not None:
-        check_heard_of(_known(place), node, zone)
+        check_heard_of(nodes_of(place), node, zone)
     if dry_run or not yes:
         found = _look(place, wanted)
         if dry_run:
@@ -122,17 +123,21 @@ def store_forget(
     return exits.PARTLY if erased else exits.REFUSED
 
 
-def _known(place: Place) -> set[tuple[str, str]]:
-    """Zone and name of every node."""
-    from tabard.consumers.store import erasing
-    from tabard.consumers.store.erasing_parts import opened
-    from tabard.consumers.store.layout import FILES
+@contextlib.contextmanager
+def _shown(doing: str) -> Iterator[Told]:
+    """Shows on a terminal how far it is, by table."""
+    from tabard.ops.progress import Meter
 
-    known: set[tuple[str, str]] = set()
-    for kind in FILES:
-        with opened(place, kind) as part:
-            known |= erasing.nodes(part)
-    return known
+    rows = 0
+
+    with Meter(counted=lambda _at: f"{rows:,} rows") as meter:
+
+        def told(table: str, found: int, at: int, last: int) -> None:
+            nonlocal rows
+            rows = found
+            meter(f"{doing} {table}", at, last)
+
+        yield told
 
 
 def _look(place: Place, wanted: Wanted) -> list[Found]:
@@ -141,9 +146,10 @@ def _look(place: Place, wanted: Wanted) -> list[Found]:
     from tabard.consumers.store.layout import FILES
 
     found: list[Found] = []
-    for kind in FILES:
-        with opened(place, kind) as part:
-            found += erasing.look(part, wanted)
+    with _shown("looking through") as told:
+        for kind in FILES:
+            with opened(place, kind) as part:
+                found += erasing.look(part, wanted, told)
     return found
 
 
@@ -153,11 +159,10 @@ def _erase(place: Place, wanted: Wanted, now: int, by: str, reason: str) -> list
     from tabard.consumers.store.layout import FILES
 
     done: list[Found] = []
-    for kind in FILES:
-        with opened(place, kind) as part:
-            done += erasing.erase(
-                part, wanted, now=now, by=by, reason=reason, told=lambda _table, _rows: None
-            )
+    with _shown("erasing in") as told:
+        for kind in FILES:
+            with opened(place, kind) as part:
+                done += erasing.erase(part, wanted, now=now, by=by, reason=reason, told=told)
     return done
 
 

@@ -17,6 +17,7 @@ from tabard.ops.cli.base import Entry, command
 from tabard.ops.cli.group import Group
 from tabard.ops.cli.options import output_option
 from tabard.ops.cli.values import Text, Time, Zone
+from tabard.ops.heard import nodes_of, not_yet
 from tabard.ops.output import Row, emit
 from tabard.settings import load
 
@@ -121,9 +122,17 @@ def hold_add(
     if since is not None and until is not None and since >= until:
         raise UsageError("--until is not after --since, so nothing would be held", hint="Exchange them")
     wanted = Hold(name, since, until, node, zone, service, text, reason, time.time_ns(), who())
-    done = holding.add(Place.of(load(home), home), wanted)
+    place = Place.of(load(home), home)
+    done = holding.add(place, wanted)
     record(home, f"hold {name} added by {wanted.made_by}: {reason}")
     emit(_objects([done]), KEYS, output)
+    odd = not_yet(nodes_of(place), node, zone) if node is not None or zone is not None else ""
+    if odd:  # it may be one that is to come, and the hold is for that as well
+        click.echo(
+            f"tabard: {odd}. The hold is in force and covers what comes of it; if that was a slip,"
+            f" `tabard store hold release {name} --reason TEXT` ends it",
+            err=True,
+        )
     return exits.DONE
 
 

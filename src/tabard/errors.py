@@ -152,7 +152,11 @@ class StoreError(TabardError):
 
 
 class StoreAway(StoreError):
-    """Raised when the store's server does not answer, or takes nobody in, for the moment: it is worth trying again."""
+    """Raised when the store's server does not answer or takes nobody in just now, or a file is held: it is worth trying again."""
+
+
+class StoreMissing(StoreError):
+    """Raised when there is no store where one is looked for: none was made, or what was there is away."""
 
 
 class NewerStore(StoreError):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -48,17 +51,16 @@ class Herald:
 
     address: str
     seeder: Seeder
+    process: subprocess.Popen[str]
 
     def beat(self) -> None:
         """A node is heard now, as some node always is; half a minute without one is a recorder that writes nothing."""
         beat(self.seeder, "web1", "hq", time.time_ns())
 
 
-@pytest.fixture(scope="session")
-def herald(tmp_path_factory):
+@contextlib.contextmanager
+def serving(store: Path, seeder: Seeder) -> Iterator[Herald]:
     """Herald behind its production server, as a process of its own."""
-    store = tmp_path_factory.mktemp("herald") / "store"
-    seeder = fill(store, now=time.time_ns())
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(PROGRAM), str(store), str(port)],
@@ -68,13 +70,31 @@ def herald(tmp_path_factory):
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        yield Herald(f"http://127.0.0.1:{port}", seeder)
+        yield Herald(f"http://127.0.0.1:{port}", seeder, process)
     finally:
         process.terminate()
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
-        seeder.close()
+
+
+@pytest.fixture(scope="session")
+def herald(tmp_path_factory):
+    """Over a store that all tests share."""
+    store = tmp_path_factory.mktemp("herald") / "store"
+    seeder = fill(store, now=time.time_ns())
+    with serving(store, seeder) as herald:
+        yield herald
+    seeder.close()
+
+
+@pytest.fixture
+def own_herald(tmp_path):
+    """Over a store of the test's own: it may be put aside, and another one in its place."""
+    seeder = Seeder(tmp_path / "store")
+    with serving(tmp_path / "store", seeder) as herald:
+        yield herald
+    herald.seeder.close()
 
 
 @pytest.fixture(scope="session")
@@ -103,11 +123,11 @@ class Watch:
 
 
 @pytest.fixture
-def visit(browser: Browser, herald: Herald):
-    """Opens pages of herald in contexts of their own; at the end nothing may have gone wrong in any of them."""
+def opening(browser: Browser):
+    """Opens pages of any herald in contexts of their own."""
     opened: list[tuple[BrowserContext, Watch]] = []
 
-    def open_page(address: str, **options) -> Page:
+    def open_page(herald: Herald, address: str, **options) -> tuple[Page, Watch]:
         given = {"viewport": {"width": 1400, "height": 900}, **options}
         context = browser.new_context(base_url=herald.address, **given)
         context.set_default_timeout(PATIENCE)
@@ -117,10 +137,25 @@ def visit(browser: Browser, herald: Herald):
             context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWED})
         herald.beat()
         page.goto(address)
+        return page, opened[-1][1]
+
+    yield open_page
+    for context, _ in opened:
+        context.close()
+
+
+@pytest.fixture
+def visit(opening, herald: Herald):
+    """Opens pages of herald in contexts of their own; at the end nothing may have gone wrong in any of them."""
+    watches: list[Watch] = []
+
+    def open_page(address: str, **options) -> Page:
+        page: Page
+        page, watch = opening(herald, address, **options)
+        watches.append(watch)
         return page
 
     yield open_page
-    for context, watch in opened:
-        context.close()
+    for watch in watches:
         assert watch.complaints == []
         assert [url for url in watch.requested if not url.startswith(herald.address + "/")] == []

@@ -424,6 +424,42 @@ class LogContract(Contract):
         assert home.reader.tail(LogQuery(text="nothing"), 0, 0.0) == ([], 0)
         assert home.reader.tail(LogQuery(node="nobody"), last - 17) == ([], last)
 
+    def test_a_record_is_known_again(self, home: Home) -> None:
+        """By its epoch, its number in it and its arrival; the one before it where it is gone."""
+        assert home.reader.stored(home.reader.last_id()) is None
+        home.put(*logs(3), arrived=NOON)
+        home.put(log("later"), key=MAIL, arrived=NOON + SECOND)
+        last = home.reader.last_id()
+        found = home.reader.stored(last)
+        row = home.reader.log(last)
+        assert found is not None
+        assert row is not None
+        assert (found.id, found.arrived, found.seq) == (row.id, row.arrived, row.seq)
+        assert found.epoch.lower() == home.chains[MAIL].epoch.hex()
+        assert home.reader.stored(2**63 - 1) == found
+        assert home.reader.stored(0) is None
+        assert home.reader.epochs([row.epoch_id, row.epoch_id + 1000]) == {row.epoch_id: found.epoch}
+
+    def test_the_last_record_before_a_moment(self, home: Home) -> None:
+        """Of those with ids between two, both of them excluded."""
+        for number in range(9):
+            home.put(log(f"record {number}"), arrived=NOON + number * SECOND)
+        ids = [row.id for row in home.reader.tail(LogQuery(), 0)[0]]
+        for number in range(10):
+            found = home.reader.stored_before(0, ids[-1] + 1, NOON + number * SECOND)
+            assert (found.id if found else None) == ([None, *ids][number])
+        assert home.reader.stored_before(ids[3], ids[4], 2**63 - 1) is None
+        between = home.reader.stored_before(ids[3], ids[6], 2**63 - 1)
+        assert between is not None
+        assert between.id == ids[5]
+
+    def test_a_store_goes_by_one_name(self, home: Home) -> None:
+        """Whatever is written, and for every reader."""
+        name = home.reader.which()
+        home.put(*logs(3))
+        assert name
+        assert home.reader.which() == name
+
     def test_the_context_of_a_record_is_its_own_stream(self, home: Home) -> None:
         """What other nodes said in between does not belong to it."""
         for number in range(0, 10, 2):

@@ -13,13 +13,17 @@ const recorder = document.getElementById("recorder");
 const fresh = document.getElementById("new");
 const announce = document.getElementById("announce");
 const older = document.getElementById("older");
-let { last, gap, quarantine } = state.dataset;
+const replaced = document.getElementById("replaced");
+const away = document.getElementById("away");
+const ANEW = "tabard-anew"; // in the tab's own storage: this page was made anew because of its store
+let { last, place, gap, quarantine } = state.dataset;
 let on = true;
 let told = recorder.innerHTML.trim();
 let waiting = 0;
 let full = false; // more than a page is waiting
 let unsaid = 0; // rows put on top since the last announcement
 let said = 0;
+let failed = false;
 let was; // what the live button said
 let timer;
 
@@ -30,6 +34,7 @@ function address(count) {
   const url = new URL(state.dataset.url, window.location.href);
   url.search = window.location.search;
   url.searchParams.set("after", last);
+  url.searchParams.set("place", place);
   url.searchParams.set("gap", gap);
   url.searchParams.set("quarantine", quarantine);
   if (count) url.searchParams.set("count", "1");
@@ -94,12 +99,15 @@ function trim() {
 async function look() {
   const counting = paused();
   const answer = await fetch(address(counting));
-  if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error ?? `Herald answers with HTTP ${answer.status}`);
   const got = await answer.json();
   if (got.reset) { // another store stands where the one of this page was: its ids mean nothing there
+    try { sessionStorage.setItem(ANEW, "1"); } catch { /* a private window: the page is made anew without a word */ }
     window.location.reload();
     return;
   }
+  away.hidden = true;
+  failed = false;
   live.classList.remove("away");
   live.title = "Follow new records (l)";
   if (got.recorder !== told) recorder.innerHTML = told = got.recorder; // rendered and escaped by herald's own template
@@ -108,7 +116,7 @@ async function look() {
     full = got.whole;
   } else {
     waiting = 0;
-    ({ last, gap, quarantine } = got);
+    ({ last, place, gap, quarantine } = got);
     if (got.html) insert(got.html, got.whole);
     unsaid += got.count;
   }
@@ -120,8 +128,15 @@ async function run() {
   try {
     await look();
   } catch (error) {
+    // What fetch itself says of a connection that fails is the browser's own word; once it also says so of a page that is left.
+    const cut = error instanceof TypeError;
+    const why = cut ? "Herald does not answer" : error.message;
+    const says = `${why}. This page asks again each second, and goes on by itself.`;
+    if (away.textContent !== says) away.textContent = says;
+    away.hidden = cut && !failed;
+    failed = true;
     live.classList.add("away");
-    live.title = `Herald does not answer (${error.message}); asking again`;
+    live.title = why;
   }
   show();
   clearTimeout(timer);
@@ -145,5 +160,9 @@ live.addEventListener("click", () => {
 fresh.addEventListener("click", resume);
 window.addEventListener("scroll", show, { passive: true });
 document.addEventListener("visibilitychange", run);
+try {
+  replaced.hidden = sessionStorage.getItem(ANEW) === null;
+  sessionStorage.removeItem(ANEW);
+} catch { /* a private window */ }
 show();
 timer = setTimeout(run, EVERY);

@@ -25,11 +25,12 @@ from tabard.consumers.store.held import held
 from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.layout import FILES, ROW_TABLES
 from tabard.consumers.store.postgresql import closed, hits, indexing, marks, partitions
+from tabard.consumers.store.postgresql.away import is_away, sentence
 from tabard.consumers.store.postgresql.server import LOCK_SECONDS, Password, check_version, connect, schema_of
 from tabard.consumers.store.questions import BUDGET, Questions
 from tabard.consumers.store.reading import LOG, POSTGRESQL, Answer, DayGone, Sql
 from tabard.consumers.store.results import Count, IndexState, LogQuery, LogRow, Stats, StreamStats
-from tabard.errors import StoreError
+from tabard.errors import StoreAway, StoreError, StoreMissing
 
 KEPT: Final = 8
 """Idle connections that are kept for the next question."""
@@ -47,6 +48,13 @@ _RECORDS: Final = (
     "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class JOIN pg_inherits ON inhrelid = oid"
     " WHERE inhparent = to_regclass(?)"
 )
+_WHICH: Final = (
+    "SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()),"
+    " coalesce(to_regclass('tabard_records.log')::oid::bigint, 0) FROM pg_control_system()"
+)
+_REPLACED: Final = (errors.UndefinedTable, errors.InvalidSchemaName)
+"""The tables are away: somebody restores them without a transaction."""
+_PASSING: Final = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
 _INTERACTIVE: Final = {"jit": "off", "lock_timeout": f"{LOCK_SECONDS}s"}
 """To compile what reads a page takes longer than to read it, and even for EXPLAIN it is begun. A table that somebody
 has to himself is not waited for until he is done: whoever asked is told."""
@@ -186,9 +194,9 @@ class Connections:
             _close(reading)
             if reading is not None and reading.narrowed and isinstance(error, errors.UndefinedTable):
                 raise DayGone from error
-            raise StoreError(
+            raise _unreadable(error, reading)(
                 "the store cannot be read",
-                found=" ".join(str(error).split()) or type(error).__name__,
+                found=sentence(error),
                 where="store.url",
                 hint="Is the server there?" if fresh else "Try again",
             ) from error
@@ -243,6 +251,11 @@ class PostgresReader(Questions):
         with self._server.use(begin=_EACH_ITS_OWN) as connection:
             return marks.settled(connection)
 
+    def which(self) -> str:
+        """The server's own name, and the table of the log in it: a restoration makes another one."""
+        with self._server.use(begin=_EACH_ITS_OWN) as connection:
+            return "-".join(map(str, connection.execute(_WHICH).fetchone()))
+
     def stats(self) -> Stats:
         """The store in numbers; the rows are the server's own estimate."""
         with self._server.use() as connection:
@@ -250,6 +263,14 @@ class PostgresReader(Questions):
 
     def _courtesy(self) -> Callable[[], None]:
         return _nothing
+
+
+def _unreadable(error: psycopg2.Error, reading: PostgresReading | None) -> type[StoreError]:
+    """Whether it is worth trying again."""
+    if isinstance(error, _REPLACED):
+        return StoreMissing
+    gone = reading is not None and reading.connection.closed != 0
+    return StoreAway if gone or is_away(error) or isinstance(error, _PASSING) else StoreError
 
 
 def _nothing() -> None:

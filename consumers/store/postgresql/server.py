@@ -12,7 +12,7 @@ from psycopg2 import errors, extensions
 from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.consumers.store.layout import FILES, VERSION, FileKind, newer_store
 from tabard.consumers.store.postgresql.away import sentence, unusable
-from tabard.errors import StoreError
+from tabard.errors import StoreError, StoreMissing
 
 CONNECT_SECONDS: Final = 5
 IDLE_SECONDS: Final = 5
@@ -260,7 +260,8 @@ def check_version(connection: extensions.connection, where: str) -> None:
         return
     if found is not None and found > VERSION:
         raise newer_store(found, where)
-    raise StoreError(
+    kind = StoreMissing if found is None else StoreError
+    raise kind(
         "store not found" if found is None else "the store's schema is older than this program",
         expected=f"version {VERSION}",
         found=f"version {found}" if found else "no tables",

@@ -89,9 +89,7 @@ class Scene:
         done: dict[str, Found] = {}
         for kind in FILES:
             with opened(self.place, kind) as part:
-                for found in erasing.erase(
-                    part, Wanted(**wanted), now=NOON, by="me", reason="asked", told=lambda _table, _rows: None
-                ):
+                for found in erasing.erase(part, Wanted(**wanted), now=NOON, by="me", reason="asked"):
                     done[f"{found.part}.{found.table}"] = found
         return done
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -84,6 +85,26 @@ def test_after_a_full_vacuum_no_byte_is_left_in_the_files(home: Path) -> None:
     files = [path.read_bytes().lower() for path in (home / "store").iterdir()]
     assert any(b"bob came" in content for content in files)
     assert not any(b"alice" in content for content in files)
+
+
+def test_on_a_terminal_it_is_shown_how_far_it_is(home: Path) -> None:
+    """By table, with the rows found there, on standard error, and nothing of it is left behind; elsewhere nothing is."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*TABARD, *WORDS, "--yes"], env=environment(home), stdout=subprocess.PIPE, stderr=theirs
+    )
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody is there any more
+        while more := os.read(ours, 4096):
+            said += more
+    os.close(ours)
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    assert b"erasing in log  100 %  2 rows" in said
+    assert said.endswith(b"\r")
+    assert b"erasing" not in output
+    assert tabard(home, *WORDS, "--yes").stderr == ""
 
 
 @pytest.mark.parametrize(("answer", "after"), [("n", "alice came"), ("y", "(erased)")])

@@ -63,6 +63,24 @@ def test_a_hold_is_added_listed_and_released(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--node", "wbe1"), "the store has never heard of that node: wbe1; it knows web1"),
+        (("--zone", "hq/plnat"), "the store has heard of no node in that zone: hq/plnat; it knows hq"),
+    ],
+)
+def test_a_name_that_is_not_known_yet_is_said(home: Path, given: tuple[str, str], said: str) -> None:
+    """It may be one that is to come, or a slip: the hold is in force, and how it is ended stands there."""
+    done = run_on(home, "store", "hold", "add", "case", *given, *WHY)
+    assert done.returncode == 0
+    assert said in done.stderr
+    assert "`tabard store hold release case" in done.stderr
+    assert len(json.loads(run_on(home, "store", "hold", "list", "-o", "json").stdout)) == 1
+    known = run_on(home, "store", "hold", "add", "known", "--node", "web1", *WHY)
+    assert (known.returncode, known.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (("add", "case"), "--reason"),

@@ -131,9 +131,7 @@ def asked(connection: Any, text: str) -> list[tuple[Any, ...]]:
 def forget(place: Place, text: str) -> None:
     """Erase what has a text in it."""
     with opened(StorePlace("", place.url), RECORDS) as part:
-        erasing.erase(
-            part, Wanted(texts=(text,)), now=1, by="me", reason="asked", told=lambda _table, _rows: None
-        )
+        erasing.erase(part, Wanted(texts=(text,)), now=1, by="me", reason="asked")
 
 
 def insert(ago: int, at: int) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
 
+from tabard.consumers.store.layout import RECORDS
 from tests.unit.web.html import messages
 from tests.unit.web.seed import NOW, record
 
@@ -21,7 +25,7 @@ def test_only_what_came_after_is_sent(client, seeder):
     assert rows(answer) == ["new"]
     assert answer.json["count"] == 1
     again = client.get(f"/logs/tail?after={answer.json['last']}&service=x").json
-    mark = {"last": answer.json["last"], "gap": 0, "quarantine": 0}
+    mark = {"last": answer.json["last"], "place": answer.json["place"], "gap": 0, "quarantine": 0}
     assert again == {**mark, "count": 0, "html": "", "whole": False, "recorder": ""}
 
 
@@ -57,6 +61,37 @@ def test_a_replaced_store_starts_the_page_anew(client, seeder):
     """Ids of a store that is no longer there mean nothing."""
     seeder.logs([record()])
     assert client.get("/logs/tail?after=500").json == {"reset": True}
+
+
+def test_a_store_that_went_on_behind_an_older_state_starts_it_anew_too(client, seeder, tmp_path):
+    """Though its last id is higher than that of the page: the record there is another one."""
+    seeder.logs([record(message=str(number)) for number in range(5)])
+    mark = client.get("/logs/tail?after=0").json
+    going_on = f"/logs/tail?after={mark['last']}&place={mark['place']}"
+    assert client.get(going_on).json["count"] == 0
+    with contextlib.closing(sqlite3.connect(RECORDS.path(tmp_path / "store"))) as other:
+        other.execute("DELETE FROM log WHERE id > 2")
+        other.commit()
+    seeder.logs([record(message=f"new {number}", time=NOW + number) for number in range(20)])
+    assert client.get(going_on).json == {"reset": True}
+
+
+def test_retention_does_not_start_it_anew(client, seeder, tmp_path):
+    """A record that is gone is none that changed."""
+    seeder.logs([record(message=str(number)) for number in range(5)])
+    mark = client.get("/logs/tail?after=0").json
+    seeder.logs([record(message="new", time=NOW + 1)])
+    with contextlib.closing(sqlite3.connect(RECORDS.path(tmp_path / "store"))) as other:
+        other.execute("DELETE FROM log WHERE id <= ?", (mark["last"],))
+        other.commit()
+    answer = client.get(f"/logs/tail?after={mark['last']}&place={mark['place']}")
+    assert rows(answer) == ["new"]
+
+
+@pytest.mark.parametrize("place", ["x", "1-2/3", "1-2/x/y/z", "1-2/1/2/3/4", "//", "%00", "1" * 3000])
+def test_a_place_that_is_none_is_that_of_another_store(client, seeder, place):
+    """Whatever stands there."""
+    assert client.get(f"/logs/tail?after=0&place={place}").json == {"reset": True}
 
 
 @pytest.mark.parametrize(
