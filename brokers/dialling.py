@@ -57,11 +57,15 @@ class Dial:
         self.used: Certificate | None = self.known[0] if self.known else None
         """The one whose key is expected now; None: nobody is dialled."""
         self.word = TRYING if self.known else UNKNOWN
+        self.changes = 0
+        """How often the connection came up or went."""
         self._due: float | None = None
 
     def hear(self, event: Event, now: float) -> bool:
         """Note an event; whether that is news for people."""
         before = self.word
+        if event in {Event.UP, Event.LOST}:
+            self.changes += 1
         if (
             event is not Event.LOST or before == CONNECTED
         ):  # the end of a failed handshake says less than its reason

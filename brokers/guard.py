@@ -157,6 +157,10 @@ class Guard:
         dials = self._dials.get(sock, ())
         return dials[0].used if len(dials) == 1 else None
 
+    def changes(self, sock: _Socket) -> int:
+        """How often connections that a socket dials came up or went, so far."""
+        return sum(dial.changes for dial in self._dials.get(sock, ()))
+
     def _redial(self, sock: _Socket, dial: Dial) -> None:
         with contextlib.suppress(zmq.ZMQError):  # libzmq gave it up itself
             sock.disconnect(dial.endpoint)

@@ -7,7 +7,7 @@ first heartbeat that it sends up, which those of earlier editions do not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -251,17 +251,17 @@ class Links:
         """The heartbeat for all below."""
         return encode_heartbeat(beat, self._tally(self._down, self._below))
 
-    def beat_above(self, beat: Heartbeat) -> list[bytes]:
-        """The heartbeat for those above."""
-        return encode_heartbeat(beat, self._tally(self._up, self._above))
+    def beat_above(self, beat: Heartbeat, recorders: Sequence[Told] = ()) -> list[bytes]:
+        """The heartbeat for those above; `recorders`: what was compared of what they sent."""
+        return encode_heartbeat(beat, self._tally(self._up, self._above, recorders))
 
-    def _tally(self, sending: Sending, peers: dict[bytes, Peer]) -> bytes:
+    def _tally(self, sending: Sending, peers: dict[bytes, Peer], recorders: Sequence[Told] = ()) -> bytes:
         told = tuple(
             Told(peer.beat.broker, peer.taken.sent, peer.taken.received)
             for peer in peers.values()
             if peer.taken.begun
         )
-        return encode_tally(Tally(self._boot, sending.rows(), told, self.ways))
+        return encode_tally(Tally(self._boot, sending.rows(), (*told, *recorders), self.ways))
 
     def status(self, now: float, wall: int) -> list[dict[str, Any]]:
         """Of each link: the other end, whether and since when it is heard, what was compared of each lane.

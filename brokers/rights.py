@@ -9,7 +9,8 @@ end            who may connect                                         what they
 =============  ======================================================  ==================================================
 ``up_in``      nodes and brokers of the zone or of one below it        a node hands up what is its own, under no hops; a
                                                                        broker what comes out of its zone
-``up_out``     recorders and brokers of the zone or of one above it    a recorder asks for its sink, a broker for any
+``up_out``     recorders and brokers of the zone or of one above it    a recorder asks for its sink and for heartbeats, a
+                                                                       broker for any
 ``down_in``    recorders and brokers of the zone or of one above it    a recorder says hello for its sink alone
 ``down_out``   nodes and brokers of the zone or of one below it        a node asks for its own topic, its sinks' hellos and
                                                                        heartbeats; a broker for what lies in its zone
@@ -84,7 +85,7 @@ def down_refusal(peer: Certificate, topic: bytes) -> str | None:
 
 def may_ask_up(peer: Certificate, topic: bytes) -> bool:
     """Whether a key may subscribe to this on the up lane; the form of the topic was looked at before."""
-    if peer.role == BROKER:
+    if peer.role == BROKER or (peer.role == RECORDER and topic == topics.LINK_PREFIX):
         return True
     return peer.role == RECORDER and any(topic.startswith(b"u/%b/" % sink.encode()) for sink in peer.sinks)
 

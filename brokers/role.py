@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -11,21 +12,27 @@ from tabard import failpoints
 from tabard.brokers import sockets
 from tabard.brokers.above import Above
 from tabard.brokers.expected import Expectations
-from tabard.brokers.forwarder import Forwarder
+from tabard.brokers.forwarder import FRAMES, Forwarder
 from tabard.brokers.inlet import Inlet
 from tabard.brokers.keyring import LOOK_EVERY as KEYS_EVERY
 from tabard.brokers.keyring import keys_of
+from tabard.brokers.limiter import SERVE_EVERY, Limiter
 from tabard.brokers.loop import Loop
+from tabard.brokers.nodehops import NodeHops, is_of
+from tabard.brokers.numbering import Numbering
 from tabard.brokers.outlet import Outlet
 from tabard.brokers.pair import EVERY
 from tabard.brokers.policy.keeper import Keeper
+from tabard.brokers.recorderhops import FromRecorders
 from tabard.brokers.running import role
 from tabard.brokers.topology import Plan
 from tabard.brokers.trust.certificates import BROKER, Certificate
 from tabard.brokers.trust.files import Trust
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.heartbeat import Heartbeat
+from tabard.brokers.wire.hop import BOOT_BYTES, Cap, decode_descent
 from tabard.clock import SystemClock, wall
+from tabard.errors import WireError
 from tabard.home import Home
 
 BURST: Final = 256
@@ -50,6 +57,10 @@ class Broker:
         self._handled_at = 0.0
         self.forwarder = Forwarder(plan.name, plan.zone, is_asked=self._is_asked)
         links, counters = self.forwarder.links, self.forwarder.counters
+        self.limiter = Limiter(loop.now(), plan.rate, dict(plan.link_rates))
+        self.nodes = NodeHops(counters, self._is_asked)
+        self.recorders = FromRecorders(counters)
+        self._numbering = Numbering(os.urandom(BOOT_BYTES))
         links.ways = max(len(plan.parents), 1)
         self.keeper = Keeper(trust, plan.name, plan.zone, SystemClock(), counters) if trust else None
         if self.keeper is not None:
@@ -62,7 +73,7 @@ class Broker:
         )
         self.down_in = Inlet(made, "down", plan.down_in, [], counters)
         # Nodes' subscriptions end here.
-        below = partial(Outlet, made, loop, "down_out", counters=counters, joined=links.joined_below)
+        below = partial(Outlet, made, loop, "down_out", counters=counters, joined=self._joined_below)
         self.down_out = below(endpoint=plan.down_out, dials=())
         self.up_links = [Inlet(made, "up", "", [end], counters) for end in plan.dialled_by("up_in")]
         self.down_links = [below(endpoint="", dials=[end]) for end in plan.dialled_by("down_out")]
@@ -78,6 +89,23 @@ class Broker:
             loop.add_socket(inlet.socket, partial(self.forward_up, inlet))
         loop.add_socket(self.down_in.socket, self.forward_down)
         loop.every(EVERY, self._beat)
+        loop.every(SERVE_EVERY, self._serve)
+
+    def _joined_below(self, topic: bytes) -> None:
+        self.forwarder.links.joined_below(topic)
+        self._numbering.joined(topic)
+
+    def _serve(self) -> None:
+        """Say the last cursors again to those whom a limited link lets send more by now."""
+        if not self.limiter.active:
+            return
+        for frames, caps in self.limiter.serve(self._loop.now()):
+            self._descend(frames, caps)
+            self.forwarder.links.sent_down(frames[0])
+            self._send_down(frames)
+
+    def _descend(self, frames: list[bytes], caps: tuple[Cap, ...]) -> None:
+        frames[1] = self._numbering.envelope(frames[0], caps)
 
     def _ask_below(self, frame: bytes) -> None:
         """Hand a subscription on. Heartbeats go one hop, and those from below are asked for anyhow."""
@@ -85,6 +113,7 @@ class Broker:
             return
         if frame[:1] == b"\0":
             self.forwarder.links.left_above(frame[1:])
+            self.nodes.left(frame[1:])
         self._send_below(frame)
 
     def _send_below(self, frame: bytes) -> None:
@@ -112,7 +141,13 @@ class Broker:
             if self._may_beat("up", frames[0], peer):
                 self.forwarder.links.hear_below(self._loop.now(), frames)
             return None
-        return self.forwarder.up(frames, peer)
+        now = self._loop.now()
+        if len(frames) == FRAMES and not frames[5] and is_of(peer, frames[0]):
+            self.nodes.came(now, frames)
+        passed = self.forwarder.up(frames, peer)
+        if passed is not None and self.limiter.active:
+            self.limiter.rose(now, passed, sum(map(len, passed)))
+        return passed
 
     def _down(self, frames: list[bytes], peer: Certificate | None) -> list[bytes] | None:
         if frames[0].startswith(topics.LINK_PREFIX):
@@ -120,7 +155,20 @@ class Broker:
                 self.above.hear(frames)
                 self.forwarder.links.hear_above(self._loop.now(), frames)
             return None
-        return self.forwarder.down(frames, peer)
+        now = self._loop.now()
+        if len(frames) == FRAMES and not frames[5]:
+            self.recorders.came(now, frames)
+        passed = self.forwarder.down(frames, peer)
+        if passed is None:
+            return None
+        try:
+            came = decode_descent(passed[1])
+        except WireError:
+            came = None  # as if it had come with none: it cannot be believed, and harms nobody
+            self.forwarder.counters["down dropped: malformed envelope"] += 1
+        caps = came.caps if came is not None else ()
+        self._descend(passed, self.limiter.caps(now, passed, caps) if self.limiter.active else caps)
+        return passed
 
     def _may_beat(self, lane: str, topic: bytes, peer: Certificate | None) -> bool:
         """Whether a heartbeat is that of whose connection it came over."""
@@ -135,7 +183,7 @@ class Broker:
         well = self.above.is_well(self._loop.now())
         beat = Heartbeat(self.plan.name, self.plan.zone, EVERY, self._beats, well)
         self._send_down(self.forwarder.links.beat_below(beat))
-        self.up_out.send(self.forwarder.links.beat_above(beat))
+        self.up_out.send(self.forwarder.links.beat_above(beat, self.recorders.told()))
 
     @staticmethod
     def _forward(
@@ -176,6 +224,8 @@ class Broker:
             "above": self.above.status(),
             "policies": self.keeper.status() if self.keeper is not None else None,
             "hops": self.forwarder.links.status(self._loop.now(), wall()),
+            "nodes": self.nodes.status(),
+            "limits": self.limiter.status(),
             "counters": dict(self.forwarder.counters),
         }
 

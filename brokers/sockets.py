@@ -144,6 +144,13 @@ class Sockets:
         """Whom a socket that dials one broker only is connected to; None without keys."""
         return self._guard.dialled(sock) if self._guard else None
 
+    def changes(self, sock: zmq.Socket[bytes]) -> int:
+        """How often connections that a socket dials came up or went: numbers of before do not go with those of after.
+
+        0 of unix sockets: of these a connection goes with one of the two processes.
+        """
+        return self._guard.changes(sock) if self._guard else 0
+
     def told(self, status: Mapping[str, Any]) -> dict[str, Any]:
         """A role's status with what its keys did: each TCP connection that it opens, and among the counters who was refused.
 

@@ -37,6 +37,10 @@ class Plan(NamedTuple):
     """(own socket, endpoint of a child's side) of the links on which the child is dialled."""
     parents: tuple[Ends, ...] = ()
     """Those that it dials above itself, the preferred one first; it uses one of them at a time."""
+    rate: int = 0
+    """Bytes a second that it hands up; 0 for any."""
+    link_rates: tuple[tuple[str, int], ...] = ()
+    """Bytes a second that come from a broker below, by its name."""
 
     def dialled_by(self, lane: str) -> list[str]:
         """What one of its sockets dials at first."""
@@ -66,6 +70,8 @@ def brokers(settings: Settings, home: Home) -> list[Plan]:
             *bound[broker.name],
             tuple(_dials(broker)),
             tuple(_parents(broker, described, bound)),
+            broker.rate,
+            tuple((link.peer, link.rate) for link in broker.link if link.rate),
         )
         for broker in described
     ]
@@ -103,7 +109,7 @@ def broker_peers(settings: Settings, home: Home, name: str) -> Expectations:
         peers.update(dict.fromkeys((broker.standby_up, broker.standby_down), standby))
     for link in broker.link:
         below = Expected(link.peer, plans[link.peer].zone if link.peer in plans else "", below=True)
-        peers.update(dict.fromkeys((link.up, link.down), below))
+        peers.update((end, below) for end in (link.up, link.down) if end)
     return peers
 
 
@@ -140,7 +146,7 @@ def _chain(settings: Settings) -> tuple[Broker, ...]:
     names = [f"b{number}" for number in range(1, count + 1)]
     parents = [*names[1:], ""]
     return tuple(
-        Broker(name, zone, "", "", "", "", parent, "", "", "", "", "", ())
+        Broker(name, zone, "", "", "", "", parent, "", "", "", "", "", 0, ())
         for name, parent in zip(names, parents, strict=True)
     )
 

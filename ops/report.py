@@ -59,6 +59,7 @@ def report(home: Home) -> dict[str, Any]:
         "brokers": [_broker(role.said) for role in running if role.role == "broker" and role.said],
         "links": [link for role in running for link in _links(role)],
         "hops": [hop for role in running for hop in _hops(role)],
+        "limits": [{"role": role.name, **limit} for role in running for limit in role.said.get("limits", ())],
         "connections": [
             {"role": role.name, **each} for role in running for each in role.said.get("connections", ())
         ],
@@ -155,13 +156,32 @@ def _broker(status: Mapping[str, Any]) -> dict[str, Any]:
 def _links(role: Seen) -> Iterator[dict[str, Any]]:
     """The brokers that an agent or a broker hands up to, one of which it uses."""
     for link in role.said.get("links", role.said.get("above", ())):
-        yield {"role": role.name, **link}
+        yield {"role": role.name, **{name: link[name] for name in LINK}}
+
+
+LINK: Final = ("end", "broker", "zone", "used", "well", "heard")
+"""What is told of the way to a broker above."""
 
 
 def _hops(role: Seen) -> Iterator[dict[str, Any]]:
-    """What the two ends of each link of a broker numbered."""
+    """What the two ends of each link of a broker, and of a recorder, numbered; all nodes right below a broker in one."""
     for hop in role.said.get("hops", ()):
         yield {"role": role.name, **hop}
+    nodes = role.said.get("nodes")
+    if nodes and nodes["nodes"]:
+        yield {
+            "role": role.name,
+            "peer": "1 node" if nodes["nodes"] == 1 else f"{nodes['nodes']} nodes",
+            "zone": role.said.get("zone"),
+            "side": "below",
+            "heard": None,
+            "since": None,
+            "is_heard": True,
+            "well": True,
+            "ways": 1,
+            "up": nodes["up"],
+            "down": nodes["down"],
+        }
 
 
 TUNNEL: Final = (

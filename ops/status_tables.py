@@ -107,6 +107,14 @@ def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
         ],
     )
     yield Section(
+        "Limits of links: the rate, what passed since the start, and streams of nodes that wait for their turn",
+        ("role", "of", "rate", "passed", "waiting"),
+        [
+            {**limit, "rate": f"{show_bytes(limit['rate'])}/s", "passed": _size(limit["passed"])}
+            for limit in report["limits"]
+        ],
+    )
+    yield Section(
         "Connections over TCP, and the brokers that are known by their keys there",
         ("role", "broker", "zone", "at", "state"),
         [{**each, "at": each["end"]} for each in report["connections"]],

@@ -20,6 +20,7 @@ from tabard.brokers.delivery.seal import Seal, sealed
 from tabard.brokers.delivery.sender import Sender
 from tabard.brokers.delivery.sinkstate import SinkState
 from tabard.brokers.wire import topics
+from tabard.brokers.wire.hop import decode_descent
 from tabard.brokers.wire.messages import (
     CURSOR_KIND,
     HELLO_KIND,
@@ -188,8 +189,14 @@ class Publisher:
         if not self.admission.word(now, cursor.sink, message, "cursor"):
             return
         before = state.session
+        descent = decode_descent(message.envelope)
+        caps = descent.caps if descent is not None else ()
+        if caps and (cursor.session, cursor.number) == (state.session, state.number):
+            state.limit(caps, again=True)  # a broker on the way lets more pass
+            return
         if not self._is_current(state, cursor):
             return
+        state.limit(caps)
         state.number = cursor.number
         state.heard = now
         state.linger, state.linger_until = cursor.linger, now + LINGER_LEASE
@@ -356,19 +363,12 @@ class Publisher:
 
     def _stuck(self, now: float, state: SinkState) -> bool:
         """Whether there is something to send and no credit, long enough to speak up."""
-        stuck = any(
-            sender.has_work() and not sender.may_send(now) for sender in state.senders.values()
-        ) or any(self._unattached(sender) for sender in state.senders.values())
-        if not stuck:
+        if not state.is_stuck(now):
             state.stuck_since = None
             return False
         if state.stuck_since is None:
             state.stuck_since = now
         return now >= self._speak_up_at(state)
-
-    @staticmethod
-    def _unattached(sender: Sender) -> bool:
-        return sender.session != NO_SESSION and sender.live == 0
 
     def _beacon(self, now: float, wall: int, state: SinkState) -> Message:
         nonce = self._entropy(NONCE_BYTES)

@@ -13,6 +13,7 @@ from tabard.brokers.delivery.history import Verdict, judge
 from tabard.brokers.delivery.ports import EpochSpan, StreamJournal
 from tabard.brokers.delivery.ranges import Range, Ranges
 from tabard.brokers.wire.batch import Batch
+from tabard.brokers.wire.hop import Cap
 from tabard.brokers.wire.messages import NO_SESSION, CursorStream, Envelope, Want
 
 
@@ -35,6 +36,10 @@ class Sender:
         self._credit = 0
         self._credit_bytes = 0
         self._lease_until = 0.0
+        self._cap: int | None = None
+        """Bytes that a link on the way lets it send in the session; None: it is not said, or nothing is known."""
+        self._asked = False
+        """Whether a broker on the way wants to hear how much was sent before it lets anything pass."""
         self._live: tuple[bytes, int] | None = None
         self._live_heard: tuple[bytes, int] | None = None
         """The live position that the sink named last: only another one is taken over."""
@@ -46,6 +51,7 @@ class Sender:
         self.session = session
         self.heard = self.sent = self.sent_bytes = 0
         self._credit = self._credit_bytes = 0
+        self.limit(None)
         self._live = self._live_heard = None
         self._wants.clear()
         self.cursors = {}
@@ -62,6 +68,16 @@ class Sender:
             self._live = self._live_heard = part.live
         known = {(want.epoch, want.lo) for want in self._wants}
         self._wants.extend(want for want in part.wants if (want.epoch, want.lo) not in known)
+
+    def limit(self, cap: Cap | None, *, again: bool = False) -> None:
+        """What the links on the way let pass of this stream, as the last cursor came with it; None: all.
+
+        `again`: it came with that cursor once more, so it can only be more, and what is less is an older one.
+        """
+        if again and cap is not None and cap.bytes is not None and self._cap is not None:
+            cap = cap._replace(bytes=max(cap.bytes, self._cap))
+        self._cap = None if cap is None else cap.bytes
+        self._asked = cap is not None and cap.bytes is None
 
     def _compare(self, cursors: Sequence[tuple[bytes, Ranges]]) -> None:
         """Believe of `cursors` only what this journal can have earned: the rest must not be let go of."""
@@ -113,7 +129,22 @@ class Sender:
 
     def may_send(self, now: float) -> bool:
         """Whether credit and lease allow one more batch."""
+        return not self._capped and self._has_credit(now)
+
+    def _has_credit(self, now: float) -> bool:
         return self.sent < self._credit and self.sent_bytes < self._credit_bytes and now < self._lease_until
+
+    @property
+    def _capped(self) -> bool:
+        """Whether a link on the way lets no more pass for now."""
+        return self._asked or (self._cap is not None and self.sent_bytes >= self._cap)
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether there is something to send, and the sink, or a broker on the way, must hear so to let it.
+
+        A link that lets no more pass for now lets more pass by itself.
+        """
+        return self.has_work() and (self._asked or not self._has_credit(now))
 
     def has_work(self) -> bool:
         """Whether there is something to send, credit or not."""

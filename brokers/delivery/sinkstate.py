@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tabard.brokers.delivery.notes import Retirement
 from tabard.brokers.delivery.ranges import Ranges
 from tabard.brokers.delivery.sender import Sender
+from tabard.brokers.wire.hop import Cap
 from tabard.brokers.wire.messages import MAX_EPOCHS, NO_SESSION, BeaconStream
 from tabard.brokers.wire.streams import STREAM_NAMES
 
@@ -68,6 +69,23 @@ class SinkState:
         """Say from `at` on, so many times, that the retirement was heard."""
         self.farewells = max(self.farewells, farewells)
         self.next_beacon = min(self.next_beacon, at)
+
+    def limit(self, caps: Sequence[Cap], *, again: bool = False) -> None:
+        """Take over what the links on the way let pass of each stream; of those that are not named, all.
+
+        `again`: of a cursor that was heard already, so only what is more than before is news.
+        """
+        named = {cap.stream: cap for cap in caps}
+        for stream, sender in self.senders.items():
+            if not again or stream in named:
+                sender.limit(named.get(stream), again=again)
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether there is something to send and no credit, or no live position."""
+        return any(
+            sender.is_stuck(now) or (sender.session != NO_SESSION and sender.live == 0)
+            for sender in self.senders.values()
+        )
 
     def stored(self) -> dict[int, Mapping[bytes, Ranges]]:
         """By stream and epoch, what it has of what the journal keeps."""

@@ -94,6 +94,10 @@ class Keeping:
         self._hands.wait()
         self.keeper.leave()
 
+    def asks(self, shard: str) -> bool:
+        """Whether the brokers are asked for a shard, which is a number of two digits."""
+        return shard.isdecimal() and int(shard) in self._subscribed
+
     def status(self) -> dict[str, Any]:
         """For the status file."""
         return {"held": len(self.keeper.held), "of": self.keeper.role.parts, "owner": self.keeper.me.owner}

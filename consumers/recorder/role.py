@@ -115,6 +115,7 @@ def run(
             seal=RoleSeal.of_recorder(home, SystemClock(), settings.str("recorder.sink")),
             upkeep=retention,
             apart=apart,
+            zone=zone.partition("/")[0],
             began=owned.began if settings.str("recorder.start") == NOW else None,
         )
 

@@ -22,8 +22,11 @@ from tabard.brokers.delivery.ports import CursorConflict, Presence, StoreUnavail
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.loop import Loop, Timer
+from tabard.brokers.recorderhops import RecorderHops
 from tabard.brokers.topology import Ends
 from tabard.brokers.trust.rolekeys import RoleSeal
+from tabard.brokers.wire import topics
+from tabard.brokers.wire.hop import BOOT_BYTES
 from tabard.brokers.wire.messages import Message
 from tabard.clock import Clock
 from tabard.consumers.recorder.backfilling import Backfilling
@@ -91,8 +94,9 @@ class Recorder:
         upkeep: Upkeep | None = None,
         apart: bool = False,
         began: int | None = None,
+        zone: str = "",
     ) -> None:
-        """`seal`: the keys of its home, which goes unsigned without. `apart`: the database works in other processes, so that a commit leaves this one time for the next."""
+        """`zone`: in which all its brokers are, or below it. `seal`: the keys of its home, which goes unsigned without. `apart`: the database works in other processes, so that a commit leaves this one time for the next."""
         self.limits = limits
         self._seal = seal
         self._store = store
@@ -116,7 +120,9 @@ class Recorder:
         self._watch = Watch(store, self.sink)
         self._backfilling = Backfilling(store, self.sink, clock.wall)
         self._made = made
+        self._hops = RecorderHops(zone, os.urandom(BOOT_BYTES), self.sink.counters, self._is_asked)
         self._up = made.subscriber()
+        self._up.subscribe(topics.LINK_PREFIX)
         self._down = made.publisher()
         self._keeping = Keeping(
             Keeper(leases.me, RECORDER, leases.length, store.leases(RECORDER), loop.now),
@@ -149,6 +155,9 @@ class Recorder:
         self._keeping.start()
         self._arm()
 
+    def _is_asked(self, sink: str, shard: str) -> bool:
+        return sink == self.sink.name and self._keeping.asks(shard)
+
     def _call(self) -> None:
         """Call the nodes of shards that were gained."""
         now = self._loop.now()
@@ -167,7 +176,10 @@ class Recorder:
                 self._commit()
                 return
             failpoints.hit(RECEIVED)
-            now = self._heard = self._loop.now()
+            now = self._loop.now()
+            if self._hops.take(now, frames):
+                continue
+            self._heard = now
             if len(frames) == len(Message._fields):
                 self.sink.receive(now, self._clock.wall(), Message(*frames))
             else:
@@ -243,7 +255,7 @@ class Recorder:
 
     def _send(self, messages: list[Message]) -> None:
         for message in messages:
-            sockets.send(self._down, message)
+            sockets.send(self._down, self._hops.numbered(message, self._made.changes(self._down)))
             failpoints.hit(SENT)
 
     def _arm(self) -> None:
@@ -315,6 +327,7 @@ class Recorder:
             or (self._keeping.clock_fault(self._clock.wall()) if self._aside is not None else None)
             or (self._upkeep.fault if self._upkeep else None),
             "shards": self._keeping.status(),
+            "hops": self._hops.status(self._loop.now(), self._clock.wall()),
             "counters": dict(self.sink.counters),
             "credit": self.sink.credit(),
             "keys": None if self._seal is None else self._seal.status(),

@@ -7,6 +7,9 @@ from random import Random
 from typing import Final
 
 from tabard.brokers.forwarder import Forwarder
+from tabard.brokers.limiter import SERVE_EVERY, Limiter
+from tabard.brokers.numbering import Numbering
+from tabard.brokers.wire.hop import Cap, decode_descent
 from tests.sim.clock import Time
 
 Deliver = Callable[[list[bytes]], None]
@@ -79,14 +82,51 @@ class Link:
             self._deliver(frames)
 
 
-class SimBroker:
-    """A broker between links; stopped or dead it loses what reaches it."""
+LEAST: Final = 2_000
+"""Bytes of a burst over a limited link: small, since the worlds are."""
 
-    def __init__(self, name: str, zone: str) -> None:
+
+class SimBroker:
+    """A broker between links; stopped or dead it loses what reaches it, and what it knew of limits.
+
+    `up` and `links`: bytes a second that it hands up, and that come from a broker below.
+    """
+
+    def __init__(
+        self, name: str, zone: str, time: Time, up: int = 0, links: dict[str, int] | None = None
+    ) -> None:
         self.forwarder = Forwarder(name, zone)
-        self.alive = True
         self.up_links: dict[str, Link] = {}
         self.down_links: dict[str, Link] = {}
+        self.passed = 0
+        """Bytes that it handed up."""
+        self._time = time
+        self._limits = (up, links or {})
+        self._starts = 0
+        self._alive = False
+        self.alive = True
+        if self.limiter.active:
+            self._serve()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._alive
+
+    @alive.setter
+    def alive(self, value: bool) -> None:
+        if value and not self._alive:
+            self._starts += 1
+            up, links = self._limits
+            self.limiter = Limiter(self._time.now, up, links, LEAST)
+            self._numbering = Numbering(self._starts.to_bytes(8, "big"))
+        self._alive = value
+
+    def _serve(self) -> None:
+        self._time.at(self._time.now + SERVE_EVERY, self._serve)
+        if self.alive:
+            for frames, caps in self.limiter.serve(self._time.now):
+                self._down(frames, caps)
 
     def up(self, frames: list[bytes]) -> None:
         """A message from below: to the subscribers of its topic."""
@@ -95,6 +135,9 @@ class SimBroker:
         passed = self.forwarder.up(list(frames))
         if passed is None:
             return
+        size = sum(map(len, passed))
+        self.passed += size
+        self.limiter.rose(self._time.now, passed, size)
         topic = passed[0].decode()
         for prefix, link in self.up_links.items():
             if topic.startswith(prefix):
@@ -107,7 +150,13 @@ class SimBroker:
         passed = self.forwarder.down(list(frames))
         if passed is None:
             return
-        topic = passed[0].decode()
+        came = decode_descent(passed[1])
+        above = came.caps if came is not None else ()
+        self._down(passed, self.limiter.caps(self._time.now, passed, above))
+
+    def _down(self, frames: list[bytes], caps: tuple[Cap, ...]) -> None:
+        frames[1] = self._numbering.envelope(frames[0], caps)
+        topic = frames[0].decode()
         for prefix, link in self.down_links.items():
             if topic.startswith(("a/", prefix)):
-                link.send(list(passed))
+                link.send(list(frames))

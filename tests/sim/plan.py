@@ -53,6 +53,8 @@ class Plan:
     """How often each node of a signed world gets another key; None: it is drawn."""
     revoking: bool | None = None
     """Whether the key before is revoked then; None: it is drawn each time."""
+    limit: int = 0
+    """Bytes a second that the lowest broker hands up, and that the highest takes from it where there are two; 0 for any."""
     aside: bool = False
     """Whether recorders commit beside their loop, as they do where the database is a server."""
 

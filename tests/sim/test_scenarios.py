@@ -111,6 +111,55 @@ def test_an_answer_does_not_wait_for_the_backlog_of_other_nodes() -> None:
     check(world)
 
 
+# --- links with a limited rate ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("brokers", [1, 2], ids=["one-end", "both-ends"])
+def test_a_limited_link_carries_a_backlog_at_its_rate_and_loses_nothing(brokers: int) -> None:
+    """Twelve nodes share it equally, what is said live is not held back by it, and no message is dropped."""
+    rate = 10_000
+    world = calm(nodes=12, brokers=brokers, limit=rate, budget=480)
+    for node in world.nodes:
+        node.start()
+        for _ in range(120):
+            node.produce(LOGS, 4)
+    world.recorder.start()
+    world.time.run(40.0)
+    for broker in world.brokers:
+        assert 0.8 * rate * 40.0 <= broker.passed <= rate * 40.0 + 2 * rate + 4_096 + 12 * 2_000
+    world.nodes[3].produce(CONTROL, 1)
+    world.time.run(43.0)
+    rows, _ = stored(world.recorder, world.nodes[3], CONTROL)
+    assert 2 in [row.seq for row in rows]
+    done = [len(stored(world.recorder, node, LOGS)[0]) for node in world.nodes]
+    assert min(done) > 0 and max(done) < 480, done
+    assert max(done) <= 2 * min(done), done
+    world.settle()
+    check(world)
+    assert sum(link.dropped for link in world.links) == 0
+    assert all(len(stored(world.recorder, node, LOGS)[0]) == 480 for node in world.nodes)
+
+
+def test_a_limited_broker_that_is_killed_again_and_again_lets_a_burst_pass_each_time() -> None:
+    """It knows nothing of before, and grants nothing until it was told what was sent."""
+    rate = 2_000
+    world = calm(nodes=4, limit=rate, budget=480)
+    for node in world.nodes:
+        node.start()
+        for _ in range(60):
+            node.produce(LOGS, 4)
+    world.recorder.start()
+    broker = world.brokers[0]
+    for _ in range(5):
+        world.time.run(world.time.now + 4.0)
+        broker.alive = False
+        world.time.run(world.time.now + 1.0)
+        broker.alive = True
+    assert broker.passed <= rate * world.time.now + 6 * (2 * rate + 4_096 + 4 * 2_000)
+    world.settle()
+    check(world)
+
+
 # --- restored to an older state, while running -------------------------------------------------
 
 

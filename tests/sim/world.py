@@ -28,6 +28,10 @@ REST = (1.0,) * 20 + (5.0,) * 20 + (10.0,) * 20
 """Seconds between looks at whether everything has come to rest."""
 SIGNED = 3
 """One world in so many has keys, and a forger."""
+LIMITED = 8
+"""Of so many worlds,"""
+LIMITS = (1_500, 20_000)
+"""these have links with a limited rate, in bytes a second."""
 STREAMS = (LOGS, LOGS, LOGS, SAMPLES, CONTROL)
 """What a batch is of, each equally likely."""
 
@@ -38,7 +42,11 @@ class World:
     def __init__(self, seed: int, plan: Plan | None = None) -> None:
         self.seed = seed
         self.rng = Random(seed)
-        self.plan = plan or replace(Plan.drawn(self.rng, tuple(FAULTS)), signed=seed % SIGNED == 0)
+        self.plan = plan or replace(
+            Plan.drawn(self.rng, tuple(FAULTS)),
+            signed=seed % SIGNED == 0,
+            limit=LIMITS[seed % LIMITED] if seed % LIMITED < len(LIMITS) else 0,
+        )
         self.trustees = Trustees(seed, "lab", EPOCH_NS) if self.plan.signed else None
         self.forger = Forger(self.trustees, seed) if self.trustees is not None else None
         self.time = Time()
@@ -50,12 +58,17 @@ class World:
         self.host_restores = 0
         self._healed = False
         plan = self.plan
-        self.brokers = [SimBroker(f"b{number}", "lab") for number in range(plan.brokers)]
+        self.brokers = [self._broker(number) for number in range(plan.brokers)]
         self._join()
         begins = dict(zip(plan.sinks, plan.begins, strict=False))
         self.recorders = [self._recorder(name, begins.get(name, "oldest")) for name in plan.sinks]
         self.nodes = [self._node(f"n{number}") for number in range(plan.nodes)]
         self.keys = Keys(self.trustees, self.time, self.nodes, self.recorders, seed)
+
+    def _broker(self, number: int) -> SimBroker:
+        """The lowest one limits what it hands up, the highest one what comes from the one below it."""
+        limit, below = self.plan.limit, {f"b{number - 1}": self.plan.limit} if number else None
+        return SimBroker(f"b{number}", "lab", self.time, 0 if number else limit, below)
 
     def _node(self, name: str) -> SimNode:
         plan, lowest = self.plan, self.brokers[0]

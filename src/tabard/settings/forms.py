@@ -162,11 +162,6 @@ ENDPOINT: Final = Text(
     empty=True,
     name="endpoint",
 )
-PEER_ENDPOINT: Final = Text(
-    'an endpoint "tcp://HOST:PORT" or "ipc:///PATH" (at most 107 bytes of path)',
-    check=_endpoint,
-    name="endpoint",
-)
 HOST: Final = Text("a host name or IP address", check=_host, name="host")
 HOST_PORT: Final = Text('"HOST:PORT", an IPv6 host in brackets', check=_host_port, empty=True, name="address")
 LISTEN: Final = Text('"HOST:PORT", an IPv6 host in brackets', check=_host_port, name="address")

@@ -272,6 +272,32 @@ class Size(Kind):
         return units.format_size(value)
 
 
+class Rate(Size):
+    """Bytes a second, as a size, or 0 for no limit."""
+
+    name = "rate"
+
+    def __init__(self, low: str, high: str) -> None:
+        super().__init__(low, high)
+        self.reach = f"{low} to {high}, or 0"
+        self.form = f"bytes a second as {units.SIZE_FORM}, from {low} to {high}, or 0 for any"
+
+    def read(self, raw: object) -> int:
+        """The value of a decoded TOML value."""
+        if raw == 0 and type(raw) is int:
+            return 0
+        try:
+            if isinstance(raw, str) and units.parse_size(raw) == 0:
+                return 0
+        except TabardError as error:
+            raise self.refuse(raw) from error
+        return super().read(raw)
+
+    def show(self, value: int) -> str:
+        """As a person would write it."""
+        return super().show(value) if value else "0"
+
+
 class Words(Kind):
     """A list of 1 to 64 different texts of one kind, or of none; comma-separated outside the settings file.
 

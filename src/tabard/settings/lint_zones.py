@@ -95,6 +95,7 @@ def _link(
             found=f"a second one for {link.peer!r}",
             hint="Remove one of them",
         )
+    yield from _dialled(link, origin, key)
     if child is None:
         return
     if not zone_within(child.zone, broker.zone):
@@ -133,6 +134,20 @@ def _link(
             expected=f"parent = {broker.name!r}, or parent_up and parent_down, in the table of {child.name!r}",
             found='dials = "peer", and the other side dials nobody',
             hint='Give them, or let this side dial: dials = "this"',
+        )
+
+
+def _dialled(link: Link, origin: Origin, key: str) -> Iterator[Finding]:
+    """Who dials has to know where to."""
+    missing = [name for name, value in (("up", link.up), ("down", link.down)) if not value]
+    if link.dials == "this" and missing:
+        yield _finding(
+            origin,
+            f"{key}.{missing[0]}",
+            "a link dials a broker and does not say where it is",
+            expected="up, its up_out, and down, its down_in, as this host reaches them",
+            found=f"no {' and no '.join(missing)}",
+            hint='Give both, or let the other side dial: dials = "peer"',
         )
 
 

@@ -61,6 +61,8 @@ class Link(NamedTuple):
     dials: str
     up: str
     down: str
+    rate: int = 0
+    """Bytes a second that come up over it; 0 for any."""
 
 
 class Broker(NamedTuple):
@@ -78,6 +80,8 @@ class Broker(NamedTuple):
     standby: str
     standby_up: str
     standby_down: str
+    rate: int
+    """Bytes a second that it hands up; 0 for any."""
     link: tuple[Link, ...]
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from tabard.home import ENVIRONMENT as HOME_VARIABLE
 from tabard.settings import forms
-from tabard.settings.kinds import Choice, Duration, Flag, Integer, Size, Words
+from tabard.settings.kinds import Choice, Duration, Flag, Integer, Rate, Size, Words
 from tabard.settings.schema import (
     Broker,
     Forward,
@@ -168,21 +168,17 @@ TAIL: Final = Table(
     reload=True,
 )  # fmt: skip
 
+RATE_OF_LINK: Final = "Bytes a second that the child hands up over this link, as a mean; 0 for as many as there are. As `rate` of a broker, at the upper end."
+
 LINK: Final = Table(
     "link",
     Link,
     (
         Setting("peer", forms.BROKER, None, "Name of the child broker."),
         Setting("dials", Choice("this", "peer"), "this", "Who opens the connection."),
-        Setting(
-            "up", forms.PEER_ENDPOINT, None, "Endpoint of the up lane, connected to by the one that dials."
-        ),
-        Setting(
-            "down",
-            forms.PEER_ENDPOINT,
-            None,
-            "Endpoint of the down lane, connected to by the one that dials.",
-        ),
+        Setting("up", forms.ENDPOINT, "", "The child's `up_out`, where this side dials it."),
+        Setting("down", forms.ENDPOINT, "", "The child's `down_in`, where this side dials it."),
+        Setting("rate", Rate("1KiB", "1TiB"), 0, RATE_OF_LINK),
     ),
     "A child that is joined on purpose, such as one in an outer zone that must not dial inwards.",
 )
@@ -203,6 +199,7 @@ BROKER: Final = Table(
         Setting("standby", forms.PARENT, "", "Name of the parent's standby, by whose key it is known."),
         Setting("standby_up", forms.ENDPOINT, "", "The `up_in` of the parent's standby, used while the parent is away."),
         Setting("standby_down", forms.ENDPOINT, "", "The `down_out` of the parent's standby."),
+        Setting("rate", Rate("1KiB", "1TiB"), 0, "Bytes a second that this broker hands up, as a mean; 0 for as many as there are. Nodes are given less credit, and nothing is dropped; control and beacons are never held back."),
     ),
     'A broker of this home. Endpoints left "" are sockets in `run/`.',
     (LINK,),

@@ -95,14 +95,15 @@ def test_what_may_go_down(peer: Certificate, topic: bytes, *, may: bool) -> None
         (of("recorder"), b"u/main/07/", True),
         (of("recorder"), b"u/main2/", False),
         (of("recorder"), b"u/mai/", False),
-        (of("recorder"), b"l/", False),
+        (of("recorder"), b"l/", True),
+        (of("node"), b"l/", False),
         (of("broker"), b"u/any/07/", True),
         (of("broker"), b"l/", True),
         (of("node"), b"u/main/", False),
     ],
 )
 def test_what_may_be_asked_for_upwards(peer: Certificate, topic: bytes, *, may: bool) -> None:
-    """A recorder its own sink, a broker any."""
+    """A recorder its own sink and heartbeats, a broker any."""
     assert rights.may_ask_up(peer, topic) is may
 
 

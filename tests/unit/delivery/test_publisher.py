@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tabard.brokers.delivery.publisher import FIRST_PAUSE, STUCK_AFTER, Publisher
+from tabard.brokers.delivery.publisher import FIRST_PAUSE, STUCK_AFTER, STUCK_EVERY, Publisher
 from tabard.brokers.delivery.ranges import Range, Ranges
 from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.codec import pack
+from tabard.brokers.wire.hop import Cap, Descent, encode_descent
 from tabard.brokers.wire.messages import (
     ALL_SHARDS,
     MAX_EPOCHS,
@@ -316,3 +317,83 @@ def test_a_sink_that_is_away_has_no_say_in_how_long_records_wait(node: Node) -> 
     )
     assert node.publisher.linger(1.0, 0.01) == 0.5
     assert node.publisher.linger(40.0, 0.01) == 0.01
+
+
+# --- links with a limited rate -------------------------------------------------------------------
+
+
+def capped(message: Message, cap: int | None, *, stream: int = LOGS) -> Message:
+    """As a broker on the way hands it on."""
+    return message._replace(envelope=encode_descent(Descent(b"bootboot", 1, 1, (Cap(stream, cap),))))
+
+
+def batches(node: Node, now: float) -> int:
+    """How many are sent now."""
+    return sum(message.topic.endswith(b"/logs/") for message in node.publisher.outgoing(now, NOON))
+
+
+def test_a_broker_on_the_way_lets_less_pass_than_the_sink_allows() -> None:
+    """The smaller of the two holds; one batch may go beyond it, as beyond the sink's own."""
+    node = Node()
+    for _ in range(5):
+        node.journal.add(2)
+    nonce = node.beacon().nonce
+    node.publisher.receive(0.0, capped(node.cursor(nonce), 1))
+    assert batches(node, 0.0) == 1
+    assert batches(node, 1.0) == batches(node, 1.0) == 0
+    assert node.publisher.deadline() > 5.0  # it does not speak up: the broker lets more pass by itself
+    node.publisher.receive(1.1, capped(node.cursor(nonce), 1 << 20))
+    assert batches(node, 1.1) == 5
+
+
+def test_more_than_the_sink_allows_is_not_let_pass_by_anybody() -> None:
+    """A broker can only lessen what a sink has signed."""
+    node = Node()
+    for _ in range(5):
+        node.journal.add(2)
+    nonce = node.beacon().nonce
+    node.publisher.receive(0.0, capped(node.cursor(nonce, credit=2), 1 << 60))
+    node.publisher.receive(0.0, capped(node.cursor(nonce, credit=2), 1 << 61))
+    assert batches(node, 0.0) == 2
+
+
+def test_of_a_cursor_that_comes_again_only_a_larger_cap_is_news() -> None:
+    """One that was on its way for long does not take back what was given since."""
+    node = Node()
+    for _ in range(5):
+        node.journal.add(2)
+    nonce = node.beacon().nonce
+    for cap in (1, 1 << 20, 1):
+        node.publisher.receive(0.0, capped(node.cursor(nonce), cap))
+    assert batches(node, 0.0) == 6
+
+
+def test_a_new_cursor_without_a_cap_lifts_it() -> None:
+    """As over another broker, or when the limit is gone."""
+    node = Node()
+    for _ in range(5):
+        node.journal.add(2)
+    nonce = node.beacon().nonce
+    node.publisher.receive(0.0, capped(node.cursor(nonce), 1))
+    batches(node, 0.0)
+    node.publisher.receive(0.1, node.cursor(nonce, number=2))
+    assert batches(node, 0.1) == 5
+
+
+def test_a_node_that_is_asked_what_it_has_sent_says_so() -> None:
+    """By a beacon, as early as one without credit: until then nothing passes."""
+    node = Node()
+    node.journal.add(2)
+    nonce = node.beacon().nonce
+    node.publisher.receive(0.0, capped(node.cursor(nonce), None))
+    assert batches(node, 0.0) == batches(node, 1.0) == batches(node, 1.0) == 0
+    assert node.publisher.deadline() <= 1.0 + STUCK_EVERY
+
+
+def test_a_malformed_envelope_of_a_cursor_is_counted() -> None:
+    """And the cursor is as if it had been lost."""
+    node = Node()
+    node.journal.add(2)
+    nonce = node.beacon().nonce
+    node.publisher.receive(0.0, node.cursor(nonce)._replace(envelope=b"\xc1"))
+    assert batches(node, 0.0) == 0 and node.counters == {"malformed message": 1}
