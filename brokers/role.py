@@ -89,7 +89,7 @@ class Broker:
             loop.add_socket(inlet.socket, partial(self.forward_up, inlet))
         loop.add_socket(self.down_in.socket, self.forward_down)
         loop.every(EVERY, self._beat)
-        loop.every(SERVE_EVERY, self._serve)
+        self._serve()
 
     def _joined_below(self, topic: bytes) -> None:
         self.forwarder.links.joined_below(topic)
@@ -97,9 +97,9 @@ class Broker:
 
     def _serve(self) -> None:
         """Say the last cursors again to those whom a limited link lets send more by now."""
-        if not self.limiter.active:
-            return
-        for frames, caps in self.limiter.serve(self._loop.now()):
+        now = self._loop.now()
+        self._loop.call_at(now + (SERVE_EVERY if self.limiter.active else EVERY), self._serve)
+        for frames, caps in self.limiter.serve(now):
             self._descend(frames, caps)
             self.forwarder.links.sent_down(frames[0])
             self._send_down(frames)
