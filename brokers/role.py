@@ -65,7 +65,7 @@ class Broker:
         self.keeper = Keeper(trust, plan.name, plan.zone, SystemClock(), counters) if trust else None
         if self.keeper is not None:
             self.forwarder.boundary = self.keeper.boundary
-            loop.every(KEYS_EVERY, self.keeper.look)
+            loop.every(KEYS_EVERY, self._look_at_policies)
         self.up_in = Inlet(made, "up", plan.up_in, [], counters)
         above = plan.dialled_by("up_out")
         self.up_out = Outlet(
@@ -90,6 +90,12 @@ class Broker:
         loop.add_socket(self.down_in.socket, self.forward_down)
         loop.every(EVERY, self._beat)
         self._serve()
+        self._look_at_policies()
+
+    def _look_at_policies(self) -> None:
+        if self.keeper is not None:
+            self.keeper.look()
+            self.limiter.limit_zones(self._loop.now(), self.keeper.rates())
 
     def _joined_below(self, topic: bytes) -> None:
         self.forwarder.links.joined_below(topic)

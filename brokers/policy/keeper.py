@@ -90,6 +90,15 @@ class Keeper:
         if names != known:
             _log.info("policies of %s: %s", laws.zone, ", ".join(names) or "none")
 
+    def rates(self) -> dict[str, int]:
+        """Bytes a second that may come up out of a zone, by the policies that say so; the lowest of each zone."""
+        rates: dict[str, int] = {}
+        for law in self.boundary.laws.all:
+            policy = law.rules.policy
+            if policy.rate:
+                rates[policy.below] = min(policy.rate, rates.get(policy.below, policy.rate))
+        return rates
+
     def status(self) -> dict[str, Any]:
         """For the status file: the policies by which it goes (``name``, ``below``), and why they cannot be told."""
         laws = self.boundary.laws
