@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -60,6 +61,10 @@ class Helper:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal: freeze it, let it go on."""
+        self._process.send_signal(number)
 
     def ask(self, timeout: float, **request: Any) -> dict[str, Any]:
         """One request and its answer. Raises TabardError when none comes within `timeout` seconds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from typing import Final
@@ -11,7 +12,8 @@ from tabard.ops.bench.helper import answer, requests
 
 GREETING: Final = b"\xff" + bytes(8) + b"\x7f"
 """What tells a peer of ZMTP."""
-_CHUNK: Final = bytes(262_144)
+_CHUNK: Final = os.urandom(262_144)
+"""Of no pattern: whatever is compressed on the way does not become less."""
 
 
 def serve(sock: socket.socket) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -150,6 +151,17 @@ def test_every_tcp_port_is_an_end_with_keys_or_the_page(site: Site) -> None:
     """As the kernel has it: the four ends of the broker, and herald on loopback; nothing else of any role."""
     bound = {place for kind, place in listeners(family(site.all.process.pid)) if kind == "tcp"}
     assert bound == {end.removeprefix("tcp://") for end in site.ends.values()} | {f"127.0.0.1:{site.page}"}
+
+
+@pytest.mark.threat("other-user")
+def test_nobody_else_enters_the_home(site: Site) -> None:
+    """While all roles are at work: no directory of it, and no file of the journal or of the keys."""
+    made = [path for path in (site.home.path, *site.home.path.rglob("*")) if not path.is_symlink()]
+    modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in made if path.exists()}
+    assert {path for path, mode in modes.items() if path.is_dir() and mode & 0o077} == set()
+    kept = {path for path in modes if path.is_file() and {"journal", "trust"} & set(path.parts)}
+    assert any("journal" in path.parts for path in kept)
+    assert {path: oct(modes[path]) for path in kept if modes[path] & 0o077} == {}
 
 
 @pytest.mark.threat("stranger-on-a-port")
