@@ -6,7 +6,7 @@ A frame is a fixed prefix, then header, signature, marks and body::
     first 8 | width 8 | kept 8 (journal time, ms) | crc32 of header, signature, marks 4 |
     crc32 of the 44 bytes before 4                                     (all big-endian)
 
-The body needs no checksum of its own: the header names its SHA-256, and the header is under the crc.
+The body needs no checksum of its own: the header names its digest, and the header is under the crc.
 The prefix says the length and the range even of a frame whose content is ruined.
 """
 

@@ -8,7 +8,15 @@ from contextlib import suppress
 import pytest
 
 from tabard.agents.journal.faults import DiskRefused
-from tabard.agents.journal.frames import PREFIX_BYTES, Found, encode_batch, walk
+from tabard.agents.journal.frames import (
+    PREFIX_BYTES,
+    Damage,
+    Found,
+    encode_batch,
+    read_frame,
+    read_prefix,
+    walk,
+)
 from tabard.brokers.wire.batch import seal_batch
 from tabard.brokers.wire.codec import unpack
 from tabard.brokers.wire.streams import SAMPLES
@@ -54,6 +62,23 @@ def test_a_ruined_frame_is_a_gap_and_its_neighbours_are_kept(part: str, segment:
     again = everything(rig.open())
     assert gaps(again) == gaps(after)
     assert len(rig.quarantined()) == 1
+
+
+@pytest.mark.threat("damage")
+def test_no_flipped_bit_of_a_frame_goes_unnoticed() -> None:
+    """Wherever it is: in the prefix, the header, the signature, the marks of sources or the body."""
+    rig = filled()
+    image = rig.disk.get(rig.files()[0])
+    offset = frame_offsets(image)[1]
+    prefix = read_prefix(image, offset)
+    assert prefix is not None
+    frame = image[offset : offset + prefix.length]
+    assert isinstance(read_frame(frame, 0, prefix), Found)
+    for place in range(len(frame)):
+        bent = bytearray(frame)
+        bent[place] ^= 1 << place % 8
+        found = read_prefix(bytes(bent))
+        assert found is None or isinstance(read_frame(bytes(bent), 0, found), Damage), place
 
 
 def test_ruined_frames_next_to_each_other_are_one_gap() -> None:
