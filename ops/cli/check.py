@@ -36,7 +36,8 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
     Reads every layer, including stages that are not chosen, and shows all that is wrong at once: values, and what does
     not fit together, such as a link that both sides dial or none, a broker outside of its parent's zone, a loop, an
     address that is used twice or can be reached from elsewhere, a standby that is none, a node in a zone that no broker
-    serves; and keys that cannot be used, are not those of this node, or end soon. Of each it says file and key, what was expected and found, and what to do. An error keeps roles from
+    serves; keys that cannot be used, are not those of this node, or end soon; addresses that
+    need keys which are not there, brokers that no roster knows, and ends where the key of a role is refused. Of each it says file and key, what was expected and found, and what to do. An error keeps roles from
     starting; a warning does not. Without errors it prints what adds the next host to the zone. Exit code 0 means
     clean, 3 warnings only, 1 errors.
 
@@ -45,9 +46,12 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
     examination = examine(home, stage, args=dict(overrides), every_stage=True)
     findings = list(examination.findings)
     if examination.settings is not None:
+        from tabard.ops.conncheck import connection_findings
         from tabard.ops.keycheck import key_findings
 
-        findings += key_findings(home, examination.settings, time.time_ns())
+        now = time.time_ns()
+        findings += key_findings(home, examination.settings, now)
+        findings += connection_findings(home, examination.settings, now)
     if output != "table":
         emit((_row(finding) for finding in findings), _COLUMNS, output)
     elif findings:
