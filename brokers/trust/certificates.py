@@ -174,6 +174,18 @@ def verify_root(found: Encoded) -> None:
     _check_signatures(found, found.certificate)
 
 
+def check_succession(found: Encoded, root: Certificate) -> None:
+    """Check that a root named its successor: a new key for its own zone, which only it may certify. Raises TrustError."""
+    if found.certificate.role != ZONE or found.certificate.zone != root.zone:
+        raise TrustError(
+            "not a succession of the root",
+            reason=reasons.EXCEEDS,
+            expected=f"a certificate of {root}",
+            found=str(found.certificate),
+        )
+    _check_signatures(found, root)
+
+
 def _check_signatures(found: Encoded, authority: Certificate) -> None:
     certificate = found.certificate
     if certificate.issuer != authority.key_id or not authority.key.verifies(

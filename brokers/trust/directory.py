@@ -7,13 +7,14 @@ within its time, and neither its key nor its name was taken back, and the same i
   A zone's own key is revoked by a zone above it only.
 * A roster with a lower number than the one known changes nothing: what was revoked cannot be played back. Two rosters with one
   number are refused, because one of them is by somebody who should not have the key.
+* The root's own key is replaced by itself: see `roots`.
 * What is kept is bounded for each zone right below the root, so that a lost zone crowds out nobody else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from tabard.brokers.trust import keys, reasons
 from tabard.brokers.trust.certificates import (
@@ -24,9 +25,16 @@ from tabard.brokers.trust.certificates import (
     check_time,
     read,
     verify,
-    verify_root,
 )
-from tabard.brokers.trust.rosters import EncodedRoster, Revocation, Roster, Tombstone, read_roster
+from tabard.brokers.trust.roots import Known, Roots
+from tabard.brokers.trust.rosters import (
+    EncodedRoster,
+    Revocation,
+    Roster,
+    Tombstone,
+    check_number,
+    read_roster,
+)
 from tabard.brokers.trust.withdrawn import Withdrawn
 from tabard.errors import TrustError
 from tabard.names import MAX_ZONE_DEPTH
@@ -37,28 +45,15 @@ MAX_KNOWN: Final = 20_000
 """Certificates kept of one zone right below the root with all below it; likewise of the root's own hosts."""
 
 
-AHEAD: Final = 7 * 86_400
-"""Seconds by which the number of a roster may be ahead of the clock: nobody shuts an authority out by the highest number there is."""
-
-
-class _Known(NamedTuple):
-    certificate: Certificate
-    encoded: bytes
-
-
 class Directory:
     """Everything that is known below one root. ``now`` is in nanoseconds since 1970 throughout."""
 
     def __init__(self, root: bytes, now: int) -> None:
         """Pin ``root``, an encoded certificate that certifies itself. Raises TrustError, also when it is not valid now."""
-        found = read(root)
-        verify_root(found)
-        check_time(found.certificate, now)
-        self.root: Final = found.certificate
-        self.pinned: Final = root
-        self._keys: dict[bytes, list[_Known]] = {}
+        self.roots = Roots(root, now)
+        self._keys: dict[bytes, list[Known]] = {}
         """By key id, newest first."""
-        self._names: dict[tuple[str, str, str], list[_Known]] = {}
+        self._names: dict[tuple[str, str, str], list[Known]] = {}
         """By role, place and name, newest first."""
         self._curves: dict[bytes, bytes] = {}
         """From CURVE keys to key ids."""
@@ -68,7 +63,17 @@ class Directory:
         self._counts: dict[str, int] = {}
         self.generation = 0
         """Rises whenever something was taken in: what was worked out before may have changed."""
-        self._keep(_Known(found.certificate, root))
+        self._keep(self.roots.now)
+
+    @property
+    def root(self) -> Certificate:
+        """The pinned one; another one once a roster of its successor was taken."""
+        return self.roots.now.certificate
+
+    @property
+    def pinned(self) -> bytes:
+        """The same, encoded."""
+        return self.roots.now.encoded
 
     # --- taking in ----------------------------------------------------------------------------------
 
@@ -84,9 +89,10 @@ class Directory:
                 expected=f"1 to {MAX_CHAIN} certificates",
                 found=f"{len(chain)}",
             )
-        above = self.root
-        check_time(above, now)
-        taken: list[_Known] = []
+        issuer = read(chain[0]).certificate.issuer
+        above = next((each for each in self.roots.all() if each.key_id == issuer), self.root)
+        self.check(above, now)
+        taken: list[Known] = []
         for encoded in chain:
             known = self._verified(encoded, above)
             self._check(known.certificate, above, now)
@@ -98,16 +104,32 @@ class Directory:
         return above
 
     def take_roster(self, roster: bytes, now: int) -> bool:
-        """Verify a roster and let it take the place of an older one; False when it is not newer.
+        """Verify a roster and let it take the place of an older one, and a successor that of the root; False when it is not newer.
 
         Raises TrustError: it is malformed, not by the zone's authority, or one of its members is not the zone's.
         """
         found = read_roster(roster)
-        zone, version = found.roster.zone, found.roster.version
+        zone, before = found.roster.zone, self.roots
         if self._bytes.get(zone) == roster:
             return False
+        if zone != before.zone:
+            return self._take_roster(found, roster, now)
+        if before.was(found.roster.issuer):
+            return False  # of before it was replaced, or by somebody who has that key
+        self.roots = before.followed(found.roster.members, found.roster.issuer, now) or before
+        taken = False
+        try:
+            taken = self._take_roster(found, roster, now)
+        finally:
+            self.roots = self.roots.with_former(found.roster.members) if taken else before
+        for each in (self.roots.now, *self.roots.former):
+            self._keep(each)
+        return taken
+
+    def _take_roster(self, found: EncodedRoster, roster: bytes, now: int) -> bool:
+        zone, version = found.roster.zone, found.roster.version
         self._check_signed(found, now)
-        _check_number(found.roster, now)
+        check_number(found.roster, now)
         newest = self.standing(zone, now)
         if version < newest:
             return False
@@ -119,7 +141,12 @@ class Directory:
                 found="another one with that number",
                 hint="Somebody else may have the authority's key, or its home was put back to an older state",
             )
-        members = [self._member(zone, encoded) for encoded in found.roster.members]
+        wider = self.roots.with_former(found.roster.members) if zone == self.root.zone else self.roots
+        members = [
+            self._member(zone, encoded, wider)
+            for encoded in found.roster.members
+            if not (zone == wider.zone and wider.is_root(read(encoded).certificate))
+        ]
         self._check_room(members)
         for known in members:
             self._keep(known)
@@ -167,8 +194,9 @@ class Directory:
 
     def check(self, certificate: Certificate, now: int) -> None:
         """Raises TrustError with the reason why a certificate does not hold now."""
-        if certificate == self.root:
+        if certificate in self.roots.all():
             check_time(certificate, now)
+            self._withdrawn.check_root(certificate)
             return
         above = self._authorities(certificate)
         refused: TrustError | None = None
@@ -193,7 +221,8 @@ class Directory:
         Of a key without a known certificate only the root's word counts.
         """
         known = self._keys.get(key_id, ())
-        return self._withdrawn.revoked(key_id, {each.certificate.place for each in known} or {self.root.zone})
+        places = {each.certificate.place or self.root.zone for each in known}
+        return self._withdrawn.revoked(key_id, places or {self.root.zone})
 
     def tombstone(self, role: str, zone: str, name: str) -> Tombstone | None:
         """The tombstone of a name, None when it was never taken out; a newer certificate may have brought it back."""
@@ -230,7 +259,7 @@ class Directory:
             for (each, place, _name), listed in self._names.items()
             if place == zone and role in {None, each}
             for known in listed
-            if known.certificate != self.root and self.holds(known.certificate, now)
+            if not self.roots.is_root(known.certificate) and self.holds(known.certificate, now)
         ]
         return sorted(found, key=lambda each: (each.role, each.path, -each.serial))
 
@@ -250,13 +279,9 @@ class Directory:
     def chain(self, certificate: Certificate, now: int) -> tuple[bytes, ...]:
         """The encoded certificates from below the root down to a known one. Raises TrustError when it does not hold."""
         self.check(certificate, now)
-        if certificate == self.root:
+        if certificate in self.roots.all():
             return ()
-        above = next(
-            authority
-            for authority in self._authorities(certificate)
-            if authority == self.root or self.holds(authority, now)
-        )
+        above = next(each for each in self._authorities(certificate) if self.holds(each, now))
         listed = self._keys[certificate.key_id]
         return (
             *self.chain(above, now),
@@ -265,7 +290,7 @@ class Directory:
 
     # --- inside -------------------------------------------------------------------------------------
 
-    def _verified(self, encoded: bytes, above: Certificate) -> _Known:
+    def _verified(self, encoded: bytes, above: Certificate) -> Known:
         """The certificate, its signatures checked unless that was done before."""
         found = read(encoded)
         for known in self._keys.get(found.certificate.key_id, ()):
@@ -274,12 +299,12 @@ class Directory:
                     break
                 return known
         verify(found, above)
-        return _Known(found.certificate, encoded)
+        return Known(found.certificate, encoded)
 
-    def _member(self, zone: str, encoded: bytes) -> _Known:
+    def _member(self, zone: str, encoded: bytes, roots: Roots) -> Known:
         """A member of a roster: certified by a key of its zone, which need not hold any more."""
         found: Encoded = read(encoded)
-        for authority in self._zone_keys(zone):
+        for authority in roots.all() if zone == roots.zone else self._zone_keys(zone):
             if authority.key_id == found.certificate.issuer:
                 return self._verified(encoded, authority)
         raise TrustError(
@@ -344,7 +369,7 @@ class Directory:
         below = certificate.zone.removeprefix(self.root.zone + "/").partition("/")[0]
         return f"{self.root.zone}/{below}"
 
-    def _check_room(self, taken: Sequence[_Known]) -> None:
+    def _check_room(self, taken: Sequence[Known]) -> None:
         new: dict[str, int] = {}
         for known in taken:
             if known not in self._keys.get(known.certificate.key_id, ()):
@@ -359,7 +384,7 @@ class Directory:
                     found=f"{count} more than the {self._counts.get(branch, 0)} that are known",
                 )
 
-    def _keep(self, known: _Known) -> None:
+    def _keep(self, known: Known) -> None:
         certificate = known.certificate
         listed = self._keys.setdefault(certificate.key_id, [])
         if known in listed:
@@ -373,15 +398,3 @@ class Directory:
         self.generation += 1
         branch = self._branch(certificate)
         self._counts[branch] = self._counts.get(branch, 0) + 1
-
-
-def _check_number(roster: Roster, now: int) -> None:
-    most = now // 1_000_000_000 + AHEAD
-    if roster.version > most:
-        raise TrustError(
-            f"the roster of {roster.zone} is numbered as one of the future",
-            reason=reasons.EARLY,
-            expected=f"a number up to {most}: seconds since 1970, and a week",
-            found=str(roster.version),
-            hint="Set the clock of this host, if it is wrong",
-        )

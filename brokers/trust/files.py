@@ -53,6 +53,8 @@ class Trust:
         self._clock: Final = clock
         self._keys: dict[tuple[str, str], KeyFile] = {}
         self._seen: dict[str, tuple[int, int, int]] = {}
+        self._root = b""
+        """The file `ROOT` as it was read."""
         self.directory: Directory
         self.faults: tuple[TrustError, ...] = ()
         """What was read and does not hold at the moment: a certificate that has expired, a roster by who is no authority."""
@@ -116,6 +118,9 @@ class Trust:
     def authority(self, zone: str) -> Authority:
         """The authority of a zone. Raises RefusedError when its key is not in this home."""
         key, certificate = self.key(ZONE, zone), self.certificate(ZONE, zone)
+        if key is not None and certificate is not None and key.public != certificate.key:
+            key = self.former(ZONE, zone)  # a rotation of the root's key was begun and not finished
+            key = key if key is not None and key.public == certificate.key else None
         if key is None or certificate is None:
             here = ", ".join(file.path for file in self.owned() if file.role == ZONE) or "none"
             raise RefusedError(
@@ -150,6 +155,11 @@ class Trust:
         files.write(folder / _flat(read_roster(roster).roster.zone), roster)
         files.sync(folder)
 
+    def store_root(self) -> None:
+        """Write which root is pinned. Raises OSError, leaving what was there."""
+        files.write(self.home.trust / ROOT, self.directory.pinned)
+        files.sync(self.home.trust)
+
     def drop_key(self, role: str, name: str) -> None:
         """Remove a key from this home. Raises OSError."""
         folder = self.home.trust / KEYS
@@ -175,16 +185,23 @@ class Trust:
         for path, roster in rosters:
             _held(faults, path, partial(directory.take_roster, roster, now))
         for path, file in keys.items():
-            if file.chain:
+            known = directory.by_key(file.key.public.key_id)
+            if file.chain and not (known is not None and directory.holds(known, now)):
                 _held(faults, path, partial(directory.take, file.chain, now))
+            elif file.chain:
+                with suppress(TrustError):  # rosters say more of it by now
+                    directory.take(file.chain, now)
             elif file.key.public != directory.root.key:
                 faults.append(_no_root(path, file))
-        self.directory, self._seen, self.faults = directory, seen, tuple(faults)
+        self.directory, self._seen, self.faults, self._root = directory, seen, tuple(faults), root
+        if directory.pinned != root:  # the root that was pinned has named another one
+            with suppress(OSError):
+                self.store_root()
         self._keys = {(file.role, file.path): file for file in keys.values()}
 
     def _directory(self, root: bytes, now: int) -> Directory:
         """The one that is known, with what it learned off the wire, unless the root is another one."""
-        if self._seen and self.directory.pinned == root:
+        if self._seen and root in {self._root, self.directory.pinned}:
             return self.directory
         pinned = read(root).certificate
         return Directory(root, min(max(now, pinned.since), pinned.until - 1))

@@ -9,13 +9,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tabard import files
 from tabard.brokers.trust import reasons
 from tabard.brokers.trust.bundle import MAX_BUNDLE, Bundle, decode_bundle
-from tabard.brokers.trust.certificates import Certificate
+from tabard.brokers.trust.certificates import Certificate, read
 from tabard.brokers.trust.directory import Directory
 from tabard.brokers.trust.files import Trust, lock, write_all
 from tabard.brokers.trust.keyfiles import KeyFile
@@ -55,7 +56,7 @@ def join(home: Home, path: Path, *, replace_root: bool = False, clock: Clock | N
     with lock(home):
         trust = Trust.load(home, clock)
         aside: Path | None = None
-        if trust is not None and trust.directory.pinned != bundle.root:
+        if trust is not None and not _leads(trust.directory, bundle, now):
             if not replace_root:
                 raise _another_root(trust, directory, path)
             bundle = bundle._replace(keys=tuple(_with_former(trust, key) for key in bundle.keys))
@@ -78,6 +79,19 @@ def join(home: Home, path: Path, *, replace_root: bool = False, clock: Clock | N
         ),
         *(Joined(ADDED, key.certificate or directory.root, 0) for key in bundle.keys),
     ]
+
+
+def _leads(known: Directory, bundle: Bundle, now: int) -> bool:
+    """Whether the root of a bundle is the pinned one, its successor by its own word, or was before it."""
+    root = read(bundle.root).certificate
+    if known.pinned == bundle.root or known.roots.was(root.key_id):
+        return True
+    trial = Directory(known.pinned, min(max(now, known.root.since), known.root.until - 1))
+    for roster in bundle.rosters:
+        if read_roster(roster).roster.zone == known.root.zone:
+            with suppress(TrustError):
+                trial.take_roster(roster, now)
+    return trial.pinned == bundle.root
 
 
 def _verified(bundle: Bundle, now: int, where: str) -> Directory:
@@ -109,6 +123,7 @@ def _check_key(directory: Directory, key: KeyFile, now: int) -> None:
 def _merged(trust: Trust, bundle: Bundle, now: int) -> list[Joined]:
     done: list[Joined] = []
     directory = trust.directory
+    pinned = directory.pinned
     for roster in bundle.rosters:
         zone = read_roster(roster).roster.zone
         before = directory.version(zone)
@@ -120,6 +135,8 @@ def _merged(trust: Trust, bundle: Bundle, now: int) -> list[Joined]:
             )
         else:
             done.append(Joined(KNOWN if same else OLDER, _authority(directory, zone), before))
+    if directory.pinned != pinned:
+        trust.store_root()
     for key in bundle.keys:
         _check_key(directory, key, now)  # again: the rosters of this home may be newer, and revoke it
         new, old = key.certificate or directory.root, trust.certificate(key.role, key.path)

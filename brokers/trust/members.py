@@ -15,6 +15,7 @@ from tabard.brokers.trust.certificates import NODE, RECORDER, ZONE, Certificate,
 from tabard.brokers.trust.files import Trust
 from tabard.brokers.trust.keyfiles import KeyFile
 from tabard.brokers.trust.keys import PrivateKey, shown_id
+from tabard.brokers.trust.rerooting import rotate_root
 from tabard.errors import RefusedError, UsageError
 
 SOON: Final = 60 * DAY
@@ -97,15 +98,10 @@ def rename(trust: Trust, zone: str, old: str, new: str, now: int, life: int | No
 def rotate(trust: Trust, role: str, name: str, zone: str, now: int, life: int | None) -> Made:
     """A new key for a member: in this home with the former one beside it if the old key is here, else for a bundle.
 
-    Raises RefusedError for a root, which no one can certify anew, UsageError for who is no member.
+    The root's key names its own successor, see `rerooting`. Raises UsageError for who is no member.
     """
     if role == ZONE and name == trust.directory.root.zone:
-        raise RefusedError(
-            "a root's key is not rotated",
-            expected="a key that an authority above it certifies",
-            found=f"the root {name}",
-            hint="See docs/how-to/keys.md, A lost root key",
-        )
+        return Made(rotate_root(trust, now, life))
     place = name.rpartition("/")[0] if role == ZONE else zone
     label = name.rpartition("/")[2]
     held = trust.directory.certificates(role, name if role == ZONE else zone, label, now)
@@ -175,10 +171,10 @@ def revoke(trust: Trust, prefix: str, reason: str, now: int) -> Certificate:
             found=str(certificate),
             hint="See docs/how-to/keys.md, A lost root key",
         )
-    zone = certificate.place
+    zone = certificate.place or trust.directory.root.zone
     while trust.key(ZONE, zone) is None and zone != trust.directory.root.zone:
         zone = zone.rpartition("/")[0]
-    authority = trust.authority(zone if trust.key(ZONE, zone) else certificate.place)
+    authority = trust.authority(zone if trust.key(ZONE, zone) else certificate.place or zone)
     _take(trust, authority.roster(now, revoke=[(certificate.key_id, reason)]), now)
     return certificate
 

@@ -21,6 +21,8 @@ MAX_ROSTER: Final = 8 << 20
 """Bytes of a roster."""
 MAX_MEMBERS: Final = 10_000
 """Certificates in one roster; as many revocations, and as many tombstones."""
+AHEAD: Final = 7 * 86_400
+"""Seconds by which the number of a roster may be ahead of the clock: nobody shuts an authority out by the highest number there is."""
 MAX_REASON: Final = 200
 """Characters of a reason."""
 MAX_POLICIES: Final = 256
@@ -128,6 +130,19 @@ def read_roster(encoded: bytes) -> EncodedRoster:
         signed,
         signature,
     )
+
+
+def check_number(roster: Roster, now: int) -> None:
+    """Raises TrustError for a roster that is numbered as one of the future."""
+    most = now // 1_000_000_000 + AHEAD
+    if roster.version > most:
+        raise TrustError(
+            f"the roster of {roster.zone} is numbered as one of the future",
+            reason=reasons.EARLY,
+            expected=f"a number up to {most}: seconds since 1970, and a week",
+            found=str(roster.version),
+            hint="Set the clock of this host, if it is wrong",
+        )
 
 
 def _revocation(value: Any) -> Revocation:

@@ -45,6 +45,17 @@ class Withdrawn:
         """That of a name in a zone."""
         return self._removed.get((role, place, name))
 
+    def check_root(self, certificate: Certificate) -> None:
+        """Raises TrustError when the key of a former root was taken back by the one of now."""
+        revocation = self.revoked(certificate.key_id, (certificate.zone,))
+        if revocation is not None:
+            raise TrustError(
+                f"the key of the former root of {certificate} was revoked",
+                reason=reasons.REVOKED,
+                expected="the root of now",
+                found=f"{shown_id(certificate.key_id)}, revoked for: {revocation.reason}",
+            )
+
     def check(self, certificate: Certificate) -> None:
         """Raises TrustError when the key or the name of a certificate was taken back."""
         revocation = self.revoked(certificate.key_id, (certificate.place,)) if self._revoked else None

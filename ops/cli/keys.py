@@ -82,6 +82,10 @@ def keys_list(home: Home, every: bool, output: str) -> int:
             "It is not: carry the file over and join it there",
         ),
         ("tabard keys rotate zone hq/dmz", "The authority of a zone; renew its members' certificates then"),
+        (
+            "tabard keys rotate zone hq",
+            "The root itself: its members are renewed with it; carry the roster to all",
+        ),
     ],
 )
 @click.argument("role", type=click.Choice(_ROLES))

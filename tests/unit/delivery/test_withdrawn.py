@@ -130,9 +130,9 @@ def test_an_epoch_whose_opening_is_not_stored_ends_there_too() -> None:
 
 def _known(encoded: bytes) -> Any:
     from tabard.brokers.trust.certificates import read
-    from tabard.brokers.trust.directory import _Known
+    from tabard.brokers.trust.roots import Known
 
-    return _Known(read(encoded).certificate, encoded)
+    return Known(read(encoded).certificate, encoded)
 
 
 @pytest.mark.threat("revoked-key")

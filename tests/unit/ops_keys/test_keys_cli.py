@@ -184,7 +184,6 @@ def test_wrong_use_is_told_apart_from_what_is_refused(homes: Homes) -> None:
     assert "--zone with one of hq, hq/dmz" in homes.refused(
         "hq", "node", "add", "a", "--out", "a.tabard", code=wrong
     )
-    assert "lost root key" in homes.refused("hq", "keys", "rotate", "zone", "hq")
     assert "no zone above it" in homes.refused("hq", "zone", "add", "other")
     assert "is not in this home" in homes.refused("hq", "zone", "add", "other/dmz")
     assert "has no keys" in homes.refused("empty", "keys")
@@ -248,3 +247,25 @@ def test_check_looks_at_the_keys(homes: Homes) -> None:
     done = homes.run("web1", "check", "-o", "json")
     assert done.returncode == exits.FAILED
     assert [row["severity"] for row in json.loads(done.stdout)] == ["error"]
+
+
+def test_the_root_gets_another_key_and_other_homes_follow(homes: Homes) -> None:
+    """The roster is all that is carried; then the old key is revoked like any other."""
+    homes.rows("hq", "zone", "add", "hq/dmz")
+    homes.rows("hq", "node", "add", "web1", "--zone", "hq/dmz", "--out", "web1.tabard")
+    homes.rows("web1", "join", "web1.tabard")
+    (old,) = [
+        row for row in homes.rows("web1", "keys", "list") if (row["role"], row["name"]) == ("zone", "hq")
+    ]
+    did = homes.rows("hq", "keys", "rotate", "zone", "hq")
+    assert did[0]["did"] == "rotated" and did[0]["name"] == "hq" and did[0]["key"] != old["key"]
+    assert {row["name"] for row in did[1:]} >= {"hq/dmz"}
+    homes.rows("hq", "keys", "revoke", old["key"], "--reason", "replaced")
+    homes.rows("hq", "keys", "roster", "--out", "roster.tabard")
+    homes.rows("web1", "join", "roster.tabard")
+    rows = homes.rows("web1", "keys", "list", "--all")
+    roots = {row["key"]: row["state"] for row in rows if (row["role"], row["name"]) == ("zone", "hq")}
+    assert roots == {did[0]["key"]: "valid", old["key"]: "revoked"}
+    (mine,) = [row for row in homes.rows("web1", "keys", "list") if row["role"] == "node" and row["here"]]
+    assert mine["state"] == "valid"
+    assert homes.rows("hq", "node", "add", "web2", "--zone", "hq/dmz", "--out", "web2.tabard")

@@ -9,7 +9,7 @@ from tabard.brokers.trust import reasons
 from tabard.brokers.trust.authority import BACKDATED, HOST_LIFE, KEPT, Authority, Wanted, certify_root
 from tabard.brokers.trust.certificates import Certificate, held, honours, issue, read
 from tabard.brokers.trust.directory import Directory
-from tabard.brokers.trust.rosters import Roster, read_roster, sign
+from tabard.brokers.trust.rosters import AHEAD, Roster, read_roster, sign
 from tabard.brokers.wire.codec import pack
 from tabard.errors import TrustError
 from tests.unit.trust.places import DAY, NOW, Tree, key
@@ -332,7 +332,7 @@ def test_nobody_shuts_an_authority_out_by_a_high_number(tree: Tree) -> None:
     with pytest.raises(TrustError, match="numbered as one of the future") as caught:
         directory.take_roster(sign(Roster("hq/dmz", 2**62, key(2).public.key_id, NOW), key(2)), NOW)
     assert caught.value.reason == reasons.EARLY
-    stolen = sign(Roster("hq/dmz", second + module.AHEAD, key(2).public.key_id, NOW), key(2))
+    stolen = sign(Roster("hq/dmz", second + AHEAD, key(2).public.key_id, NOW), key(2))
     assert directory.take_roster(stolen, NOW)
     bare, encoded = tree.hq.certify(Wanted("zone", "hq/dmz", "hq/dmz"), key(30), NOW)
     hq = tree.hq.roster(NOW, [*tree.dmz_chain, encoded], revoke=[(key(2).public.key_id, "stolen")])
