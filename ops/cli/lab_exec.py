@@ -36,5 +36,5 @@ def lab_exec(home: Home, node: str, words: Sequence[str]) -> int:
         raise click.UsageError("Missing argument 'COMMAND...'.")
     place = Place(home)
     found = faults.running(place)
-    line, variables = build.words_in(place, found.lab.host(node).name, words)
+    line, variables = build.words_in(place, found.lab, found.lab.host(node).name, words)
     os.execve(line[0], line, variables)  # noqa: S606 -- a list of words, no shell

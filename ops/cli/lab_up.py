@@ -29,6 +29,7 @@ The lab is up: {hosts} nodes in the zones {zones}.
         ("tabard lab up", "Build it; its page is at http://127.0.0.1:8024"),
         ("tabard lab up --home ./second --port 9000", "A second lab beside the first"),
         ("tabard lab up --backend sshtunnel", "With tunnels that are kept up without the program ssh"),
+        ("tabard lab up --loopback", "Where namespaces are not permitted, or you are not root"),
         ("tabard lab up --backend mixed", "With a tunnel of another kind on each link"),
     ],
 )
@@ -47,21 +48,30 @@ The lab is up: {hosts} nodes in the zones {zones}.
     show_default=True,
     help="What keeps the tunnels up; openssh-remote is ssh's -R, external an ssh that is none of Tabard's, mixed one of each.",
 )
-def lab_up(home: Home, port: int, backend: str) -> int:
+@click.option(
+    "--loopback",
+    is_flag=True,
+    help="Without namespaces, as any user: hosts are directories and addresses of the loopback.",
+)
+def lab_up(home: Home, port: int, backend: str, loopback: bool) -> int:
     """Build the lab and wait until its nodes are heard.
 
     Makes twelve hosts on this machine, each with a network, processes, a name and a disk of its own, an ssh server and an agent.
     They are in three zones that are joined by ssh alone: hq with the store and the page, hq/dmz with a pair of brokers, and
     hq/dmz/plant. All of it lies below the directory lab of the home, runs in the background, and is taken away by
     'tabard lab down'; the ssh, the crontabs and the network of this machine are not touched. It needs root, and a kernel that makes
-    namespaces: where one of them is missing the exit code is 4, and the message says what. Exit code 3 when some nodes were not heard
+    namespaces: where one of them is missing the exit code is 4, and the message says what. With
+    --loopback it needs neither: hosts are not apart from each other then, have no disk that could be filled, and their connections go
+    through wires that can be cut. Exit code 3 when some nodes were not heard
     in two minutes.
     """
     from tabard.ops.lab import build
     from tabard.ops.lab.plan import ZONES, planned
     from tabard.ops.lab.state import Place
 
-    unheard = build.up(Place(home), port, lambda text: click.echo(f"tabard: {text}", err=True), backend)
+    unheard = build.up(
+        Place(home), port, lambda text: click.echo(f"tabard: {text}", err=True), backend, loopback=loopback
+    )
     page = f"http://127.0.0.1:{port}"
     click.echo(_SUMMARY.format(hosts=len(planned().hosts), zones=", ".join(ZONES), page=page))
     if unheard:

@@ -5,45 +5,56 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
+import random
+import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from tabard import files
 from tabard.errors import AlreadyRunning, TabardError
 from tabard.ops.lab import hands, lines, marks, needs, places, state
-from tabard.ops.lab.plan import PAGE, Host, Lab, planned
+from tabard.ops.lab.lines import Wear
+from tabard.ops.lab.plan import PAGE, UP, Host, Lab, Loop, planned
 from tabard.ops.lab.state import Place, State
 
 HEARD: Final = 120.0
 """Seconds within which every node should have been heard by the store; a busy machine takes a while to start so many."""
 _PAUSE: Final = 0.5
+WIRES: Final = "wires"
 
 
-def up(place: Place, port: int, say: Callable[[str], None], kind: str = "openssh") -> list[str]:
+def up(
+    place: Place, port: int, say: Callable[[str], None], kind: str = "openssh", *, loopback: bool = False
+) -> list[str]:
     """Build the lab and wait until its nodes are heard; returns the names of those that were not.
 
-    Nothing is left when it fails. Raises AlreadyRunning when there is one, RefusedError when this machine cannot have one, TabardError.
+    With ``loopback`` it is one without namespaces. Nothing is left when it fails. Raises AlreadyRunning when there is one, RefusedError when this machine cannot have one, TabardError.
     """
-    needs.refuse_missing()
+    needs.refuse_missing(loopback=loopback)
+    needs.refuse_rights(place.path)
     _refuse_second(place)
     place.make()
-    lab = planned(kind)
+    lab = planned(kind, _loop(place, port) if loopback else None)
     with place.held(), _listening(port) as page:
         _refuse_second(place)
         place.clear()  # what a lab that is no more has left
-        note = State(complete=False, page=f"http://127.0.0.1:{port}", wear={}, kind=kind)
+        note = State(complete=False, page=f"http://127.0.0.1:{port}", wear={}, kind=kind, loop=lab.loop)
         state.write(place, note)
         try:
             first = _lab(place, lab)
             pid = pid_of(place, "")
             say(f"{len(lab.hosts)} hosts in {len({host.zone for host in lab.hosts})} zones are made")
+            if lab.loop is not None:
+                page.close()  # it was free: herald takes it
             _start(place, lab, lab.hosts, pid, before=lambda: _give_keys(place, lab, say))
-            open_page(place, page)
+            if lab.loop is None:
+                open_page(place, page)
             state.write(place, note._replace(complete=True))
             first.tell("keep")
         except BaseException:
@@ -56,7 +67,7 @@ def up(place: Place, port: int, say: Callable[[str], None], kind: str = "openssh
 def start(place: Place, lab: Lab, host: Host, note: State) -> None:
     """Start a host that was killed, with the disk that it had. Raises TabardError."""
     _start(place, lab, [host], pid_of(place, ""))
-    if "herald" in host.roles:
+    if "herald" in host.roles and lab.loop is None:
         with _listening(int(note.page.rpartition(":")[2])) as page:
             open_page(place, page)
 
@@ -76,13 +87,20 @@ def end(place: Place, patience: float = 30.0) -> None:
         place.remove()
 
 
-def words_in(place: Place, host: str, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+def words_in(place: Place, lab: Lab, host: str, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The words, and the variables, that run ``words`` in a host. Raises TabardError when it does not run."""
-    found = {**places.environment(hands.path()), **hands.imports(), **marks.mark(place.mark, host)}
+    own = places.environment(lab.where(host), hands.path())
+    found = {**own, **hands.imports(), **marks.mark(place.mark, host)}
     for name in ("TERM", "COLUMNS", "LINES"):
         if name in os.environ:
             found[name] = os.environ[name]
-    return hands.entered(pid_of(place, host), words), found
+    pid = pid_of(place, host)
+    if lab.loop is None:
+        return hands.entered(pid, words), found
+    program = words[0] if os.path.isabs(words[0]) else shutil.which(words[0], path=found["PATH"])
+    if program is None:
+        raise TabardError("there is no such program", expected=f"one in {found['PATH']}", found=words[0])
+    return [program, *words[1:]], found
 
 
 def _refuse_second(place: Place) -> None:
@@ -99,8 +117,34 @@ def _refuse_second(place: Place) -> None:
         )
 
 
+def _loop(place: Place, port: int) -> Loop:
+    """Addresses of the loopback that nobody uses: every user may listen at each of them. Raises TabardError."""
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    for second in random.sample(range(64, 250), 50):
+        found = Loop(f"127.{second}", str(place.path / "disks"), port, user)
+        with socket.socket() as trying, contextlib.suppress(OSError):
+            trying.bind((planned(loop=found).address("hq1"), UP))
+            return found
+    raise TabardError(
+        "no addresses are free",
+        expected=f"port {UP} at an address in 127.64.0.0 to 127.249.255.255",
+        found="50 that are taken, or that this system does not have",
+        hint="It has to be Linux, where all of 127.0.0.0/8 is this machine",
+    )
+
+
+def write_wires(place: Place, lab: Lab, wear: Mapping[str, Wear]) -> None:
+    """What the wires of a lab without namespaces read: which there are, and what is wrong with their cables."""
+    content = {
+        "wires": [each._asdict() for each in lab.wires()],
+        "cut": [port for port, each in wear.items() if each.cut],
+        "slow": {port: list(each.slow) for port, each in wear.items() if each.slow},
+    }
+    _specify(place, WIRES, content)
+
+
 def _lab(place: Place, lab: Lab) -> hands.Started:
-    """The first process of all, with disks and bridges."""
+    """The first process of all, with disks and bridges, or with wires."""
     disks = {str(place.disk(host.name)): host.disk for host in lab.hosts}
     _specify(place, "lab", {"disks": disks})
     keys = hands.make_keys(place, [host.name for host in lab.hosts])
@@ -109,6 +153,12 @@ def _lab(place: Place, lab: Lab) -> hands.Started:
         spec = places.specification(lab, host, keys=keys, programs=programs, keep=_seen(), path=hands.path())
         spec["environment"] |= hands.imports()
         _specify(place, host.name, {**spec, "disk": str(place.disk(host.name))})
+    if lab.loop is not None:
+        write_wires(place, lab, {})
+        words = hands.module("wires", str(place.specification(WIRES)))
+        first = hands.Started(place, "lab", words, hands.environment(place, first=True))
+        first.await_made()
+        return first
     words = hands.unshared(hands.module("first", "lab", str(place.specification("lab"))))
     first = hands.Started(place, "lab", words, hands.environment(place))
     first.await_made()
@@ -120,30 +170,40 @@ def _start(
     place: Place, lab: Lab, hosts: Iterable[Host], pid: int, before: Callable[[], None] | None = None
 ) -> None:
     """Make the namespaces of hosts, plug them in, and let them run, after ``before`` was called."""
+    looped = lab.loop is not None
     started = {
         host: hands.Started(
             place,
             host.name,
-            hands.entered(
-                pid,
-                hands.unshared(hands.module("first", "host", str(place.specification(host.name)))),
-                ["--mount", "--pid"],
-            ),
-            hands.environment(place, host.name),
+            _first(place, host, pid, looped=looped),
+            hands.environment(place, host.name, first=looped),
         )
         for host in hosts
     }
     for each in started.values():
         each.await_made()
-    pids = {each.host: each.pid for each in marks.marked(place.mark) if each.first}
-    plugged = [line for host in started for line in lines.cables(lab, host, pids[host.name])]
-    hands.ip(pid, plugged)
-    for host in started:
-        hands.ip(pids[host.name], lines.addresses(lab, host))
+    if not looped:
+        _plug(place, lab, started, pid)
     if before is not None:
         before()
     for each in started.values():
         each.tell("go")
+
+
+def _first(place: Place, host: Host, pid: int, *, looped: bool) -> list[str]:
+    """The words that start the first process of a host, when ``pid`` is that of the lab."""
+    words = hands.module("first", "host", str(place.specification(host.name)))
+    if looped:
+        return [*words, str(pid)]
+    return hands.entered(pid, hands.unshared(words), ["--mount", "--pid"])
+
+
+def _plug(place: Place, lab: Lab, hosts: Iterable[Host], pid: int) -> None:
+    pids = {each.host: each.pid for each in marks.marked(place.mark) if each.first}
+    plugged = [line for host in hosts for line in lines.cables(lab, host, pids[host.name])]
+    hands.ip(pid, plugged)
+    for host in hosts:
+        hands.ip(pids[host.name], lines.addresses(lab, host))
 
 
 def _give_keys(place: Place, lab: Lab, say: Callable[[str], None]) -> None:
@@ -223,15 +283,15 @@ def _unheard(place: Place, lab: Lab) -> list[str]:
     end = time.monotonic() + HEARD
     heard: set[str] = set()
     while not names <= heard and time.monotonic() < end:
-        heard = _heard(place, store)
+        heard = _heard(place, lab, store)
         if not names <= heard:
             time.sleep(_PAUSE)
     return sorted(names - heard)
 
 
-def _heard(place: Place, store: str) -> set[str]:
+def _heard(place: Place, lab: Lab, store: str) -> set[str]:
     words, variables = words_in(
-        place, store, [sys.executable, "-P", "-m", "tabard.ops.main", "nodes", "-o", "json"]
+        place, lab, store, [sys.executable, "-P", "-m", "tabard.ops.main", "nodes", "-o", "json"]
     )
     done = subprocess.run(words, env=variables, capture_output=True, timeout=hands.PATIENCE, check=False)
     try:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tabard import files
-from tabard.errors import TabardError, UsageError
+from tabard.errors import RefusedError, TabardError, UsageError
 from tabard.ops.lab import build, hands, hostkeys, lines, marks, needs, state
-from tabard.ops.lab.first import SERVICES
 from tabard.ops.lab.lines import SOUND, Slow, Wear
-from tabard.ops.lab.places import CLOCK
+from tabard.ops.lab.places import CLOCK, SERVICES
 from tabard.ops.lab.plan import Host, Lab, planned
 from tabard.ops.lab.state import Place, State
 
@@ -48,7 +47,7 @@ def running(place: Place) -> Running:
             where=str(place.path),
             hint="'tabard lab down' takes it away",
         )
-    return Running(place, planned(note.kind), pid, note)
+    return Running(place, planned(note.kind, note.loop), pid, note)
 
 
 # --- cables ---------------------------------------------------------------------------------
@@ -78,8 +77,12 @@ def _worn(found: Running, ports: Iterable[str], change: Callable[[Wear], Wear]) 
         after = wear[port] = change(before)
         if before != after:
             changed = True
-            _change(place, lab, pid, port, before, after)
+            if lab.loop is None:
+                _change(place, lab, pid, port, before, after)
             state.write(place, note._replace(wear=wear))
+    if changed and lab.loop is not None:
+        build.write_wires(place, lab, wear)
+        marks.send([each for each in marks.marked(place.mark) if each.pid == pid], signal.SIGHUP)
     return changed
 
 
@@ -122,7 +125,7 @@ def freeze(place: Place, host: str, service: str | None) -> None:
     """Stop every process of a host, or of one of its services, as a machine that hangs; nothing is told."""
     with place.held():
         found = running(place)
-        chosen = _choosing(place, found.lab.host(host), service)
+        chosen = _choosing(place, found.lab, found.lab.host(host), service)
         marks.send(chosen(), signal.SIGSTOP)
 
         def stopped() -> bool:
@@ -137,46 +140,50 @@ def thaw(place: Place, host: str, service: str | None) -> None:
     """Let it go on."""
     with place.held():
         found = running(place)
-        _thaw(place, found.lab.host(host), service)
+        _thaw(place, found.lab, found.lab.host(host), service)
 
 
-def _thaw(place: Place, host: Host, service: str | None) -> None:
-    marks.send(_choosing(place, host, service)(), signal.SIGCONT)
+def _thaw(place: Place, lab: Lab, host: Host, service: str | None) -> None:
+    marks.send(_choosing(place, lab, host, service)(), signal.SIGCONT)
 
 
 def kill(place: Place, host: str, service: str | None) -> None:
     """End every process of a host at once, as a power cut does (its disk stays), or those of one service, which starts again."""
     with place.held():
         found = running(place)
-        chosen = _choosing(place, found.lab.host(host), service)
+        chosen = _choosing(place, found.lab, found.lab.host(host), service)
         if service is not None:
             marks.send(chosen(), signal.SIGKILL)
             return
-        first = [each for each in chosen() if each.first]
-        marks.send(first, signal.SIGKILL)
+        first = marks.first_of(place.mark, host)
+        assert first is not None  # it was chosen from
+        if found.lab.loop is not None:  # no kernel ends them with it
+            marks.send([first], signal.SIGSTOP)
+            marks.end_below(first.pid)
+        marks.send([first], signal.SIGKILL)
         _await(lambda: marks.first_of(place.mark, host) is None, f"{host} ends")
-        for end in found.lab.ends_of(host):
+        for end in found.lab.ends_of(host) if found.lab.loop is None else ():
             if found.note.wear.get(end.port, SOUND).slow:
                 _end_slowness(place, end.port)
                 hands.unplug(found.pid, lines.slow_pair(end.port)[0])
 
 
-def _choosing(place: Place, host: Host, service: str | None) -> Callable[[], list[marks.Marked]]:
+def _choosing(place: Place, lab: Lab, host: Host, service: str | None) -> Callable[[], list[marks.Marked]]:
     """What looks up the processes that are meant. Raises UsageError for a service that the host has not."""
     pid = build.pid_of(place, host.name)
     if service is None:
         return lambda: marks.within(pid)
-    known = services(pid)
+    known = services(lab, host.name, pid)
     if service not in known:
         raise UsageError(f"{host.name} has no such service", expected=", ".join(known), found=repr(service))
     number = int(known[service]["pid"])
     return lambda: [each for each in marks.within(pid) if number and each.groups[-1:] == (number,)]
 
 
-def services(pid: int) -> dict[str, dict[str, Any]]:
+def services(lab: Lab, host: str, pid: int) -> dict[str, dict[str, Any]]:
     """The services of the host whose first process that is: number in the host, and how often each was started again."""
     try:
-        with open(f"/proc/{pid}/root{SERVICES}", encoding="utf-8") as file:
+        with open(lab.file(pid, f"{lab.where(host).ssh}/{SERVICES}"), encoding="utf-8") as file:
             content = json.load(file)
     except (OSError, ValueError):
         return {}
@@ -189,7 +196,14 @@ def services(pid: int) -> dict[str, dict[str, Any]]:
 def fill(place: Place, host: str) -> int:
     """Take all that is free on the disk of a host; returns how many bytes that was."""
     with place.held():
-        running(place).lab.host(host)
+        lab = running(place).lab
+        if lab.host(host) and lab.loop is not None:
+            raise RefusedError(
+                f"{host} has no disk of its own",
+                expected="a lab with namespaces, whose hosts have one each",
+                found="one without, whose hosts are directories of this machine's disk",
+                hint="Build it as root without --loopback where namespaces are permitted",
+            )
         path = _filling(build.pid_of(place, host))
         with open(path, "ab") as file:
             size = before = os.fstat(file.fileno()).st_size
@@ -220,27 +234,28 @@ def _filling(pid: int) -> str:
 def clock(place: Place, host: str, seconds: float) -> None:
     """Set the clock of a host wrong by so many seconds, ahead or, below 0, behind: it jumps under what runs there."""
     with place.held():
-        running(place).lab.host(host)
-        files.write(_wrong_clock(build.pid_of(place, host)), f"{seconds}\n".encode())
+        found = running(place)
+        found.lab.host(host)
+        files.write(_wrong_clock(found.lab, host, build.pid_of(place, host)), f"{seconds}\n".encode())
 
 
-def clock_of(pid: int) -> float:
+def clock_of(lab: Lab, host: str, pid: int) -> float:
     """Seconds by which the clock of the host with that first process was set wrong."""
     try:
-        return float(_wrong_clock(pid).read_text(encoding="ascii"))
+        return float(_wrong_clock(lab, host, pid).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return 0.0
 
 
-def _wrong_clock(pid: int) -> Path:
-    return Path(f"/proc/{pid}/root{CLOCK}")
+def _wrong_clock(lab: Lab, host: str, pid: int) -> Path:
+    return Path(lab.file(pid, f"{lab.where(host).ssh}/{CLOCK}"))
 
 
 def hostkey(place: Place, host: str) -> None:
     """Restart the ssh server of a host with another host key."""
     with place.held():
-        running(place).lab.host(host)
-        hostkeys.change(place, host)
+        lab = running(place).lab
+        hostkeys.change(place, lab, lab.host(host).name)
 
 
 def accept(place: Place, host: str) -> list[str]:
@@ -278,18 +293,18 @@ def _heal_host(found: Running, host: Host) -> list[str]:
         done.append(f"{host.name} has its old host key again")
     first = marks.first_of(place.mark, host.name)
     if first is None:
-        for end in found.lab.ends_of(host.name):
+        for end in found.lab.ends_of(host.name) if found.lab.loop is None else ():
             hands.unplug(found.pid, end.port)  # the kernel may not have come to it yet
         build.start(place, found.lab, host, found.note)
         return [*done, f"{host.name} is started again"]
     if any(each.state == "T" for each in marks.within(first.pid)):
-        _thaw(place, host, None)
+        _thaw(place, found.lab, host, None)
         done.append(f"{host.name} goes on")
-    with contextlib.suppress(FileNotFoundError):
+    if found.lab.loop is None and filled(first.pid):
         os.unlink(_filling(first.pid))
         done.append(f"the disk of {host.name} has room again")
     with contextlib.suppress(FileNotFoundError):
-        _wrong_clock(first.pid).unlink()
+        _wrong_clock(found.lab, host.name, first.pid).unlink()
         done.append(f"the clock of {host.name} is right again")
     return done
 

@@ -1,6 +1,7 @@
 """The first process of a namespace: of the lab, which keeps disks and cables, or of a host, which keeps its services running.
 
-``python -m tabard.ops.lab.first lab|host FILE`` with what there is to do as JSON in the file. It says ``made`` on standard output, and
+``python -m tabard.ops.lab.first lab|host FILE [PID]`` with what there is to do as JSON in the file; a host without namespaces is told
+which process is the lab's first. It says ``made`` on standard output, and
 then listens on standard input for one word: ``keep`` to the lab, ``go`` to a host. When standard input ends before that, its maker has
 gone, and it ends, with everything in its namespaces. It imports next to nothing: there is one in every host.
 """
@@ -8,6 +9,7 @@ gone, and it ends, with everything in its namespaces. It imports next to nothing
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import select
@@ -17,16 +19,18 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tabard.ops.lab import space
+from tabard.brokers.tunnels import tied
+from tabard.ops.lab import marks, space
 
-SERVICES: Final = "/run/lab/services.json"
-"""Where a host says which process each of its services is, by its numbers."""
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 5.0
 """Seconds before a service that ended is started again: doubled from the first to the longest."""
 LASTING: Final = 5.0
 """Seconds that a service runs to be thought well of again."""
 _ALWAYS: Final = 3600.0
+_LOOK: Final = 1.0
+"""Seconds between two looks whether the lab is still there, where no kernel ends a host with it."""
+_PR_SET_CHILD_SUBREAPER: Final = 36
 
 
 def pause_after(pause: float, lasted: float) -> float:
@@ -76,13 +80,18 @@ class _Service:
 
 def main(words: list[str]) -> int:
     """Be the first process. Raises OSError for what cannot be made."""
-    kind, path = words
+    kind, path, *lab = words
     with open(path, encoding="utf-8") as file:
         spec = json.load(file)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
     if kind == "lab":
         space.own_processes()
         space.make_disks(spec["disks"])
+    elif lab:
+        ctypes.CDLL(None).prctl(
+            _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0
+        )  # what its processes leave behind stays its own
+        space.settle(spec)
     else:
         space.enter(spec["disk"], spec)
     _say("made")
@@ -91,21 +100,25 @@ def main(words: list[str]) -> int:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1):
         os.dup2(null, descriptor)
-    _keep([_Service(each["name"], each["words"]) for each in spec.get("services", [])], spec)
-    return 0
+    tie = [sys.executable, "-I", "-S", tied.__file__, str(os.getpid())] if lab else []
+    services = [_Service(each["name"], [*tie, *each["words"]]) for each in spec.get("services", [])]
+    _keep(services, spec, os.pidfd_open(int(lab[0])) if lab else None)
+    marks.end_below(os.getpid())
+    return 1
 
 
-def _keep(services: list[_Service], spec: Mapping[str, Any]) -> None:
-    """Until it is killed: start what is due, and take away what has ended."""
-    while True:
+def _keep(services: list[_Service], spec: Mapping[str, Any], lab: int | None) -> None:
+    """Until it is killed, or the process ``lab`` has ended: start what is due, and take away what has ended."""
+    while lab is None or not select.select([lab], [], [], 0)[0]:
         now = time.monotonic()
         for service in services:
             if service.due is not None and service.due <= now:
                 service.start(now, spec["environment"], f"{spec['logs']}/{service.name}.log")
         if services:
-            _publish(services)
+            _publish(services, spec["said"])
         due = min((each.due for each in services if each.due is not None), default=now + _ALWAYS)
-        signal.sigtimedwait({signal.SIGCHLD}, max(0.0, due - now))
+        longest = _ALWAYS if lab is None else _LOOK
+        signal.sigtimedwait({signal.SIGCHLD}, min(max(0.0, due - now), longest))
         _reap(services)
 
 
@@ -122,19 +135,17 @@ def _reap(services: list[_Service]) -> None:
                     service.ended(time.monotonic())
 
 
-def _publish(services: list[_Service]) -> None:
+def _publish(services: list[_Service], path: str) -> None:
     """A disk that is full keeps what was said before."""
     said = {each.name: {"pid": each.pid, "restarts": each.restarts} for each in services}
     with contextlib.suppress(OSError):
-        with open(f"{SERVICES}.new", "w", encoding="utf-8") as file:
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
             json.dump(said, file)
-        os.rename(f"{SERVICES}.new", SERVICES)
+        os.rename(f"{path}.new", path)
 
 
 def _mark() -> dict[str, str]:
-    from tabard.ops.lab.marks import HOST, LAB
-
-    return {name: os.environ[name] for name in (LAB, HOST) if name in os.environ}
+    return {name: os.environ[name] for name in (marks.LAB, marks.HOST) if name in os.environ}
 
 
 def _say(word: str) -> None:

@@ -17,40 +17,37 @@ from tabard.ops.lab.state import Place
 
 def give_keys(place: Place, lab: Lab) -> None:
     """Make zones and keys at the authority, carry each host its files, and join them there. Raises TabardError."""
-    _type(place, list(founded(lab)))
+    _type(place, lab, list(founded(lab)))
     source = build.pid_of(place, authority(lab).name)
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
-        for _ in pool.map(lambda each: _join(place, source, each), joined(lab)):
+        for _ in pool.map(lambda each: _join(place, lab, source, each), joined(lab)):
             pass
 
 
-def _join(place: Place, source: int, each: Sequence[Typed]) -> None:
+def _join(place: Place, lab: Lab, source: int, each: Sequence[Typed]) -> None:
     target = build.pid_of(place, each[0].host)
     for typed in each:
-        _carry(source, target, typed.carried)
-    _type(place, each)
+        _carry(lab.file(source, typed.carried), lab.file(target, typed.carried))
+    _type(place, lab, each)
     for typed in each:
-        os.unlink(_seen(target, typed.carried))
+        os.unlink(lab.file(target, typed.carried))
 
 
-def _carry(source: int, target: int, path: str) -> None:
+def _carry(here: str, there: str) -> None:
     """Move a file of one host to another, readable by nobody else on the way."""
-    with open(_seen(source, path), "rb") as file:
+    if here == there:  # one disk has both
+        return
+    with open(here, "rb") as file:
         content = file.read()
-    descriptor = os.open(_seen(target, path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(there, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as file:
         file.write(content)
-    os.unlink(_seen(source, path))
+    os.unlink(here)
 
 
-def _seen(pid: int, path: str) -> str:
-    """A path of a host, as this machine sees it."""
-    return f"/proc/{pid}/root{path}"
-
-
-def _type(place: Place, each: Sequence[Typed]) -> None:
+def _type(place: Place, lab: Lab, each: Sequence[Typed]) -> None:
     """Have commands done in the one host that they are for."""
-    words, variables = build.words_in(place, each[0].host, hands.module("several"))
+    words, variables = build.words_in(place, lab, each[0].host, hands.module("several"))
     done = subprocess.run(
         words,
         input=json.dumps([typed.words for typed in each]),

@@ -23,9 +23,10 @@ PATIENCE: Final = 60.0
 _TAIL: Final = 400
 
 
-def environment(place: Place, host: str = "", cable: str = "") -> dict[str, str]:
+def environment(place: Place, host: str = "", cable: str = "", *, first: bool = False) -> dict[str, str]:
     """The variables of a process that is the lab's own."""
-    return {"PATH": path(), "LANG": "C.UTF-8", **imports(), **marks.mark(place.mark, host, cable)}
+    mark = marks.mark(place.mark, host, cable, first=first)
+    return {"PATH": path(), "LANG": "C.UTF-8", **imports(), **mark}
 
 
 def imports() -> dict[str, str]:

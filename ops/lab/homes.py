@@ -8,8 +8,6 @@ from typing import Final
 from tabard.ops.lab import ssh
 from tabard.ops.lab.plan import ABOVE_DOWN, ABOVE_UP, DOWN, LARGE, UP, Host, Lab, Tunnel
 
-LOGS: Final = "/var/log/lab"
-"""Where a host keeps what its programs print; its agent tails it."""
 _SMALL_JOURNAL: Final = """
 [journal]
 segment = "1MiB"
@@ -30,7 +28,7 @@ quarantine_bytes = "16MiB"
 def settings(lab: Lab, host: Host, keys: Mapping[str, ssh.Keys]) -> str:
     """The text of its ``tabard.toml``."""
     tables = [*_node(lab, host), *_broker(lab, host), *_tunnels(lab, host, keys)]
-    return "\n".join(tables) + _SMALL_JOURNAL + _store(host)
+    return "\n".join(tables) + _SMALL_JOURNAL + _store(host) + _page(lab, host)
 
 
 def _node(lab: Lab, host: Host) -> Iterator[str]:
@@ -42,14 +40,14 @@ def _node(lab: Lab, host: Host) -> Iterator[str]:
     yield 'beacon = "2s"'
     first, *others = host.brokers
     if first != host.name:
-        yield from _ends("", f"{lab.address(first)}:{UP}", f"{lab.address(first)}:{DOWN}")
+        yield from _ends("", *_both(lab.seen(host.name, first), UP, DOWN))
         yield f'broker = "{first}"'
     for other in others:
-        yield from _ends("standby_", f"{lab.address(other)}:{UP}", f"{lab.address(other)}:{DOWN}")
+        yield from _ends("standby_", *_both(lab.seen(host.name, other), UP, DOWN))
         yield f'standby_broker = "{other}"'
     yield ""
     yield "[[intake.tail]]"
-    yield f'path = "{LOGS}/*.log"'
+    yield f'path = "{lab.where(host.name).logs}/*.log"'
     yield 'format = "plain"'
     yield ""
 
@@ -71,17 +69,17 @@ def _broker(lab: Lab, host: Host) -> Iterator[str]:
     yield f'up_in = "tcp://{lab.address(host.name)}:{UP}"'
     yield f'down_out = "tcp://{lab.address(host.name)}:{DOWN}"'
     if any(tunnel.ends[1] == host.name and _is_below(lab, tunnel) for tunnel in lab.tunnels):
-        yield f'up_out = "tcp://127.0.0.1:{ABOVE_UP}"'
-        yield f'down_in = "tcp://127.0.0.1:{ABOVE_DOWN}"'
+        yield f'up_out = "tcp://{lab.here(host.name)}:{ABOVE_UP}"'
+        yield f'down_in = "tcp://{lab.here(host.name)}:{ABOVE_DOWN}"'
     for which, tunnel in zip(("parent", "standby"), above, strict=False):
         yield f'{which} = "{tunnel.ends[1]}"'
-        yield from _ends(f"{which}_", *_local(tunnel))
+        yield from _ends(f"{which}_", *_local(lab, tunnel))
     for tunnel in below:
         yield ""
         yield "[[broker.link]]"
         yield f'peer = "{tunnel.ends[1]}"'
         yield 'dials = "this"'
-        yield from _ends("", *_local(tunnel))
+        yield from _ends("", *_local(lab, tunnel))
 
 
 def _tunnels(lab: Lab, host: Host, keys: Mapping[str, ssh.Keys]) -> Iterator[str]:
@@ -93,13 +91,14 @@ def _tunnels(lab: Lab, host: Host, keys: Mapping[str, ssh.Keys]) -> Iterator[str
             yield f'backend = "{tunnel.backend}"'
             if not ssh.is_external(tunnel):  # whose ssh knows all this, and is asked nothing
                 yield f'host = "{tunnel.address}"'
-                yield f'user = "{ssh.USER}"'
-                yield f'key_file = "{ssh.DIRECTORY}/tunnel_key"'
+                yield f"port = {lab.ssh_port}"
+                yield f'user = "{ssh.user(lab)}"'
+                yield f'key_file = "{lab.where(host.name).ssh}/tunnel_key"'
                 yield f'host_key = "{ssh.bare(keys[tunnel.peer].host_public)}"'
             for port, address, there in tunnel.forwards:
                 yield ""
                 yield "[[tunnel.forward]]"
-                yield f'listen = "127.0.0.1:{port}"'
+                yield f'listen = "{lab.here(tunnel.ends[0])}:{port}"'
                 if not ssh.is_external(tunnel):
                     yield f'to = "{address}:{there}"'
                 if tunnel.remote:
@@ -107,15 +106,24 @@ def _tunnels(lab: Lab, host: Host, keys: Mapping[str, ssh.Keys]) -> Iterator[str
     yield ""
 
 
-def _local(tunnel: Tunnel) -> tuple[str, str]:
-    up, down = (f"127.0.0.1:{port}" for port, _, _ in tunnel.forwards)
-    return up, down
+def _local(lab: Lab, tunnel: Tunnel) -> tuple[str, str]:
+    (up, _, _), (down, _, _) = tunnel.forwards
+    return _both(lab.here(tunnel.ends[0]), up, down)
+
+
+def _both(address: str, up: int, down: int) -> tuple[str, str]:
+    return f"{address}:{up}", f"{address}:{down}"
 
 
 def _is_below(lab: Lab, tunnel: Tunnel) -> bool:
     """Whether it leads to a broker of the outer zone."""
     from_, to = (lab.host(name).zone for name in tunnel.ends)
     return to.startswith(from_ + "/")
+
+
+def _page(lab: Lab, host: Host) -> str:
+    """Herald listens on the machine itself where there are no networks to hide in."""
+    return f"\n[herald]\nport = {lab.loop.page}\n" if lab.loop and "herald" in host.roles else ""
 
 
 def _store(host: Host) -> str:

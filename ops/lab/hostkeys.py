@@ -11,18 +11,12 @@ import os
 import signal
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
 from tabard import files
 from tabard.errors import TabardError
 from tabard.ops.lab import hands, marks, ssh
-from tabard.ops.lab.places import HOME
 from tabard.ops.lab.plan import Lab, Tunnel
 from tabard.ops.lab.state import Place
-
-_PINNED: Final = (f"{HOME}/tabard.toml", f"{ssh.DIRECTORY}/{ssh.KNOWN}")
-"""Where who dials has the key of the server, as paths in its host."""
-_SERVER: Final = f"{ssh.DIRECTORY}/host_key"
 
 
 def is_changed(place: Place, host: str) -> bool:
@@ -30,13 +24,13 @@ def is_changed(place: Place, host: str) -> bool:
     return _other(place, host).exists()
 
 
-def change(place: Place, host: str) -> None:
+def change(place: Place, lab: Lab, host: str) -> None:
     """Restart the ssh server of a host with another key; every session with it ends. Raises TabardError."""
     other = _other(place, host)
     for path in (other, _public(other)):
         path.unlink(missing_ok=True)
     private, _ = hands.pair(other)
-    _serve(place, host, private)
+    _serve(place, lab, host, private)
 
 
 def undo(place: Place, lab: Lab, host: str) -> bool:
@@ -44,10 +38,10 @@ def undo(place: Place, lab: Lab, host: str) -> bool:
     other = _other(place, host)
     if not other.exists():
         return False
-    _serve(place, host, _known(place, host).read_text(encoding="ascii"))
+    _serve(place, lab, host, _known(place, host).read_text(encoding="ascii"))
     for path in (other, _public(other)):
         path.unlink(missing_ok=True)
-    _look(place, _into(lab, host))
+    _look(place, lab, _into(lab, host))
     return True
 
 
@@ -63,10 +57,10 @@ def accept(place: Place, lab: Lab, host: str) -> list[str]:
         )
     old, new = (ssh.bare(_public(path).read_text(encoding="ascii")) for path in (known, other))
     for tunnel in _into(lab, host):
-        _replace(place, tunnel.host, old, new)
+        _replace(place, lab, tunnel.host, old, new)
     os.rename(_public(other), _public(known))
     os.rename(other, known)
-    _look(place, _into(lab, host))
+    _look(place, lab, _into(lab, host))
     return [tunnel.host for tunnel in _into(lab, host)]
 
 
@@ -86,16 +80,17 @@ def _into(lab: Lab, host: str) -> list[Tunnel]:
     return [tunnel for tunnel in lab.tunnels if tunnel.peer == host]
 
 
-def _serve(place: Place, host: str, private: str) -> None:
+def _serve(place: Place, lab: Lab, host: str, private: str) -> None:
     """Write the key, for later starts of the host too, and end its ssh server with all sessions: the host starts it again."""
     path = place.specification(host)
     spec = json.loads(path.read_text(encoding="utf-8"))
-    spec["files"][_SERVER] = private
+    name = f"{lab.where(host).ssh}/host_key"
+    spec["files"][name] = private
     files.write_json(path, spec)
     first = marks.first_of(place.mark, host)
     if first is None:
         return
-    _write(first.pid, _SERVER, private)
+    files.write(Path(lab.file(first.pid, name)), private.encode())
     marks.send(_servers(first.pid), signal.SIGKILL)
 
 
@@ -104,25 +99,21 @@ def _servers(pid: int) -> list[marks.Marked]:
     return [each for each in marks.within(pid) if marks.name(each.pid).startswith("sshd")]
 
 
-def _replace(place: Place, host: str, old: str, new: str) -> None:
+def _replace(place: Place, lab: Lab, host: str, old: str, new: str) -> None:
     """Write the new key where a host has the old one pinned, now and for its later starts."""
     path = place.specification(host)
     spec = json.loads(path.read_text(encoding="utf-8"))
     first = marks.first_of(place.mark, host)
-    for name in (each for each in _PINNED if each in spec["files"]):
+    pinned = (f"{lab.where(host).home}/tabard.toml", f"{lab.where(host).ssh}/{ssh.KNOWN}")
+    for name in (each for each in pinned if each in spec["files"]):
         spec["files"][name] = spec["files"][name].replace(old, new)
         if first is not None:
-            seen = Path(f"/proc/{first.pid}/root{name}")
-            _write(first.pid, name, seen.read_text(encoding="utf-8").replace(old, new))
+            seen = Path(lab.file(first.pid, name))
+            files.write(seen, seen.read_text(encoding="utf-8").replace(old, new).encode())
     files.write_json(path, spec)
 
 
-def _write(pid: int, name: str, text: str) -> None:
-    """Replace a file of a host, whole or not at all."""
-    files.write(Path(f"/proc/{pid}/root{name}"), text.encode())
-
-
-def _look(place: Place, tunnels: Iterable[Tunnel]) -> None:
+def _look(place: Place, lab: Lab, tunnels: Iterable[Tunnel]) -> None:
     """Tell the tunnels that there is something new, as their pages say: SIGHUP."""
     from tabard.ops.lab.faults import services
 
@@ -130,7 +121,7 @@ def _look(place: Place, tunnels: Iterable[Tunnel]) -> None:
         first = marks.first_of(place.mark, tunnel.host)
         if first is None:
             continue
-        number = int(services(first.pid).get(f"tunnel-{tunnel.peer}", {}).get("pid", 0))
+        number = int(services(lab, tunnel.host, first.pid).get(f"tunnel-{tunnel.peer}", {}).get("pid", 0))
         marks.send(
             [each for each in marks.within(first.pid) if number and each.numbers[-1] == number], signal.SIGHUP
         )

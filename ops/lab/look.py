@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tabard.ops.lab import faults, hostkeys, marks
 from tabard.ops.lab.lines import SOUND, Wear
-from tabard.ops.lab.plan import End, Host, Segment
+from tabard.ops.lab.plan import End, Host, Lab, Segment
 from tabard.units import format_duration
 
 KEYS: Final = ("kind", "name", "zone", "state", "faults", "address", "pid", "services", "restarts")
@@ -21,17 +21,17 @@ def rows(found: faults.Running) -> Iterator[Mapping[str, object]]:
         yield _node(found, host, processes.get(host.name))
     for segment in found.lab.segments:
         if segment.link:
-            yield _link(segment, found.note.wear)
+            yield _link(found.lab, segment, found.note.wear)
 
 
 def _node(found: faults.Running, host: Host, first: marks.Marked | None) -> Mapping[str, object]:
-    services = faults.services(first.pid) if first else {}
+    services = faults.services(found.lab, host.name, first.pid) if first else {}
     frozen = _frozen(first, services)
     own = found.lab.ends_of(host.name)
     said = [*_worn(own[:1], found.note.wear), *(f"frozen {name}" for name in frozen)]
-    if first and faults.filled(first.pid):
+    if first and found.lab.loop is None and faults.filled(first.pid):
         said.append("full disk")
-    if first and (wrong := faults.clock_of(first.pid)):
+    if first and (wrong := faults.clock_of(found.lab, host.name, first.pid)):
         said.append(f"clock {format_duration(abs(wrong))} {'ahead' if wrong > 0 else 'behind'}")
     if hostkeys.is_changed(found.place, host.name):
         said.append("another host key")
@@ -42,7 +42,7 @@ def _node(found: faults.Running, host: Host, first: marks.Marked | None) -> Mapp
         "zone": host.zone,
         "state": state,
         "faults": said,
-        "address": own[0].address,
+        "address": found.lab.address(host.name),
         "pid": first.pid if first else None,
         "services": [name for name, each in services.items() if each.get("pid")],
         "restarts": sum(int(each.get("restarts", 0)) for each in services.values()),
@@ -57,7 +57,7 @@ def _frozen(first: marks.Marked | None, services: Mapping[str, Mapping[str, Any]
     return [name for name, each in services.items() if each.get("pid") in stopped]
 
 
-def _link(segment: Segment, wear: Mapping[str, Wear]) -> Mapping[str, object]:
+def _link(lab: Lab, segment: Segment, wear: Mapping[str, Wear]) -> Mapping[str, object]:
     said = _worn(segment.ends, wear)
     return {
         "kind": "link",
@@ -65,7 +65,7 @@ def _link(segment: Segment, wear: Mapping[str, Wear]) -> Mapping[str, object]:
         "zone": None,
         "state": "cut" if any(wear.get(end.port, SOUND).cut for end in segment.ends) else "up",
         "faults": said,
-        "address": " - ".join(end.address for end in segment.ends),
+        "address": " - ".join(lab.address(end.host) if lab.loop else end.address for end in segment.ends),
         "pid": None,
         "services": [],
         "restarts": None,

@@ -14,8 +14,11 @@ LAB: Final = "_TABARD_LAB"
 """The directory of the lab that a process belongs to."""
 HOST: Final = "_TABARD_LAB_HOST"
 """The host that it belongs to; empty for the lab's own."""
+FIRST: Final = "_TABARD_LAB_FIRST"
+"""Set in the first process of a host that has no namespaces, or of their lab."""
 CABLE: Final = "_TABARD_LAB_CABLE"
 """The port of the cable that it slows down."""
+_PAUSE: Final = 0.02
 _GONE: Final = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
@@ -33,16 +36,18 @@ class Marked(NamedTuple):
     """When it was started, in ticks since the machine was: with its number, what no other process has."""
     state: str
     """One letter, as in ``/proc``: T for stopped, Z for one that has ended."""
+    top: bool = False
+    """Whether it says itself that it is the first one."""
 
     @property
     def first(self) -> bool:
-        """Whether it is the first process of its namespace."""
-        return len(self.numbers) > 1 and self.numbers[-1] == 1
+        """Whether it is the first process of a host, or of the lab: of its namespace, where there are some."""
+        return self.top or (len(self.numbers) > 1 and self.numbers[-1] == 1)
 
 
-def mark(lab: str, host: str = "", cable: str = "") -> dict[str, str]:
+def mark(lab: str, host: str = "", cable: str = "", *, first: bool = False) -> dict[str, str]:
     """The variables that mark a process."""
-    return {LAB: lab, HOST: host, CABLE: cable}
+    return {LAB: lab, HOST: host, CABLE: cable} | ({FIRST: "1"} if first else {})
 
 
 def marked(lab: str) -> list[Marked]:
@@ -56,17 +61,45 @@ def first_of(lab: str, host: str) -> Marked | None:
 
 
 def within(pid: int) -> list[Marked]:
-    """All processes in the namespace of the first process ``pid``, itself included, marked or not."""
+    """All processes of the host with the first process ``pid``, itself included, marked or not.
+
+    Those in its namespace; where that is this one too, those that it, or one of them, started.
+    """
     try:
         space = os.readlink(f"/proc/{pid}/ns/pid")
     except _GONE:
         return []
+    if space == os.readlink("/proc/self/ns/pid"):
+        return _below(pid)
     found = []
     for number in _numbers():
         with contextlib.suppress(*_GONE):
             if os.readlink(f"/proc/{number}/ns/pid") == space:
                 found.append(_read(number, {}))
     return found
+
+
+def _below(pid: int) -> list[Marked]:
+    children: dict[int, list[int]] = {}
+    for number in _numbers():
+        with contextlib.suppress(*_GONE):
+            children.setdefault(_parent(number), []).append(number)
+    numbers = [pid]
+    for number in numbers:  # grows while it is walked through
+        numbers += children.get(number, ())
+    found = []
+    for number in numbers:
+        with contextlib.suppress(*_GONE):
+            found.append(_read(number, {}))
+    return found
+
+
+def end_below(pid: int) -> None:
+    """Kill all that a process and those below it started, and return when none is left but itself."""
+    while left := [each for each in _below(pid) if each.pid != pid and each.state not in "ZX"]:
+        if not send(left, signal.SIGKILL):
+            return
+        time.sleep(_PAUSE)
 
 
 def name(pid: int) -> str:
@@ -93,7 +126,7 @@ def send(processes: Iterable[Marked], number: signal.Signals) -> int:
 def end_all(lab: str, patience: float) -> list[Marked]:
     """Kill every process of the lab and wait until all have gone; those that stay longer than ``patience`` seconds are returned."""
     end = time.monotonic() + patience
-    while left := [each for each in marked(lab) if each.pid != os.getpid()]:
+    while left := _all_of(lab):
         with contextlib.ExitStack() as pinned:
             # Held before they are killed: one that is ending has lost its mark, and is still there.
             handles = [pinned.enter_context(_pinned(each.pid)) for each in left]
@@ -103,6 +136,16 @@ def end_all(lab: str, patience: float) -> list[Marked]:
                 if handle is not None and not _ends(handle, end):
                     return [each for each in left if _is_still(each)]
     return []
+
+
+def _all_of(lab: str) -> list[Marked]:
+    """All processes of a lab but this one; without namespaces also those that have overwritten their marks."""
+    found = {each.pid: each for each in marked(lab)}
+    for first in [each for each in found.values() if each.top]:
+        send([first], signal.SIGSTOP)  # so that it starts nothing any more
+        found |= {each.pid: each for each in within(first.pid) if each.state not in "ZX"}
+    found.pop(os.getpid(), None)
+    return list(found.values())
 
 
 def _ends(handle: int, end: float) -> bool:
@@ -163,7 +206,13 @@ def _read(pid: int, variables: dict[str, str]) -> Marked:
         tuple(map(int, fields.get("NSpgid", "").split())),
         _began(pid),
         fields.get("State", "?").strip()[:1],
+        bool(variables.get(FIRST)),
     )
+
+
+def _parent(pid: int) -> int:
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
 
 
 def _began(pid: int) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tabard.ops.lab.places import ROOT
 from tabard.ops.lab.plan import ZONES, Host, Lab
 
 
@@ -35,27 +34,27 @@ def founded(lab: Lab) -> Iterator[Typed]:
         yield Typed(name, ("zone", "add", zone))
     for host in sorted(_others(lab), key=lambda host: "broker" not in host.roles):
         broker = ("--broker", host.name) if "broker" in host.roles else ()
-        out = ("--out", file_for(host.name))
+        out = ("--out", file_for(lab, host.name))
         yield Typed(name, ("node", "add", host.name, "--zone", host.zone, *broker, *out))
     for host in _others(lab):
         if "broker" in host.roles:
-            yield Typed(name, ("keys", "roster", "--out", _roster_for(host)))
+            yield Typed(name, ("keys", "roster", "--out", _roster_for(lab, host)))
 
 
 def joined(lab: Lab) -> Iterator[tuple[Typed, ...]]:
     """For each other host what is typed there, one after the other; hosts do not wait for each other."""
     for host in _others(lab):
-        files = [file_for(host.name), *([_roster_for(host)] if "broker" in host.roles else [])]
+        files = [file_for(lab, host.name), *([_roster_for(lab, host)] if "broker" in host.roles else [])]
         yield tuple(Typed(host.name, ("join", file), file) for file in files)
 
 
-def file_for(host: str) -> str:
+def file_for(lab: Lab, host: str) -> str:
     """The file with the keys of a host, at the authority and at the host."""
-    return f"{ROOT}/{host}.tabard"
+    return f"{lab.where(authority(lab).name).root}/{host}.tabard"
 
 
-def _roster_for(host: Host) -> str:
-    return f"{ROOT}/{host.name}-roster.tabard"
+def _roster_for(lab: Lab, host: Host) -> str:
+    return f"{lab.where(authority(lab).name).root}/{host.name}-roster.tabard"
 
 
 def _others(lab: Lab) -> list[Host]:

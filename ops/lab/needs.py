@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +15,8 @@ from tabard.ops.lab.places import PRIVATE, Programs
 PROGRAMS: Final = ("unshare", "nsenter", "ip", "ssh", "ssh-keygen", "sshd")
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs are looked for after the user's own PATH: Debian keeps some outside of it."""
+_LOOPBACK: Final = ("ssh", "ssh-keygen", "sshd")
+_SEPARATION: Final = "/run/sshd"
 _OPTIONAL: Final = frozenset({"/var/mail", "/dev/shm"})  # noqa: S108 -- no file is made there
 _TRIED: Final = (
     ("network, mount, process and host name namespaces", ("true",)),
@@ -36,8 +39,11 @@ def missing() -> list[str]:
     return [what for what, words in _TRIED if not _works(words)]
 
 
-def refuse_missing() -> None:
-    """Raises RefusedError when this machine lacks something."""
+def refuse_missing(*, loopback: bool = False) -> None:
+    """Raises RefusedError when this machine lacks something; with ``loopback`` for a lab without namespaces."""
+    if loopback:
+        _refuse_without_ssh()
+        return
     lacking = missing()
     if lacking:
         raise RefusedError(
@@ -46,22 +52,45 @@ def refuse_missing() -> None:
             found="a machine without " + ", without ".join(lacking),
             hint=(
                 "Run it as root on a Linux machine, or in a container that may make namespaces (privileged), with the packages"
-                " iproute2, util-linux, openssh-client and openssh-server. A chain of zones without hosts of their own runs"
-                " anywhere: tabard up --brokers 3"
+                " iproute2, util-linux, openssh-client and openssh-server. Without namespaces and as any user, with hosts that are"
+                " directories and addresses of the loopback: tabard lab up --loopback"
             ),
+        )
+
+
+def _refuse_without_ssh() -> None:
+    lacking = [f"the program {name}" for name in _LOOPBACK if program(name) is None]
+    hint = "Install the packages openssh-client and openssh-server; the server need not run"
+    if not lacking and os.geteuid() == 0 and not os.path.isdir(_SEPARATION):
+        lacking = [f"the directory {_SEPARATION}, which sshd wants where root runs it"]
+        hint = f"mkdir -m 755 {_SEPARATION}, as the package openssh-server does, or do it as another user"
+    if lacking:
+        raise RefusedError(
+            "a lab cannot be built here",
+            expected="an ssh server's program",
+            found="a machine without " + ", without ".join(lacking),
+            hint=hint,
         )
 
 
 def refuse_rights(lab: Path) -> None:
     """Raises RefusedError for a user who would not even see the processes of the lab that is there."""
-    if os.geteuid() != 0 and lab.exists():
+    if os.geteuid() != 0 and lab.exists() and lab.stat().st_uid != os.geteuid():
+        owner = _user(lab.stat().st_uid)
         raise RefusedError(
-            "a lab is root's",
-            expected="root",
-            found=f"uid {os.geteuid()}",
+            "the lab is another user's",
+            expected=owner,
+            found=_user(os.geteuid()),
             where=str(lab),
-            hint="Do it as root",
+            hint=f"Do it as {owner}",
         )
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"uid {number}"
 
 
 def program(name: str) -> str | None:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from tabard.clock import SHIFT
 from tabard.ops.lab import homes, lines, ssh
-from tabard.ops.lab.plan import Host, Lab
+from tabard.ops.lab.plan import Host, Lab, Where
 
-ROOT: Final = "/root"
-"""The home directory of the user in a host, as everywhere for root."""
-HOME: Final = f"{ROOT}/.tabard"
-"""The home of Tabard in every host: the one that is taken when nobody names another."""
 PRIVATE: Final = ("/dev/shm", "/root", "/run", "/tmp", "/var/log", "/var/mail", "/var/spool", "/var/tmp")  # noqa: S108 -- mounted over
 """Directories that are empty in a host at first, and on its own disk."""
 COPIED: Final = ("/etc/hosts", "/etc/passwd", "/etc/shadow")
 """Files that a host has a copy of, with something changed."""
-FILL: Final = ".filled-by-the-lab"
-"""File at the top of a disk that makes it full."""
+SERVICES: Final = "services.json"
+"""Name of the file in which a host says which process each of its services is, by its numbers."""
 
 
-CLOCK: Final = f"{ssh.DIRECTORY}/clock"
-"""File with the seconds by which the clock of a host is wrong; not there while it is right."""
+CLOCK: Final = "clock"
+"""Name of the file with the seconds by which the clock of a host is wrong; not there while it is right."""
 
 
 class Service(NamedTuple):
@@ -46,9 +43,9 @@ def services(lab: Lab, host: Host, programs: Programs) -> list[Service]:
     tabard = (programs.python, "-P", "-m", "tabard.ops.main")
     dials = [tunnel for tunnel in lab.tunnels if tunnel.host == host.name]
     found = [
-        Service("sshd", ssh.server(programs.sshd)),
+        Service("sshd", ssh.server(lab, host, programs.sshd)),
         *(
-            Service(f"ssh-{tunnel.peer}", ssh.client(programs.ssh, tunnel))
+            Service(f"ssh-{tunnel.peer}", ssh.client(lab, programs.ssh, tunnel))
             for tunnel in dials
             if ssh.is_external(tunnel)
         ),
@@ -70,39 +67,46 @@ def specification(
     path: str,
 ) -> dict[str, Any]:
     """All that the first process of a host has to know, as JSON. ``path`` is its PATH; ``keep`` are directories that stay seen."""
-    files = {f"{ssh.DIRECTORY}/{name}": text for name, text in ssh.files(lab, host, keys).items()}
-    files[f"{HOME}/tabard.toml"] = homes.settings(lab, host, keys)
-    return {
+    where = lab.where(host.name)
+    files = {f"{where.ssh}/{name}": text for name, text in ssh.files(lab, host, keys).items()}
+    files[f"{where.home}/tabard.toml"] = homes.settings(lab, host, keys)
+    services_ = [{"name": each.name, "words": list(each.words)} for each in services(lab, host, programs)]
+    common = {
         "name": host.name,
+        "files": files,
+        "readable": [f"{where.ssh}/authorized_keys"],  # by the user who logs in
+        "logs": where.logs,
+        "environment": environment(where, path),
+        "services": services_,
+        "said": f"{where.ssh}/{SERVICES}",
+    }
+    if lab.loop is not None:
+        return {**common, "directories": [where.root, where.logs, where.ssh, where.home]}
+    return {
+        **common,
         "private": list(PRIVATE),
         "keep": kept(keep, PRIVATE),
-        "directories": [homes.LOGS, ssh.DIRECTORY, "/run/sshd", HOME, "/var/spool/cron/crontabs"],
-        "files": files,
-        "readable": [f"{ssh.DIRECTORY}/authorized_keys"],  # by the user who logs in
+        "directories": [where.logs, where.ssh, "/run/sshd", where.home, "/var/spool/cron/crontabs"],
         "copies": {
             "/etc/hosts": lines.hosts_file(lab),
             "/etc/passwd": f"{ssh.USER}:x:{ssh.UID}:{ssh.UID}::/nonexistent:/usr/sbin/nologin\n",
             "/etc/shadow": f"{ssh.USER}:*:20000:0:99999:7:::\n",
         },
-        "logs": homes.LOGS,
-        "environment": environment(path),
-        "services": [
-            {"name": each.name, "words": list(each.words)} for each in services(lab, host, programs)
-        ],
     }
 
 
-def environment(path: str) -> dict[str, str]:
+def environment(where: Where, path: str) -> dict[str, str]:
     """The variables of every process in a host: none of the machine's own."""
+    own = pwd.getpwuid(os.geteuid()).pw_name
     return {
         "PATH": path,
-        "HOME": ROOT,
-        "USER": "root",
-        "LOGNAME": "root",
+        "HOME": where.root,
+        "USER": own,
+        "LOGNAME": own,
         "SHELL": "/bin/sh",
         "LANG": "C.UTF-8",
-        "TABARD_HOME": HOME,
-        SHIFT: CLOCK,
+        "TABARD_HOME": where.home,
+        SHIFT: f"{where.ssh}/{CLOCK}",
     }
 
 

@@ -17,6 +17,8 @@ ABOVE_DOWN: Final = 7104
 """Port at which that zone speaks to it."""
 TUNNELS: Final = 7200
 """First local port of tunnels; each takes ten."""
+HIGH_SSH: Final = 7022
+"""Port of ssh servers where those below 1024 are root's."""
 PAGE: Final = 8024
 """Port of the page in its host."""
 NET: Final = "10.77"
@@ -104,12 +106,52 @@ class Tunnel(NamedTuple):
         return (self.peer, self.host) if self.remote else (self.host, self.peer)
 
 
+class Where(NamedTuple):
+    """Where a host keeps what is its own, as its processes name it."""
+
+    root: str
+    """The home directory of who works there."""
+    home: str
+    """The home of Tabard."""
+    ssh: str
+    """Files of its ssh server and of the lab."""
+    logs: str
+    """What its programs print; its agent tails it."""
+
+
+class Loop(NamedTuple):
+    """What a lab without namespaces has in place of networks and disks."""
+
+    net: str
+    """The first half of its addresses, all of the loopback."""
+    disks: str
+    """The directory with one for each host."""
+    page: int
+    """The port of the page."""
+    user: str
+    """Who builds it, and so who logs in to its ssh servers."""
+
+
+_IN_NAMESPACES: Final = Where("/root", "/root/.tabard", "/run/lab", "/var/log/lab")
+
+
+class Wired(NamedTuple):
+    """One port of one host as another one dials it, in a lab without namespaces."""
+
+    listen: tuple[str, int]
+    to: tuple[str, int]
+    cables: tuple[str, str]
+    """The ports of the cables that lie in between."""
+
+
 class Lab(NamedTuple):
     """All of it."""
 
     hosts: tuple[Host, ...]
     segments: tuple[Segment, ...]
     tunnels: tuple[Tunnel, ...]
+    loop: Loop | None = None
+    """Set where the hosts are directories and addresses of the loopback, and no namespaces."""
 
     def host(self, name: str) -> Host:
         """The host of that name. Raises UsageError for another."""
@@ -156,12 +198,64 @@ class Lab(NamedTuple):
         return next(each for each in self.segments if any(end.port == port for end in each.ends))
 
     def address(self, host: str) -> str:
-        """The address of a host in its own zone."""
-        return self.ends_of(host)[0].address
+        """The address at which a host listens for its own zone."""
+        return self.ends_of(host)[0].address if self.loop is None else self.seen(host, host)
+
+    def here(self, host: str) -> str:
+        """The address at which a host listens for itself."""
+        return "127.0.0.1" if self.loop is None else self.address(host)
+
+    def seen(self, dialling: str, host: str) -> str:
+        """The address at which one host dials another one of its zone, or over the link between them."""
+        if self.loop is not None:
+            numbers = {each.name: number for number, each in enumerate(self.hosts, 11)}
+            return f"{self.loop.net}.{numbers[dialling]}.{numbers[host]}"
+        for segment in self.segments:
+            ends = {end.host: end.address for end in segment.ends}
+            if {dialling, host} <= ends.keys():
+                return ends[host]
+        raise ValueError(f"{dialling} and {host} are not joined")
+
+    def where(self, host: str) -> Where:
+        """Where that host keeps what is its own."""
+        if self.loop is None:
+            return _IN_NAMESPACES
+        own = f"{self.loop.disks}/{host}"
+        return Where(own, f"{own}/home", f"{own}/lab", f"{own}/log")
+
+    def file(self, pid: int, path: str) -> str:
+        """A path of the host with that first process, as this machine names it."""
+        return f"/proc/{pid}/root{path}" if self.loop is None else path
+
+    @property
+    def ssh_port(self) -> int:
+        """Where ssh servers listen."""
+        return 22 if self.loop is None else HIGH_SSH
+
+    def wires(self) -> Iterator[Wired]:
+        """What hosts of a lab without namespaces dial, and where that leads."""
+        dialled = [
+            (host.name, peer, port)
+            for host in self.hosts
+            for peer in host.brokers
+            if peer != host.name
+            for port in (UP, DOWN)
+        ]
+        dialled += [(tunnel.host, tunnel.peer, self.ssh_port) for tunnel in self.tunnels]
+        for host, peer, port in dialled:
+            ends = next(
+                found
+                for segment in self.segments
+                if {host, peer} <= (found := {end.host: end.port for end in segment.ends}).keys()
+            )
+            yield Wired((self.seen(host, peer), port), (self.address(peer), port), (ends[host], ends[peer]))
 
 
-def planned(kind: str = "openssh") -> Lab:
-    """The lab: three zones, a pair of brokers in the middle one, twelve nodes; its tunnels are of a kind of ``KINDS``."""
+def planned(kind: str = "openssh", loop: Loop | None = None) -> Lab:
+    """The lab: three zones, a pair of brokers in the middle one, twelve nodes; its tunnels are of a kind of ``KINDS``.
+
+    With ``loop`` it is one without namespaces.
+    """
     hosts = (
         _host("hq1", 0, "broker", "recorder", "herald", brokers=("hq1",)),
         _host("office1", 0, brokers=("hq1",)),
@@ -179,7 +273,7 @@ def planned(kind: str = "openssh") -> Lab:
     # Whoever dials stands first. hq dials out, so nothing of the dmz opens a connection inwards; the plant dials up.
     dialled = (("hq1", "dmz1"), ("hq1", "dmz2"), ("plant1", "dmz1"), ("plant1", "dmz2"))
     segments = tuple(_segments(hosts, dialled))
-    lab = Lab(hosts, segments, ())
+    lab = Lab(hosts, segments, (), loop)
     return lab._replace(tunnels=tuple(_tunnels(lab, KINDS[kind])))
 
 
@@ -220,11 +314,11 @@ def _tunnels(lab: Lab, kinds: tuple[str, ...]) -> Iterator[Tunnel]:
         if kind == _REMOTE:
             there = ((lab.address(host.name), UP), (lab.address(host.name), DOWN))
         elif _depth(host) < _depth(peer):  # the inner zone dials: it fetches what the outer broker has
-            there = (("127.0.0.1", ABOVE_UP), ("127.0.0.1", ABOVE_DOWN))
+            there = ((lab.here(peer.name), ABOVE_UP), (lab.here(peer.name), ABOVE_DOWN))
         else:
             there = ((lab.address(peer.name), UP), (lab.address(peer.name), DOWN))
         forwards = tuple((port + place, *each) for place, each in enumerate(there, 1))
-        yield Tunnel(link.name, host.name, peer.name, ends[1].address, forwards, kind)
+        yield Tunnel(link.name, host.name, peer.name, lab.seen(host.name, peer.name), forwards, kind)
 
 
 def _depth(host: Host) -> int:

@@ -64,6 +64,13 @@ def enter(disk: str, spec: Mapping[str, Any]) -> None:
     socket.sethostname(spec["name"])
 
 
+def settle(spec: Mapping[str, Any]) -> None:
+    """Write what is a host's own where it has no mounts of its own. Raises OSError."""
+    for path in spec["directories"]:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    _write_files(spec)
+
+
 @contextmanager
 def _held(paths: Sequence[str]) -> Iterator[list[str]]:
     """The directories by names that stay valid when others are mounted over them."""
@@ -93,6 +100,10 @@ def _write(spec: Mapping[str, Any], present: Sequence[str]) -> None:
             raise ValueError(f"{path} is not on the host's own disk")
     for path in spec["directories"]:
         os.makedirs(path, mode=0o755, exist_ok=True)
+    _write_files(spec)
+
+
+def _write_files(spec: Mapping[str, Any]) -> None:
     for path, text in spec["files"].items():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:

@@ -9,17 +9,15 @@ from tabard.ops.lab.plan import Host, Lab, Tunnel
 USER: Final = "tunnel"
 """Who tunnels log in as: a user that has no shell, and exists in the lab's hosts only."""
 UID: Final = 64770
-DIRECTORY: Final = "/run/lab"
-"""Where a host keeps its ssh files; it is private to the host."""
 KNOWN: Final = "known_hosts"
 """The file with the keys of the servers that an ssh of a lab's own dials."""
 KEEPALIVE: Final = 2
 """Seconds between two questions of ssh whether the other side is there; three without an answer end the connection."""
-_SERVER: Final = f"""\
-Port 22
-HostKey {DIRECTORY}/host_key
-AuthorizedKeysFile {DIRECTORY}/authorized_keys
-AllowUsers {USER}
+_SERVER: Final = """\
+Port {port}
+HostKey {directory}/host_key
+AuthorizedKeysFile {directory}/authorized_keys
+AllowUsers {user}
 PubkeyAuthentication yes
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -27,12 +25,21 @@ UsePAM no
 PermitTTY no
 X11Forwarding no
 AllowAgentForwarding no
-AllowTcpForwarding {{forwarding}}
+AllowTcpForwarding {forwarding}
 PermitTunnel no
-ClientAliveInterval {KEEPALIVE}
+ClientAliveInterval {keepalive}
 ClientAliveCountMax 3
 PidFile none
 """
+
+
+_LOOPING: Final = """\
+ListenAddress {address}
+StrictModes no
+PermitRootLogin prohibit-password
+GatewayPorts clientspecified
+"""
+"""Besides, where all hosts are this user's: each listens at its own address only, and lets others listen there."""
 
 
 class Keys(NamedTuple):
@@ -45,28 +52,51 @@ class Keys(NamedTuple):
 
 
 def files(lab: Lab, host: Host, keys: dict[str, Keys]) -> dict[str, str]:
-    """The files below ``DIRECTORY``, by name, with their text."""
+    """The files of ssh, by name, with their text."""
     own = keys[host.name]
     into = [tunnel for tunnel in lab.tunnels if tunnel.peer == host.name]
     out = [tunnel for tunnel in lab.tunnels if tunnel.host == host.name]
     forwarding = "yes" if any(tunnel.remote for tunnel in into) else "local"
     found = {
-        "sshd_config": _SERVER.replace("{forwarding}", forwarding),
+        "sshd_config": _server(lab, host, forwarding),
         "host_key": own.host_private,
-        "authorized_keys": "".join(authorized(each, keys[each.host].tunnel_public) for each in into),
+        "authorized_keys": "".join(authorized(lab, each, keys[each.host].tunnel_public) for each in into),
     }
     if out:
         found["tunnel_key"] = own.tunnel_private
-    known = [f"{each.address} {bare(keys[each.peer].host_public)}\n" for each in out if is_external(each)]
+    known = [
+        f"[{each.address}]:{lab.ssh_port} {bare(keys[each.peer].host_public)}\n"
+        for each in out
+        if is_external(each)
+    ]
     if known:
         found[KNOWN] = "".join(known)
     return found
 
 
-def authorized(tunnel: Tunnel, public: str) -> str:
+def user(lab: Lab) -> str:
+    """Who logs in: one who can do nothing else, where the lab may have a user of its own."""
+    return USER if lab.loop is None else lab.loop.user
+
+
+def _server(lab: Lab, host: Host, forwarding: str) -> str:
+    text = _SERVER if lab.loop is None else _SERVER + _LOOPING
+    return text.format(
+        port=lab.ssh_port,
+        directory=lab.where(host.name).ssh,
+        user=user(lab),
+        forwarding=forwarding,
+        keepalive=KEEPALIVE,
+        address=lab.address(host.name),
+    )
+
+
+def authorized(lab: Lab, tunnel: Tunnel, public: str) -> str:
     """The line that lets one host in, to what its tunnel carries and nothing else."""
     if tunnel.remote:  # it is asked in a circle, so the key opens what it listens on
-        opens, listens = ([f"127.0.0.1:{port}" for port, _, _ in tunnel.forwards] for _ in range(2))
+        opens, listens = (
+            [f"{lab.here(tunnel.peer)}:{port}" for port, _, _ in tunnel.forwards] for _ in range(2)
+        )
     else:
         opens = [f"{address}:{port}" for _, address, port in tunnel.forwards]
         listens = ["127.0.0.1:1"]
@@ -83,31 +113,44 @@ def is_external(tunnel: Tunnel) -> bool:
     return tunnel.backend == "external"
 
 
-def client(ssh: str, tunnel: Tunnel) -> tuple[str, ...]:
+def client(lab: Lab, ssh: str, tunnel: Tunnel) -> tuple[str, ...]:
     """The words of an ssh that somebody who is not Tabard keeps up."""
+    directory, here = lab.where(tunnel.host).ssh, lab.here(tunnel.host)
     options = {
         "BatchMode": "yes",
         "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": f"{DIRECTORY}/{KNOWN}",
+        "UserKnownHostsFile": f"{directory}/{KNOWN}",
         "IdentitiesOnly": "yes",
         "ExitOnForwardFailure": "yes",
         "ConnectTimeout": "10",
         "ServerAliveInterval": str(KEEPALIVE),
         "ServerAliveCountMax": "3",
     }
-    words = [ssh, "-N", "-T", "-F", "none", "-i", f"{DIRECTORY}/tunnel_key", "-l", USER]
+    words = [
+        ssh,
+        "-N",
+        "-T",
+        "-F",
+        "none",
+        "-i",
+        f"{directory}/tunnel_key",
+        "-l",
+        user(lab),
+        "-p",
+        str(lab.ssh_port),
+    ]
     words += [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
     words += [
         word
         for port, address, there in tunnel.forwards
-        for word in ("-L", f"127.0.0.1:{port}:{address}:{there}")
+        for word in ("-L", f"{here}:{port}:{address}:{there}")
     ]
     return (*words, tunnel.address)
 
 
-def server(sshd: str) -> tuple[str, ...]:
+def server(lab: Lab, host: Host, sshd: str) -> tuple[str, ...]:
     """The words that start a host's ssh server."""
-    return (sshd, "-D", "-e", "-f", f"{DIRECTORY}/sshd_config")
+    return (sshd, "-D", "-e", "-f", f"{lab.where(host.name).ssh}/sshd_config")
 
 
 def bare(public: str) -> str:

@@ -12,6 +12,7 @@ from tabard import files, locks
 from tabard.errors import RefusedError, TabardError
 from tabard.home import Home
 from tabard.ops.lab.lines import Slow, Wear
+from tabard.ops.lab.plan import Loop
 
 VERSION: Final = 1
 _BUSY: Final = "Wait until that command has ended; 'tabard lab down' takes the lab away when it was killed"
@@ -80,6 +81,9 @@ class Place:
 
     def clear(self) -> None:
         """Remove what a lab that is no more has left, all but the lock. Raises OSError."""
+        for host in self.path.glob("disks/*/home"):
+            if (sockets := Home(host).sockets) != Home(host).run:  # the path was too long for one
+                shutil.rmtree(sockets, ignore_errors=True)
         for entry in list(self.path.iterdir()):
             if entry not in {self.state, self.lock}:
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
@@ -108,6 +112,8 @@ class State(NamedTuple):
     """By port, of the cables that are not sound."""
     kind: str = "openssh"
     """What its tunnels are, of ``plan.KINDS``."""
+    loop: Loop | None = None
+    """Set for a lab without namespaces."""
 
 
 def read(place: Place) -> State | None:
@@ -120,6 +126,7 @@ def read(place: Place) -> State | None:
         str(content.get("page", "")),
         {port: _wear(each) for port, each in content.get("wear", {}).items()},
         str(content.get("kind", "openssh")),
+        Loop(**content["loop"]) if content.get("loop") else None,
     )
 
 
@@ -132,6 +139,7 @@ def write(place: Place, state: State) -> None:
         "page": state.page,
         "wear": wear,
         "kind": state.kind,
+        "loop": state.loop._asdict() if state.loop else None,
     }
     files.write_json(place.state, content)
 

@@ -18,7 +18,7 @@ from tabard.client import IntakeClient
 from tabard.errors import IntakeError
 from tabard.home import Home
 from tabard.ops.lab import build, marks
-from tabard.ops.lab.places import HOME
+from tabard.ops.lab.plan import planned
 from tabard.ops.lab.state import Place
 from tabard.records import LOG_FIELDS
 from tests.chaos.oracle import Sent, Verdict, judge
@@ -27,6 +27,8 @@ from tests.integration.upping import TABARD, environment
 PATIENCE: Final = 120.0
 """Seconds for what is waited for: a busy machine takes a while with a dozen hosts."""
 SERVICE: Final = "numbered"
+HOME: Final = planned().where("hq1").home
+"""Of Tabard in every host that is a namespace."""
 _FRAME: Final = 50
 """Records that a source hands over at a time."""
 
@@ -227,7 +229,7 @@ for name in ("records.db", "state.db"):
 
 def _asked(tool: Tool, script: str) -> str:
     """What a script prints in the host that has the store: only there is the name of a file its path."""
-    words, variables = build.words_in(tool.place, "hq1", [sys.executable, "-I", "-c", script])
+    words, variables = build.words_in(tool.place, planned(), "hq1", [sys.executable, "-I", "-c", script])
     done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -12,10 +12,9 @@ from typing import Final
 import pytest
 
 from tabard.ops.lab import faults, needs
-from tabard.ops.lab.places import HOME
 from tabard.ops.lab.plan import KINDS, Lab, Tunnel, planned
 from tests.conftest import Need
-from tests.integration.labbing import Speakers, Tool, await_true, counts
+from tests.integration.labbing import HOME, Speakers, Tool, await_true, counts
 from tests.ports import free_port
 
 EACH: Final = 120

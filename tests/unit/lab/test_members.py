@@ -32,7 +32,7 @@ def test_whom_a_host_dials_is_known_from_its_file() -> None:
     assert broker == sorted(broker, reverse=True)
     for each in joined(LAB):
         files = [typed.carried for typed in each]
-        assert files[0] == file_for(each[0].host)
+        assert files[0] == file_for(LAB, each[0].host)
         assert len(files) == 1 + ("broker" in LAB.host(each[0].host).roles)
         assert [typed.words for typed in each] == [("join", file) for file in files]
 

@@ -14,12 +14,13 @@ from tabard.home import Home
 from tabard.names import check_node, check_zone
 from tabard.ops.cli import lab_up
 from tabard.ops.lab import homes, places, ssh
-from tabard.ops.lab.plan import KINDS, ZONES, Lab, planned
+from tabard.ops.lab.plan import KINDS, ZONES, Lab, Loop, planned
 from tabard.settings import Settings, examine
 
 LAB: Final = planned()
 _PUBLIC: Final = "AAAAC3NzaC1lZDI1NTE5AAAAIPUqm+9Hy4aIlDqdoCRb4ikZ/GqLyRQSONDs0Jx"
 """The beginning of a key; the rest makes each its own."""
+LOOP: Final = Loop("127.77", "/somewhere/disks", 9000, "me")
 KEYS: Final = {
     host.name: ssh.Keys(
         "private",
@@ -88,10 +89,11 @@ def _settings(folder: Path, lab: Lab = LAB) -> Iterator[tuple[str, Settings, Hom
         yield host.name, examination.settings, home
 
 
+@pytest.mark.parametrize("loop", [None, LOOP], ids=["namespaces", "loopback"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_connection_leads_to_a_broker(tmp_path: Path, kind: str) -> None:
+def test_every_connection_leads_to_a_broker(tmp_path: Path, kind: str, loop: Loop | None) -> None:
     """Settings are valid, and what a role dials is bound by a broker for that lane, directly or at the end of a tunnel."""
-    lab = planned(kind)
+    lab = planned(kind, loop)
     bound: dict[str, str] = {}
     dialled: list[tuple[str, str, str]] = []
     for name, settings, home in _settings(tmp_path, lab):
@@ -110,10 +112,21 @@ def test_every_connection_leads_to_a_broker(tmp_path: Path, kind: str) -> None:
             if not ends.up.startswith("ipc:"):
                 dialled += [(name, ends.up, "up_in"), (name, ends.down, "down_out")]
     through = {
-        (tunnel.ends[0], f"tcp://127.0.0.1:{port}"): _of(tunnel.ends[1], f"tcp://{address}:{there}")
+        (tunnel.ends[0], f"tcp://{lab.here(tunnel.ends[0])}:{port}"): _of(
+            tunnel.ends[1], f"tcp://{address}:{there}"
+        )
         for tunnel in lab.tunnels
         for port, address, there in tunnel.forwards
     }
+    if loop is not None:
+        for wire in lab.wires():
+            host = next(
+                each.name
+                for each in lab.hosts
+                if lab.seen(each.name, "hq1").split(".")[2] == wire.listen[0].split(".")[2]
+            )
+            if wire.listen[1] != lab.ssh_port:
+                through[host, "tcp://{}:{}".format(*wire.listen)] = "tcp://{}:{}".format(*wire.to)
     assert len(dialled) >= 2 * len(LAB.hosts)
     for name, endpoint, lane in dialled:
         assert bound.get(through.get((name, endpoint), _of(name, endpoint))) == lane, (name, endpoint)
@@ -187,7 +200,7 @@ def test_an_ssh_of_somebody_else_is_a_service_of_its_own() -> None:
     names = [each.name for each in places.services(lab, lab.host("plant1"), programs)]
     assert names[1:5] == ["ssh-dmz1", "ssh-dmz2", "tunnel-dmz1", "tunnel-dmz2"]
     known = ssh.files(lab, lab.host("plant1"), KEYS)[ssh.KNOWN].splitlines()
-    assert known[0] == f"10.77.130.2 {ssh.bare(KEYS['dmz1'].host_public)}"
+    assert known[0] == f"[10.77.130.2]:22 {ssh.bare(KEYS['dmz1'].host_public)}"
 
 
 def test_the_command_takes_what_can_be_planned() -> None:
@@ -240,6 +253,29 @@ def test_files_of_a_host_lie_on_its_own_disk() -> None:
             assert any(path.startswith(f"{own}/") for own in places.PRIVATE), path
         assert spec["services"][0]["name"] == "sshd"
         assert set(spec["readable"]) <= set(spec["files"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_namespaces_all_lies_below_the_lab_and_on_the_loopback(kind: str) -> None:
+    """No two hosts listen at one place, and whom a host dials over ssh is behind a wire that both cables cut."""
+    lab = planned(kind, LOOP)
+    programs = places.Programs("/usr/sbin/sshd", "/usr/bin/python3")
+    for host in lab.hosts:
+        spec = places.specification(lab, host, keys=KEYS, programs=programs, keep=(), path="/bin")
+        own = f"{LOOP.disks}/{host.name}"
+        assert all(
+            path == own or path.startswith(f"{own}/") for path in (*spec["files"], *spec["directories"])
+        )
+        assert spec["environment"]["TABARD_HOME"].startswith(own)
+        assert f"ListenAddress {lab.address(host.name)}\n" in ssh.files(lab, host, KEYS)["sshd_config"]
+    wires = list(lab.wires())
+    assert len({wire.listen for wire in wires}) == len(wires)
+    assert not {wire.listen for wire in wires} & {wire.to for wire in wires}
+    for tunnel in lab.tunnels:
+        (wire,) = (each for each in wires if each.listen == (tunnel.address, lab.ssh_port))
+        assert wire.to == (lab.address(tunnel.peer), lab.ssh_port)
+        (link,) = (each for each in lab.segments if each.name == tunnel.name)
+        assert set(wire.cables) == {end.port for end in link.ends}
 
 
 def test_what_a_private_directory_would_hide_stays_seen() -> None:

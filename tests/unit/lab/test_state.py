@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tabard.home import Home
 from tabard.ops.lab import build, look, needs, state
 from tabard.ops.lab.first import FIRST_PAUSE, LASTING, LONGEST_PAUSE, pause_after
 from tabard.ops.lab.lines import Slow, Wear
+from tabard.ops.lab.plan import Loop
 from tabard.ops.lab.state import Place, State
 from tests.unit.ops_reading.test_json import described
 
@@ -23,6 +25,9 @@ def test_the_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     note = State(True, "http://127.0.0.1:1", {"p1": Wear(True, None), "p2": Wear(False, Slow(0.5, 1000.0))})
     state.write(place, note._replace(wear={**note.wear, "p3": Wear()}))
     assert state.read(place) == note
+    other = note._replace(kind="mixed", loop=Loop("127.77", "/x/disks", 8024, "me"))
+    state.write(place, other)
+    assert state.read(place) == other
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 99}', "\0\1"])
@@ -64,7 +69,7 @@ def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
 def test_without_root_it_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal that names it, and what runs without."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(RefusedError, match=r"without the rights of root.*tabard up --brokers 3"):
+    with pytest.raises(RefusedError, match=r"without the rights of root.*tabard lab up --loopback"):
         build.up(Place(Home(tmp_path)), 1, lambda _: None)
     assert list(tmp_path.iterdir()) == []
 
@@ -82,8 +87,9 @@ def test_a_lab_of_root_is_left_alone_by_others(tmp_path: Path, monkeypatch: pyte
     place = Place(Home(tmp_path))
     place.make()
     state.write(place, State(True, "", {}))
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(RefusedError, match="expected root"):
+    owner = pwd.getpwuid(os.stat(tmp_path).st_uid).pw_name
+    monkeypatch.setattr(os, "geteuid", lambda: os.stat(tmp_path).st_uid + 1000)
+    with pytest.raises(RefusedError, match=f"another user's.*expected {owner}"):
         build.end(place)
     assert place.state.exists()
 
