@@ -11,6 +11,7 @@ from typing import Any, Final
 from tabard import failpoints
 from tabard.brokers import sockets
 from tabard.brokers.above import Above
+from tabard.brokers.descriptors import raise_limit
 from tabard.brokers.expected import Expectations
 from tabard.brokers.forwarder import FRAMES, Forwarder
 from tabard.brokers.inlet import Inlet
@@ -41,6 +42,8 @@ BURST: Final = 256
 BEFORE_FORWARD = failpoints.declare(
     "broker.before_forward", "a broker received a message and has not sent it on"
 )
+CONNECTIONS: Final = 65_536
+"""Descriptors that a broker may have, as far as the system lets it: strangers who only connect have some for seconds."""
 LOOK_EVERY: Final = 0.2
 """Seconds between two looks whether a single pass is done."""
 AFTER_FORWARD = failpoints.declare("broker.after_forward", "a broker sent a message on")
@@ -266,6 +269,7 @@ def run(
         TabardError: an address cannot be bound.
         RefusedError: an address is TCP, and this home has no key for the broker.
     """
+    raise_limit(CONNECTIONS)
     with role(f"broker.{plan.name}", home, reload) as process:
         keys = keys_of(home, "broker", plan.name, plan.zone, peers, process.loop)
         made = sockets.Sockets(hwm=hwm, max_frame=max_frame, keys=keys)

@@ -181,7 +181,12 @@ class Sockets:
         self._context.term()
 
     def _make(self, kind: int) -> zmq.Socket[bytes]:
-        sock = self._context.socket(kind)
+        try:
+            sock = self._context.socket(kind)
+        except zmq.ZMQError as error:
+            raise TabardError(
+                "no socket can be made", expected="free descriptors", found=str(error)
+            ) from error
         self._made.append(sock)
         options = {
             zmq.LINGER: LINGER_MS,

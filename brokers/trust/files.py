@@ -214,10 +214,19 @@ class Trust:
         folder = self.home.trust
         check_private(folder)
         found = {}
-        for path in (folder / ROOT, *_listed(folder / ROSTERS), *_listed(folder / KEYS)):
-            with suppress(FileNotFoundError):
-                state = path.lstat()
-                found[str(path)] = (state.st_mtime_ns, state.st_ino, state.st_mode)
+        try:
+            for path in (folder / ROOT, *_listed(folder / ROSTERS), *_listed(folder / KEYS)):
+                with suppress(FileNotFoundError):
+                    state = path.lstat()
+                    found[str(path)] = (state.st_mtime_ns, state.st_ino, state.st_mode)
+        except OSError as error:  # as when strangers have taken all descriptors
+            raise TrustError(
+                "the keys of this home cannot be looked at",
+                reason=reasons.UNSAFE,
+                expected="a directory that can be read",
+                found=error.strerror or str(error),
+                where=str(folder),
+            ) from error
         return found
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import resource
+import socket
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,9 +23,11 @@ from zmq.utils.monitor import recv_monitor_message
 
 from tabard.brokers import dialling, sockets
 from tabard.brokers.loop import Loop
+from tabard.brokers.role import CONNECTIONS
 from tabard.brokers.sockets import Sockets
 from tabard.brokers.topology import LANES
 from tabard.brokers.wire import topics
+from tabard.brokers.wire.attested import MAX_ATTESTED
 from tabard.home import Home
 from tabard.status import running
 from tests import keys
@@ -344,7 +349,7 @@ def test_a_recorder_hears_its_own_sink_only(site: Site) -> None:
         ([up("hq", NODE)[0]], "wrong number of frames"),
         ([*up("hq", NODE)[:5], b"/".join([b"x"] * 600)], "malformed hops"),
         ([up("hq", NODE)[0], b"e" * 257, *up("hq", NODE)[2:]], "a frame too large"),
-        ([*up("hq", NODE)[:4], bytes(1_048_577), b""], "a frame too large"),
+        ([*up("hq", NODE)[:4], bytes(MAX_ATTESTED + 1), b""], "a frame too large"),
     ],
 )
 def test_a_member_that_breaks_the_form_is_dropped_and_counted(
@@ -371,6 +376,37 @@ def test_a_loop_of_brokers_ends_at_the_one_that_was_passed(site: Site) -> None:
     site.turn_until(lambda: sock.poll(0), "somebody asks for records")
     sockets.send(sock, up("hq/dmz", "far", b"b1/outer"))
     site.wait_for_count("up dropped: loop")
+
+
+# --- crowd ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.threat("crowd")
+def test_a_broker_outlives_strangers_who_take_all_its_descriptors(site: Site) -> None:
+    """They connect and say nothing, more than there can be. It is the same process after that, and its members are back."""
+    (broker,) = (pid for pid in family(site.all.process.pid) if f"broker\0{BROKER}\0" in words(pid))
+    before = resource.prlimit(broker, resource.RLIMIT_NOFILE)
+    assert before[0] == min(CONNECTIONS, before[1]), "it takes what the system gives"
+    port = int(site.ends["up_in"].rpartition(":")[2])
+    has = len(os.listdir(f"/proc/{broker}/fd"))
+    resource.prlimit(broker, resource.RLIMIT_NOFILE, (has + 20, before[1]))
+    crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
+    try:
+        wait_until(lambda: len(os.listdir(f"/proc/{broker}/fd")) >= has + 20, "there are none left")
+        assert crowd[0].recv(1024)[:1] == b"\xff"
+        wait_until(lambda: crowd[0].recv(1024) == b"", "whoever says nothing is hung up on")
+    finally:
+        for each in crowd:
+            each.close()
+        resource.prlimit(broker, resource.RLIMIT_NOFILE, before)
+    site.turn_until(site.is_whole, "all are connected")
+    site.wait_for_count("up sent", site.counters().get("up sent", 0))
+    assert f"broker\0{BROKER}\0" in words(broker)
+
+
+def words(pid: int) -> str:
+    """How a process was started."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
 
 
 # --- revoked-session: the last one, since it changes who is known ---------------------------------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import resource
 from typing import Final
+
+from tabard.brokers import descriptors
 
 ENOUGH: Final = 4_096
 """What the limit is raised to: all followed files, as many that were rotated, and the most clients there may be."""
@@ -16,12 +17,7 @@ _MOST: Final = 1_024
 
 def raise_limit() -> None:
     """Let this process open `ENOUGH` files, or as many as its hard limit allows. Never lowers the limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(ENOUGH, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        # Some systems have a bound of their own below the hard limit.
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    descriptors.raise_limit(ENOUGH)
 
 
 def most_open() -> int:
