@@ -13,6 +13,9 @@ A recorder's parts are the shards of its sink. What can go wrong, and what stand
 * A worker is started again in its home: the owner is the same, its life is another one. It takes what is its own at
   once; an earlier life that still runs somewhere (a copied home) is told apart, and holds nothing any more.
 * Two take the same part: the row is compared and set; one of them finds that it was too late.
+* One of them cannot do its work whatever it holds (nodes that sign do not believe a recorder without keys): it is *unfit*. As long as
+  another member is alive it gives everything up and is no member, so that the others share as if it were not there. Where it
+  is the only one it goes on: nobody else would do better.
 * The store was restored to an older state: fences are lower than those in memory, and everything is read again.
 """
 
@@ -209,6 +212,8 @@ class Keeper:
         """When to step again, at the latest."""
         self.fault: str | None = None
         """Why nothing can be held, None when all is well."""
+        self.unfit: str | None = None
+        """Why this member cannot do its work; it leaves it to others then, if there are any."""
         self.store_clock: tuple[int, float] | None = None
         """What the store's clock said last, and when that was asked, in monotonic seconds; None: nothing yet."""
         self._store = store
@@ -219,6 +224,10 @@ class Keeper:
     def step(self) -> Change:
         """Renew, look, and do what is due. Never raises for the store's sake."""
         asked = self._monotonic()
+        if self.unfit is not None and not self._joined:
+            resting = self._rest(asked)
+            if resting is not None:
+                return resting
         try:
             view = self._store.look(self.me, self.length, joining=not self._joined)
         except StoreUnavailable as error:
@@ -232,6 +241,8 @@ class Keeper:
         self.until = asked + self.length
         change = Change(lost=self._others(view))
         alive = self._watch.alive(view, asked, self._monotonic()) | {self.me.owner}
+        if self.unfit is not None and alive != {self.me.owner}:
+            return self._retreat(view, change, asked)
         decided = plan(self.me.owner, self.role, alive, view.leases)
         change.give = tuple(part for part in decided.give if part in self.held)
         again = {part for part, lease in view.leases.items() if self._is_earlier(lease)}
@@ -243,6 +254,12 @@ class Keeper:
         pause = self.length / (LOOKS if missing else RENEWALS)
         self.due = min(asked + pause, max(self._watch.next_end, asked + self.length / LOOKS))
         return change
+
+    def judge(self, unfit: str | None) -> None:
+        """Say whether this member can do its work; what follows from that is done at once."""
+        if (self.unfit is None) != (unfit is None):
+            self.due = float("-inf")
+        self.unfit = unfit
 
     def give(self, parts: Collection[int]) -> None:
         """Let go of what is finished. Never raises: what the store did not hear is given up at the next step."""
@@ -263,6 +280,33 @@ class Keeper:
             self.fault = str(error)
 
     # --- inside --------------------------------------------------------------------------------
+
+    def _rest(self, asked: float) -> Change | None:
+        """An unfit member stays away while there are others; None when there are none."""
+        try:
+            view = self._store.look(self.me, self.length, joining=False)
+        except StoreUnavailable as error:
+            return self._unavailable(error)
+        self.store_clock = (view.now, asked)
+        if not self._watch.alive(view, asked, self._monotonic()) - {self.me.owner}:
+            return None
+        self.fault = self.unfit
+        self.due = min(asked + self.length / RENEWALS, max(self._watch.next_end, asked + self.length / LOOKS))
+        return Change(lost=set(self.held))
+
+    def _retreat(self, view: View, change: Change, asked: float) -> Change:
+        """An unfit member gives up what it holds, in order, and is none any more once that is done."""
+        self.fault = self.unfit
+        change.give = tuple(sorted(self.held))
+        self._give([Claim(*lease) for lease in view.leases.values() if self._is_earlier(lease)])
+        self.due = asked + self.length / LOOKS
+        if not change.give:
+            self._joined = False
+            try:
+                self._store.leave(self.me)
+            except StoreUnavailable as error:
+                self.fault = str(error)
+        return change
 
     def _others(self, view: View) -> set[int]:
         """What was held, and is not any more by what the store says."""

@@ -144,6 +144,14 @@ class RoleSeal:
         words = f"the certificate of {inner.own} ends on {when(until)}: renew it where its authority is, tabard keys renew, and join the new roster"
         return {"key": inner.own.key_id.hex(), "until": until, "fault": words if soon else None}
 
+    def unfit(self) -> str | None:
+        """Why nobody believes this role, whatever it says; None when its key holds, and when the home has no keys."""
+        inner = self._inner
+        if isinstance(inner, KeySeal):
+            why = inner.refuses_credentials(inner.credentials)
+            return f"the key of {inner.own} is not believed any more: {why}" if why else None
+        return self.fault
+
     # --- the seal --------------------------------------------------------------------------
 
     @property

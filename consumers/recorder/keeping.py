@@ -98,6 +98,11 @@ class Keeping:
         """Whether the brokers are asked for a shard, which is a number of two digits."""
         return shard.isdecimal() and int(shard) in self._subscribed
 
+    def judge(self, unfit: str | None) -> None:
+        """Say whether any node believes this recorder; see `Keeper.unfit`."""
+        self.keeper.judge(unfit)
+        self.look()
+
     def status(self) -> dict[str, Any]:
         """For the status file."""
         return {"held": len(self.keeper.held), "of": self.keeper.role.parts, "owner": self.keeper.me.owner}

@@ -19,7 +19,7 @@ from tabard.brokers import sockets
 from tabard.brokers.delivery.aside import StoreAside
 from tabard.brokers.delivery.leases import RECORDER, Identity, Keeper
 from tabard.brokers.delivery.ports import CursorConflict, Presence, StoreUnavailable
-from tabard.brokers.delivery.seal import OpenSeal
+from tabard.brokers.delivery.seal import KEYLESS, OpenSeal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.loop import Loop, Timer
 from tabard.brokers.recorderhops import RecorderHops
@@ -45,6 +45,9 @@ RETRY: Final = 1.0
 """Seconds until a store that could not be written is tried again."""
 TURN: Final = 512
 """Messages taken in before timers have their turn."""
+
+UNREAD: Final = f"refused beacon: {KEYLESS}"
+"""The counter of beacons that are signed, in a home without keys."""
 
 RECEIVED = failpoints.declare("recorder.received", "a recorder took in a message and has not committed it")
 COMMITTED = failpoints.declare("recorder.committed", "a recorder committed and has not sent the cursor")
@@ -137,6 +140,8 @@ class Recorder:
             ),
         )
         self._pending_since: float | None = None
+        self._unread = 0
+        """How many signed beacons were not believed, for want of keys, before the keys changed last."""
         self._told: str | None = None
         """The fault of the store that was recorded last."""
         self._wake: Timer | None = None
@@ -152,6 +157,7 @@ class Recorder:
         self._loop.every(PRESENCE_EVERY, self._note_presence)
         self._loop.every(HELLO_EVERY, self._hello)
         self._watch.look()
+        self._judge()
         self._keeping.start()
         self._arm()
 
@@ -245,8 +251,28 @@ class Recorder:
         """Take up keys, certificates and rosters that came or changed."""
         if self._seal is not None and self._seal.look():
             _log.warning("the keys of this home have changed: %s", self._seal)
+            self._unread = self.sink.counters[UNREAD]
             self.sink.recheck(self._loop.now())
             self._hello()
+
+    def _judge(self) -> None:
+        """Leave the shards to other recorders, if there are any, while no node believes this one."""
+        why = None if self._seal is None else self._seal.unfit()
+        if why is None and self._seal is not None and not self._seal.credentials and self._is_signed():
+            why = "nodes of this sink sign what they say, and this home has no keys"
+        if why is not None:
+            why = f"takes no shards while other recorders do: {why}. Give this home keys of a recorder of the sink: tabard node add, tabard join"
+        self._keeping.judge(why)
+
+    def _is_signed(self) -> bool:
+        """Whether nodes sign, by what is heard of them and by what is stored."""
+        if self.sink.counters[UNREAD] > self._unread:
+            return True
+        self._wait()
+        try:
+            return self._store.signed()
+        except StoreUnavailable:
+            return False  # nothing is taken then either
 
     def _tell_refused(self) -> None:
         """Record, now and then, what is not believed to be of the node whose name it bears."""
@@ -294,6 +320,7 @@ class Recorder:
             self.sink.store_lost(error)
         self._send(self.sink.outgoing(self._loop.now()))
         self.look_at_keys()
+        self._judge()
         self._tell_refused()
         self._steps.go()
 

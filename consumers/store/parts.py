@@ -172,6 +172,14 @@ class PartedStore(ABC, Generic[P]):
         with self._of_kind(STATE).writing() as writer:
             return sinks.find(writer)
 
+    def signed(self) -> bool:
+        """Whether something that is stored was signed. Raises StoreUnavailable."""
+        for part in self._parts:
+            with part.writing() as writer:
+                if writer.one(writer.statements.any_signer, ()) is not None:
+                    return True
+        return False
+
     def ask_again(self, node: str | None, zone: str | None, who: str, now: int) -> list[Wanted]:
         """Ask for what was lost or skipped, of one node, a zone or all; see `backfills.ask`. Raises StoreUnavailable."""
         wanted = []

@@ -257,6 +257,10 @@ class RecorderStore(SinkStore, Protocol):
         """What it says of its sink; None when no recorder has opened it. Raises StoreUnavailable."""
         ...
 
+    def signed(self) -> bool:
+        """Whether something that is stored was signed. Raises StoreUnavailable."""
+        ...
+
     def retire(self, who: str | None, when: int | None) -> None:
         """Note that its sink is retired, or with None that it is not any more. Raises StoreUnavailable."""
         ...

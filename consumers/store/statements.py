@@ -63,6 +63,7 @@ class Statements:
     quarantined_header: str  # epoch_id, last
     add_batch: str  # epoch_id, first, count, stream, kind, header, signature, arrived, proof
     add_signer: str  # key_id, credentials, arrived; nothing if the key is there
+    any_signer: str  # the id of some key that signed
     add_gap: (
         str  # node_id, stream, epoch_id, first, last, count, at_least, kind, reason, detail, time, arrived
     )
@@ -260,6 +261,7 @@ def statements(kind: FileKind, dialect: Dialect) -> Statements:
         quarantined_header=text(_header(metadata.tables["quarantine"])),
         add_batch=added("batch"),
         add_signer=_text(insert_into(signer, dialect).on_conflict_do_nothing(), dialect, signer),
+        any_signer=text(select(signer.c.id).limit(_ONE).offset(_NONE)),
         add_gap=added("gap"),
         gapped=text(select(gap.c.epoch_id).where(gap.c.epoch_id.is_not(None)).distinct()),
         later_gaps=text(

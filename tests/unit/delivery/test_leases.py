@@ -298,3 +298,79 @@ def test_whatever_befalls_them_two_never_commit_under_one_part(seed: int, count:
     run(workers, at, 3 * LENGTH)
     assert sum(held(workers)) == RECORDER.parts
     assert max(held(workers)) - min(held(workers)) <= 1
+
+
+# --- who cannot do its work ------------------------------------------------------------------
+
+
+def test_one_that_is_unfit_leaves_everything_to_the_others() -> None:
+    """A recorder without keys among nodes that sign: it gives up what it has, says why, and counts for nobody."""
+    table = Table()
+    workers = [Worker(table, "a"), Worker(table, "b", 17.0)]
+    at = run(workers, 0.0, LENGTH)
+    assert sorted(held(workers)) == [32, 32]
+    workers[0].keeper.judge("no keys")
+    at = run(workers, at, LENGTH)
+    assert held(workers) == [0, 64]
+    assert workers[0].keeper.fault == "no keys"
+    assert set(table.members) == {"b"}
+    at = run(workers, at, 3 * LENGTH)
+    assert held(workers) == [0, 64]
+    workers[0].keeper.judge(None)
+    run(workers, at, 2 * LENGTH)
+    assert sorted(held(workers)) == [32, 32]
+    assert workers[0].keeper.fault is None
+
+
+def test_one_that_is_unfit_from_the_start_takes_nothing() -> None:
+    """It looks, and does not join."""
+    table = Table()
+    fit, unfit = Worker(table, "a"), Worker(table, "b", 17.0)
+    at = run([fit], 0.0, LENGTH)
+    unfit.keeper.judge("no keys")
+    run([fit, unfit], at, 2 * LENGTH)
+    assert held([fit, unfit]) == [64, 0]
+    assert set(table.members) == {"a"}
+
+
+def test_one_that_is_unfit_goes_on_where_nobody_else_is() -> None:
+    """Some nodes may not sign yet; and when the other one dies, its place is taken after a lease, and given back."""
+    table = Table()
+    alone = Worker(table, "a")
+    alone.keeper.judge("no keys")
+    at = run([alone], 0.0, LENGTH)
+    assert held([alone]) == [64]
+    assert alone.keeper.fault is None
+    other = Worker(table, "b", 17.0)
+    at = run([alone, other], at, 2 * LENGTH)
+    assert held([alone, other]) == [0, 64]
+    at = run([alone], at, 3 * LENGTH)  # the other one is dead
+    assert held([alone]) == [64]
+    other.restart()
+    run([alone, other], at, 2 * LENGTH)
+    assert held([alone, other]) == [0, 64]
+
+
+def test_of_two_that_are_unfit_one_goes_on() -> None:
+    """Nobody stays away for another one that does the same."""
+    table = Table()
+    workers = [Worker(table, "a"), Worker(table, "b", 17.0)]
+    at = run(workers, 0.0, LENGTH)
+    for worker in workers:
+        worker.keeper.judge("no keys")
+    at = run(workers, at, 6 * LENGTH)
+    assert sorted(held(workers)) == [0, 64]
+
+
+def test_an_unfit_one_whose_store_is_away_holds_nothing_for_longer_than_its_lease() -> None:
+    """Its own clock ends what it has, as for any other."""
+    table = Table()
+    workers = [Worker(table, "a"), Worker(table, "b", 17.0)]
+    at = run(workers, 0.0, LENGTH)
+    workers[0].keeper.judge("no keys")
+    workers[0].access.away = True
+    at = run(workers, at, 2 * LENGTH)
+    assert held(workers)[0] == 0
+    workers[0].access.away = False
+    run(workers, at, 2 * LENGTH)
+    assert held(workers) == [0, 64]
