@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ class Role:
         """Whether it was told to end."""
         self._status: Callable[[], Mapping[str, Any]] = dict
         self._reporting = False
+        self._last: Mapping[str, Any] = {}
+        self._writing = threading.Lock()
         self._file = StatusFile(name, home)
         self._rises = Rises(self.loop.now())
 
@@ -42,7 +45,15 @@ class Role:
     def write_status(self) -> None:
         """Write it now, and with it how much the counters of trouble in it rose lately."""
         said = self._status()
-        self._file.write({**said, "risen": self._rises.of(self.loop.now(), said.get("counters", {}))})
+        said = {**said, "risen": self._rises.of(self.loop.now(), said.get("counters", {}))}
+        with self._writing:
+            self._last = said
+            self._file.write(said)
+
+    def speak_for(self, fault: str) -> None:
+        """Write again what was written last, with that fault: of another thread, while the loop waits for something."""
+        with self._writing:
+            self._file.write({**self._last, "fault": fault})
 
     def end(self) -> None:
         """End the loop, and whatever would run it again."""

@@ -96,7 +96,9 @@ def parse_instant(text: str, *, now: int, zone: DisplayZone) -> int:
         pass  # not a duration: then it is a date or a time
     try:
         time = _nanoseconds(datetime.fromisoformat(_LOST_PLUS.sub(r"\1+\2", text)), zone)
-    except (ValueError, OverflowError) as error:
+    except OverflowError:
+        time = -1  # before or after all that a calendar has, in this time zone
+    except ValueError as error:
         raise TabardError("not a time", expected=INSTANT_FORM, found=repr(text)) from error
     if not 0 <= time <= TIME_MAX:
         raise TabardError("not a usable time", expected="a time from 1970 to 2099", found=repr(text))

@@ -14,6 +14,7 @@ from tabard.brokers.running import Role, role
 from tabard.brokers.topology import recorder_ends, role_peers
 from tabard.brokers.trust.rolekeys import RoleSeal
 from tabard.clock import SystemClock
+from tabard.consumers.recorder.hanging import Hanging
 from tabard.consumers.recorder.identity import identity
 from tabard.consumers.recorder.owning import own
 from tabard.consumers.recorder.waiting import Opening
@@ -125,9 +126,11 @@ def run(
                 process.loop.stop()
 
         process.loop.every(moved.LOOK_EVERY, look)
+        hanging = Hanging(process, str(place))
         try:
             recorder.start(recorder_ends(settings, home))
             process.report(lambda: made.told(recorder.status()), settings.seconds("log.status_every"))
+            hanging.start()
             _log.info("recorder of sink %s is storing", settings.str("recorder.sink"))
             gc.freeze()
             gc.set_threshold(COLLECT_EVERY)
@@ -139,6 +142,7 @@ def run(
             process.loop.run()
             recorder.finish()
         finally:
+            hanging.close()
             recorder.close()
             kept.close()
             made.close()

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from tabard.records import INT_MAX, INT_MIN
+
 Key = tuple[int, int]
 """Event time and id of a record; of a gap its time and `GAP_BASE` plus its id."""
 
@@ -26,7 +28,7 @@ QUARANTINE_BASE: Final = GAP_BASE + 2**61
 class LogQuery:
     """Which log records are wanted, in which order, and from where on. None asks for nothing.
 
-    Raises ValueError for an order or a limit that does not exist.
+    Raises ValueError for an order or a limit that does not exist, and for a time or an id that no store can have.
     """
 
     node: str | None = None
@@ -73,6 +75,11 @@ class LogQuery:
             raise ValueError(f"order is 'new' or 'old', not {self.order!r}")
         if not 1 <= self.limit <= MAX_LIMIT:
             raise ValueError(f"limit is 1 to {MAX_LIMIT}, not {self.limit!r}")
+        given = {"since": (self.since,), "until": (self.until,), "before": self.before, "after": self.after}
+        for name, numbers in given.items():
+            for number in numbers or ():
+                if number is not None and not INT_MIN <= number <= INT_MAX:
+                    raise ValueError(f"{name} is of {INT_MIN} to {INT_MAX}, not {number!r}")
 
     @property
     def falls(self) -> bool:

@@ -37,7 +37,7 @@ def store_password(home: Home, new_key: bool) -> int:
     The password is asked for, or read from standard input where that is no terminal: never from an argument, which
     process lists and the shell's history would show. The key is made when there is none. Both files are readable by
     their owner only and replaced as a whole. Run it as the user of the recorder. Recorder and herald read
-    both when they start.
+    both for each connection that they open.
     """
     from tabard.consumers.store.place import Place
 

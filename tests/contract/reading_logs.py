@@ -453,6 +453,28 @@ class LogContract(Contract):
         assert between is not None
         assert between.id == ids[5]
 
+    @pytest.mark.parametrize("end", [-(2**63), 2**63 - 1])
+    def test_times_of_all_64_bits_are_asked_for(self, home: Home, end: int) -> None:
+        """Beyond them a question is refused before any store is asked."""
+        home.put(*logs(3))
+        home.lose(1)
+        inside = end > 0
+        ends: tuple[tuple[dict[str, Any], bool], ...] = (
+            ({"until": end}, inside),
+            ({"since": end}, not inside),
+            ({"since": end, "until": end}, False),
+        )
+        for limits, found in ends:
+            page = home.reader.logs(LogQuery(**limits))
+            assert bool(said(page.rows)) == found
+            assert home.reader.count(LogQuery(**limits)).records == (3 if found else 0)
+        for name in ("since", "until"):
+            with pytest.raises(ValueError, match=f"{name} is of -9223372036854775808 to 9223372036854775807"):
+                LogQuery(**{name: end + (1 if inside else -1)})  # type: ignore[arg-type]
+        for name in ("before", "after"):
+            with pytest.raises(ValueError, match=f"{name} is of"):
+                LogQuery(**{name: (0, end + (1 if inside else -1))})  # type: ignore[arg-type]
+
     def test_a_store_goes_by_one_name(self, home: Home) -> None:
         """Whatever is written, and for every reader."""
         name = home.reader.which()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -148,3 +149,31 @@ def test_a_refusal_is_not_waited_out(tmp_path: Path, server: Postgres) -> None:
     assert "password authentication failed" in said
     assert started.process.returncode == 1
     assert "wrong\n" not in said
+
+
+def test_a_server_that_hangs_is_said(tmp_path: Path, server: Postgres) -> None:
+    """No error comes of it, and the recorder waits: what it waits for stands in its status, which does not grow old."""
+    started = Started(tmp_path, f'url = "{server.database()}"')
+    try:
+        wait_until(lambda: started.status().get("credit"), "that it is storing")
+        postmaster = int((server.socket / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        frozen = [postmaster, *map(int, children)]
+        try:
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)
+            wait_until(lambda: "a commit hangs" in (started.status().get("fault") or ""), "what hangs")
+            before = started.status()["fault"]
+            wait_until(lambda: started.status()["fault"] != before, "that it goes on saying so")
+            assert started.status()["counters"] is not None
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: started.status().get("fault", "") is None, "that it is storing again")
+        started.process.send_signal(signal.SIGTERM)
+        started.ended()
+        assert started.process.returncode == 0
+        said = (started.home.path / "log" / "recorder.log").read_text()
+        assert (said.count("a commit hangs"), said.count("the store answers again")) == (1, 1), said
+    finally:
+        started.close()

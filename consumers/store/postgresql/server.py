@@ -12,6 +12,7 @@ from psycopg2 import errors, extensions
 from tabard.brokers.delivery.ports import StoreUnavailable
 from tabard.consumers.store.layout import FILES, VERSION, FileKind, newer_store
 from tabard.consumers.store.postgresql.away import sentence, unusable
+from tabard.consumers.store.postgresql.refusals import REFUSALS
 from tabard.errors import StoreError, StoreMissing
 
 CONNECT_SECONDS: Final = 5
@@ -167,32 +168,51 @@ def connect(
 ) -> extensions.connection:
     """A connection in autocommit mode that finds the tables of `schema`, with `settings` of its session.
 
-    `where` is what says the URL. Raises StoreError.
+    `where` is what says the URL. Raises StoreError; of a server that refuses, without asking it each time.
     """
+    said = password() if callable(password) else password
+    REFUSALS.check(url, said)
+    try:
+        connection = _connected(url, said, program, where)
+    except StoreError as error:
+        REFUSALS.note(url, said, error)
+        raise
+    REFUSALS.note(url, said, None)
+    try:
+        connection.autocommit = True
+        _refuse_unfit(connection, where)
+        _set(connection, {"search_path": schema, **_SPOKEN, **settings})
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, psycopg2.Error):
+            raise _unreached(error, where) from error
+        raise
+    extensions.register_type(_BYTES, connection)
+    return connection
+
+
+def _connected(url: str, password: str, program: str, where: str) -> extensions.connection:
     try:
         given = extensions.parse_dsn(url)
         usual = {name: value for name, value in _USUAL.items() if name not in given}
-        if said := password() if callable(password) else password:
-            usual["password"] = said
+        if password:
+            usual["password"] = password
         connection: extensions.connection = psycopg2.connect(
             url, application_name=program, client_encoding="UTF8", **usual
         )
-        try:
-            connection.autocommit = True
-            _refuse_unfit(connection, where)
-            _set(connection, {"search_path": schema, **_SPOKEN, **settings})
-        except BaseException:
-            connection.close()
-            raise
     except psycopg2.Error as error:
-        raise unusable(
-            "the store's server cannot be reached",
-            error,
-            expected="a PostgreSQL server that lets this user in",
-            where=where,
-        ) from error
-    extensions.register_type(_BYTES, connection)
+        raise _unreached(error, where) from error
     return connection
+
+
+def _unreached(error: psycopg2.Error, where: str) -> StoreError:
+    return unusable(
+        "the store's server cannot be reached",
+        error,
+        expected="a PostgreSQL server that lets this user in",
+        where=where,
+        hint="Mend the URL or the server's own settings; another password is set by `tabard store password`",
+    )
 
 
 def _set(connection: extensions.connection, settings: Mapping[str, str]) -> None:
