@@ -24,8 +24,7 @@ from tabard.agents.intake.tail.tailer import Tailer
 from tabard.agents.journal.journal import Journal
 from tabard.agents.journals import Journals
 from tabard.agents.required import RequiredSinks
-from tabard.agents.samplers.host import HostSampler
-from tabard.agents.samplers.processes import ProcessSampler
+from tabard.agents.sampling import Sampling
 from tabard.agents.syncer import Syncer
 from tabard.brokers import sockets
 from tabard.brokers.delivery.ports import NodeKey
@@ -151,9 +150,9 @@ class Agent:
                 max_clients=settings.int("agent.max_clients"),
             ),
         )
-        self._host = HostSampler(self._clock)
-        self._processes = ProcessSampler(self._clock)
-        self._samples_lost = 0
+        self._sampling = Sampling(
+            home, settings, loop, self._clock, self.journals.samples, self._syncer.request
+        )
         self._uplink = Uplink(
             made,
             loop,
@@ -183,14 +182,13 @@ class Agent:
         self._loop.every(ENFORCE_EVERY, self._enforce)
         self._note("agent.started", {"version": VERSION, "boot": boot_id(), "pid": os.getpid()})
         self._required.look_after(self._loop.now())
-        self._sample_host()
-        self._sample_processes()
+        self._sampling.start()
         self._pump()
 
     def take(self, settings: Settings) -> None:
         """Take over what may change while running."""
         self._tailer.take(_tails(settings), backlog=settings.bytes("intake.tail_backlog"))
-        self.settings = settings
+        self.settings = self._sampling.settings = settings
         self._note("agent.reloaded", {"pid": os.getpid()})
         self._look_at_keys()
 
@@ -277,41 +275,6 @@ class Agent:
         except JournalError as error:
             _log.error("new epochs for another key are put off: %s", error)
 
-    # --- samples ---------------------------------------------------------------------------
-
-    def _sample_host(self) -> None:
-        self._loop.call_at(self._loop.now() + self.settings.seconds("agent.sample_host"), self._sample_host)
-        try:
-            sample = self._host.sample()
-        except OSError as error:
-            self._no_sample("host", error)
-        else:
-            self._keep_sample("host", sample)
-
-    def _sample_processes(self) -> None:
-        pause = self.settings.seconds("agent.sample_processes")
-        self._loop.call_at(self._loop.now() + pause, self._sample_processes)
-        try:
-            for data in self._processes.scan(full_every=self.settings.seconds("agent.sample_full")):
-                self._keep_sample("processes", data)
-        except OSError as error:
-            self._no_sample("processes", error)
-
-    def _no_sample(self, kind: str, error: OSError) -> None:
-        """The host could not be read, out of descriptors perhaps: this sample is lost, the agent goes on."""
-        _log.warning("no sample of the %s this time: %s", kind, error)
-        self._samples_lost += 1
-
-    def _keep_sample(self, kind: str, data: Mapping[str, Any]) -> None:
-        body = pack([("sampler", None, "sampler", [(self._clock.wall(), kind, data)])])
-        try:
-            self.journals.samples.append(body, 1, {})
-        except JournalError:
-            self._samples_lost += (
-                1  # the next sample says how things are then; `status` says how many are missing
-            )
-        self._syncer.request()
-
     # --- what it says of itself ------------------------------------------------------------
 
     def _facts(self) -> dict[str, Any]:
@@ -366,7 +329,7 @@ class Agent:
             "sources": [*self._tailer.sources(), *self._spill.sources()],
             "accepted": self._batcher.accepted,
             "blocked": str(self._batcher.blocked) if self._batcher.blocked else None,
-            "samples_lost": self._samples_lost,
+            "samples_lost": self._sampling.lost,
             "journals": self.journals.status(),
             "sinks": self._required.status(self._loop.now()),
             "links": self._uplink.status(),
@@ -380,8 +343,8 @@ class Agent:
         """What the intake counted since the start, bad input above all."""
         counts = asdict(self._server.stats)
         counted = {f"intake {name.replace('_', ' ')}": count for name, count in counts.items() if count}
-        if self._samples_lost:
-            counted["samples lost"] = self._samples_lost
+        if self._sampling.lost:
+            counted["samples lost"] = self._sampling.lost
         spilled = asdict(self._spill.stats)
         return {**counted, **{f"spool {name}": count for name, count in spilled.items() if count}}
 

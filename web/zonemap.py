@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from flask import Blueprint
 
 from tabard.consumers.zones.facts import Facts, Node, nodes_of
+from tabard.consumers.zones.far import far_of
 from tabard.consumers.zones.joining import Link
 from tabard.consumers.zones.tree import Zone, ZoneMap, zone_map
 from tabard.errors import TabardError
@@ -37,6 +38,7 @@ BROKER_STATES: Final = {
     "silent": "it runs in this home and says nothing any more",
     "stopped": "it is described here and does not run",
     "elsewhere": "it belongs to another home: what it does is known there",
+    "stale": "it belongs to another home, of which nothing was heard lately: it may be well",
 }
 SHOWN: Final = 60
 """Nodes of a zone that stand on the map by name."""
@@ -64,7 +66,7 @@ def index() -> tuple[str, int]:
     now = site().clock.wall()
     hush = silence()
     rows = [as_known(row, hush) for row in site().reader.nodes(known_at(hush, now))]
-    found = zone_map(_facts(), nodes_of(rows), now)
+    found = zone_map(_facts(), nodes_of(rows), now, far_of(rows, site().reader.newest_links(now)))
     placed = {each.path for each in found.zones}
     return page(
         "zones.html",
@@ -74,6 +76,8 @@ def index() -> tuple[str, int]:
         loose=[link for link in found.links if link.child_zone not in placed],
         faults=found.faults,
         unknown=found.unknown,
+        hops=found.hops,
+        tunnels=found.tunnels,
         counts=Counter(node.state for each in found.zones for node in each.nodes),
         links=Counter(link.state for link in found.links),
         node_states=NODE_STATES,

@@ -27,6 +27,7 @@ from tabard.consumers.store.results import (
     LogRow,
     NodeRow,
     ProcessTable,
+    Sampled,
     Sharing,
     Stats,
     Stored,
@@ -194,6 +195,10 @@ class StoreReader(Protocol):
         self, name: str, since: int, until: int, points: int = ..., zone: str | None = None
     ) -> Mapping[str, Sequence[tuple[int, float]]]:
         """Series of the host samples between two event times, thinned to about `points` each."""
+        ...
+
+    def newest_links(self, now: int) -> list[Sampled]:
+        """What each node said last of its brokers and tunnels, if that arrived within a day of `now`; by zone and name."""
         ...
 
     def processes(self, name: str, at: int | None = None, zone: str | None = None) -> ProcessTable:

@@ -37,6 +37,7 @@ from tabard.consumers.store.results import (
     LogRow,
     NodeRow,
     ProcessTable,
+    Sampled,
     Sharing,
     Stats,
     Stored,
@@ -222,6 +223,11 @@ class Questions(ABC):
         """
         with self._connections.use() as connection:
             return samples.host_series(connection, name, since, until, points, zone)
+
+    def newest_links(self, now: int) -> list[Sampled]:
+        """What each node said last of its brokers and tunnels, if that arrived within a day of `now`; by zone and name."""
+        with self._connections.use() as connection:
+            return samples.newest_links(connection, now)
 
     def processes(self, name: str, at: int | None = None, zone: str | None = None) -> ProcessTable:
         """The processes of a node as of event time `at` (default: now), by CPU, then memory."""

@@ -297,6 +297,18 @@ class NodeRow:
     """What the node says of itself (host, system, versions)."""
 
 
+class Sampled(NamedTuple):
+    """The newest sample of a kind of one node."""
+
+    node: str
+    zone: str
+    time: int
+    """By the node's clock."""
+    now: int
+    """When the store was asked, by the asker's clock."""
+    data: Mapping[str, Any]
+
+
 class Process(NamedTuple):
     """One process at the time of its table."""
 

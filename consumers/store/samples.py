@@ -13,7 +13,7 @@ from typing import Any, Final
 from tabard.brokers.wire.codec import unpack
 from tabard.consumers.store.fleet import node_id
 from tabard.consumers.store.reading import Reading
-from tabard.consumers.store.results import Process, ProcessTable
+from tabard.consumers.store.results import Process, ProcessTable, Sampled
 from tabard.errors import WireError
 from tabard.records import MAX_BODY, TIME_MAX
 
@@ -21,6 +21,13 @@ READ_PER_POINT: Final = 8
 """Samples that are read for one point of a series; of more, evenly spread ones are picked."""
 SCANS_BACK: Final = 500
 """Process samples that are searched for a full scan."""
+
+KEPT: Final = 86_400_000_000_000
+"""Nanoseconds since its arrival after which what a node said of its links is not asked for any more."""
+_NEWEST_LINKS: Final = (
+    "SELECT time, data FROM sample WHERE node_id = ? AND kind = 'links' AND arrived >= ?"
+    " ORDER BY time DESC, id DESC LIMIT 1"
+)
 
 Series = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -31,6 +38,17 @@ _NEWEST_FIRST: Final = (
     " ORDER BY time DESC, id DESC LIMIT ?"
 )
 _BETWEEN: Final = "SELECT time, data FROM sample WHERE node_id = ? AND kind = 'host' AND time >= ? AND time < ? ORDER BY time LIMIT ?"
+
+
+def newest_links(connection: Reading, now: int) -> list[Sampled]:
+    """The newest sample of kind ``links`` of each node, as `Reader.newest_links` says."""
+    found = []
+    nodes = connection.execute("SELECT id, name, zone FROM node ORDER BY zone, name").fetchall()
+    for row_id, name, zone in nodes:
+        row = connection.execute(_NEWEST_LINKS, (row_id, now - KEPT)).fetchone()
+        if row is not None:
+            found.append(Sampled(name, zone, row[0], now, _decoded(row[1])))
+    return found
 
 
 def host_series(

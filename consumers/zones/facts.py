@@ -11,6 +11,8 @@ RUNNING: Final = "running"
 STOPPED: Final = "stopped"
 ELSEWHERE: Final = "elsewhere"
 """A broker that does not belong to this home: what it does is not known here."""
+STALE: Final = "stale"
+"""A broker of another home of which nothing was heard lately: what it did then is known, what it does now is not."""
 
 
 class Dialled(NamedTuple):
@@ -49,6 +51,42 @@ class Here(NamedTuple):
     """What it says of its links."""
     risen: Mapping[str, int] = {}
     """Which counters of trouble rose within the last minute."""
+    nodes: Mapping[str, Any] | None = None
+    """What it numbered with the nodes right below it."""
+    as_of: int | None = None
+    """When it was so, by this host's clock; None: now."""
+
+
+class Tunnel(NamedTuple):
+    """A tunnel, as the host on which it runs says."""
+
+    node: str
+    """Where it runs."""
+    zone: str
+    name: str
+    state: str
+    since: int | None
+    why: str | None
+    as_of: int
+    """When it was so."""
+
+
+class Reading(NamedTuple):
+    """A recorder, and what it numbered with the brokers right below it."""
+
+    sink: str
+    zone: str
+    hops: Sequence[Mapping[str, Any]]
+    as_of: int | None = None
+    """When it was so; None: now."""
+
+
+class Far(NamedTuple):
+    """What other homes said of their brokers, tunnels and recorders."""
+
+    brokers: Sequence[Here] = ()
+    tunnels: Sequence[Tunnel] = ()
+    recorders: Sequence[Reading] = ()
 
 
 class Facts(NamedTuple):
@@ -57,6 +95,7 @@ class Facts(NamedTuple):
     zone: str
     """Of this node."""
     brokers: Sequence[Here]
+    recorder: Reading | None = None
 
 
 class Node(NamedTuple):

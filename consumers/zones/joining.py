@@ -60,6 +60,8 @@ class Link(NamedTuple):
     down: Numbers | None
     behind: int | None
     """Records that nodes behind it have and the store has not."""
+    as_of: int | None = None
+    """When it was so, where only other homes tell of it, by this host's clock; None: now."""
 
 
 @dataclass
@@ -78,6 +80,8 @@ class _Known:
     up: Numbers | None = None
     down: Numbers | None = None
     states: tuple[str, ...] = ()
+    told: tuple[int | None, ...] = ()
+    """As of when each end told; None: now."""
 
 
 _WORST: Final = (DEAD, HALF, UP, STANDBY, AWAY, UNKNOWN)
@@ -88,10 +92,22 @@ def links_of(facts: Facts, now: int) -> list[Link]:
     zones = {broker.name: broker.zone for broker in facts.brokers}
     known: dict[tuple[str, str], _Known] = {}
     for broker in facts.brokers:
-        for link in (*_upward(broker, now), *_downward(broker, now)):
+        then = now if broker.as_of is None else broker.as_of
+        for link in (*_upward(broker, then), *_downward(broker, then)):
+            link.told = (broker.as_of,)
             key = (link.child or f"?{link.end}", link.parent or f"?{link.end}")
+            if key in known and _differ(known[key], link):  # equal names in branches of the tree
+                key = (f"{key[0]} {link.child_zone}", f"{key[1]} {link.parent_zone}")
             _merge(known.setdefault(key, _Known(link.child, link.parent)), link)
     return [_made(link, zones) for _, link in sorted(known.items())]
+
+
+def _differ(one: _Known, other: _Known) -> bool:
+    """Whether two links of the same names are of different zones."""
+    return any(
+        here is not None and there is not None and here != there
+        for here, there in ((one.child_zone, other.child_zone), (one.parent_zone, other.parent_zone))
+    )
 
 
 def _made(link: _Known, zones: Mapping[str, str]) -> Link:
@@ -109,6 +125,7 @@ def _made(link: _Known, zones: Mapping[str, str]) -> Link:
         link.up,
         link.down,
         None,
+        None if None in link.told else max((time for time in link.told if time is not None), default=None),
     )
 
 
@@ -123,6 +140,7 @@ def _merge(into: _Known, link: _Known) -> None:
     into.up = max((lane for lane in (into.up, link.up) if lane is not None), default=None)
     into.down = max((lane for lane in (into.down, link.down) if lane is not None), default=None)
     into.states += link.states
+    into.told += link.told
 
 
 def _upward(broker: Here, now: int) -> Iterator[_Known]:
@@ -170,9 +188,12 @@ def _number(link: _Known, hop: Mapping[str, Any] | None) -> None:
     if hop is None:
         return
     link.heard, link.since = hop["heard"], hop["since"]
-    link.up, link.down = (
-        Numbers(hop[lane]["sent"], hop[lane]["received"]) if hop[lane] else None for lane in ("up", "down")
-    )
+    link.up, link.down = (numbers_of(hop[lane]) for lane in ("up", "down"))
+
+
+def numbers_of(lane: Mapping[str, int] | None) -> Numbers | None:
+    """As a status file has them."""
+    return Numbers(lane["sent"], lane["received"]) if lane else None
 
 
 def _state(broker: Here, hop: Mapping[str, Any]) -> str:

@@ -11,8 +11,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from tabard.consumers.zones.facts import ELSEWHERE, RUNNING, Facts, Here, Node
-from tabard.consumers.zones.joining import AWAY, BYPASSED, DEAD, HALF, UNKNOWN, UP, Link, links_of
+from tabard.consumers.zones.facts import ELSEWHERE, RUNNING, STALE, Facts, Far, Here, Node, Tunnel
+from tabard.consumers.zones.joining import (
+    AWAY,
+    BYPASSED,
+    DEAD,
+    HALF,
+    UNKNOWN,
+    UP,
+    Link,
+    Numbers,
+    links_of,
+    numbers_of,
+)
 from tabard.names import zone_within
 
 CUT_OFF: Final = "cut off"
@@ -27,6 +38,23 @@ class Broker(NamedTuple):
     zone: str | None
     """None when nobody said so yet."""
     state: str
+    as_of: int | None = None
+    """When its own home said so, of one of another home; None: now, or never."""
+
+
+class Hop(NamedTuple):
+    """The first or last hop: between a broker and the nodes right below it, or the recorder of a sink right above it."""
+
+    broker: str
+    zone: str
+    sink: str | None
+    """Of the recorder; None for the nodes."""
+    nodes: int | None
+    up: Numbers | None
+    down: Numbers | None
+    worst: tuple[str, ...]
+    """Nodes that lost most."""
+    as_of: int | None
 
 
 class Zone(NamedTuple):
@@ -56,10 +84,16 @@ class ZoneMap(NamedTuple):
     faults: tuple[Fault, ...]
     unknown: tuple[str, ...]
     """What is not known from here, in words."""
+    hops: tuple[Hop, ...] = ()
+    tunnels: tuple[Tunnel, ...] = ()
 
 
-def zone_map(facts: Facts, nodes: Sequence[Node] | None, now: int) -> ZoneMap:
-    """Put together at wall clock ``now``; ``nodes`` is None where there is no store."""
+def zone_map(facts: Facts, nodes: Sequence[Node] | None, now: int, far: Far | None = None) -> ZoneMap:
+    """Put together at wall clock ``now``; ``nodes`` is None where there is no store, ``far`` what other homes said in it."""
+    far = far or Far()
+    own = {(broker.zone, broker.name) for broker in facts.brokers}
+    others = [here for here in far.brokers if (here.zone, here.name) not in own]
+    facts = facts._replace(brokers=(*facts.brokers, *others))
     found = links_of(facts, now)
     links = tuple(_judged(link, found, facts, nodes) for link in found)
     brokers = tuple(_brokers(facts, links))
@@ -70,9 +104,34 @@ def zone_map(facts: Facts, nodes: Sequence[Node] | None, now: int) -> ZoneMap:
     return ZoneMap(
         zones,
         tuple(link._replace(behind=_behind(link, nodes)) for link in links),
-        tuple(_faults(facts, links, zones)),
+        (*_faults(facts, links, zones), *_tunnel_faults(far.tunnels)),
         tuple(_unknown(brokers, nodes, zones)),
+        tuple(_hops(facts, far)),
+        tuple(sorted(far.tunnels)),
     )
+
+
+def _hops(facts: Facts, far: Far) -> Iterator[Hop]:
+    for here in facts.brokers:
+        said = here.nodes
+        if said and said["nodes"]:
+            worst = tuple(row["node"] for row in said["worst"])
+            up, down = numbers_of(said["up"]), numbers_of(said["down"])
+            yield Hop(here.name, here.zone, None, said["nodes"], up, down, worst, here.as_of)
+    own = [facts.recorder] if facts.recorder is not None else []
+    known = {reading.sink for reading in own}
+    for reading in (*own, *(each for each in far.recorders if each.sink not in known)):
+        for hop in reading.hops:
+            up, down = numbers_of(hop["up"]), numbers_of(hop["down"])
+            yield Hop(hop["peer"], hop["zone"], reading.sink, None, up, down, (), reading.as_of)
+
+
+def _tunnel_faults(tunnels: Sequence[Tunnel]) -> Iterator[Fault]:
+    """Of what only people can mend; what is merely down shows by its link."""
+    for tunnel in tunnels:
+        if tunnel.state == "refused":
+            why = f": {tunnel.why}" if tunnel.why else ""
+            yield Fault(f"tunnel {tunnel.name} of {tunnel.node}", f"it is refused{why}")
 
 
 def is_behind(node: Node, link: Link) -> bool:
@@ -128,7 +187,7 @@ def _behind(link: Link, nodes: Sequence[Node] | None) -> int | None:
 
 def _brokers(facts: Facts, links: Sequence[Link]) -> Iterator[Broker]:
     here = {broker.name for broker in facts.brokers}
-    yield from (Broker(broker.name, broker.zone, broker.state) for broker in facts.brokers)
+    yield from (Broker(broker.name, broker.zone, broker.state, broker.as_of) for broker in facts.brokers)
     others: dict[str, str | None] = {}
     for link in links:
         for name, zone in ((link.child, link.child_zone), (link.parent, link.parent_zone)):
@@ -162,7 +221,7 @@ def _zone(path: str, brokers: Sequence[Broker], nodes: Sequence[Node]) -> Zone:
 
 def _faults(facts: Facts, links: Sequence[Link], zones: Sequence[Zone]) -> Iterator[Fault]:
     for broker in facts.brokers:
-        if broker.state != RUNNING:
+        if broker.state not in {RUNNING, STALE}:
             does = "says nothing any more: is it frozen?" if broker.state == "silent" else "does not run"
             yield Fault(f"broker {broker.name}", does)
     for link in links:
@@ -179,7 +238,7 @@ def _link_faults(
     link: Link, links: Sequence[Link], brokers: Sequence[Here], zones: Sequence[Zone]
 ) -> Iterator[Fault]:
     where = f"link {link.child or 'of a broker below'} - {link.parent or 'the broker above'}"
-    resting = {broker.name for broker in brokers if broker.state != RUNNING}
+    resting = {broker.name for broker in brokers if broker.state not in {RUNNING, STALE}}
     if link.state == DEAD and not resting & {
         link.child,
         link.parent,
@@ -194,6 +253,8 @@ def _link_faults(
     elif link.state == HALF:
         yield Fault(where, "it carries one way only, or the broker above it hears nothing from above")
     for broker in brokers:
+        if broker.state == STALE:
+            continue
         for lane, sender, receiver in (("up", link.child, link.parent), ("down", link.parent, link.child)):
             for counter, what in (("lost", "were lost"), ("came twice", "came twice: do both ends dial?")):
                 count = broker.risen.get(f"{lane} {counter} on the link from {sender}", 0)
@@ -209,6 +270,9 @@ def _unknown(brokers: Sequence[Broker], nodes: Sequence[Node] | None, zones: Seq
         yield (
             f"brokers of other homes ({', '.join(elsewhere)}): whether they run, and their other links, is known on their hosts"
         )
+    late = [broker.name for broker in brokers if broker.state == STALE]
+    if late:
+        yield f"brokers of which nothing was heard lately ({', '.join(late)}): how they are now; they may be well"
     without = [zone.path for zone in zones if not zone.brokers]
     if without:
         yield f"which brokers serve {', '.join(without)}: none of this home, nor a neighbour of one"

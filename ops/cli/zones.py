@@ -17,7 +17,7 @@ from tabard.settings import load
 
 if TYPE_CHECKING:
     from tabard.consumers.zones.joining import Link, Numbers
-    from tabard.consumers.zones.tree import Zone, ZoneMap
+    from tabard.consumers.zones.tree import Broker, Hop, Zone, ZoneMap
     from tabard.ops.status_tables import Section
 
 
@@ -35,7 +35,8 @@ def zones(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
     """Show zones, brokers, links and nodes, as far as this home knows them.
 
     What a home knows is in its settings, in what its brokers say of themselves and of their neighbours, and in its
-    store; what is not known from here is listed at the end. Of a link it says which side dials, whether it is up, how
+    store, where hosts of other zones tell of their brokers every few seconds: such rows say as of when. What is not
+    known from here is listed at the end. Of a link it says which side dials, whether it is up, how
     many messages one end numbered and the other one received in each lane, and what lacks: that was lost on the link.
     A link that is dead is one fault, and the nodes behind it are cut off: nobody knows whether they are well.
 
@@ -73,6 +74,11 @@ def as_object(found: ZoneMap) -> dict[str, Any]:
         ],
         "faults": [fault._asdict() for fault in found.faults],
         "unknown": list(found.unknown),
+        "hops": [
+            {**hop._asdict(), "up": _numbers(hop.up), "down": _numbers(hop.down), "worst": list(hop.worst)}
+            for hop in found.hops
+        ],
+        "tunnels": [tunnel._asdict() for tunnel in found.tunnels],
     }
 
 
@@ -103,36 +109,92 @@ def lines(found: ZoneMap, now: int) -> Iterator[str]:
 def _sections(found: ZoneMap, now: int) -> Iterator[Section]:
     from tabard.ops.status_tables import Section
 
-    yield Section("Zones", ("zone", "brokers", "nodes", "behind"), [_zone(zone) for zone in found.zones])
+    yield Section("Zones", ("zone", "brokers", "nodes", "behind"), [_zone(zone, now) for zone in found.zones])
     yield Section(
         "Links, each with the messages received of those that were numbered",
-        ("child", "parent", "dials", "state", "heard", "up", "up_lost", "down", "down_lost", "behind"),
+        (
+            "child",
+            "parent",
+            "dials",
+            "state",
+            "heard",
+            "up",
+            "up_lost",
+            "down",
+            "down_lost",
+            "behind",
+            "as_of",
+        ),
         [_link(link, now) for link in found.links],
+    )
+    yield Section(
+        "Hops to nodes and recorders, likewise",
+        ("broker", "peer", "up", "up_lost", "down", "down_lost", "most", "as_of"),
+        [_hop(hop, now) for hop in found.hops],
+    )
+    yield Section(
+        "Tunnels, as their hosts say",
+        ("tunnel", "host", "zone", "state", "why", "as_of"),
+        [
+            {**tunnel._asdict(), "tunnel": tunnel.name, "host": tunnel.node, "as_of": _ago(tunnel.as_of, now)}
+            for tunnel in found.tunnels
+        ],
     )
 
 
-def _zone(zone: Zone) -> dict[str, object]:
+def _ago(time: int | None, now: int) -> str | None:
+    from tabard.web.zones import SECOND, age
+
+    return None if time is None else f"{age(max(now - time, 0) / SECOND)} ago"
+
+
+def _hop(hop: Hop, now: int) -> dict[str, object]:
+    peer = (
+        f"recorder of {hop.sink}"
+        if hop.sink is not None
+        else f"{hop.nodes} node{'' if hop.nodes == 1 else 's'}"
+    )
+    return {
+        "broker": hop.broker,
+        "peer": peer,
+        **_lanes(hop.up, hop.down),
+        "most": ", ".join(hop.worst) or None,
+        "as_of": _ago(hop.as_of, now),
+    }
+
+
+def _lanes(up: Numbers | None, down: Numbers | None) -> dict[str, object]:
+    return {
+        **{
+            lane: None if numbers is None else f"{numbers.received} of {numbers.sent}"
+            for lane, numbers in (("up", up), ("down", down))
+        },
+        "up_lost": None if up is None else up.lost,
+        "down_lost": None if down is None else down.lost,
+    }
+
+
+def _zone(zone: Zone, now: int) -> dict[str, object]:
     states = Counter(node.state for node in zone.nodes)
     return {
         "zone": f"{'. ' * zone.depth}{zone.path}",
-        "brokers": ", ".join(f"{broker.name} ({broker.state})" for broker in zone.brokers) or None,
+        "brokers": ", ".join(_broker(broker, now) for broker in zone.brokers) or None,
         "nodes": ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or None,
         "behind": zone.behind,
     }
 
 
-def _link(link: Link, now: int) -> dict[str, object]:
-    from tabard.web.zones import SECOND, age
+def _broker(broker: Broker, now: int) -> str:
+    then = _ago(broker.as_of, now)
+    return f"{broker.name} ({broker.state}{f', as of {then}' if then else ''})"
 
+
+def _link(link: Link, now: int) -> dict[str, object]:
     return {
         **link._asdict(),
         "child": link.child or "(not heard yet)",
         "parent": link.parent or f"(at {link.end})",
-        "heard": None if link.heard is None else f"{age((now - link.heard) / SECOND)} ago",
-        **{
-            lane: None if numbers is None else f"{numbers.received} of {numbers.sent}"
-            for lane, numbers in (("up", link.up), ("down", link.down))
-        },
-        "up_lost": None if link.up is None else link.up.lost,
-        "down_lost": None if link.down is None else link.down.lost,
+        "heard": _ago(link.heard, now),
+        **_lanes(link.up, link.down),
+        "as_of": _ago(link.as_of, now),
     }

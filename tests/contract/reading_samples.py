@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from tabard.brokers.delivery.ports import SinkStore
+from tabard.brokers.delivery.ports import NodeKey, SinkStore
 from tabard.brokers.wire.streams import SAMPLES
 from tabard.consumers.store.ports import StoreReader
 from tabard.consumers.store.results import Process
@@ -109,6 +109,21 @@ class SampleContract(Contract):
             yield Sampled(store, reader)
 
     # --- series -------------------------------------------------------------------------------------
+
+    def test_the_newest_sample_of_links_of_each_node_is_found(self, sampled: Sampled) -> None:
+        """By its own time, if it arrived within a day; other kinds and nodes without one are no concern of it."""
+        other = Chain(NodeKey("web2", "hq/dmz"), stream=SAMPLES)
+        host_only = Chain(NodeKey("web3", "hq"), stream=SAMPLES)
+        sampled.put((NOON, "links", {"n": 1}), (NOON + 5 * SECOND, "links", {"n": 2}), host(9, cpu=1.0))
+        sampled.put((NOON - SECOND, "links", {"n": 3}), chain=other)
+        sampled.put(host(1, cpu=1.0), chain=host_only)
+        found = sampled.reader.newest_links(NOON + 60 * SECOND)
+        assert {(each.node, each.zone): (each.time, each.data) for each in found} == {
+            ("web1", sampled.chain.key.zone): (NOON + 5 * SECOND, {"n": 2}),
+            ("web2", "hq/dmz"): (NOON - SECOND, {"n": 3}),
+        }
+        assert {each.now for each in found} == {NOON + 60 * SECOND}
+        assert sampled.reader.newest_links(NOON + 2 * 86_400 * SECOND) == []
 
     def test_gauges_are_series(self, sampled: Sampled) -> None:
         """CPU, memory, load over one minute, processes, and how full each disk is."""

@@ -59,6 +59,7 @@ SETTINGS: Final = (
     Setting("agent.standby_down", forms.ENDPOINT, "", "The `down_out` of the zone's standby broker."),
     Setting("agent.sample_host", Duration("1s", "1h"), "10s", "Time between two host samples.", reload=True),
     Setting("agent.sample_processes", Duration("1s", "1h"), "10s", "Time between two process samples.", reload=True),
+    Setting("agent.sample_links", Duration("1s", "1h"), "15s", "Time between two samples of the brokers and tunnels of this home, where it has any.", reload=True),
     Setting("agent.sample_full", Duration("10s", "1d"), "5m", "Time between two process samples that repeat everything.", reload=True),
     Setting("agent.max_clients", Integer(1, 10_000), 256, "Most connections to the intake at a time."),
     Setting("intake.socket", Flag(), True, "Listen on `run/intake.sock`."),

@@ -27,10 +27,10 @@ def test_an_unreadable_host_costs_that_sample_only(tmp_path: Path, monkeypatch: 
         raise OSError(errno.EMFILE, "Too many open files")
 
     try:
-        monkeypatch.setattr(agent._host, "sample", refuse)
-        monkeypatch.setattr(agent._processes, "scan", refuse)
-        agent._sample_host()
-        agent._sample_processes()
+        monkeypatch.setattr(agent._sampling._host, "sample", refuse)
+        monkeypatch.setattr(agent._sampling._processes, "scan", refuse)
+        agent._sampling._sample_host()
+        agent._sampling._sample_processes()
         assert agent.status()["samples_lost"] == 2
     finally:
         agent.finish()
