@@ -14,6 +14,7 @@ from tabard.brokers.delivery.book import forked_id
 from tabard.brokers.wire.batch import DATA
 from tabard.brokers.wire.streams import CONTROL, LOGS, STREAM_NAMES
 from tabard.consumers.store.layout import RECORDS, ROW_TABLES, STATE
+from tests.sim.boundary import GONE, REDACTED, WHOLE, WITHHELD, exception_of
 from tests.sim.check_keys import REVOKED, KeyCheck
 from tests.sim.clock import EPOCH_NS
 from tests.sim.node import Accepted, SimNode
@@ -28,6 +29,9 @@ class Row(NamedTuple):
     """The epoch in the store: that of a node, or a later history of one."""
     seq: int
     payload: str
+    exception: str | None = None
+    redacted: bool = False
+    """Whether it says that it was redacted."""
 
 
 class Loss(NamedTuple):
@@ -90,15 +94,21 @@ def _database(recorder: SimRecorder, stream: int) -> sqlite3.Connection:
 def stored(recorder: SimRecorder, node: SimNode, stream: int) -> tuple[list[Row], list[Loss]]:
     """Rows and losses of one stream."""
     db = _database(recorder, stream)
-    column = "r.message" if stream == LOGS else "r.data"
+    column = "r.message, r.exception, r.attributes" if stream == LOGS else "r.data, NULL, NULL"
     found = db.execute(
         f"SELECT e.uid, r.seq, {column} FROM {ROW_TABLES[stream]} r JOIN epoch e ON e.id = r.epoch_id "
         "JOIN node n ON n.id = r.node_id WHERE n.name = ? AND e.stream = ? ORDER BY r.id",
         (node.key.node, stream),
     )
     rows = [
-        Row(uid, seq, value if stream == LOGS else msgpack.unpackb(value)["payload"])
-        for uid, seq, value in found
+        Row(
+            uid,
+            seq,
+            value if stream == LOGS else msgpack.unpackb(value)["payload"],
+            exception,
+            '"redacted": ["exception (pattern)"]' in (attributes or ""),
+        )
+        for uid, seq, value, exception, attributes in found
     ]
     found = db.execute(
         "SELECT e.uid, g.first, g.last, g.kind, g.reason, g.at_least, g.count FROM gap g "
@@ -147,6 +157,7 @@ class _Check:
         broken = self._keys.broken()
         if broken:
             raise Violation(broken)
+        self._bounded()
 
     def _once(self) -> None:
         places: dict[str, Row] = {}
@@ -166,8 +177,26 @@ class _Check:
             elif row.stored_as not in histories(entry.epoch) or row.seq != entry.seq:
                 raise Violation(f"{entry} was stored in another place: {row}")
 
+    def _due(self, payload: str) -> str:
+        border = self._world.border
+        return border.due(self._recorder.name, self._stream, payload) if border else WHOLE
+
+    def _bounded(self) -> None:
+        """What passed the boundary is what its policy lets pass, and below it all is whole."""
+        for row in self._rows:
+            due = self._due(row.payload)
+            if due == WITHHELD:
+                raise Violation(f"{row} passed the boundary, and its policy withholds it")
+            if due == REDACTED and (row.exception != GONE or not row.redacted):
+                raise Violation(f"{row} passed the boundary, and its policy redacts it")
+            sent = exception_of(self._node.key.zone, self._stream, row.payload)
+            if due == WHOLE and (row.exception != sent or row.redacted):
+                raise Violation(f"{row} is not what its node sent, and no policy says so")
+
     def _excused(self, entry: Accepted) -> None:
         """A record that is not stored: something must have happened, and something must be said."""
+        if self._due(entry.payload) == WITHHELD:
+            return
         if any(skip.covers(entry) for skip in self._skips):
             first = self._recorder.flaky.first[self._node.key, self._stream]
             if EPOCH_NS + int(entry.at * 1e9) > first:

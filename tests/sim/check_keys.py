@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgpack
 
+from tabard.brokers.wire.attested import decode_attested, is_attested, is_stub
 from tabard.brokers.wire.batch import DATA, OPEN, decode_header, is_epoch_of
 from tabard.brokers.wire.rotation import decode_proof
 from tabard.brokers.wire.streams import LOGS
@@ -48,8 +49,9 @@ class KeyCheck:
         )
         for head, body in rows:
             if decode_header(head).kind == DATA:
-                for group in msgpack.unpackb(body, strict_map_key=False):
-                    found.update(self._payload(record) for record in group[3])
+                left = decode_attested(body).inner if is_attested(body) else body
+                for group in msgpack.unpackb(left, strict_map_key=False, use_list=False):
+                    found.update(self._payload(record) for record in group[3] if not is_stub(record))
         return found
 
     def _payload(self, record: Any) -> str:

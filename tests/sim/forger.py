@@ -26,6 +26,7 @@ from tabard.brokers.wire.messages import (
     kind_of,
 )
 from tabard.errors import WireError
+from tests.sim.boundary import FalseBorder
 from tests.trustees import Trustees
 
 SHARE: Final = 0.08
@@ -38,18 +39,24 @@ class Forger:
 
     def __init__(self, trustees: Trustees, seed: int) -> None:
         self._rng = Random(seed)
-        self._seen: dict[bool, deque[Message]] = {True: deque(maxlen=100), False: deque(maxlen=100)}
+        self._seen: dict[tuple[bool, bool], deque[Message]] = {
+            (below, up): deque(maxlen=100) for below in (True, False) for up in (True, False)
+        }
+        """What passed on either side of a boundary, in either direction."""
+        self._below = False
         self._node = trustees.node("n0", "lab/beside")
         self._recorder = trustees.recorder("main", "lab/beside")
         self._spans: dict[tuple[str, int], dict[bytes, Ranges]] = {}
         """By node and stream all that its last beacon named, as if it were stored: its digests are there to be read."""
+        self._border = FalseBorder(trustees, self._rng)
         self.active = True
         self.struck = 0
 
-    def touch(self, frames: list[bytes]) -> list[list[bytes]]:
-        """What arrives in the place of a message."""
+    def touch(self, frames: list[bytes], *, below: bool = False) -> list[list[bytes]]:
+        """What arrives in the place of a message; `below`: of one that is inside of a boundary."""
         message = Message(*frames)
-        self._seen[message.topic.startswith(_UP)].append(message)
+        self._below = below
+        self._other(message).append(message)
         if b"/beacon/" in message.topic:
             self._overhear(message)
         if not self.active or self._rng.random() >= SHARE:
@@ -59,9 +66,15 @@ class Forger:
             self._flip, self._strip, self._replay, self._forge, self._resign, self._misdirect, self._steer
         )  # fmt: skip
         try:
+            if self._border.suits(message) and self._rng.random() < 0.5:
+                tricks = self._border.tricks()
             return [list(each) for each in self._rng.choice(tricks)(message)]
         except WireError:
             return [frames]
+
+    def _other(self, message: Message) -> deque[Message]:
+        """What passed on the same side and in the same direction."""
+        return self._seen[self._below, message.topic.startswith(_UP)]
 
     def _overhear(self, message: Message) -> None:
         try:
@@ -88,7 +101,7 @@ class Forger:
 
     def _replay(self, message: Message) -> list[Message]:
         """Something that passed before comes again, in front of it."""
-        return [self._rng.choice(self._seen[message.topic.startswith(_UP)]), message]
+        return [self._rng.choice(self._other(message)), message]
 
     def _forge(self, message: Message) -> list[Message]:
         """Other records in a batch, or a cursor that says that everything is stored, under the old signature and a foreign one."""
@@ -127,7 +140,7 @@ class Forger:
 
     def _misdirect(self, message: Message) -> list[Message]:
         """It comes under the topic of another message, and that one's comes under its."""
-        other = self._rng.choice(self._seen[message.topic.startswith(_UP)])
+        other = self._rng.choice(self._other(message))
         return [message._replace(topic=other.topic), other._replace(topic=message.topic)]
 
     def _steer(self, message: Message) -> list[Message]:

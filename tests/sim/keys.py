@@ -12,6 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tabard.brokers.trust.keys import PrivateKey
+from tabard.brokers.trust.rosters import read_roster
 from tabard.brokers.trust.seal import KeySeal
 from tabard.brokers.wire.batch import is_epoch_of
 from tabard.brokers.wire.credentials import Chain, decode_credentials
@@ -82,7 +83,7 @@ class Keys:
         roster = b""
         if revoke:
             self.revoked[old.public.key_id] = node.key.node
-            roster = self._trustees.revoke(old.public.key_id, "lab", tuple(self._members))
+            roster = self._trustees.revoke(old.public.key_id, node.key.zone, tuple(self._members))
             for recorder in self._recorders:
                 at = self._time.now + self._rng.uniform(0.0, LATEST_ROSTER)
                 self._time.at(at, self._tell, recorder, roster, old.public.key_id)
@@ -96,7 +97,7 @@ class Keys:
         def take() -> None:
             seal = recorder.seal
             assert isinstance(seal, KeySeal)
-            seal._directory.take_roster(roster, self._now())
+            self._take(seal, roster)
             seal.forget()
             self.known.setdefault((recorder.name, key_id), self._time.now)
 
@@ -112,12 +113,20 @@ class Keys:
             seal = node.seal
             assert isinstance(seal, KeySeal)
             if roster:
-                seal._directory.take_roster(roster, self._now())
+                self._take(seal, roster)
             seal.renew(seal._directory, new, chains[:4], old)
             self.taken[new.public.key_id] = self._time.now
             self._pending[node.key.node] = 0
 
         node.rekeying = take
+
+    def _take(self, seal: KeySeal, roster: bytes) -> None:
+        """A home gets the rosters of zones above with it, which tell of the zone's authority."""
+        assert self._trustees is not None
+        chain = self._trustees.chains[read_roster(roster).roster.zone]
+        if chain:
+            seal._directory.take(chain, self._now())
+        seal._directory.take_roster(roster, self._now())
 
     def _now(self) -> int:
         assert self._trustees is not None

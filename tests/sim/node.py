@@ -21,6 +21,7 @@ from tabard.brokers.wire.messages import Message
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
 from tabard.errors import JournalError
 from tabard.records import LOG_INDEX, LOG_WIDTH
+from tests.sim.boundary import exception_of
 from tests.sim.clock import HostClock, Time
 from tests.sim.database import SimDatabase
 from tests.sim.disk import Killed, SimDisk
@@ -289,7 +290,9 @@ class SimNode:
         for _ in range(count):
             self._numbers[stream] += 1
             payloads.append(f"{self.key.node}/{stream}/{self._numbers[stream]}")
-        body = pack([("sim", self._numbers[stream], "sim", [_record(stream, text) for text in payloads])])
+        body = pack(
+            [("sim", self._numbers[stream], "sim", [self._record(stream, text) for text in payloads])]
+        )
         try:
             batch = self.journals[stream].append(body, count, {"sim": self._numbers[stream]})
         except JournalError:
@@ -304,6 +307,15 @@ class SimNode:
         if not self._sync_due:
             self._sync_due = True
             self.time.at(self.time.now + self.fsync, self._sync, self.life)
+
+    def _record(self, stream: int, text: str) -> list[Any]:
+        if stream != LOGS:
+            return [NOON, "sim", {"payload": text}]
+        record: list[Any] = [None] * LOG_WIDTH
+        record[0], record[1], record[LOG_INDEX["message"]] = NOON, 9, text
+        record[LOG_INDEX["user2"]] = PAD
+        record[LOG_INDEX["exception"]] = exception_of(self.key.zone, stream, text)
+        return record
 
     def _sync(self, life: int) -> None:
         if life != self.life or not self.alive:
@@ -403,12 +415,3 @@ class SimNode:
         for journal in self.journals.values():
             journal.enforce(self.clock.monotonic())
         self._pump()
-
-
-def _record(stream: int, text: str) -> list[Any]:
-    if stream != LOGS:
-        return [NOON, "sim", {"payload": text}]
-    record: list[Any] = [None] * LOG_WIDTH
-    record[0], record[1], record[LOG_INDEX["message"]] = NOON, 9, text
-    record[LOG_INDEX["user2"]] = PAD
-    return record

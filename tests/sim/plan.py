@@ -55,6 +55,8 @@ class Plan:
     """Whether the key before is revoked then; None: it is drawn each time."""
     limit: int = 0
     """Bytes a second that the lowest broker hands up, and that the highest takes from it where there are two; 0 for any."""
+    policy: bool = False
+    """Whether the nodes are in a zone below, at whose boundary a policy withholds and redacts; only with keys."""
     aside: bool = False
     """Whether recorders commit beside their loop, as they do where the database is a server."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from tabard.agents.journal.limits import Limits
@@ -13,6 +14,7 @@ from tabard.brokers.delivery.ranges import Ranges
 from tabard.brokers.delivery.seal import OpenSeal, Seal
 from tabard.brokers.wire.batch import NO_DIGEST
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES, STREAM_NAMES
+from tests.sim.boundary import BELOW, OWN, ROOT, Border
 from tests.sim.clock import EPOCH_NS, Time
 from tests.sim.failing import FailPoints
 from tests.sim.faults import FAULTS, RARE
@@ -32,6 +34,8 @@ LIMITED = 8
 """Of so many worlds,"""
 LIMITS = (1_500, 20_000)
 """these have links with a limited rate, in bytes a second."""
+BOUNDED = 2
+"""One of those in so many has a boundary with a policy."""
 STREAMS = (LOGS, LOGS, LOGS, SAMPLES, CONTROL)
 """What a batch is of, each equally likely."""
 
@@ -42,13 +46,20 @@ class World:
     def __init__(self, seed: int, plan: Plan | None = None) -> None:
         self.seed = seed
         self.rng = Random(seed)
+        signed, bounded = seed % SIGNED == 0, seed % (SIGNED * BOUNDED) == 0
         self.plan = plan or replace(
             Plan.drawn(self.rng, tuple(FAULTS)),
-            signed=seed % SIGNED == 0,
+            signed=signed,
+            policy=signed and bounded,
             limit=LIMITS[seed % LIMITED] if seed % LIMITED < len(LIMITS) else 0,
         )
         self.trustees = Trustees(seed, "lab", EPOCH_NS) if self.plan.signed else None
         self.forger = Forger(self.trustees, seed) if self.trustees is not None else None
+        self.border = (
+            Border(self.trustees, Random(seed)) if self.trustees is not None and self.plan.policy else None
+        )
+        self.zone = BELOW if self.border else ROOT
+        """Of the nodes, and of the lowest broker."""
         self.time = Time()
         self.points = FailPoints()
         self.links: list[Link] = []
@@ -59,6 +70,8 @@ class World:
         self._healed = False
         plan = self.plan
         self.brokers = [self._broker(number) for number in range(plan.brokers)]
+        if self.border is not None:
+            self.border.keep(self.brokers[0].forwarder)
         self._join()
         begins = dict(zip(plan.sinks, plan.begins, strict=False))
         self.recorders = [self._recorder(name, begins.get(name, "oldest")) for name in plan.sinks]
@@ -68,38 +81,52 @@ class World:
     def _broker(self, number: int) -> SimBroker:
         """The lowest one limits what it hands up, the highest one what comes from the one below it."""
         limit, below = self.plan.limit, {f"b{number - 1}": self.plan.limit} if number else None
-        return SimBroker(f"b{number}", "lab", self.time, 0 if number else limit, below)
+        zone = ROOT if number else self.zone
+        return SimBroker(f"b{number}", zone, self.time, 0 if number else limit, below)
 
     def _node(self, name: str) -> SimNode:
         plan, lowest = self.plan, self.brokers[0]
         limits = Limits(bytes=plan.quota, age=plan.age, segment=plan.segment, keep_acked=plan.keep_acked)
         outbox = Limits(bytes=plan.outbox, keep_acked=plan.keep_acked)
-        up = self._link(lowest.up).send
-        seal = self.trustees.node(name, "lab", plan.sinks) if self.trustees else OpenSeal()
-        node = SimNode(self.time, self.rng, name, "lab", up, limits, outbox, plan, seal)
-        lowest.down_links[f"d/lab/{name}/"] = self._link(node.receive, stray=plan.stray)
+        up = self._link(lowest.up, below=True).send
+        seal = self.trustees.node(name, self.zone, plan.sinks) if self.trustees else OpenSeal()
+        node = SimNode(self.time, self.rng, name, self.zone, up, limits, outbox, plan, seal)
+        lowest.down_links[f"d/{self.zone}/{name}/"] = self._link(node.receive, stray=plan.stray, below=True)
         return node
 
     def _recorder(self, name: str, begins: str) -> SimRecorder:
-        top = self.brokers[-1]
+        below = self._is_below(name)
+        top = self.brokers[0 if below else -1]
         plan = self.plan
         seal = self.recorder_seal(name)
-        down = self._link(top.down).send
+        down = self._link(top.down, below=below).send
         recorder = SimRecorder(
             name, self.time, self.rng, down, plan.budget, begins, aside=plan.aside, seal=seal
         )
-        top.up_links[f"u/{name}/"] = self._link(recorder.receive, self.plan.rate)
+        top.up_links[f"u/{name}/"] = self._link(recorder.receive, self.plan.rate, below=below)
         return recorder
 
     def recorder_seal(self, sink: str) -> Seal:
         """A new key of a recorder of that sink, or none."""
-        return self.trustees.recorder(sink, "lab") if self.trustees else OpenSeal()
+        zone = BELOW if self._is_below(sink) else ROOT
+        return self.trustees.recorder(sink, zone) if self.trustees else OpenSeal()
+
+    def _is_below(self, sink: str) -> bool:
+        """Whether its database is in the nodes' zone, below a boundary."""
+        return self.border is not None and sink == OWN
 
     def _link(
-        self, deliver: Callable[[list[bytes]], None], rate: float = float("inf"), stray: float = 0.0
+        self,
+        deliver: Callable[[list[bytes]], None],
+        rate: float = float("inf"),
+        stray: float = 0.0,
+        *,
+        below: bool = False,
     ) -> Link:
+        """`below`: it does not cross the boundary, if there is one. Who forges above it has not seen what is below."""
         plan = self.plan
-        touch = self.forger.touch if self.forger else None
+        inside = below and self.border is not None
+        touch = partial(self.forger.touch, below=inside) if self.forger else None
         link = Link(
             self.time,
             self.rng,
@@ -116,8 +143,11 @@ class World:
     def _join(self) -> None:
         """Chain the brokers."""
         for lower, upper in zip(self.brokers, self.brokers[1:], strict=False):
-            lower.up_links["u/"] = self._link(upper.up)
-            upper.down_links["d/lab/"] = self._link(lower.down)
+            link = self._link(upper.up)
+            for sink in self.plan.sinks:
+                if not self._is_below(sink):
+                    lower.up_links[f"u/{sink}/"] = link
+            upper.down_links[f"d/{ROOT}/"] = self._link(lower.down)
 
     @property
     def recorder(self) -> SimRecorder:
@@ -132,6 +162,11 @@ class World:
             self.start()
             for node in self.nodes:
                 self._schedule_records(node)
+            if self.border is not None:  # at first and for a while it cannot tell its policy
+                self.border.blind()
+                self.time.at(1.0, self.border.see)
+                self.time.at(self.plan.seconds * 0.4, self.border.blind)
+                self.time.at(self.plan.seconds * 0.5, self.border.see)
             for _ in range(self.plan.fault_count):
                 fault = self.rng.choice(self.plan.faults)
                 self.time.at(self.rng.uniform(1.0, self.plan.seconds), self.inflict, fault)
@@ -179,6 +214,8 @@ class World:
         self.points.disarm()
         if self.forger is not None:
             self.forger.active = False
+        if self.border is not None:
+            self.border.see()
         self.keys.heal()
         for link in self.links:
             link.heal()
