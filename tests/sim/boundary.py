@@ -109,7 +109,7 @@ class FalseBorder:
 
     def tricks(self) -> tuple[Callable[[Message], list[Message]], ...]:
         """What it may do to a batch of records."""
-        return (self._withhold, self._withhold, self._strip, self._alter, self._stub)
+        return (self._withhold, self._withhold, self._strip, self._alter, self._alter, self._stub)
 
     def suits(self, message: Message) -> bool:
         """Whether a message is a batch of records."""

@@ -131,7 +131,7 @@ def _() -> Iterator[None]:
         yield
 
 
-@sink_bug("the signature of an attestation is not looked at", **BORDER)
+@sink_bug("the signature of an attestation is not looked at", seeds=60, **{**BORDER, "pace": 0.1})
 def _() -> Iterator[None]:
     verifies = PublicKey.verifies
 
