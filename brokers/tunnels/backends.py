@@ -103,7 +103,7 @@ class OpenSsh:
         for number, forward in enumerate(tunnel.forward):
             if forward.direction == REMOTE:
                 words += ["-R", f"{forward.listen}:{forward.to}"]
-                circle = str(self._circle(number)).replace("%", "%%")  # which ssh would expand
+                circle = _of_forward(self._circle(number))
                 words += ["-L", f"{circle}:{forward.listen}"]
             else:
                 words += ["-L", f"{forward.listen}:{forward.to}"]
@@ -221,6 +221,11 @@ def address(text: str) -> tuple[str, int]:
 
 def _path(text: str) -> str:
     return os.path.expanduser(text)
+
+
+def _of_forward(path: Path) -> str:
+    """A path as a part of a forward, in which : parts it from what follows and % begins a name for something else."""
+    return str(path).replace("%", "%%").replace("\\", "\\\\").replace(":", "\\:")
 
 
 def _option(path: str | Path) -> str:
