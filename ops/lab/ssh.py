@@ -65,13 +65,16 @@ def files(lab: Lab, host: Host, keys: dict[str, Keys]) -> dict[str, str]:
     if out:
         found["tunnel_key"] = own.tunnel_private
     known = [
-        f"[{each.address}]:{lab.ssh_port} {bare(keys[each.peer].host_public)}\n"
-        for each in out
-        if is_external(each)
+        f"{_known_as(lab, each)} {bare(keys[each.peer].host_public)}\n" for each in out if is_external(each)
     ]
     if known:
         found[KNOWN] = "".join(known)
     return found
+
+
+def _known_as(lab: Lab, tunnel: Tunnel) -> str:
+    """How known_hosts names who is dialled: with the port, unless it is that of ssh."""
+    return tunnel.address if lab.loop is None else f"[{tunnel.address}]:{lab.ssh_port}"
 
 
 def user(lab: Lab) -> str:

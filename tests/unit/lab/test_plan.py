@@ -200,7 +200,10 @@ def test_an_ssh_of_somebody_else_is_a_service_of_its_own() -> None:
     names = [each.name for each in places.services(lab, lab.host("plant1"), programs)]
     assert names[1:5] == ["ssh-dmz1", "ssh-dmz2", "tunnel-dmz1", "tunnel-dmz2"]
     known = ssh.files(lab, lab.host("plant1"), KEYS)[ssh.KNOWN].splitlines()
-    assert known[0] == f"[10.77.130.2]:22 {ssh.bare(KEYS['dmz1'].host_public)}"
+    assert known[0] == f"10.77.130.2 {ssh.bare(KEYS['dmz1'].host_public)}"
+    looped = planned("external", LOOP)
+    known = ssh.files(looped, looped.host("plant1"), KEYS)[ssh.KNOWN].splitlines()
+    assert known[0] == f"[127.77.19.14]:7022 {ssh.bare(KEYS['dmz1'].host_public)}"
 
 
 def test_the_command_takes_what_can_be_planned() -> None:
