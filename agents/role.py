@@ -72,7 +72,7 @@ def run(
             hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"), keys=keys
         )
         try:
-            agent = Agent(home, settings, process.loop, made)
+            agent = Agent(home, settings, process.loop, made, keys[0].trust if keys else None)
             agent.start(agent_ends(settings, home))
             process.report(lambda: made.told(agent.status()), settings.seconds("log.status_every"))
             _log.info(

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
+from tabard.agents.journal.journal import Journal
 from tabard.agents.journal.writer import SyncJob
 from tabard.brokers.loop import Loop
 from tabard.errors import JournalError
@@ -34,6 +35,20 @@ class Syncing(Protocol):
 
     def finish_sync(self, job: SyncJob) -> None:
         """Take the outcome into account. Raises JournalError when it failed."""
+
+
+class SyncedJournal:
+    """A journal that asks for a sync after every write."""
+
+    def __init__(self, journal: Journal, written: Callable[[], None]) -> None:
+        self._journal = journal
+        self._written = written
+
+    def append(self, body: bytes, count: int, marks: Mapping[str, Any], /) -> object:
+        """Keep a batch body, see `Journal.append`."""
+        batch = self._journal.append(body, count, marks)
+        self._written()
+        return batch
 
 
 class Syncer:

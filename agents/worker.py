@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -19,24 +19,26 @@ from tabard.agents.intake.defaults import Defaults
 from tabard.agents.intake.server import IntakeServer
 from tabard.agents.intake.shared import prepare
 from tabard.agents.intake.spill import SpillReader
-from tabard.agents.intake.tail.specs import TailSpec, default_specs
+from tabard.agents.intake.tail.specs import tails_of
 from tabard.agents.intake.tail.tailer import Tailer
-from tabard.agents.journal.journal import Journal
 from tabard.agents.journals import Journals
 from tabard.agents.required import RequiredSinks
 from tabard.agents.sampling import Sampling
-from tabard.agents.syncer import Syncer
+from tabard.agents.syncer import SyncedJournal, Syncer
 from tabard.brokers import sockets
 from tabard.brokers.delivery.ports import NodeKey
 from tabard.brokers.delivery.publisher import Publisher
 from tabard.brokers.delivery.starting import AGE
 from tabard.brokers.loop import Loop, Timer
+from tabard.brokers.news.member import Member
 from tabard.brokers.topology import Ends
+from tabard.brokers.trust.files import Trust
 from tabard.brokers.trust.rolekeys import RoleSeal
 from tabard.brokers.uplink import Uplink
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.codec import pack
 from tabard.brokers.wire.messages import Message
+from tabard.brokers.wire.rosters import NODE, Speaker
 from tabard.clock import SystemClock, boot_id
 from tabard.errors import JournalError
 from tabard.home import Home
@@ -54,20 +56,6 @@ _IDS: Final = ("product", "system", "subsystem", "subsubsystem", "user1", "user2
 _log = logging.getLogger(__name__)
 
 
-class SyncedJournal:
-    """A journal that asks for a sync after every write."""
-
-    def __init__(self, journal: Journal, written: Callable[[], None]) -> None:
-        self._journal = journal
-        self._written = written
-
-    def append(self, body: bytes, count: int, marks: Mapping[str, Any], /) -> object:
-        """Keep a batch body, see `Journal.append`."""
-        batch = self._journal.append(body, count, marks)
-        self._written()
-        return batch
-
-
 class Agent:
     """One host's agent.
 
@@ -76,7 +64,15 @@ class Agent:
         IntakeError: the shared directory cannot be used.
     """
 
-    def __init__(self, home: Home, settings: Settings, loop: Loop, made: sockets.Sockets) -> None:
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        loop: Loop,
+        made: sockets.Sockets,
+        trust: Trust | None = None,
+    ) -> None:
+        """``trust``: the keys of the home, where they were read already."""
         self._loop = loop
         self._clock = SystemClock()
         self._key = NodeKey(settings.str("node.name"), settings.str("node.zone"))
@@ -84,7 +80,7 @@ class Agent:
         self._linger = settings.seconds("agent.linger")
         shared = prepare(settings.str("intake.shared")) if settings.str("intake.shared") else None
         rooms = [home, shared.home] if shared else [home]
-        self._seal = RoleSeal.of_node(home, self._clock, self._key)
+        self._seal = RoleSeal.of_node(home, self._clock, self._key, trust)
         self.journals = Journals(home, settings, self._key, self._clock, self._seal)
         self.publisher = Publisher(
             self._key,
@@ -95,6 +91,15 @@ class Agent:
             interval=settings.seconds("agent.beacon"),
             facts=self._facts,
             notes=self.journals.notes,
+        )
+        me = Speaker(NODE, self._key.zone, self._key.node)
+        self._rosters = Member(
+            lambda: me,
+            lambda: self._seal.trust,
+            loop,
+            self.publisher.counters,
+            lambda link, frames: self._uplink.tell(int(link), frames),
+            lambda: loop.call_soon(self._look_at_keys),
         )
         self._required = RequiredSinks(
             home, self.journals.notes, self.journals, self.publisher, self._note_durably
@@ -133,7 +138,7 @@ class Agent:
             loop,
             self._batcher,
             self._clock,
-            _tails(settings),
+            tails_of(settings),
             marks=marks,
             backlog=settings.bytes("intake.tail_backlog"),
             exclude=[str(room.path) for room in rooms],
@@ -161,6 +166,7 @@ class Agent:
             taken=self._pump,
             moved=self._moved,
             counters=self.publisher.counters,
+            linked=lambda which, frames: self._rosters.hear(str(which), frames),
         )
         self._wake: Timer | None = None
         self._progress = (0, 0)
@@ -187,7 +193,7 @@ class Agent:
 
     def take(self, settings: Settings) -> None:
         """Take over what may change while running."""
-        self._tailer.take(_tails(settings), backlog=settings.bytes("intake.tail_backlog"))
+        self._tailer.take(tails_of(settings), backlog=settings.bytes("intake.tail_backlog"))
         self.settings = self._sampling.settings = settings
         self._note("agent.reloaded", {"pid": os.getpid()})
         self._look_at_keys()
@@ -286,6 +292,7 @@ class Agent:
             "journal_bytes": sum(stream["bytes"] for stream in journals.values()),
             AGE: max(stream.get("oldest_age", 0.0) for stream in journals.values()),
             "faults": faults[:8],
+            "rosters": self._rosters.versions(),
         }
 
     def idle(self) -> float:
@@ -334,6 +341,7 @@ class Agent:
             "sinks": self._required.status(self._loop.now()),
             "links": self._uplink.status(),
             "keys": self._seal.status(),
+            "rosters": self._rosters.status(),
             "refused": self.publisher.admission.refusals.report(self._loop.now()),
             "faults": [*map(list, self.journals.faults()), *self._spill.faults(), *bridge.faults(reports)],
             "counters": {**self.publisher.counters, **self._counted(), **bridge.counters(reports)},
@@ -347,11 +355,3 @@ class Agent:
             counted["samples lost"] = self._sampling.lost
         spilled = asdict(self._spill.stats)
         return {**counted, **{f"spool {name}": count for name, count in spilled.items() if count}}
-
-
-def _tails(settings: Settings) -> list[TailSpec]:
-    specs = [
-        TailSpec(tail.path, tail.format, tail.multiline, tail.service, tail.level, tail.binary)
-        for tail in settings.tails
-    ]
-    return [*specs, *default_specs()] if settings.flag("intake.tail_defaults") else specs

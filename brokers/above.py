@@ -16,6 +16,7 @@ from tabard.brokers.pair import EVERY, Pair
 from tabard.brokers.topology import Plan
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.heartbeat import decode_heartbeat
+from tabard.brokers.wire.rosters import is_news
 from tabard.clock import wall
 from tabard.errors import WireError
 
@@ -73,6 +74,8 @@ class Above:
             self._take(which, frames)
 
     def _take(self, which: int, frames: list[bytes]) -> None:
+        if is_news(frames):
+            return
         try:
             self._pair.hear(which, self._loop.now(), decode_heartbeat(frames[2] if len(frames) > 2 else b""))
         except WireError:

@@ -16,6 +16,7 @@ from tabard.brokers.pair import MISSED
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.heartbeat import Heartbeat, decode_heartbeat, encode_heartbeat
 from tabard.brokers.wire.tally import BOOT_BYTES, Tally, Told, decode_tally, encode_tally
+from tabard.brokers.wire.topics import link_topic
 from tabard.errors import WireError
 from tabard.names import zone_within
 
@@ -199,7 +200,11 @@ class Links:
     def _read(self, lane: str, frames: list[bytes]) -> tuple[Heartbeat, Tally | None] | None:
         head, body = (frames[2], frames[4]) if len(frames) > 4 else (b"", b"")
         try:
-            return decode_heartbeat(head), decode_tally(body)
+            beat, tally = decode_heartbeat(head), decode_tally(body)
+            if frames[0] == link_topic(beat.broker):
+                return beat, tally
+            self._counters[f"{lane} refused: a heartbeat of another broker"] += 1
+            return None
         except WireError:
             self._counters[f"{lane} dropped: malformed heartbeat or tally"] += 1
             return None
@@ -247,13 +252,15 @@ class Links:
 
     # --- what is said of it ----------------------------------------------------------------
 
-    def beat_below(self, beat: Heartbeat) -> list[bytes]:
+    def beat_below(self, beat: Heartbeat, envelope: bytes = b"") -> list[bytes]:
         """The heartbeat for all below."""
-        return encode_heartbeat(beat, self._tally(self._down, self._below))
+        return encode_heartbeat(beat, self._tally(self._down, self._below), envelope)
 
-    def beat_above(self, beat: Heartbeat, recorders: Sequence[Told] = ()) -> list[bytes]:
+    def beat_above(
+        self, beat: Heartbeat, envelope: bytes = b"", recorders: Sequence[Told] = ()
+    ) -> list[bytes]:
         """The heartbeat for those above; `recorders`: what was compared of what they sent."""
-        return encode_heartbeat(beat, self._tally(self._up, self._above, recorders))
+        return encode_heartbeat(beat, self._tally(self._up, self._above, recorders), envelope)
 
     def _tally(self, sending: Sending, peers: dict[bytes, Peer], recorders: Sequence[Told] = ()) -> bytes:
         told = tuple(

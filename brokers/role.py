@@ -19,6 +19,7 @@ from tabard.brokers.keyring import LOOK_EVERY as KEYS_EVERY
 from tabard.brokers.keyring import keys_of
 from tabard.brokers.limiter import SERVE_EVERY, Limiter
 from tabard.brokers.loop import Loop
+from tabard.brokers.news.driver import Driver
 from tabard.brokers.nodehops import NodeHops, is_of
 from tabard.brokers.numbering import Numbering
 from tabard.brokers.outlet import Outlet
@@ -32,6 +33,7 @@ from tabard.brokers.trust.files import Trust
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.heartbeat import Heartbeat
 from tabard.brokers.wire.hop import BOOT_BYTES, Cap, decode_descent
+from tabard.brokers.wire.rosters import Speaker
 from tabard.clock import SystemClock, wall
 from tabard.errors import WireError
 from tabard.home import Home
@@ -55,7 +57,9 @@ class Broker:
     """A forwarder between its four sockets."""
 
     def __init__(self, plan: Plan, made: sockets.Sockets, loop: Loop, trust: Trust | None = None) -> None:
+        """``trust``: the keys and rosters of its home, None where it has none."""
         self.plan = plan
+        self._made = made
         self._handled = -1
         self._handled_at = 0.0
         self.forwarder = Forwarder(plan.name, plan.zone, is_asked=self._is_asked)
@@ -88,6 +92,8 @@ class Broker:
         self.above = Above(plan, made, loop, self.up_out, self.down_in.socket, counters)
         self._loop = loop
         self._beats = 0
+        me = Speaker(BROKER, plan.zone, plan.name)
+        self.news = Driver(me, trust, loop, counters, self._send_news, self._see) if trust else None
         for inlet in (self.up_in, *self.up_links):
             loop.add_socket(inlet.socket, partial(self.forward_up, inlet))
         loop.add_socket(self.down_in.socket, self.forward_down)
@@ -147,7 +153,7 @@ class Broker:
 
     def _up(self, frames: list[bytes], peer: Certificate | None) -> list[bytes] | None:
         if frames[0].startswith(topics.LINK_PREFIX):  # goes one hop only
-            if self._may_beat("up", frames[0], peer):
+            if self._may_speak("up", frames[0], peer) and self._is_beat("up", "below", frames, peer):
                 self.forwarder.links.hear_below(self._loop.now(), frames)
             return None
         now = self._loop.now()
@@ -160,7 +166,7 @@ class Broker:
 
     def _down(self, frames: list[bytes], peer: Certificate | None) -> list[bytes] | None:
         if frames[0].startswith(topics.LINK_PREFIX):
-            if self._may_beat("down", frames[0], peer):
+            if self._may_speak("down", frames[0], peer) and self._is_beat("down", "above", frames, peer):
                 self.above.hear(frames)
                 self.forwarder.links.hear_above(self._loop.now(), frames)
             return None
@@ -179,20 +185,40 @@ class Broker:
         self._descend(passed, self.limiter.caps(now, passed, caps) if self.limiter.active else caps)
         return passed
 
-    def _may_beat(self, lane: str, topic: bytes, peer: Certificate | None) -> bool:
-        """Whether a heartbeat is that of whose connection it came over."""
-        if peer is None or (peer.role == BROKER and topic == topics.link_topic(peer.name)):
+    def _may_speak(self, lane: str, topic: bytes, peer: Certificate | None) -> bool:
+        """Whether what goes one hop is said in the name of whose connection it came over."""
+        if peer is None or topic == topics.link_topic(peer.name):
             return True
         self.forwarder.counters[f"{lane} refused: a heartbeat of another broker"] += 1
         return False
+
+    def _is_beat(self, lane: str, link: str, frames: list[bytes], peer: Certificate | None) -> bool:
+        """Whether it is to be looked at as a heartbeat, which brokers have: other things said on a link are about rosters."""
+        if self.news is not None and self.news.hear(link, frames, peer):
+            return False
+        if peer is None or peer.role == BROKER:
+            return True
+        self.forwarder.counters[f"{lane} refused: a heartbeat of another broker"] += 1
+        return False
+
+    def _see(self) -> None:
+        """A roster came: look at once who is to be cut off, though not amid what is being received."""
+        self._loop.call_soon(self._made.look)
+
+    def _send_news(self, link: str, frames: list[bytes]) -> None:
+        if link == "above":
+            self.up_out.send(frames)
+        else:
+            self._send_down(frames)
 
     def _beat(self) -> None:
         """Tell those below and above that this broker is there, whether it leads on, and what it sent them."""
         self._beats += 1
         well = self.above.is_well(self._loop.now())
         beat = Heartbeat(self.plan.name, self.plan.zone, EVERY, self._beats, well)
-        self._send_down(self.forwarder.links.beat_below(beat))
-        self.up_out.send(self.forwarder.links.beat_above(beat, self.recorders.told()))
+        versions = self.news.versions() if self.news else b""
+        self._send_down(self.forwarder.links.beat_below(beat, versions))
+        self.up_out.send(self.forwarder.links.beat_above(beat, versions, self.recorders.told()))
 
     @staticmethod
     def _forward(
@@ -235,6 +261,7 @@ class Broker:
             "hops": self.forwarder.links.status(self._loop.now(), wall()),
             "nodes": self.nodes.status(),
             "limits": self.limiter.status(),
+            "rosters": self.news.status() if self.news else None,
             "counters": dict(self.forwarder.counters),
         }
 

@@ -151,6 +151,11 @@ class Sockets:
         """
         return self._guard.changes(sock) if self._guard else 0
 
+    def look(self) -> None:
+        """See at once who may connect, and who is to be cut off: rosters have changed."""
+        if self._guard is not None:
+            self._guard.look()
+
     def told(self, status: Mapping[str, Any]) -> dict[str, Any]:
         """A role's status with what its keys did: each TCP connection that it opens, and among the counters who was refused.
 

@@ -58,6 +58,7 @@ class Uplink:
         taken: is called after some were handed over.
         moved: is called when another broker is used from now on.
         counters: of what should not happen.
+        linked: is handed what comes from a broker itself, with the place of its ends; whether it was no heartbeat.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Uplink:
         taken: Callable[[], object],
         moved: Callable[[], object],
         counters: Counter[str],
+        linked: Callable[[int, list[bytes]], bool] = lambda _which, _frames: False,
     ) -> None:
         self._made = made
         self._loop = loop
@@ -84,6 +86,7 @@ class Uplink:
         self._counters = counters
         self._boot = os.urandom(BOOT_BYTES)
         self._numbers: list[_Numbers] = []
+        self._linked = linked
 
     def start(self, ends: Sequence[Ends]) -> None:
         """Connect to one broker or more, the preferred one first; they need not be there yet."""
@@ -129,6 +132,10 @@ class Uplink:
         session = numbers.before + self._made.changes(self._up[which])
         return encode_ascent(Ascent(self._boot, session, number, numbers.down.sent, numbers.down.received))
 
+    def tell(self, which: int, frames: list[bytes]) -> None:
+        """Say something to one of the brokers itself."""
+        sockets.send(self._up[which], frames)
+
     def _hear(self, which: int) -> None:
         """What was on its way from the broker that was left counts, too: all of it is idempotent."""
         given = False
@@ -154,6 +161,8 @@ class Uplink:
             self._numbers[which].down.take(self._loop.now(), frames[0], descent)
 
     def _heartbeat(self, which: int, frames: list[bytes]) -> None:
+        if self._linked(which, frames):
+            return
         try:
             self._pair.hear(which, self._loop.now(), decode_heartbeat(frames[2] if len(frames) > 2 else b""))
         except WireError:

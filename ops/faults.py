@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tabard import __version__
 from tabard.home import Home
-from tabard.ops import believing, seen
+from tabard.ops import believing, rosters, seen
 from tabard.ops.room import troubles
 from tabard.ops.seen import Seen
 from tabard.ops.stores import path_of
@@ -79,6 +79,8 @@ def _of(role: Seen, now: int, writable: bool) -> Iterator[Fault]:
         yield Fault(role.name, f"{name}: {count} within the last minute, {total} since it started")
     if (role.said.get("keys") or {}).get("fault"):
         yield Fault(role.name, str(role.said["keys"]["fault"]))
+    for words in rosters.faults(role, now):
+        yield Fault(role.name, words)
     for words in believing.words(role.said.get("refused", ())):
         yield Fault(role.name, words)
     for each in role.said.get("connections", ()):

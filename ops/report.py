@@ -15,7 +15,7 @@ from tabard.clock import wall
 from tabard.consumers.store.results import Sharing
 from tabard.errors import SettingsError, StoreError
 from tabard.home import Home
-from tabard.ops import seen
+from tabard.ops import rosters, seen
 from tabard.ops.faults import Fault, of_home, of_roles, wrong_clocks
 from tabard.ops.seen import Seen
 from tabard.ops.stores import numbers, open_reader, path_of
@@ -63,6 +63,7 @@ def report(home: Home) -> dict[str, Any]:
         "connections": [
             {"role": role.name, **each} for role in running for each in role.said.get("connections", ())
         ],
+        "rosters": [row for role in running for row in rosters.of_status(role)],
         "tunnels": [_tunnel(role.said) for role in running if role.role == "tunnel" and role.said],
         "recorder": _recorder(seen.said(roles, "recorder")),
         "recorders": [holder._asdict() for holder in sharing.holders],

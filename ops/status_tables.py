@@ -120,6 +120,19 @@ def _sections(report: Mapping[str, Any]) -> Iterator[Section]:
         [{**each, "at": each["end"]} for each in report["connections"]],
     )
     yield Section(
+        "Rosters, and the neighbours that lack one of them or have a newer one",
+        ("role", "zone", "version", "made", "behind", "ahead"),
+        [
+            {
+                **each,
+                "made": _local(each["made"]),
+                "behind": ", ".join(each["behind"]) or None,
+                "ahead": ", ".join(each["ahead"]) or None,
+            }
+            for each in report["rosters"]
+        ],
+    )
+    yield Section(
         "Tunnels",
         ("name", "state", "backend", "direction", "listen", "to", "answers", "heard"),
         [

@@ -11,7 +11,7 @@ from tabard.consumers.zones.far import far_of
 from tabard.consumers.zones.tree import ZoneMap, zone_map
 from tabard.errors import StoreError
 from tabard.home import Home
-from tabard.ops import seen
+from tabard.ops import rosters, seen
 from tabard.ops.seen import Seen
 from tabard.ops.stores import open_reader
 from tabard.settings import Settings
@@ -26,6 +26,7 @@ def facts_of(settings: Settings, home: Home, roles: Sequence[Seen]) -> Facts:
         zone,
         tuple(_here(broker, states.get(f"broker.{broker.name}")) for broker in described(settings, home)),
         Reading(recorder["sink"], zone, recorder.get("hops", ())) if recorder else None,
+        rosters.newest(roles),
     )
 
 
@@ -43,6 +44,7 @@ def _here(broker: Described, role: Seen | None) -> Here:
         said.get("hops", ()),
         said.get("risen", {}),
         said.get("nodes"),
+        lagging=(said.get("rosters") or {}).get("behind", ()),
     )
 
 
@@ -58,6 +60,8 @@ def map_of(home: Home, settings: Settings) -> ZoneMap:
             recorder = next((role.state for role in roles if role.role == "recorder"), None)
             silence = None if age == 0 else silence_of(newest, age, recorder)
             rows = [as_known(row, silence) for row in reader.nodes(known_at(silence, now))]
-            return zone_map(facts, nodes_of(rows), now, far_of(rows, reader.newest_links(now)))
+            return zone_map(
+                facts, nodes_of(rows, facts.rosters, now), now, far_of(rows, reader.newest_links(now))
+            )
     except StoreError:
         return zone_map(facts, None, now)

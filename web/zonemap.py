@@ -66,7 +66,10 @@ def index() -> tuple[str, int]:
     now = site().clock.wall()
     hush = silence()
     rows = [as_known(row, hush) for row in site().reader.nodes(known_at(hush, now))]
-    found = zone_map(_facts(), nodes_of(rows), now, far_of(rows, site().reader.newest_links(now)))
+    facts = _facts()
+    found = zone_map(
+        facts, nodes_of(rows, facts.rosters, now), now, far_of(rows, site().reader.newest_links(now))
+    )
     placed = {each.path for each in found.zones}
     return page(
         "zones.html",

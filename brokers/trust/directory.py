@@ -216,10 +216,7 @@ class Directory:
         )
 
     def revoked(self, key_id: bytes) -> Revocation | None:
-        """The revocation of a key by an authority that may, the earliest; None when it was not revoked.
-
-        Of a key without a known certificate only the root's word counts.
-        """
+        """The revocation of a key by an authority that may, the earliest; of one without a certificate only the root's word counts."""
         known = self._keys.get(key_id, ())
         places = {each.certificate.place or self.root.zone for each in known}
         return self._withdrawn.revoked(key_id, places or {self.root.zone})
@@ -230,21 +227,20 @@ class Directory:
 
     def version(self, zone: str) -> int:
         """The number of the newest roster of a zone; 0 when none is known."""
-        known = self._rosters.get(zone)
-        return known.roster.version if known else 0
+        roster = self.roster(zone)
+        return roster.version if roster else 0
 
     def standing(self, zone: str, now: int) -> int:
         """The same, but 0 when the key that signed it does not hold any more: whoever has that key decides nothing by a high number."""
         known = self._rosters.get(zone)
         held = known and any(
-            each.key_id == known.roster.issuer and self.holds(each, now) for each in self._zone_keys(zone)
+            each.key_id == known.roster.issuer and self.holds(each, now) for each in self.zone_keys(zone)
         )
         return known.roster.version if known and held else 0
 
     def roster(self, zone: str) -> Roster | None:
         """The newest roster of a zone."""
-        known = self._rosters.get(zone)
-        return known.roster if known else None
+        return self._rosters[zone].roster if zone in self._rosters else None
 
     def rosters(self) -> dict[str, bytes]:
         """All rosters as they were taken, by zone, outer zones after those above them."""
@@ -304,7 +300,7 @@ class Directory:
     def _member(self, zone: str, encoded: bytes, roots: Roots) -> Known:
         """A member of a roster: certified by a key of its zone, which need not hold any more."""
         found: Encoded = read(encoded)
-        for authority in roots.all() if zone == roots.zone else self._zone_keys(zone):
+        for authority in roots.all() if zone == roots.zone else self.zone_keys(zone):
             if authority.key_id == found.certificate.issuer:
                 return self._verified(encoded, authority)
         raise TrustError(
@@ -316,7 +312,7 @@ class Directory:
 
     def _check_signed(self, found: EncodedRoster, now: int) -> None:
         roster = found.roster
-        authorities = [each for each in self._zone_keys(roster.zone) if each.key_id == roster.issuer]
+        authorities = [each for each in self.zone_keys(roster.zone) if each.key_id == roster.issuer]
         held = [each for each in authorities if self.holds(each, now)]
         if authorities and not held:
             self.check(authorities[0], now)
@@ -356,7 +352,8 @@ class Directory:
             if known.certificate.role == ZONE and known.certificate.zone == certificate.place
         ]
 
-    def _zone_keys(self, zone: str) -> list[Certificate]:
+    def zone_keys(self, zone: str) -> list[Certificate]:
+        """The certificates of the authority of a zone that are known, whether they hold or not."""
         if zone == self.root.zone:
             return [self.root]
         name = (ZONE, *zone.rpartition("/")[::2])

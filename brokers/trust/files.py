@@ -20,13 +20,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tabard import files, locks
+from tabard import files
 from tabard.brokers.trust import reasons
 from tabard.brokers.trust.authority import Authority, Wanted, certify_root
 from tabard.brokers.trust.certificates import MAX_CERTIFICATE, ZONE, Certificate, read
 from tabard.brokers.trust.directory import Directory
 from tabard.brokers.trust.keyfiles import MAX_KEY_FILE, KeyFile, decode_key, encode_key
 from tabard.brokers.trust.keys import PrivateKey
+from tabard.brokers.trust.locking import lock
 from tabard.brokers.trust.private import check_private, read_private, unsafe
 from tabard.brokers.trust.rosters import MAX_ROSTER, read_roster
 from tabard.clock import Clock, SystemClock
@@ -39,8 +40,6 @@ KEYS: Final = "keys"
 SUFFIX: Final = ".key"
 _JOINT: Final = "+"
 """Stands for the / of a zone in a file's name; no name has one."""
-_LOCK: Final = "trust.changing"
-"""In `run/`, and not called after a role: nobody runs under it."""
 _REJOIN: Final = "Put it back from a backup, or join a file with newer rosters: tabard keys roster"
 MAX_FILES: Final = 10_000
 
@@ -56,6 +55,8 @@ class Trust:
         self._root = b""
         """The file `ROOT` as it was read."""
         self.directory: Directory
+        self.edition = 0
+        """Rises whenever something is different, for whoever shares this with others."""
         self.faults: tuple[TrustError, ...] = ()
         """What was read and does not hold at the moment: a certificate that has expired, a roster by who is no authority."""
 
@@ -79,7 +80,14 @@ class Trust:
             return False
         before = self._seen, self.faults
         self._read(seen)
-        return before[0] != seen or len(before[1]) != len(self.faults)
+        if before[0] == seen and len(before[1]) == len(self.faults):
+            return False
+        self.touch()
+        return True
+
+    def touch(self) -> None:
+        """Something was taken into the directory that is not on disk yet."""
+        self.edition += 1
 
     def key(self, role: str, name: str) -> PrivateKey | None:
         """The key of a role of this home, None when it has none. ``name`` is a zone's path for the role ``zone``."""
@@ -160,6 +168,22 @@ class Trust:
         files.write(self.home.trust / ROOT, self.directory.pinned)
         files.sync(self.home.trust)
 
+    def write_roster(self, zone: str) -> None:
+        """Write the newest roster of a zone that is known here or on disk, unless it is there; nobody is waited for.
+
+        Raises AlreadyRunning when another process changes the trust just now, HomeError, TrustError, OSError.
+        """
+        path = self.home.trust / ROSTERS / _flat(zone)
+        with lock(self.home, patience=0.0):
+            written = read_private(path, MAX_ROSTER) if os.path.lexists(path) else None
+            if written is not None:
+                with suppress(TrustError):
+                    self.directory.take_roster(written, self._clock.wall())
+            roster = self.directory.rosters().get(zone)
+            if roster is not None and written != roster:
+                self.store_roster(roster)
+            self.reload()
+
     def drop_key(self, role: str, name: str) -> None:
         """Remove a key from this home. Raises OSError."""
         folder = self.home.trust / KEYS
@@ -194,7 +218,9 @@ class Trust:
             elif file.key.public != directory.root.key:
                 faults.append(_no_root(path, file))
         self.directory, self._seen, self.faults, self._root = directory, seen, tuple(faults), root
-        if directory.pinned != root:  # the root that was pinned has named another one
+        signed = directory.rosters().get(directory.root.zone)
+        if directory.pinned != root and any(roster == signed for _path, roster in rosters):
+            # The root that was pinned has named another one, and what proves it is on disk.
             with suppress(OSError):
                 self.store_root()
         self._keys = {(file.role, file.path): file for file in keys.values()}
@@ -290,14 +316,6 @@ def write_all(home: Home, root: bytes, rosters: Sequence[bytes], made: Sequence[
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-
-
-@contextmanager
-def lock(home: Home) -> Iterator[None]:
-    """Hold the lock of a home's trust. Raises AlreadyRunning."""
-    home.ensure()
-    with locks.hold(home.run / _LOCK, "a command that changes keys", "Wait until it is done"):
-        yield
 
 
 def _refuse_second(home: Home) -> None:

@@ -18,9 +18,10 @@ from tabard.brokers.trust import reasons
 from tabard.brokers.trust.bundle import MAX_BUNDLE, Bundle, decode_bundle
 from tabard.brokers.trust.certificates import Certificate, read
 from tabard.brokers.trust.directory import Directory
-from tabard.brokers.trust.files import Trust, lock, write_all
+from tabard.brokers.trust.files import Trust, write_all
 from tabard.brokers.trust.keyfiles import KeyFile
 from tabard.brokers.trust.keys import shown_id
+from tabard.brokers.trust.locking import lock
 from tabard.brokers.trust.private import read_private
 from tabard.brokers.trust.rosters import read_roster
 from tabard.clock import Clock, SystemClock

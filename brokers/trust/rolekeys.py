@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tabard.brokers.delivery.ports import Attested, NodeKey
 from tabard.brokers.delivery.seal import ClosedSeal, OpenSeal, Pen, Seal
-from tabard.brokers.trust.certificates import NODE, RECORDER, when
+from tabard.brokers.trust.certificates import NODE, RECORDER, Certificate, when
 from tabard.brokers.trust.files import Trust
 from tabard.brokers.trust.keyfiles import KeyFile
 from tabard.brokers.trust.seal import KeySeal, when_it_held
@@ -36,66 +36,79 @@ _log = logging.getLogger(__name__)
 class RoleSeal:
     """Delegates to the seal that the home's keys make; `look` takes up what changed."""
 
-    def __init__(self, home: Home, clock: Clock, who: str, mine: Callable[[KeyFile], bool]) -> None:
-        """`mine` says which key of the home is this role's, and `who` says it in words."""
+    def __init__(
+        self,
+        home: Home,
+        clock: Clock,
+        who: str,
+        mine: Callable[[KeyFile], bool],
+        trust: Trust | None = None,
+    ) -> None:
+        """`mine` says which key of the home is this role's, and `who` says it in words; `trust`, where it was read already."""
         self.fault: str | None = None
         """Why the keys of the home cannot be used."""
         self._home = home
         self._clock = clock
         self._who = who
         self._mine = mine
-        self._trust: Trust | None = None
+        self.trust: Trust | None = trust
+        """The keys and rosters of the home; None while it has none."""
+        self._edition = -1
         self._inner: Seal = OpenSeal()
         self._take()
 
     @classmethod
-    def of_node(cls, home: Home, clock: Clock, node: NodeKey) -> RoleSeal:
+    def of_node(cls, home: Home, clock: Clock, node: NodeKey, trust: Trust | None = None) -> RoleSeal:
         """The seal of the home's agent."""
 
         def mine(file: KeyFile) -> bool:
             own = file.certificate
             return own is not None and own[:3] == (NODE, node.node, node.zone)
 
-        return cls(home, clock, f"node {node.node} of {node.zone}", mine)
+        return cls(home, clock, f"node {node.node} of {node.zone}", mine, trust)
 
     @classmethod
-    def of_recorder(cls, home: Home, clock: Clock, sink: str) -> RoleSeal:
+    def of_recorder(cls, home: Home, clock: Clock, sink: str, trust: Trust | None = None) -> RoleSeal:
         """The seal of the home's recorder."""
 
         def mine(file: KeyFile) -> bool:
             own = file.certificate
             return own is not None and own.role == RECORDER and sink in own.sinks
 
-        return cls(home, clock, f"a recorder of sink {sink}", mine)
+        return cls(home, clock, f"a recorder of sink {sink}", mine, trust)
 
     def look(self) -> bool:
         """See whether the files changed, and take up what they say; whether anything is different now."""
-        trust = self._trust
+        trust = self.trust
         if trust is None:
             if not self._home.trust.exists():
                 return False
             before = self.fault
             self._take()
-            return self._trust is not None or self.fault != before
+            return self.trust is not None or self.fault != before
         try:
-            if not trust.reload():
-                return False
+            trust.reload()
         except TrustError as error:
             self._close(str(error))
+            self._edition = -1  # whatever mends it is taken up, also where no file is another one then
             return True
+        if trust.edition == self._edition:
+            return False
         self._take_up(trust)
         return True
 
     def _take(self) -> None:
         try:
-            self._trust = Trust.load(self._home, self._clock)
+            if self.trust is None:
+                self.trust = Trust.load(self._home, self._clock)
         except TrustError as error:
             self._close(str(error))
         else:
-            if self._trust is not None:
-                self._take_up(self._trust)
+            if self.trust is not None:
+                self._take_up(self.trust)
 
     def _take_up(self, trust: Trust) -> None:
+        self._edition = trust.edition
         files = [file for file in trust.owned() if self._mine(file)]
         if not files:
             self._close(f"this home has keys, and none of {self._who}: see tabard keys list")
@@ -151,6 +164,11 @@ class RoleSeal:
             why = inner.refuses_credentials(inner.credentials)
             return f"the key of {inner.own} is not believed any more: {why}" if why else None
         return self.fault
+
+    @property
+    def own(self) -> Certificate | None:
+        """The certificate of the key that signs; None where none does."""
+        return self._inner.own if isinstance(self._inner, KeySeal) else None
 
     # --- the seal --------------------------------------------------------------------------
 

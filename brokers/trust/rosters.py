@@ -84,14 +84,19 @@ def sign(roster: Roster, authority: PrivateKey) -> bytes:
     return encoded
 
 
-def read_roster(encoded: bytes) -> EncodedRoster:
-    """Take a roster apart and check its form; nothing is believed of it yet, nor of its members. Raises TrustError."""
+def taken_apart(encoded: bytes) -> tuple[bytes, bytes]:
+    """What a roster says, packed, and its signature; nothing of it is decoded. Raises TrustError."""
     if type(encoded) is not bytes:
         raise _malformed("not a roster", "bytes", shown(encoded))
     outer = decoded(encoded, MAX_ROSTER, 2, "a roster")
     if len(outer) != 2 or not all(type(part) is bytes for part in outer) or len(outer[1]) != SIGNATURE_BYTES:
         raise _malformed("not a roster", "content and a signature", shown(outer))
-    signed, signature = outer
+    return outer[0], outer[1]
+
+
+def read_roster(encoded: bytes) -> EncodedRoster:
+    """Take a roster apart and check its form; nothing is believed of it yet, nor of its members. Raises TrustError."""
+    signed, signature = taken_apart(encoded)
     value = decoded(signed, MAX_ROSTER, MAX_MEMBERS, "a roster")
     if len(value) not in (_FIELDS, _FIELDS + 1) or not is_version(value[0], ROSTER_VERSION):
         raise _malformed(

@@ -1,6 +1,7 @@
 """What a broker says of itself to whoever is connected to it: the heartbeat of a link, on `l/BROKER/`.
 
-It goes to everybody below, and to the broker above. Its body is a tally of what was sent on its links.
+It goes to everybody below, and to the broker above. Its body is a tally of what was sent on its links, its envelope says
+which rosters the broker has.
 
 It goes one hop and is never handed on. It is not signed: what is forged by it moves a node to the other broker of its
 zone and back, and delivers nothing.
@@ -34,10 +35,10 @@ class Heartbeat(NamedTuple):
     """Whether it hears the broker above it, and that one the next, up to the last that it knows of."""
 
 
-def encode_heartbeat(beat: Heartbeat, body: bytes = b"") -> list[bytes]:
-    """The six frames of `beat`; `body` is a tally."""
+def encode_heartbeat(beat: Heartbeat, body: bytes = b"", envelope: bytes = b"") -> list[bytes]:
+    """The six frames of `beat`; `body` is a tally, `envelope` the versions of the rosters that the broker has."""
     head = pack((MESSAGE_VERSION, HEARTBEAT_KIND, *beat))
-    return [link_topic(beat.broker), b"", head, b"", body, b""]
+    return [link_topic(beat.broker), envelope, head, b"", body, b""]
 
 
 def decode_heartbeat(head: bytes) -> Heartbeat:

@@ -113,7 +113,9 @@ def run(
             _commits(settings),
             Budget(settings.int("recorder.credit_batches"), settings.bytes("recorder.credit_bytes")),
             Leases(identity(home, settings.str("node.name")), settings.seconds("recorder.lease")),
-            seal=RoleSeal.of_recorder(home, SystemClock(), settings.str("recorder.sink")),
+            seal=RoleSeal.of_recorder(
+                home, SystemClock(), settings.str("recorder.sink"), keys[0].trust if keys else None
+            ),
             upkeep=retention,
             apart=apart,
             zone=zone.partition("/")[0],

@@ -22,12 +22,14 @@ from tabard.brokers.delivery.ports import CursorConflict, Presence, StoreUnavail
 from tabard.brokers.delivery.seal import KEYLESS, OpenSeal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.loop import Loop, Timer
+from tabard.brokers.news.member import Member
 from tabard.brokers.recorderhops import RecorderHops
 from tabard.brokers.topology import Ends
 from tabard.brokers.trust.rolekeys import RoleSeal
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.hop import BOOT_BYTES
 from tabard.brokers.wire.messages import Message
+from tabard.brokers.wire.rosters import Speaker
 from tabard.clock import Clock
 from tabard.consumers.recorder.backfilling import Backfilling
 from tabard.consumers.recorder.beside import Beside
@@ -139,6 +141,14 @@ class Recorder:
                 call=self._call,
             ),
         )
+        self._rosters = Member(
+            self._speaker,
+            lambda: seal.trust if seal is not None else None,
+            loop,
+            self.sink.counters,
+            lambda _link, frames: sockets.send(self._down, frames),
+            lambda: loop.call_soon(self.look_at_keys),
+        )
         self._pending_since: float | None = None
         self._unread = 0
         """How many signed beacons were not believed, for want of keys, before the keys changed last."""
@@ -181,6 +191,8 @@ class Recorder:
             if frames is None:
                 self._commit()
                 return
+            if frames[0].startswith(topics.LINK_PREFIX) and self._rosters.hear("", frames):
+                continue
             failpoints.hit(RECEIVED)
             now = self._loop.now()
             if self._hops.take(now, frames):
@@ -274,6 +286,11 @@ class Recorder:
         except StoreUnavailable:
             return False  # nothing is taken then either
 
+    def _speaker(self) -> Speaker | None:
+        """Under which name this role speaks to its brokers: that of its key."""
+        own = self._seal.own if self._seal is not None else None
+        return None if own is None else Speaker(own.role, own.zone, own.name)
+
     def _tell_refused(self) -> None:
         """Record, now and then, what is not believed to be of the node whose name it bears."""
         for refusal in self.sink.admission.refusals.due(self._loop.now()):
@@ -358,6 +375,7 @@ class Recorder:
             "counters": dict(self.sink.counters),
             "credit": self.sink.credit(),
             "keys": None if self._seal is None else self._seal.status(),
+            "rosters": self._rosters.status(),
             "refused": self.sink.admission.refusals.report(self._loop.now()),
             "retired": None if self.sink.retiring.word is None else self.sink.retiring.word._asdict(),
         }

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from tabard.consumers.store.results import NodeRow
+from tabard.consumers.zones.staleness import PATIENCE, Known, lacking
 
 RUNNING: Final = "running"
 STOPPED: Final = "stopped"
@@ -55,6 +56,8 @@ class Here(NamedTuple):
     """What it numbered with the nodes right below it."""
     as_of: int | None = None
     """When it was so, by this host's clock; None: now."""
+    lagging: Sequence[Mapping[str, Any]] = ()
+    """What it says of neighbours that lack a roster which it has."""
 
 
 class Tunnel(NamedTuple):
@@ -96,6 +99,8 @@ class Facts(NamedTuple):
     """Of this node."""
     brokers: Sequence[Here]
     recorder: Reading | None = None
+    rosters: Mapping[str, tuple[int, int]] = {}
+    """The newest that are known here."""
 
 
 class Node(NamedTuple):
@@ -107,11 +112,24 @@ class Node(NamedTuple):
     heard: int | None
     behind: int | None
     """Records that it has and the store has not; None when that is not known."""
+    stale: tuple[str, ...] = ()
+    """The zones of which it goes by an older roster than the one that is known here, for longer than a minute."""
 
 
-def nodes_of(rows: Sequence[NodeRow]) -> list[Node]:
-    """The nodes as the map wants them."""
+def nodes_of(rows: Sequence[NodeRow], known: Known, now: int) -> list[Node]:
+    """The nodes as the map wants them at wall clock ``now``; ``known``: the rosters that are known here."""
     return [
-        Node(row.name, row.zone, row.state, row.last_beacon, sum(row.lag.values()) if row.lag else None)
+        Node(
+            row.name,
+            row.zone,
+            row.state,
+            row.last_beacon,
+            sum(row.lag.values()) if row.lag else None,
+            tuple(
+                each["zone"]
+                for each in lacking(row.zone, row.facts, known) or ()
+                if now - each["made"] > PATIENCE
+            ),
+        )
         for row in rows
     ]

@@ -24,6 +24,7 @@ from tabard.consumers.zones.joining import (
     links_of,
     numbers_of,
 )
+from tabard.consumers.zones.staleness import PATIENCE
 from tabard.names import zone_within
 
 CUT_OFF: Final = "cut off"
@@ -104,7 +105,7 @@ def zone_map(facts: Facts, nodes: Sequence[Node] | None, now: int, far: Far | No
     return ZoneMap(
         zones,
         tuple(link._replace(behind=_behind(link, nodes)) for link in links),
-        (*_faults(facts, links, zones), *_tunnel_faults(far.tunnels)),
+        (*_faults(facts, links, zones, now), *_tunnel_faults(far.tunnels)),
         tuple(_unknown(brokers, nodes, zones)),
         tuple(_hops(facts, far)),
         tuple(sorted(far.tunnels)),
@@ -219,7 +220,7 @@ def _zone(path: str, brokers: Sequence[Broker], nodes: Sequence[Node]) -> Zone:
     )
 
 
-def _faults(facts: Facts, links: Sequence[Link], zones: Sequence[Zone]) -> Iterator[Fault]:
+def _faults(facts: Facts, links: Sequence[Link], zones: Sequence[Zone], now: int) -> Iterator[Fault]:
     for broker in facts.brokers:
         if broker.state not in {RUNNING, STALE}:
             does = "says nothing any more: is it frozen?" if broker.state == "silent" else "does not run"
@@ -232,6 +233,21 @@ def _faults(facts: Facts, links: Sequence[Link], zones: Sequence[Zone]) -> Itera
             names = ", ".join(silent[:5]) + (f" and {len(silent) - 5} more" if len(silent) > 5 else "")
             of = f"{len(silent)} of {len(zone.nodes)} nodes" if len(zone.nodes) > 1 else "its node"
             yield Fault(f"zone {zone.path}", f"nothing is heard of {of}: {names}")
+    yield from _stale(facts, zones, now)
+
+
+def _stale(facts: Facts, zones: Sequence[Zone], now: int) -> Iterator[Fault]:
+    """Who is heard, and goes by an older roster than the one that is known here."""
+    for broker in facts.brokers:
+        for each in broker.lagging:
+            if now - each["since"] > PATIENCE:
+                who = f"{each['role']} {each['peer']}"
+                yield Fault(who, f"has not taken the roster of {each['zone']} that {broker.name} has")
+    for zone in zones:
+        late = [node.name for node in zone.nodes if node.stale and node.state in _HEARD]
+        if late:
+            names = ", ".join(late[:5]) + (f" and {len(late) - 5} more" if len(late) > 5 else "")
+            yield Fault(f"zone {zone.path}", f"goes by older rosters than this home: {names}")
 
 
 def _link_faults(

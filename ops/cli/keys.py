@@ -30,7 +30,7 @@ keys: Final = Group(
         ),
         "revoke": Entry("tabard.ops.cli.keys:keys_revoke", "Say that a key is not to be believed any more."),
         "roster": Entry(
-            "tabard.ops.cli.keys:keys_roster", "Write the newest rosters to a file for other homes."
+            "tabard.ops.cli.keys:keys_roster", "List the rosters of this home, or write them to a file."
         ),
     },
     default="list",
@@ -150,7 +150,7 @@ def keys_rotate(
 def keys_renew(home: Home, within: float, life: float | None, output: str) -> int:
     """Make new certificates for the same keys, of all members of zones whose authority is in this home.
 
-    They are in the roster: a host has its own once it joins a file of `tabard keys roster`. What was revoked, removed or
+    They are in the roster, which travels by itself to every host that is connected. What was revoked, removed or
     has ended is not renewed.
     """
     from tabard.brokers.trust import members
@@ -181,7 +181,8 @@ def keys_renew(home: Home, within: float, life: float | None, output: str) -> in
 def keys_revoke(home: Home, key: str, reason: str, output: str) -> int:
     """Put a key into the revocations of its zone's roster, or of a zone above it whose authority is in this home.
 
-    Other homes believe it until they have that roster, or its certificate ends: `tabard keys roster` writes it for them.
+    That roster travels by itself, and live connections of the key are cut wherever it arrives. A home that is not connected believes the
+    key until it is, or until its certificate ends.
     """
     from tabard.brokers.trust import members
     from tabard.ops.auditing import record, who
@@ -196,23 +197,26 @@ def keys_revoke(home: Home, key: str, reason: str, output: str) -> int:
 
 @command(
     "roster",
-    examples=[("tabard keys roster --out roster.tabard", "Carry it to every home, and join it there")],
+    examples=[
+        ("tabard keys roster", "Which rosters are here, of when, and which neighbours lack one"),
+        ("tabard keys roster --out roster.tabard", "For a home that no role connects to the others"),
+    ],
 )
-@out_option(required=True, text="File to carry over to other homes; it must not exist.")
+@out_option(required=False, text="File to carry over to another home; it must not exist.")
 @output_option
-def keys_roster(home: Home, out: Path, output: str) -> int:
-    """Write all rosters that this home knows to a file, without any key: it is no secret, and forged by nobody."""
+def keys_roster(home: Home, out: Path | None, output: str) -> int:
+    """List the rosters that this home knows, or write them to a file, without any key.
+
+    Rosters travel by themselves between homes whose roles are connected; behind are neighbours of the running roles that have not
+    taken one yet. The file is for other homes: it is no secret, and forged by nobody.
+    """
     from tabard.brokers.trust.members import Made
-    from tabard.ops.keys import CHANGES, change, handed_over, trusted
+    from tabard.ops import rosters, seen
+    from tabard.ops.keys import handed_over, trusted
 
     trust = trusted(home)
     with handed_over(out, trust) as give:
         give(Made(()))
-    directory = trust.directory
-    rows = []
-    for zone in directory.rosters():
-        roster = directory.roster(zone)
-        issuer = directory.by_key(roster.issuer) if roster else None
-        rows.append(change("written", issuer or directory.root, directory.version(zone)))
-    emit(rows, CHANGES, output)
+    behind = rosters.lagging(seen.roles(home))
+    emit(rosters.listed(trust, "written" if out else "known", behind), rosters.LIST, output)
     return exits.DONE

@@ -12,6 +12,7 @@ from typing import Final
 
 from tabard.agents.intake.tail.assemble import Style
 from tabard.records import clean_text
+from tabard.settings import Settings
 
 _UNTELLING: Final = frozenset(
     {"access", "error", "main", "output", "out", "current", "log", "stdout", "stderr"}
@@ -68,3 +69,12 @@ def default_specs(directory: str = "/var/log") -> Sequence[TailSpec]:
     specs = [TailSpec(os.path.join(directory, name), format="syslog", default=True) for name in named]
     specs += [TailSpec(os.path.join(directory, pattern), default=True) for pattern in ("*.log", "*/*.log")]
     return specs
+
+
+def tails_of(settings: Settings) -> list[TailSpec]:
+    """What the settings say is followed, and the host's own files unless they say not to."""
+    specs = [
+        TailSpec(tail.path, tail.format, tail.multiline, tail.service, tail.level, tail.binary)
+        for tail in settings.tails
+    ]
+    return [*specs, *default_specs()] if settings.flag("intake.tail_defaults") else specs

@@ -12,6 +12,7 @@ from tabard import records
 from tabard.brokers.policy import document, patterns
 from tabard.brokers.trust import certificates, directory, rosters
 from tabard.brokers.wire import attested, batch, credentials, messages, streams, tally, topics
+from tabard.brokers.wire import rosters as travelling
 
 MESSAGES: Final[tuple[Any, ...]] = (
     certificates.Certificate,
@@ -34,6 +35,10 @@ MESSAGES: Final[tuple[Any, ...]] = (
     tally.Sent,
     tally.Tally,
     tally.Told,
+    travelling.Ask,
+    travelling.Part,
+    travelling.Speaker,
+    travelling.Version,
 )
 
 
@@ -56,7 +61,7 @@ def test_no_message_is_left_out() -> None:
     """A message type that is added to the wire has to be added to this test, and so to the page."""
     found = {
         value
-        for module in (attested, batch, messages, tally)
+        for module in (attested, batch, messages, tally, travelling)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, tuple) and value.__module__ == module.__name__
     }

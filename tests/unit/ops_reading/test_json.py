@@ -237,10 +237,27 @@ def test_keys(tmp_path: Path) -> None:
         *rows("zone", "add", "hq/dmz"),
         *rows("node", "add", "web1", "--zone", "hq/dmz", "--out", web1),
         *rows("keys", "rotate", "zone", "hq/dmz"),
-        *rows("keys", "roster", "--out", roster),
-        *rows("join", roster),
     ]
-    assert {row["did"] for row in changed} == {"made", "added", "rotated", "written", "known"}
+    rows("keys", "roster", "--out", roster)
+    changed += rows("join", roster)
+    assert {row["did"] for row in changed} == {"made", "added", "rotated", "known"}
     assert [list(row) for row in changed] == [described("tabard init")] * len(changed)
     found = rows("keys", "list", "--all")
     assert [list(row) for row in found] == [described("tabard keys list")] * 7
+
+
+def test_rosters_of_a_home(tmp_path: Path) -> None:
+    """One object for each zone; the same rows when they are written to a file."""
+    assert run_on(tmp_path, "init", "--zone", "hq").returncode == 0
+    assert run_on(tmp_path, "zone", "add", "hq/dmz").returncode == 0
+    edge = ("node", "add", "web1", "--zone", "hq/dmz", "--out", str(tmp_path / "web1.tabard"))
+    assert run_on(tmp_path, *edge).returncode == 0
+    rows = json.loads(run_on(tmp_path, "keys", "roster", "-o", "json").stdout)
+    assert [list(row) for row in rows] == [described("tabard keys roster")] * 2
+    assert [(row["did"], row["zone"]) for row in rows] == [("known", "hq"), ("known", "hq/dmz")]
+    run_on(tmp_path, "keys", "roster", "--out", str(tmp_path / "r.tabard"))
+    written = json.loads(
+        run_on(tmp_path, "keys", "roster", "--out", str(tmp_path / "s.tabard"), "-o", "json").stdout
+    )
+    assert [row["did"] for row in written] == ["written", "written"]
+    assert (tmp_path / "r.tabard").stat().st_mode & 0o777 == 0o600

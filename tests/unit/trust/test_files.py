@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from tabard import files as disk
-from tabard.brokers.trust import files, reasons
+from tabard.brokers.trust import reasons
 from tabard.brokers.trust.authority import HOST_LIFE, Wanted
 from tabard.brokers.trust.files import Trust, found
 from tabard.brokers.trust.keyfiles import KeyFile, decode_key
 from tabard.brokers.trust.keys import PrivateKey
+from tabard.brokers.trust.locking import lock
 from tabard.errors import AlreadyRunning, RefusedError, TrustError
 from tabard.home import Home
 from tests.unit.trust.places import DAY, NOW
@@ -278,7 +279,7 @@ def test_a_renewed_certificate_comes_with_the_roster(home: Home, clock: Hands) -
 def test_one_command_at_a_time(home: Home, clock: Hands) -> None:
     """The second one says so, and does not wait for ever."""
     trust = found(home, "hq", WANTED, clock)
-    with trust.changing(), pytest.raises(AlreadyRunning, match="changes keys"), files.lock(home):
+    with trust.changing(), pytest.raises(AlreadyRunning, match="changes keys"), lock(home, patience=0.1):
         pass
 
 
