@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -112,7 +113,12 @@ def root() -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Forget the developer's own Tabard: no test reads its settings or finds its home."""
+    """Forget the developer's own Tabard: no test reads its settings or finds its home. And let Ctrl-C be what it is.
+
+    What a shell runs in the background ignores it, and so would every program that is begun by a test there.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in list(os.environ):
         if name == "DEV_STAGE" or name.startswith("TABARD_"):
             del os.environ[name]

@@ -123,6 +123,7 @@ def test_status_for_a_person(up: Started) -> None:
             "Journal",
             "Brokers",
             "Links",
+            "Hops",
             "Recorder",
             "Recorders",
             "Counters",
