@@ -80,7 +80,7 @@ class Postgres:
         self.programs = programs
         self._options = (*_OPTIONS, *options)
         # A path that is short enough for a socket, and that another user may enter.
-        self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"pg-{os.getpid()}-", dir="/tmp"))
         self._data = self.directory / "data"
         self._data.mkdir()
         self._user = self._other_user()

@@ -46,7 +46,7 @@ class Sshd:
     def __init__(self, program: Path, options: Sequence[str] = ()) -> None:
         self._program = program
         self._options = options
-        self.directory = Path(tempfile.mkdtemp(prefix="sshd-", dir="/tmp"))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"sshd-{os.getpid()}-", dir="/tmp"))
         self.directory.chmod(0o755)
         self._user = self._other_user()
         self.port = free_port()
