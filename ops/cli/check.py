@@ -35,7 +35,7 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
 
     Reads every layer, including stages that are not chosen, and shows all that is wrong at once: values, and what does
     not fit together, such as a link that both sides dial or none, a broker outside of its parent's zone, a loop, an
-    address that is used twice or can be reached from elsewhere, a standby that is none, a node in a zone that no broker
+    address that is used twice, that another process has now, or that can be reached from elsewhere, a standby that is none, a node in a zone that no broker
     serves; keys that cannot be used, are not those of this node, or end soon; addresses that
     need keys which are not there, brokers that no roster knows, and ends where the key of a role is refused. Of each it says file and key, what was expected and found, and what to do. An error keeps roles from
     starting; a warning does not. Without errors it prints what adds the next host to the zone. Exit code 0 means
@@ -51,6 +51,9 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
 
         now = time.time_ns()
         findings += key_findings(home, examination.settings, now)
+        from tabard.ops.portcheck import port_findings
+
+        findings += port_findings(home, examination.settings)
         findings += connection_findings(home, examination.settings, now)
     if output != "table":
         emit((_row(finding) for finding in findings), _COLUMNS, output)
@@ -64,6 +67,10 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
         click.echo(f"clean ({read})")
     if output == "table" and examination.settings is not None:
         from tabard.ops.nexthost import next_host
+        from tabard.ops.portcheck import unjoined
+
+        for line in unjoined(examination.settings):
+            click.echo(line)
 
         for line in next_host(examination.settings, keys=home.trust.exists()):
             click.echo(line)
