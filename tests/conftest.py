@@ -20,8 +20,9 @@ from tabard.ops.bench.postgres import Postgres
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # Tests that start real processes, and wait for them most of their time. All of a lane are run by the same worker, one after
-# another, so that few of them are at work at once; what both lanes need takes about the same time.
+# another, so that few of them are at work at once; what each lane needs takes about the same time.
 LANES: Final = {
+    "tests/integration/test_lab": "labs",
     "tests/browser/": "whole programs",
     "tests/integration/": "whole programs",
     "tests/chaos/": "fleets",
