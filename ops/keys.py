@@ -167,6 +167,23 @@ def listed(trust: Trust, now: int, *, every: bool) -> list[Row]:
     return rows
 
 
+def ending(trust: Trust, now: int) -> list[str]:
+    """A sentence on each certificate that holds and ends soon, and has no newer one in its place."""
+    from tabard.brokers.trust.certificates import when
+    from tabard.ops.keycheck import SOON
+
+    newest: dict[tuple[str, str, str], Certificate] = {}
+    for each in (trust.directory.root, *trust.directory.every()):
+        known = newest.get(each[:3])
+        if trust.directory.holds(each, now) and (known is None or known.until < each.until):
+            newest[each[:3]] = each
+    return [
+        f"the certificate of {each} ends on {when(each.until)}: tabard keys renew, where its authority is"
+        for each in sorted(newest.values(), key=lambda each: each.until)
+        if each.until - now < SOON
+    ]
+
+
 def _state(trust: Trust, certificate: Certificate, now: int) -> tuple[str, str | None]:
     try:
         trust.directory.check(certificate, now)

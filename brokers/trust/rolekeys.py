@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tabard.brokers.delivery.ports import Attested, NodeKey
 from tabard.brokers.delivery.seal import ClosedSeal, OpenSeal, Pen, Seal
-from tabard.brokers.trust.certificates import NODE, RECORDER, Certificate, when
+from tabard.brokers.trust.certificates import NODE, RECORDER, Certificate, read, when
 from tabard.brokers.trust.files import Trust
 from tabard.brokers.trust.keyfiles import KeyFile
 from tabard.brokers.trust.seal import KeySeal, when_it_held
@@ -152,10 +152,18 @@ class RoleSeal:
         inner = self._inner
         if not isinstance(inner, KeySeal):
             return {"key": None, "until": None, "fault": self.fault}
-        until = inner.own.until
-        soon = until - self._clock.wall() < SOON
-        words = f"the certificate of {inner.own} ends on {when(until)}: renew it where its authority is, tabard keys renew, and join the new roster"
-        return {"key": inner.own.key_id.hex(), "until": until, "fault": words if soon else None}
+        ends = self._first_to_end(inner.own)
+        left = ends.until - self._clock.wall()
+        did = "ended" if left <= 0 else "ends"
+        words = f"the certificate of {ends} {did} on {when(ends.until)}: renew it where its authority is, tabard keys renew, and join the new roster"
+        return {"key": inner.own.key_id.hex(), "until": ends.until, "fault": words if left < SOON else None}
+
+    def _first_to_end(self, own: Certificate) -> Certificate:
+        """Of the certificates that lead from the root to the role's own the one that ends first."""
+        if self._trust is None:
+            return own
+        chain = [read(each).certificate for each in self._trust.chain(own.role, own.path)]
+        return min((own, *chain, self._trust.directory.root), key=lambda each: each.until)
 
     def unfit(self) -> str | None:
         """Why nobody believes this role, whatever it says; None when its key holds, and when the home has no keys."""

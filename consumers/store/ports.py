@@ -32,6 +32,7 @@ from tabard.consumers.store.results import (
     Stats,
     Stored,
 )
+from tabard.consumers.store.signed import SignedBatch
 from tabard.consumers.store.sink_results import Owned, SinkView
 
 if TYPE_CHECKING:
@@ -156,6 +157,14 @@ class StoreReader(Protocol):
         limit: int = ...,
     ) -> list[GapRow]:
         """Gaps and doubts, newest first by event time; of all streams unless one is named."""
+        ...
+
+    def signers(self) -> list[bytes]:
+        """The credentials of all keys that signed something stored."""
+        ...
+
+    def signed(self, part: int, epoch: int, first: int) -> list[SignedBatch]:
+        """The next batches of a file behind that place, by epoch and first seq; none at its end."""
         ...
 
     def quarantine(

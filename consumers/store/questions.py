@@ -20,6 +20,7 @@ from tabard.consumers.store import (
     pages,
     quarantine,
     samples,
+    signed,
     sinkview,
 )
 from tabard.consumers.store.deployments import Configuration, Deployment
@@ -42,6 +43,7 @@ from tabard.consumers.store.results import (
     Stats,
     Stored,
 )
+from tabard.consumers.store.signed import SignedBatch
 from tabard.consumers.store.sink_results import SinkView
 
 BUDGET: Final = 1.0
@@ -191,6 +193,16 @@ class Questions(ABC):
         """How many batches are in quarantine, by zone and name of the node; those without any are left out."""
         with self._connections.use() as connection:
             return quarantine.counts(connection)
+
+    def signers(self) -> list[bytes]:
+        """The credentials of all keys that signed something stored."""
+        with self._connections.use() as connection:
+            return signed.signers(connection)
+
+    def signed(self, part: int, epoch: int, first: int) -> list[SignedBatch]:
+        """The next batches of a file behind that place, by epoch and first seq; none at its end."""
+        with self._connections.use() as connection:
+            return signed.batches(connection, part, epoch, first)
 
     def nodes(self, now: int) -> list[NodeRow]:
         """Every node that ever spoke, by zone and name; `now` is the wall clock."""

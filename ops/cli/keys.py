@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -16,7 +16,10 @@ from tabard.ops.cli.group import Group
 from tabard.ops.cli.keyvalues import KeyPrefix, life_option, nanoseconds, out_option
 from tabard.ops.cli.options import output_option
 from tabard.ops.cli.values import Text, Zone
-from tabard.ops.output import emit
+from tabard.ops.output import Row, emit
+
+if TYPE_CHECKING:
+    from tabard.brokers.trust.files import Trust
 
 keys: Final = Group(
     name="keys",
@@ -48,7 +51,10 @@ _ROLES: Final = ("zone", "node", "broker", "recorder")
     "list",
     examples=[
         ("tabard keys list", "The newest certificate of each name"),
-        ("tabard keys list --all -o json", "Also those that were replaced, for a program"),
+        (
+            "tabard keys list --all -o json",
+            "Also those that were replaced or revoked, with the reason, for a program",
+        ),
     ],
 )
 @click.option("--all", "every", is_flag=True, help="Also certificates that have a newer one in their place.")
@@ -56,21 +62,33 @@ _ROLES: Final = ("zone", "node", "broker", "recorder")
 def keys_list(home: Home, every: bool, output: str) -> int:
     """List keys by zone: whose each is, until when, whether it holds, and whether its secret is in this home.
 
+    Below the table, on standard error: what ends within 30 days, and that there are revoked keys which others have taken the place of.
     No secret is shown. Exit code 3: something in this home does not hold, which standard error says.
     """
     from tabard.ops.keys import LIST, listed, trusted
 
     trust = trusted(home)
     rows = listed(trust, time.time_ns(), every=every)
-    columns = (
-        LIST
-        if output != "table"
-        else tuple(name for name in LIST if name not in {"since", "serial", "reason"})
-    )
+    told = {"since", "serial"} if any(row["reason"] for row in rows) else {"since", "serial", "reason"}
+    columns = LIST if output != "table" else tuple(name for name in LIST if name not in told)
     emit(rows, columns, output)
     for fault in trust.faults:
         click.echo(f"tabard: {fault}", err=True)
+    if output == "table":
+        _tell(trust, rows)
     return exits.PARTLY if trust.faults else exits.DONE
+
+
+def _tell(trust: Trust, rows: list[Row]) -> None:
+    """What people should know beside the table: what ends soon, and that there is more that was revoked."""
+    from tabard.ops.keys import ending, listed
+
+    now = time.time_ns()
+    for words in ending(trust, now):
+        click.echo(f"tabard: {words}", err=True)
+    revoked = {row["key"] for row in listed(trust, now, every=True) if row["state"] == "revoked"}
+    if hidden := revoked - {row["key"] for row in rows}:
+        click.echo(f"tabard: {len(hidden)} more keys were revoked: tabard keys list --all", err=True)
 
 
 @command(

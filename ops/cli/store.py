@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "quarantine": Entry(
         "tabard.ops.cli.store_quarantine:quarantine", "Look at what the store could not take."
     ),
+    "verify": Entry("tabard.ops.cli.store_verify:store_verify", "Verify who signed what is stored."),
     "hold": Entry("tabard.ops.cli.store_hold:hold", "Keep records that must not be deleted."),
     "backup": Entry("tabard.ops.cli.store_backup:store_backup", "Make a backup, while everything runs."),
     "restore": Entry("tabard.ops.cli.store_restore:store_restore", "Put a backup in place of the store."),

@@ -72,6 +72,11 @@ def test_a_revoked_key_with_a_backlog(tmp_path: Path) -> None:
             lambda: not said(home, "agent")["sinks"]["main"]["streams"]["logs"]["lag"],
             "the node lets go of it",
         )
+        done = tabard(home, "store", "verify", "-o", "json")
+        (row,) = json.loads(done.stdout)
+        assert row["node"] == "web1" and row["verified"] and row["revoked"]
+        assert not any(row[name] for name in ("unsigned", "unknown", "wrong", "broken"))
+        assert done.returncode == 0
 
 
 def test_a_recorder_without_keys_beside_one_that_has_some(tmp_path: Path) -> None:

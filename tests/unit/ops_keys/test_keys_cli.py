@@ -266,6 +266,16 @@ def test_the_root_gets_another_key_and_other_homes_follow(homes: Homes) -> None:
     rows = homes.rows("web1", "keys", "list", "--all")
     roots = {row["key"]: row["state"] for row in rows if (row["role"], row["name"]) == ("zone", "hq")}
     assert roots == {did[0]["key"]: "valid", old["key"]: "revoked"}
+    assert "1 more keys were revoked" in homes.run("web1", "keys", "list").stderr
     (mine,) = [row for row in homes.rows("web1", "keys", "list") if row["role"] == "node" and row["here"]]
     assert mine["state"] == "valid"
     assert homes.rows("hq", "node", "add", "web2", "--zone", "hq/dmz", "--out", "web2.tabard")
+
+
+def test_what_ends_soon_is_said(homes: Homes) -> None:
+    """In good time: a month before, with what to do; what a newer certificate has taken the place of is not."""
+    homes.rows("hq", "node", "add", "web1", "--life", "20d", "--out", "web1.tabard")
+    said = homes.run("hq", "keys", "list").stderr
+    assert "certificate of node web1 of hq ends on" in said and "tabard keys renew" in said
+    homes.rows("hq", "keys", "renew")
+    assert "ends on" not in homes.run("hq", "keys", "list").stderr

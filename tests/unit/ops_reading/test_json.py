@@ -22,6 +22,7 @@ COMMANDS: Final = (
     "status",
     "store stats",
     "store quarantine list",
+    "store verify",
     "store hold add",
     "store hold list",
     "store hold release",
