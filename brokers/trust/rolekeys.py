@@ -160,10 +160,10 @@ class RoleSeal:
 
     def _first_to_end(self, own: Certificate) -> Certificate:
         """Of the certificates that lead from the root to the role's own the one that ends first."""
-        if self._trust is None:
+        if self.trust is None:
             return own
-        chain = [read(each).certificate for each in self._trust.chain(own.role, own.path)]
-        return min((own, *chain, self._trust.directory.root), key=lambda each: each.until)
+        chain = [read(each).certificate for each in self.trust.chain(own.role, own.path)]
+        return min((own, *chain, self.trust.directory.root), key=lambda each: each.until)
 
     def unfit(self) -> str | None:
         """Why nobody believes this role, whatever it says; None when its key holds, and when the home has no keys."""
