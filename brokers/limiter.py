@@ -52,8 +52,8 @@ class Again(NamedTuple):
 class _Known:
     """What is known of a node."""
 
-    hop: str = ""
-    """The broker below that its messages come from; "" for none."""
+    hop: str | None = None
+    """The broker below that its messages come from; "" for none, None until one came."""
     limits: tuple[Limit, ...] = ()
     number: int = 0
     """Of the limits it was looked up in."""
@@ -152,14 +152,14 @@ class Limiter:
             if len(self._nodes) >= MOST:
                 self._nodes.popitem(last=False)
             known = self._nodes[node] = _Known()
-            self._place(known, node, "")
+            self._place(known, node, None)
         else:
             self._nodes.move_to_end(node)
         return known
 
-    def _place(self, known: _Known, node: Node, hop: str) -> None:
+    def _place(self, known: _Known, node: Node, hop: str | None) -> None:
         """Find the limits that a node's messages are under: by the last broker they came from, and by its zone."""
-        link = self._links.get(hop)
+        link = self._links.get(hop or "")
         zones = [limit for zone, limit in self._zones.items() if zone_within(node.zone, zone)]
         known.limits = tuple(limit for limit in (self._up, link, *zones) if limit is not None)
         known.hop, known.number = hop, self._number
@@ -179,6 +179,10 @@ class Limiter:
         known = self._know(node)
         if known.number != self._number:
             self._place(known, node, known.hop)
+        if known.hop is None and self._links:
+            # It may come over a limited link: nothing more passes until it was heard over which, as after a restart.
+            asked = {part.stream: Cap(part.stream, None) for part in cursor.streams if part.stream != CONTROL}
+            return tuple({**{cap.stream: cap for cap in above}, **asked}.values())
         if not known.limits:
             return above
         held = known.cursor

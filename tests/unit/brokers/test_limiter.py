@@ -131,6 +131,19 @@ def test_a_link_that_is_limited_at_its_upper_end_concerns_those_who_come_over_it
     assert [row["of"] for row in limits.status()] == ["link dmz"]
 
 
+def test_nobody_is_let_off_by_a_broker_that_does_not_know_yet_whose_link_it_is() -> None:
+    """As the upper end after a restart: a cursor comes before any beacon, and must not lift what held until then."""
+    limits = Limiter(0.0, 0, {"dmz": RATE})
+    assert caps(limits, 0.0, cursor(9)) == {LOGS: None, SAMPLES: None}
+    assert caps(limits, 0.0, cursor(9), (Cap(LOGS, 5),)) == {LOGS: None, SAMPLES: None}
+    rose(limits, 0.0, beacon(40_000))
+    assert caps(limits, 0.0, cursor(10, [LOGS])) == {LOGS: 40_000}
+    # One that comes over another link is free once it was heard.
+    assert caps(limits, 0.0, cursor(node="other", zone="hq/lab")) == {LOGS: None, SAMPLES: None}
+    rose(limits, 0.0, batch(hops=b"lab/hq", node="other", zone="hq/lab"))
+    assert caps(limits, 0.0, cursor(node="other", zone="hq/lab")) == {}
+
+
 def test_a_node_that_comes_by_another_link_is_under_that_ones_limit() -> None:
     """As when it moved to the other broker of a pair."""
     limits = Limiter(0.0, 0, {"dmz": RATE, "dmz2": RATE})
