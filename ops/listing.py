@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final, NamedTuple
 
 from tabard.consumers.store.ports import StoreReader
-from tabard.consumers.store.results import MAX_LIMIT, GapRow, LogQuery, LogRow, Stored
+from tabard.consumers.store.results import MAX_LIMIT, Attestation, GapRow, LogQuery, LogRow, Stored
 
 Row = LogRow | GapRow
 PAGE: Final = 1_000
@@ -37,6 +38,15 @@ def every(reader: StoreReader, query: LogQuery) -> Iterator[Row]:
         if page.newer is None:
             return
         query = replace(query, after=page.newer)
+
+
+def attested(reader: StoreReader, rows: Iterable[Row]) -> Iterator[tuple[Row, Sequence[Attestation]]]:
+    """Each row with who attests it, which is asked for many of them at once. Raises StoreError."""
+    left = iter(rows)
+    while some := list(islice(left, PAGE)):
+        found = reader.attested([row for row in some if isinstance(row, LogRow)])
+        for row in some:
+            yield row, found.get(row.id, ()) if isinstance(row, LogRow) else ()
 
 
 class Mark(NamedTuple):
@@ -72,4 +82,9 @@ def gaps_of(reader: StoreReader, query: LogQuery) -> list[GapRow]:
     return [
         *reader.gaps(query.node, zone=query.zone, stream="logs", limit=_GAPS),
         *reader.quarantine(query.node, zone=query.zone, stream="logs", limit=_GAPS),
+        *(
+            ()
+            if query.asks_of_records
+            else reader.withheld(query.node, zone=query.zone, stream="logs", limit=_GAPS)
+        ),
     ]

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from tabard.consumers.store.results import GapRow, LogRow
+from tabard.consumers.store.results import WITHHELD, GapRow, LogRow
 from tabard.ops.output import printable
 from tabard.records import severity_name
 from tabard.web.zones import DisplayZone
@@ -61,10 +61,14 @@ def _gap(gap: GapRow, colour: bool) -> str:
     said = gap.reason if gap.kind == "doubt" else f"{amount(gap)} missing: {gap.reason}"
     if gap.kind == "quarantine":
         said = f"{amount(gap)} kept apart, numbers {gap.first} to {gap.last}: {gap.reason}"
-    if gap.detail:
+    if gap.kind == WITHHELD:
+        said = f"{amount(gap)} withheld by policy {gap.reason} of zone {gap.detail}"
+    elif gap.detail:
         said += f" ({gap.detail})"
     line = f"{when(gap.time)}  {gap.kind.upper():<8}  {printable(gap.node)}  {printable(said)}"
-    return click.style(line, fg="magenta", bold=True) if colour else line
+    if not colour:
+        return line
+    return click.style(line, dim=True) if gap.kind == WITHHELD else click.style(line, fg="magenta", bold=True)
 
 
 def _coloured(word: str, severity: int) -> str:

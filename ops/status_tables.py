@@ -197,6 +197,8 @@ def _stored(store: Mapping[str, Any]) -> Section:
         f"Store {store['path']}: {show_bytes(store['bytes'])}, {_count(store['nodes'], 'node')},"
         f" {_count(store['gaps'], 'gap')}, {store['quarantined']} in quarantine"
     )
+    if store["withheld"]:
+        title += f", {_count(store['withheld'], 'record')} withheld by policies"
     if store["holds"]:
         title += f", {_count(store['holds'], 'legal hold')} in force"
     rows = [

@@ -32,6 +32,7 @@ def numbers(stats: Stats, path: str) -> dict[str, Any]:
         "nodes": stats.nodes,
         "gaps": stats.gaps,
         "quarantined": stats.quarantined,
+        "withheld": stats.withheld,
         "holds": stats.holds,
         "held": dict(stats.held),
         "held_partial": stats.held_partial,

@@ -10,14 +10,15 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
 from flask import Blueprint, Response, abort, jsonify, url_for
 
-from tabard.consumers.store.results import GapRow, Key, LogPage, LogRow
+from tabard.consumers.store.ports import StoreReader
+from tabard.consumers.store.results import WITHHELD, Attestation, GapRow, Key, LogPage, LogRow
 from tabard.errors import StoreError
 from tabard.records import LOG_FIELDS
 from tabard.web.logs import asked
@@ -60,7 +61,7 @@ def logs() -> Response:
         return _refusal(params)
     found = site().reader.logs(params.query)
     return jsonify(
-        rows=[as_object(row) for row in found.rows],
+        rows=[as_object(row, who) for row, who in _attested(site().reader, found.rows)],
         older=_page_link(params, before=found.older),
         newer=_page_link(params, after=found.newer),
         partial=found.partial,
@@ -81,37 +82,56 @@ def export(form: str) -> Response:
     if params.problems:
         return _refusal(params)
     parts = site().reader.search(params.query)
-    rows: Iterable[Line]
+    rows: Iterable[Sequence[Line]]
     if params.query.falls == (params.query.order == "new"):
         # The first part is read before anything is sent: a store that cannot be read is an answer of its own.
         rows = _as_found(chain([next(parts)], parts))
     else:
-        rows = [row for part in reversed(list(parts)) for row in part.rows]
+        rows = [part.rows for part in reversed(list(parts))]
     body: Iterable[str]
     if form == "csv":
-        body, content_type = _csv_lines(rows), "text/csv; charset=utf-8; header=present"
+        body = _csv_lines(chain.from_iterable(rows))
+        content_type = "text/csv; charset=utf-8; header=present"
     else:
-        body, content_type = map(_json_line, rows), "application/x-ndjson; charset=utf-8"
+        body, content_type = _json_lines(site().reader, rows), "application/x-ndjson; charset=utf-8"
     answer = Response(body, content_type=content_type)
     answer.headers["Content-Disposition"] = f'attachment; filename="tabard-logs.{form}"'
     return answer
 
 
-def _as_found(parts: Iterable[LogPage]) -> Iterator[Line]:
-    """The rows while the search goes on; what breaks off ends with an `Unfinished`."""
+def _as_found(parts: Iterable[LogPage]) -> Iterator[Sequence[Line]]:
+    """The rows of each part while the search goes on; what breaks off ends with an `Unfinished`."""
     reached = None
     try:
         for part in parts:
-            yield from part.rows
+            yield part.rows
             reached = part.reached
     except StoreError as error:
         _LOG.error("an export broke off: %s", error)
-        yield Unfinished(reached, str(error))
+        yield [Unfinished(reached, str(error))]
 
 
-def _json_line(row: Line) -> str:
-    shown = row.as_object() if isinstance(row, Unfinished) else as_object(row)
-    return json.dumps(shown, ensure_ascii=False) + "\n"
+def _attested(
+    reader: StoreReader, rows: Sequence[LogRow | GapRow]
+) -> list[tuple[LogRow | GapRow, Sequence[Attestation]]]:
+    """Each row with who attests it."""
+    found = reader.attested([row for row in rows if isinstance(row, LogRow)])
+    return [(row, found.get(row.id, ()) if isinstance(row, LogRow) else ()) for row in rows]
+
+
+def _json_lines(reader: StoreReader, parts: Iterable[Sequence[Line]]) -> Iterator[str]:
+    """One object a line."""
+    for part in parts:
+        rows = [row for row in part if not isinstance(row, Unfinished)]
+        ends = [row.as_object() for row in part if isinstance(row, Unfinished)]
+        try:
+            found = [as_object(row, who) for row, who in _attested(reader, rows)]
+        except StoreError as error:
+            _LOG.error("an export broke off: %s", error)
+            yield json.dumps(Unfinished(None, str(error)).as_object(), ensure_ascii=False) + "\n"
+            return
+        for shown in (*found, *ends):
+            yield json.dumps(shown, ensure_ascii=False) + "\n"
 
 
 def _csv_lines(rows: Iterable[Line]) -> Iterator[str]:
@@ -131,7 +151,8 @@ def _csv_lines(rows: Iterable[Line]) -> Iterator[str]:
                 amount = f"{'at least ' if row.at_least else ''}{row.count}"
                 if row.at_least and not row.count:
                     amount = "an unknown number of"
-                values["message"] = f"{row.kind}: {amount} {row.stream} records, {row.reason}"
+                why = f"policy {row.reason} of zone {row.detail}" if row.kind == WITHHELD else row.reason
+                values["message"] = f"{row.kind}: {amount} {row.stream} records, {why}"
                 values["level"] = row.kind.upper()
             values["time"], values["arrived"] = iso(row.time), iso(row.arrived)
         yield _csv_line([_cell(values.get(name)) for name in COLUMNS])

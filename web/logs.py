@@ -37,9 +37,11 @@ MESSAGE_SHOWN: Final = 2000
 """Characters of a message in the table; the record's own page has all."""
 STACK_SHOWN: Final = 8000
 RANGES: Final = {"15 min": "15m", "1 h": "1h", "24 h": "24h", "7 d": "7d", "all": EVERYTHING}
+_MARKS: Final = ("gap", "quarantine", "withheld")
+"""What a tail goes on from beside records: the newest of each that was seen."""
 CONTEXT: Final = 20
 """Records shown before and after one on its own page."""
-_OWN: Final = {"after", "place", "gap", "quarantine", "count"}
+_OWN: Final = {"after", "place", "count", *_MARKS}
 COLUMN_GROUPS: Final = {
     "system": ("system", "subsystem", "subsubsystem"),
     "product": ("product", "user1", "user2"),
@@ -64,6 +66,7 @@ def page() -> tuple[str, int]:
     place = "" if last is None else place_of(reader, last)
     gaps = _newest_gaps(params) if params.live else []
     quarantined = _newest_quarantined(params) if params.live else []
+    withheld = _newest_withheld(params) if params.live else []
     found = reader.logs(params.query)
     return render_page(
         "logs.html",
@@ -85,6 +88,7 @@ def page() -> tuple[str, int]:
         newest_gap=max((gap.id for gap in gaps), default=0),
         silence=silence(),
         newest_quarantine=max((row.id for row in quarantined), default=0),
+        newest_withheld=max((row.id for row in withheld), default=0),
         ids=ID_FIELDS,
         levels=LEVELS,
         orders=ORDERS,
@@ -96,21 +100,22 @@ def page() -> tuple[str, int]:
 
 @blueprint.get("/logs/tail")
 def tail() -> Response:
-    """What was stored after the record ``after``, the gap ``gap`` and the batch ``quarantine`` and fits the filters.
+    """What was stored after the record ``after``, the gap ``gap``, the batch ``quarantine`` and the stubs ``withheld``.
 
-    JSON with rows as HTML. With ``count=1`` they are only counted. ``last``, ``gap`` and ``quarantine`` are what to
-    go on from. ``recorder`` is what the page says of a silent recorder, empty while it writes. ``whole`` says that more
-    came than a page holds: the rows are then the newest page, and replace what is shown. ``place`` says which store it
-    is, and which record of it the last; handed back as ``place`` it shows whether that still holds. ``reset`` says that
-    it does not, or that the store ends before ``after``: another state of it stands there, the page must begin anew.
+    As far as it fits the filters. JSON with rows as HTML. With ``count=1`` they are only counted. ``last``, ``gap``,
+    ``quarantine`` and ``withheld`` are what to go on from. ``recorder`` is what the page says of a silent recorder, empty
+    while it writes. ``whole`` says that more came than a page holds: the rows are then the newest page, and replace what
+    is shown. ``place`` says which store it is, and which record of it the last; handed back as ``place`` it shows whether
+    that still holds. ``reset`` says that it does not, or that the store ends before ``after``: another state of it
+    stands there, the page must begin anew.
     """
     own = {name: value for name, value in query_items() if name in _OWN}
-    after, gap, held = own.get("after", ""), own.get("gap", "0"), own.get("quarantine", "0")
+    after, (gap, held, stub) = own.get("after", ""), (own.get(name, "0") for name in _MARKS)
     params = asked([item for item in query_items() if item[0] not in own])
-    if not all(map(is_number, (after, gap, held))) or params.problems:
+    if not all(map(is_number, (after, gap, held, stub))) or params.problems:
         expected = (
             "after=ID of the last record seen, gap=ID of the last gap seen, quarantine=ID of the last batch seen,"
-            " the parameters of the log page"
+            " withheld=ID of the last stubs seen, the parameters of the log page"
         )
         answer = jsonify(expected=expected, problems=[str(problem) for problem in params.problems])
         answer.status_code = 400
@@ -122,7 +127,8 @@ def tail() -> Response:
     records, last = reader.tail(params.query, int(after))
     gaps = [row for row in _newest_gaps(params) if row.id > int(gap)]
     quarantined = [row for row in _newest_quarantined(params) if row.id > int(held)]
-    rows: Sequence[LogRow | GapRow] = [*records, *gaps, *quarantined]
+    withheld = [row for row in _newest_withheld(params) if row.id > int(stub)]
+    rows: Sequence[LogRow | GapRow] = [*records, *gaps, *quarantined, *withheld]
     count = len(rows)
     whole = len(records) >= params.query.limit
     if whole:
@@ -140,6 +146,7 @@ def tail() -> Response:
         place=place_of(reader, last),
         gap=max((row.id for row in gaps), default=int(gap)),
         quarantine=max((row.id for row in quarantined), default=int(held)),
+        withheld=max((row.id for row in withheld), default=int(stub)),
         count=count,
         whole=whole,
         html=html,
@@ -163,6 +170,7 @@ def record(row_id: int) -> tuple[str, int]:
         params=params,
         empty_columns=empty_columns(around),
         attributes=attributes_of(row),
+        attested=site().reader.attested([row]).get(row_id, ()),
         ids=ID_FIELDS,
         open_stack=True,
         **{**row_helpers(params), "this": row_id},
@@ -181,6 +189,7 @@ def fields(row_id: int) -> str:
         zone=zone,
         params=params,
         attributes=attributes_of(row),
+        attested=site().reader.attested([row]).get(row_id, ()),
         ids=ID_FIELDS,
         open_stack=False,
         **row_helpers(params),
@@ -270,6 +279,13 @@ def _newest_gaps(params: LogParams) -> list[GapRow]:
 def _newest_quarantined(params: LogParams) -> list[GapRow]:
     query = params.query
     return site().reader.quarantine(query.node, zone=query.zone, stream="logs", limit=100)
+
+
+def _newest_withheld(params: LogParams) -> list[GapRow]:
+    query = params.query
+    if query.asks_of_records:
+        return []
+    return site().reader.withheld(query.node, zone=query.zone, stream="logs", limit=100)
 
 
 def _exports(params: LogParams) -> Callable[[str], str]:

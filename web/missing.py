@@ -1,4 +1,4 @@
-"""What is not in the log and why: gaps, doubts, and batches in quarantine."""
+"""What is not in the log and why: gaps, doubts, batches in quarantine, and what policies withheld."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def missing(
     ]
     found = [row for row in found if node is None or row.zone == zone]
     return sorted(found, key=lambda row: row.key, reverse=True)[:limit]
+
+
+def withheld(reader: StoreReader, limit: int, node: str, zone: str) -> list[GapRow]:
+    """What policies withheld of one node in its very zone, the newest of all streams first."""
+    return [row for row in reader.withheld(node, zone=zone, limit=limit) if row.zone == zone]

@@ -13,7 +13,7 @@ from tabard.web.args import one_of
 from tabard.web.charts import Points, host_charts, time_labels
 from tabard.web.facts import facts_of, faults_of
 from tabard.web.heartbeat import Cell, cell_width, heartbeat_strip
-from tabard.web.missing import missing
+from tabard.web.missing import missing, withheld
 from tabard.web.recorder import silence
 from tabard.web.silence import Silence, as_known, known_at
 from tabard.web.site import page, page_args, site
@@ -116,6 +116,7 @@ def show(name: str) -> tuple[str, int]:
         order=order,
         find=find,
         gaps=missing(reader, GAPS_SHOWN, name, node.zone),
+        withheld=withheld(reader, GAPS_SHOWN, name, node.zone),
         link_zone=node.zone if "zone" in args.raw else None,
     )
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tabard.consumers.store.results import GapRow, LogRow
+from tabard.consumers.store.results import Attestation, GapRow, LogRow
 from tabard.web.zones import iso
 
 
-def as_object(row: LogRow | GapRow) -> dict[str, Any]:
-    """A row under its field names, its ``kind`` first: ``record``, ``gap`` or ``doubt``. Times are ISO-8601, UTC."""
+def as_object(row: LogRow | GapRow, attested: Sequence[Attestation] = ()) -> dict[str, Any]:
+    """A row under its field names, a record's ``kind`` first. Times are ISO-8601, UTC.
+
+    `attested` is who says of a record that a policy changed its batch.
+    """
     shown = fields_of(row)
     if isinstance(row, LogRow):
-        shown = {"kind": "record", **shown, "attributes": _decoded(row.attributes)}
+        by = [each._asdict() for each in attested] or None
+        shown = {"kind": "record", **shown, "attributes": _decoded(row.attributes), "attested_by": by}
     return {**shown, "time": iso(row.time), "arrived": iso(row.arrived)}
 
 
 def fields_of(row: LogRow | GapRow) -> dict[str, Any]:
-    """The fields of a row as they are stored; those of a gap have its own ``kind`` (``gap`` or ``doubt``)."""
+    """The fields of a row as they are stored; those of a gap have its own ``kind``."""
     return row._asdict() if isinstance(row, LogRow) else asdict(row)
 
 

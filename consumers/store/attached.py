@@ -1,11 +1,11 @@
-"""What goes with the records of an SQLite store: headers of batches, gaps, quarantine, heartbeats, versions.
+"""What goes with the records of an SQLite store: headers and attestations of batches, gaps, stubs, quarantine, heartbeats, versions.
 
 What a hold covers stays. A batch header stays as long as a record of its batch is there because of a hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tabard.consumers.store import holds
@@ -17,6 +17,8 @@ from tabard.consumers.store.room import ROW_OVERHEAD, kind_of, uncount
 from tabard.consumers.store.sqlite import SqliteStore
 from tabard.consumers.store.sweeping import Sweeper
 
+_WITH_BATCHES: Final = ("attestation", "batch")
+"""Tables by epoch and first number of a batch, its header last."""
 NODES_PER_STEP: Final = 200
 BODIES_BYTES: Final = 4 * 2**20
 """Most bytes of quarantined batches deleted in one step."""
@@ -44,11 +46,10 @@ class Attached:
                 limit = min(row[1], self._sweeper.ago(0.0))
             if found:
                 return self._delete_headers_between_held(connection, kind, stream, limit, most)
-            return connection.execute(
-                "DELETE FROM batch WHERE (epoch_id, first) IN (SELECT epoch_id, first FROM batch"
-                " WHERE stream = ? AND arrived < ? ORDER BY arrived LIMIT ?)",
-                (stream, limit, most),
-            ).rowcount
+            going = (
+                "SELECT epoch_id, first FROM batch WHERE stream = ? AND arrived < ? ORDER BY arrived LIMIT ?"
+            )
+            return _delete_with_attestations(connection, going, (stream, limit, most))
 
     def _delete_headers_between_held(
         self, connection: SqliteReading, kind: FileKind, stream: int, limit: int, most: int
@@ -66,8 +67,9 @@ class Attached:
             return 0
         # All of one commit have the same time: they are looked at together.
         last = int(found[-1][0])
-        connection.execute(
-            "DELETE FROM batch WHERE stream = ? AND arrived > ? AND arrived <= ? AND NOT EXISTS"  # noqa: S608
+        _delete_with_attestations(
+            connection,
+            "SELECT epoch_id, first FROM batch WHERE stream = ? AND arrived > ? AND arrived <= ? AND NOT EXISTS"  # noqa: S608
             f" (SELECT 1 FROM {ROW_TABLES[stream]} AS record WHERE record.epoch_id = batch.epoch_id"
             " AND record.seq >= batch.first AND record.seq < batch.first + batch.count)",
             (stream, since, last),
@@ -96,6 +98,18 @@ class Attached:
                 (stream, self._sweeper.cut.get(stream, 0), *held.values, most),
             ).rowcount
         return done
+
+    def delete_withheld(self, stream: int, most: int) -> int:
+        """Delete what is said of records that were withheld, as old as records that go: it is no loss that has to stay."""
+        kind = kind_of(stream)
+        with self._store.upkeep(kind) as connection:
+            held = holds.condition(self._sweeper.in_force(connection, kind), "withheld", SQLITE)
+            limit = max(self._sweeper.ago(self._sweeper.limits.age(stream)), self._sweeper.cut.get(stream, 0))
+            return connection.execute(
+                "DELETE FROM withheld WHERE id IN (SELECT id FROM withheld WHERE stream = ? AND arrived < ?"  # noqa: S608
+                f" AND {held.free} ORDER BY arrived LIMIT ?)",
+                (stream, limit, *held.values, most),
+            ).rowcount
 
     def delete_quarantined(self, kind: FileKind, most: int) -> int:
         """Delete the oldest quarantined batches beyond their own age and size, whatever records there are."""
@@ -162,3 +176,14 @@ class Attached:
                 (most,),
             ).rowcount
         return done > 0
+
+
+def _delete_with_attestations(connection: SqliteReading, going: str, values: Sequence[int]) -> int:
+    """Delete the headers of batches and who attests them; `going` answers their epochs and first numbers."""
+    done = 0
+    for table in _WITH_BATCHES:
+        done = connection.execute(
+            f"DELETE FROM {table} WHERE (epoch_id, first) IN ({going})",  # noqa: S608
+            values,
+        ).rowcount
+    return done

@@ -16,7 +16,7 @@ from tabard import failpoints
 from tabard.brokers.delivery.leases import RECORDER
 from tabard.brokers.delivery.ports import CursorConflict, Entry, EpochWork, Gap, NodeKey
 from tabard.brokers.delivery.starting import SKIPPED
-from tabard.consumers.store import deployed, leases, sinks
+from tabard.consumers.store import deployed, leases, sinks, stubs
 from tabard.consumers.store.cursors import state_of
 from tabard.consumers.store.layout import QUARANTINED
 from tabard.consumers.store.rows import Malformed, Suspicious
@@ -43,6 +43,8 @@ class Ids:
     def __init__(self) -> None:
         self.nodes: dict[NodeKey, int] = {}
         self.epochs: dict[tuple[NodeKey, int, bytes], int] = {}
+        self.policies: dict[bytes, int] = {}
+        """By their documents."""
         self.gapped: set[int] | None = None
         """Epochs that a loss was stored of; None: not looked up yet."""
 
@@ -50,6 +52,7 @@ class Ids:
         """Drop everything: what a failed transaction numbered is not there."""
         self.nodes.clear()
         self.epochs.clear()
+        self.policies.clear()
         self.gapped = None
 
 
@@ -217,6 +220,8 @@ class Commit:
     def _make(self, unit: _Unit, *, careful: bool) -> str | None:
         """Make the unit's rows ready, or say why the batch cannot become rows."""
         try:
+            if unit.entry.attested or unit.entry.withheld:
+                stubs.check(unit.entry)
             unit.made = self._writer.make(
                 unit.work.stream, unit.entry, unit.node_id, unit.epoch_id, self._arrived, careful=careful
             )
@@ -238,6 +243,12 @@ class Commit:
             if unit.made.configurations:
                 deployed.note(self._writer, unit.made.configurations, unit.node_id, self._arrived)
         self._writer.add_batches([self._batch_row(unit) for unit in units])
+        attested = [unit for unit in units if unit.entry.attested]
+        if attested:
+            places = [(unit.node_id, unit.work.stream, unit.epoch_id) for unit in attested]
+            stubs.Policing(self._writer, self._ids.policies, self._arrived).note(
+                [(unit.entry, place) for unit, place in zip(attested, places, strict=True)]
+            )
 
     def _bisect(self, stream: int, units: Sequence[_Unit]) -> list[_Unit]:
         """Store what the database takes, quarantine the batches it refuses; returns what was stored."""
@@ -247,6 +258,7 @@ class Commit:
             with self._writer.part():
                 self._insert(stream, units)
         except self._writer.refusals as error:
+            self._ids.policies.clear()  # what the part numbered is not there
             if len(units) == 1:
                 self._refused.append((units[0], f"refused by the database: {error}"))
                 return []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tabard.brokers.wire.streams import STREAM_IDS, STREAM_NAMES
+from tabard.consumers.store import withheld
 from tabard.consumers.store.filters import zone_condition
 from tabard.consumers.store.gaps import gap_row, gap_select
 from tabard.consumers.store.held import held
@@ -141,6 +142,7 @@ def stats(connection: Reading, store: Path) -> Stats:
         nodes=_count(connection, f"{connection.sql.records}.node"),
         gaps=sum(_count(connection, f"{database}.gap") for database in connection.sql.parts),
         quarantined=sum(_count(connection, f"{database}.quarantine") for database in connection.sql.parts),
+        withheld=withheld.total(connection),
         bytes=sum(_size(kind.path(store)) for kind in FILES),
         free=free,
     )

@@ -11,7 +11,7 @@ An epoch goes when all of this holds:
 
 * it is finished: nothing of it can come any more, by what its node said;
 * it was first heard of longer ago than any age up to which something of its file stays;
-* no record, batch header, gap, skip or quarantined batch of it is left;
+* no record, batch header, gap, skip, stub or quarantined batch of it is left;
 * it is no history of an epoch that forked, nor forked itself: those find each other by their cursors;
 * at most one epoch of its stream and node is unfinished: the order of several shows in the whole chain only.
 """
@@ -55,6 +55,7 @@ class Forgetting:
             "batch",
             "gap",
             "skip",
+            "withheld",
             "quarantine",
         ]
         self._left = " OR ".join(f"EXISTS (SELECT 1 FROM {name} WHERE epoch_id = ?1)" for name in tables)  # noqa: S608

@@ -88,6 +88,7 @@ _TABLES: Final = {
     "sample": _ROWS,
     "control": _ROWS,
     "gap": _ROWS._replace(wide=True),
+    "withheld": _ROWS._replace(wide=True),
     "quarantine": _ROWS._replace(wide=True),
     "heartbeat": _Table(((f"(minute + {_MINUTE} - 1)", "minute"),)),
     "deployment": _Table((("last", "since"), ("arrived", "arrived")), service=True),
@@ -114,7 +115,7 @@ def condition(
 ) -> Condition:
     """That a row of `table` falls under one of `holds`.
 
-    Tables are those of streams (`layout.ROW_TABLES`), gap, quarantine, heartbeat and deployment. `part` names that
+    Tables are those of streams (`layout.ROW_TABLES`), gap, withheld, quarantine, heartbeat and deployment. `part` names that
     part of the store where a connection knows both. With `event_time` arrival does not count.
     """
     known = _TABLES[table]

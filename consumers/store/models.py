@@ -9,26 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    SmallInteger,
-    Table,
-    Text,
-    UniqueConstraint,
-    text,
-)
+from sqlalchemy import CheckConstraint, Column, Index, MetaData, Text, UniqueConstraint, text
 
+from tabard.consumers.store.model_parts import Int16, Int64, blob, number, numbered, small, string, table
+from tabard.consumers.store.policy_models import add_policy_tables
 from tabard.records import INT_FIELDS, LOG_FIELDS, REQUIRED_FIELDS, TIME_MAX, TIME_MIN
-
-# STRICT tables of SQLite know one word for whole numbers.
-Int64: Final = BigInteger().with_variant(Integer(), "sqlite")
-Int16: Final = SmallInteger().with_variant(Integer(), "sqlite")
 
 RECORDS: Final = MetaData()
 STATE: Final = MetaData()
@@ -38,253 +23,233 @@ LOG_HEAD: Final = ("node_id", "epoch_id", "seq", "arrived", "origin")
 LOG_COLUMNS: Final = (*LOG_HEAD, *LOG_FIELDS)
 """Columns of `log` in the order in which rows are written; the id is the store's own."""
 
-
 _ACTIVE: Final = text("released IS NULL")
 
 
-def _table(name: str, metadata: MetaData, *items: Any, with_rowid: bool = True) -> Table:
-    return Table(name, metadata, *items, sqlite_strict=True, sqlite_with_rowid=with_rowid)
-
-
-def _int(name: str, *, null: bool = False) -> Column[int]:
-    return Column(name, Int64, nullable=null)
-
-
-def _text(name: str, *, null: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=null)
-
-
-def _blob(name: str, *, null: bool = False) -> Column[bytes]:
-    return Column(name, LargeBinary, nullable=null)
-
-
-def _id() -> Column[int]:
-    return Column("id", Int64, primary_key=True)
-
-
 def _add_delivery_tables(metadata: MetaData) -> None:
-    _table(
+    table(
         "node",
         metadata,
-        _id(),
-        _text("zone"),
-        _text("name"),
-        _int("first_seen"),
+        numbered(),
+        string("zone"),
+        string("name"),
+        number("first_seen"),
         UniqueConstraint("zone", "name"),
     )
-    _table(
+    table(
         "epoch",
         metadata,
-        _id(),
-        _int("node_id"),
-        Column("stream", Int16, nullable=False),
-        _blob("uid"),
-        _int("version"),
-        _blob("ranges"),
-        _blob("previous", null=True),
-        _int("previous_last"),
+        numbered(),
+        number("node_id"),
+        small("stream"),
+        blob("uid"),
+        number("version"),
+        blob("ranges"),
+        blob("previous", null=True),
+        number("previous_last"),
         Column("opened", Int16, nullable=False),
-        _int("ended", null=True),
+        number("ended", null=True),
         Column("finished", Int16, nullable=False),
-        _int("created"),
+        number("created"),
         UniqueConstraint("node_id", "stream", "uid"),
     )
     # All that is left of an epoch of which nothing else is: enough to know it again. The ids are in the order of going.
-    _table(
+    table(
         "past_epoch",
         metadata,
-        _id(),
-        _int("node_id"),
-        Column("stream", Int16, nullable=False),
-        _blob("uid"),
-        _int("ended"),
+        numbered(),
+        number("node_id"),
+        small("stream"),
+        blob("uid"),
+        number("ended"),
         UniqueConstraint("node_id", "stream", "uid"),
     )
-    _table(
+    table(
         "batch",
         metadata,
         Column("epoch_id", Int64, primary_key=True),
         Column("first", Int64, primary_key=True),
-        _int("count"),
-        Column("stream", Int16, nullable=False),
+        number("count"),
+        small("stream"),
         Column("kind", Int16, nullable=False),
-        _blob("header"),
-        _blob("signature"),
-        _int("arrived"),
+        blob("header"),
+        blob("signature"),
+        number("arrived"),
         # Of an opening by another key than the one before it: what that one said to it.
-        _blob("proof", null=True),
+        blob("proof", null=True),
         Index("batch_by_age", "stream", "arrived"),
         with_rowid=False,
     )
     # Certificates of the keys that signed what is stored, as they came with beacons.
-    _table(
+    table(
         "signer",
         metadata,
-        _id(),
-        _blob("key_id"),
-        _blob("credentials"),
-        _int("arrived"),
+        numbered(),
+        blob("key_id"),
+        blob("credentials"),
+        number("arrived"),
         UniqueConstraint("key_id"),
     )
-    _table(
+    table(
         "gap",
         metadata,
-        _id(),
-        _int("node_id"),
-        Column("stream", Int16, nullable=False),
-        _int("epoch_id", null=True),
-        _int("first"),
-        _int("last", null=True),
-        _int("count"),
+        numbered(),
+        number("node_id"),
+        small("stream"),
+        number("epoch_id", null=True),
+        number("first"),
+        number("last", null=True),
+        number("count"),
         Column("at_least", Int16, nullable=False),
-        _text("kind"),
-        _text("reason"),
-        _text("detail"),
-        _int("time"),
-        _int("arrived"),
+        string("kind"),
+        string("reason"),
+        string("detail"),
+        number("time"),
+        number("arrived"),
         Index("gap_by_time", "stream", "time"),
         Index("gap_by_age", "stream", "arrived"),
         Index("gap_by_node", "node_id", "stream", "time"),
         Index("gap_by_epoch", "epoch_id"),
     )
-    _table(
+    table(
         "quarantine",
         metadata,
-        _id(),
-        _int("node_id"),
-        Column("stream", Int16, nullable=False),
-        _int("epoch_id"),
-        _int("first"),
-        _int("count"),
-        _text("reason"),
-        _blob("header"),
-        _blob("signature"),
-        _blob("body"),
-        _int("time"),
-        _int("arrived"),
+        numbered(),
+        number("node_id"),
+        small("stream"),
+        number("epoch_id"),
+        number("first"),
+        number("count"),
+        string("reason"),
+        blob("header"),
+        blob("signature"),
+        blob("body"),
+        number("time"),
+        number("arrived"),
         Index("quarantine_by_age", "stream", "arrived"),
         Index("quarantine_by_place", "epoch_id", "first"),
         Index("quarantine_by_time", "stream", "time"),
         Index("quarantine_by_node", "node_id", "stream", "time"),
     )
+    add_policy_tables(metadata)
     # Whose store this is, since when, and whether its sink was retired. One row, made by the first recorder.
-    _table(
+    table(
         "sink",
         metadata,
         Column("id", Int16, primary_key=True, autoincrement=False),
-        _text("name"),
-        _int("began"),
-        _int("retired", null=True),
-        _text("retired_by", null=True),
+        string("name"),
+        number("began"),
+        number("retired", null=True),
+        string("retired_by", null=True),
     )
     # What a sink that was to begin with what is new did not take: no loss, and nothing that is shown among the records.
-    _table(
+    table(
         "skip",
         metadata,
-        _id(),
-        _int("node_id"),
-        Column("stream", Int16, nullable=False),
-        _int("epoch_id"),
-        _int("first"),
-        _int("last"),
-        _int("count"),
-        _int("arrived"),
+        numbered(),
+        number("node_id"),
+        small("stream"),
+        number("epoch_id"),
+        number("first"),
+        number("last"),
+        number("count"),
+        number("arrived"),
         Index("skip_by_epoch", "epoch_id"),
         Index("skip_by_node", "node_id", "stream"),
     )
     # What was asked for again of one stream of a node: gaps up to `upto_gap`, of which those up to `at_gap` were asked.
-    _table(
+    table(
         "backfill",
         metadata,
-        _id(),
-        _int("node_id"),
-        Column("stream", Int16, nullable=False),
-        _int("upto_gap"),
-        _int("at_gap"),
-        _int("upto_skip"),
-        _int("at_skip"),
-        _int("asked"),
-        _int("came"),
-        _text("asked_by"),
-        _int("began"),
-        _int("ended", null=True),
+        numbered(),
+        number("node_id"),
+        small("stream"),
+        number("upto_gap"),
+        number("at_gap"),
+        number("upto_skip"),
+        number("at_skip"),
+        number("asked"),
+        number("came"),
+        string("asked_by"),
+        number("began"),
+        number("ended", null=True),
         Index("backfill_by_node", "node_id", "stream"),
     )
-    _table(
+    table(
         "usage",
         metadata,
         Column("stream", Int16, primary_key=True, autoincrement=False),
-        _int("rows"),
-        _int("bytes"),
+        number("rows"),
+        number("bytes"),
     )
     # Who works in a role, and which part of its work is whose; see `leases`. Only one part's count, the other's guard it.
-    _table(
+    table(
         "member",
         metadata,
         Column("role", Text, primary_key=True),
         Column("owner", Text, primary_key=True),
-        _text("life"),
-        _text("name"),
-        _int("beat"),
-        _int("length"),
-        _int("expires"),
+        string("life"),
+        string("name"),
+        number("beat"),
+        number("length"),
+        number("expires"),
         with_rowid=False,
     )
-    _table(
+    table(
         "lease",
         metadata,
         Column("role", Text, primary_key=True),
         Column("part", Int64, primary_key=True),
-        _text("owner"),
-        _int("fence"),
+        string("owner"),
+        number("fence"),
         with_rowid=False,
     )
     # What must not be deleted, and who said so; see `holds`. The same rows in both databases.
-    _table(
+    table(
         "hold",
         metadata,
-        _id(),
-        _text("name"),
-        _int("since", null=True),
-        _int("until", null=True),
-        _text("node", null=True),
-        _text("zone", null=True),
-        _text("service", null=True),
-        _text("text", null=True),
-        _text("reason"),
-        _int("made"),
-        _text("made_by"),
-        _int("released", null=True),
-        _text("released_by", null=True),
-        _text("release_reason", null=True),
+        numbered(),
+        string("name"),
+        number("since", null=True),
+        number("until", null=True),
+        string("node", null=True),
+        string("zone", null=True),
+        string("service", null=True),
+        string("text", null=True),
+        string("reason"),
+        number("made"),
+        string("made_by"),
+        number("released", null=True),
+        string("released_by", null=True),
+        string("release_reason", null=True),
         Index("hold_in_force", "name", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
     )
     # What was erased, by whom and why, without what it said; see `erasing`.
-    _table(
+    table(
         "erasure",
         metadata,
-        _id(),
-        _text("uid"),
-        _int("made"),
-        _text("made_by"),
-        _text("reason"),
-        _text("node", null=True),
-        _text("zone", null=True),
-        _text("service", null=True),
-        _int("since", null=True),
-        _int("until", null=True),
-        _text("digests"),
-        _int("erased"),
-        _int("held"),
-        _int("ended", null=True),
+        numbered(),
+        string("uid"),
+        number("made"),
+        string("made_by"),
+        string("reason"),
+        string("node", null=True),
+        string("zone", null=True),
+        string("service", null=True),
+        number("since", null=True),
+        number("until", null=True),
+        string("digests"),
+        number("erased"),
+        number("held"),
+        number("ended", null=True),
     )
     # How far retention got, by what it was doing; see `marks`.
-    _table(
+    table(
         "retention_mark",
         metadata,
         Column("name", Text, primary_key=True),
-        _int("upto"),
-        _int("rows"),
+        number("upto"),
+        number("rows"),
     )
 
 
@@ -294,17 +259,17 @@ def _log_column(name: str) -> Column[Any]:
 
 
 def _add_rows_of_maps(name: str, metadata: MetaData, *indexes: Index) -> None:
-    _table(
+    table(
         name,
         metadata,
-        _id(),
-        _int("node_id"),
-        _int("epoch_id"),
-        _int("seq"),
-        _int("arrived"),
-        _int("time"),
-        _text("kind"),
-        _blob("data"),
+        numbered(),
+        number("node_id"),
+        number("epoch_id"),
+        number("seq"),
+        number("arrived"),
+        number("time"),
+        string("kind"),
+        blob("data"),
         UniqueConstraint("epoch_id", "seq"),
         *indexes,
     )
@@ -313,15 +278,15 @@ def _add_rows_of_maps(name: str, metadata: MetaData, *indexes: Index) -> None:
 _add_delivery_tables(RECORDS)
 _add_delivery_tables(STATE)
 
-_table(
+table(
     "log",
     RECORDS,
-    _id(),
-    _int("node_id"),
-    _int("epoch_id"),
-    _int("seq"),
-    _int("arrived"),
-    _text("origin", null=True),
+    numbered(),
+    number("node_id"),
+    number("epoch_id"),
+    number("seq"),
+    number("arrived"),
+    string("origin", null=True),
     *(_log_column(name) for name in LOG_FIELDS),
     UniqueConstraint("epoch_id", "seq"),
     # An absurd event time would stay on the first page for ever; the check makes the writer normalise it.
@@ -331,59 +296,59 @@ _table(
     Index("log_by_node", "node_id", "time"),
 )
 # On a server, which event times a day of arrival holds that is over; see `postgresql.closed`.
-_table(
+table(
     "closed_day",
     RECORDS,
     Column("name", Text, primary_key=True),
-    _int("least"),
-    _int("greatest"),
+    number("least"),
+    number("greatest"),
     with_rowid=False,
 )
 _add_rows_of_maps("sample", RECORDS, Index("sample_by_node", "node_id", "kind", "time"))
-_table(
+table(
     "presence",
     RECORDS,
     Column("node_id", Int64, primary_key=True, autoincrement=False),
-    _int("beacon"),
-    _int("wall"),
-    _int("interval"),
-    _text("state"),
-    _text("facts"),
+    number("beacon"),
+    number("wall"),
+    number("interval"),
+    string("state"),
+    string("facts"),
 )
-_table(
+table(
     "heartbeat",
     RECORDS,
     Column("node_id", Int64, primary_key=True, autoincrement=False),
     Column("minute", Int64, primary_key=True, autoincrement=False),
-    _int("beacons"),
+    number("beacons"),
     with_rowid=False,
 )
 # Which version and configuration of a service ran where, from when on; see `deployed`.
-_table(
+table(
     "configuration",
     RECORDS,
-    _id(),
-    _text("service"),
-    _text("digest"),
-    _text("rule"),
-    _text("entries"),
-    _int("first_seen"),
+    numbered(),
+    string("service"),
+    string("digest"),
+    string("rule"),
+    string("entries"),
+    number("first_seen"),
     UniqueConstraint("service", "digest", "rule"),
 )
-_table(
+table(
     "deployment",
     RECORDS,
-    _id(),
-    _int("node_id"),
-    _text("service"),
-    _text("stage"),
-    _text("package"),
-    _text("version"),
-    _int("configuration_id"),
-    _int("since"),
-    _int("last"),
-    _int("starts"),
-    _int("arrived"),
+    numbered(),
+    number("node_id"),
+    string("service"),
+    string("stage"),
+    string("package"),
+    string("version"),
+    number("configuration_id"),
+    number("since"),
+    number("last"),
+    number("starts"),
+    number("arrived"),
     Index("deployment_by_place", "service", "stage", "node_id", "since", "configuration_id"),
     Index("deployment_by_age", "last"),
     Index("deployment_by_configuration", "configuration_id"),

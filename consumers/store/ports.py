@@ -16,6 +16,7 @@ from tabard.brokers.delivery.ports import Entry, SinkStore
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.results import (
+    Attestation,
     Count,
     FacetCounts,
     GapRow,
@@ -180,6 +181,21 @@ class StoreReader(Protocol):
 
     def quarantined(self) -> Mapping[tuple[str, str], int]:
         """How many batches are in quarantine, by zone and name of the node; those without any are left out."""
+        ...
+
+    def withheld(
+        self,
+        node: str | None = None,
+        *,
+        zone: str | None = None,
+        stream: str | None = None,
+        limit: int = ...,
+    ) -> list[GapRow]:
+        """Records that policies withheld, those that arrived last first; of all streams unless one is named."""
+        ...
+
+    def attested(self, rows: Sequence[LogRow]) -> Mapping[int, Sequence[Attestation]]:
+        """By the id of a record, who attests its batch, innermost first; what its node signed as it is is left out."""
         ...
 
     # --- nodes ------------------------------------------------------------------------------------

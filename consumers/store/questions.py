@@ -22,11 +22,13 @@ from tabard.consumers.store import (
     samples,
     signed,
     sinkview,
+    withheld,
 )
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.reading import DayGone, Pool, Reading
 from tabard.consumers.store.results import (
+    Attestation,
     Count,
     FacetCounts,
     GapRow,
@@ -188,6 +190,20 @@ class Questions(ABC):
         """Batches that the store could not take, those that arrived last first; of all streams unless one is named."""
         with self._connections.use() as connection:
             return pages.quarantined(connection, node, zone, stream, limit)
+
+    def withheld(
+        self, node: str | None = None, *, zone: str | None = None, stream: str | None = None, limit: int = 100
+    ) -> list[GapRow]:
+        """Records that policies withheld, those that arrived last first; of all streams unless one is named."""
+        with self._connections.use() as connection:
+            return withheld.listed(connection, node, zone, stream, limit)
+
+    def attested(self, rows: Sequence[LogRow]) -> Mapping[int, Sequence[Attestation]]:
+        """By the id of a record, who attests its batch, innermost first; what its node signed as it is is left out."""
+        if not rows:
+            return {}
+        with self._connections.use() as connection:
+            return withheld.attested(connection, rows)
 
     def quarantined(self) -> Mapping[tuple[str, str], int]:
         """How many batches are in quarantine, by zone and name of the node; those without any are left out."""

@@ -23,6 +23,11 @@ QUARANTINE: Final = "quarantine"
 QUARANTINE_BASE: Final = GAP_BASE + 2**61
 """What is added to the id of a batch in quarantine in its key: it stands after records and gaps of the same time."""
 
+WITHHELD: Final = "withheld"
+WITHHELD_BASE: Final = QUARANTINE_BASE + 2**60
+"""The same of records that a policy withheld."""
+_BASES: Final = {QUARANTINE: QUARANTINE_BASE, WITHHELD: WITHHELD_BASE}
+
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
@@ -80,6 +85,12 @@ class LogQuery:
             for number in numbers or ():
                 if number is not None and not INT_MIN <= number <= INT_MAX:
                     raise ValueError(f"{name} is of {INT_MIN} to {INT_MAX}, not {number!r}")
+
+    @property
+    def asks_of_records(self) -> bool:
+        """Whether more is asked than place and time."""
+        equal = any(getattr(self, name) is not None for name in EQUAL_FIELDS)
+        return equal or bool(self.level or self.min_severity > 0 or self.text or self.words)
 
     @property
     def falls(self) -> bool:
@@ -174,7 +185,7 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GapRow:
-    """A loss, what cannot be decided, or what could not be understood, where the records would stand."""
+    """A loss, or another reason for which records are not here, where they would stand."""
 
     id: int
     node: str
@@ -187,9 +198,12 @@ class GapRow:
     count: int
     at_least: bool
     kind: str
-    """``gap``, ``doubt``, or ``quarantine``: a batch that is kept, and whose records could not be stored."""
+    """``gap``, ``doubt``, ``quarantine`` (a batch that is kept, and whose records could not be stored), or ``withheld``
+    (no loss: a policy did not let the records come here)."""
     reason: str
+    """Why; of what was withheld the policy, ``ID@NUMBER``."""
     detail: str
+    """More about it; of what was withheld the zone of that policy."""
     time: int
     """Event time of the record before it."""
     arrived: int
@@ -202,7 +216,16 @@ class GapRow:
     @property
     def key(self) -> Key:
         """Its place in the order by event time: just after the records of the same time."""
-        return (self.time, (QUARANTINE_BASE if self.kind == QUARANTINE else GAP_BASE) + self.id)
+        return (self.time, _BASES.get(self.kind, GAP_BASE) + self.id)
+
+
+class Attestation(NamedTuple):
+    """Who says of a batch that a policy changed it: a broker of the zone whose policy it is."""
+
+    zone: str
+    policy: str
+    """``ID@NUMBER``."""
+    broker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +409,8 @@ class Stats:
     gaps: int
     quarantined: int
     """Batches in quarantine."""
+    withheld: int
+    """Records that policies withheld: they are no loss."""
     bytes: int
     """Size of the files, write-ahead logs included."""
     free: int

@@ -220,6 +220,7 @@ class Retention:
             swept.passed,
             self._attached.delete_headers(stream, self._pace.rows),
             self._attached.delete_gaps(stream, self._pace.rows),
+            self._attached.delete_withheld(stream, self._pace.rows),
         )
         return any(done)
 

@@ -46,16 +46,18 @@ def log_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Ro
     Raises:
         Suspicious: a text holds what not every database stores.
     """
+    at, numbers = 0, numbers_of(entry)
     rows: list[Row] = []
-    for first, origin, records in entry.runs():
+    for _source, _mark, origin, records in entry.groups or ():
         _must_be_clean(origin, records)
+        end = at + len(records)
         rows += [
             (node_id, epoch_id, seq, arrived, origin) + record  # noqa: RUF005 -- a third faster than unpacking
             if record[0]
             else (node_id, epoch_id, seq, arrived, origin, arrived, *record[1:])
-            for seq, record in enumerate(records, first)
+            for seq, record in zip(numbers[at:end], records, strict=True)
         ]
-    _must_end(entry, len(rows))
+        at = end
     return rows
 
 
@@ -72,12 +74,12 @@ def _must_be_clean(origin: Any, records: Sequence[Any]) -> None:
 
 def careful_log_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Row]:
     """Rows of log records made storable one by one."""
+    numbers = iter(numbers_of(entry))
     rows: list[Row] = []
-    for first, origin, records in entry.runs():
-        for seq, record in enumerate(records, first):
+    for _source, _mark, origin, records in entry.groups or ():
+        for record in records:
             time, *rest = normalise_log(record)
-            rows.append((node_id, epoch_id, seq, arrived, _origin(origin), time or arrived, *rest))
-    _must_end(entry, len(rows))
+            rows.append((node_id, epoch_id, next(numbers), arrived, _origin(origin), time or arrived, *rest))
     return rows
 
 
@@ -87,9 +89,11 @@ def map_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Ro
     Raises:
         Malformed: a record is not ``[time, kind, map]``.
     """
+    numbers = iter(numbers_of(entry))
     rows: list[Row] = []
-    for first, _origin, records in entry.runs():
-        for seq, record in enumerate(records, first):
+    for _source, _mark, _origin, records in entry.groups or ():
+        for record in records:
+            seq = next(numbers)
             if not isinstance(record, (list, tuple)) or len(record) != SAMPLE_WIDTH:
                 raise Malformed(f"record {seq} is not [time, kind, data]")
             time, kind, data = record
@@ -98,14 +102,29 @@ def map_rows(entry: Entry, node_id: int, epoch_id: int, arrived: int) -> list[Ro
             if not TIME_MIN < time <= TIME_MAX:
                 time = arrived
             rows.append((node_id, epoch_id, seq, arrived, time, clean_text(kind), pack(data)))
-    _must_end(entry, len(rows))
     return rows
 
 
-def _must_end(entry: Entry, rows: int) -> None:
-    """The header's count is what the cursor advances by: rows beyond it would meet those of the next batch."""
-    if entry.groups and rows != entry.count:
-        raise Malformed(f"the header names {entry.count} records, the body holds {rows}")
+def numbers_of(entry: Entry) -> Sequence[int]:
+    """The sequence numbers of the records that are there, in order.
+
+    The header's count is what the cursor advances by: rows beyond it would meet those of the next batch.
+
+    Raises:
+        Malformed: the header names another number of records.
+    """
+    header = entry.batch.header
+    there = sum(len(group[3]) for group in entry.groups or ())
+    if entry.seqs is None and not entry.withheld:
+        if entry.groups and there != header.count:
+            raise Malformed(f"the header names {header.count} records, the body holds {there}")
+        return range(header.first, header.first + there)
+    seqs, stubs = entry.seqs or (), sum(run.count for run in entry.withheld)
+    if len(seqs) != there or there + stubs != header.count:
+        raise Malformed(
+            f"the header names {header.count} records, the body holds {there} and {stubs} were withheld"
+        )
+    return seqs
 
 
 def _origin(value: Any) -> str | None:

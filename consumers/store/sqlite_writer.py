@@ -100,7 +100,13 @@ class SqliteWriter:
         self, stream: int, entry: Entry, node_id: int, epoch_id: int, arrived: int, *, careful: bool
     ) -> Made:
         """Chunks for a batch of many log records, rows for any other."""
-        if stream == LOGS and entry.batch.header.count >= CHUNKED and not careful:
+        if (
+            stream == LOGS
+            and entry.batch.header.count >= CHUNKED
+            and entry.seqs is None
+            and not entry.withheld
+            and not careful
+        ):
             chunks: list[Chunk] = []
             found: list[Any] = []
             for group in groups_of(entry, arrived):
@@ -132,6 +138,11 @@ class SqliteWriter:
     def add_batches(self, rows: Sequence[Sequence[Any]]) -> None:
         """One statement, run for each."""
         self._connection.executemany(self.statements.add_batch, rows)
+
+    def add_policed(self, attestations: Sequence[Sequence[Any]], stubs: Sequence[Sequence[Any]]) -> None:
+        """Each by one statement, run for each row."""
+        self._connection.executemany(self.statements.add_attestation, attestations)
+        self._connection.executemany(self.statements.add_withheld, stubs)
 
     def count(self, stream: int, rows: int, size: int) -> None:
         """In the table `usage`."""

@@ -74,6 +74,14 @@ class Statements:
     add_quarantine: (
         str  # node_id, stream, epoch_id, first, count, reason, header, signature, body, time, arrived
     )
+    find_policy: str  # digest: its id
+    add_policy: str  # digest, zone, name, document, first_seen; its id, nothing if it is there
+    add_attestation: str  # epoch_id, first, place, last, policy_id, broker, cut, proof
+    # node_id, stream, epoch_id, first, count, policy_id, time, arrived
+    add_withheld: str
+    # epoch_id, first: of the stubs next before it id, first, count, policy_id, arrived
+    withheld_before: str
+    extend_withheld: str  # count; id
     add_usage: str  # stream, rows, bytes: added to what there is
     add_rows: dict[int, str]  # per stream: the columns of its table but the id
     time_before: dict[int, str]  # per stream: epoch_id, seq
@@ -218,6 +226,7 @@ def statements(kind: FileKind, dialect: Dialect) -> Statements:
     )
 
     past, gap, signer = (metadata.tables[name] for name in ("past_epoch", "gap", "signer"))
+    policy, withheld = metadata.tables["policy"], metadata.tables["withheld"]
     gone = (
         past.c.node_id == bindparam("n"),
         past.c.stream == bindparam("s"),
@@ -273,6 +282,14 @@ def statements(kind: FileKind, dialect: Dialect) -> Statements:
         ),
         move_gap=text(update(gap).values(time=bindparam("t")).where(gap.c.id == bindparam("i"))),
         add_quarantine=added("quarantine"),
+        find_policy=text(select(policy.c.id).where(policy.c.digest == bindparam("d"))),
+        add_policy=numbered(policy),
+        add_attestation=added("attestation"),
+        add_withheld=added("withheld"),
+        withheld_before=text(_stubs_before(withheld)),
+        extend_withheld=text(
+            update(withheld).values(count=bindparam("c")).where(withheld.c.id == bindparam("i"))
+        ),
         add_usage=_text(count.on_conflict_do_update(index_elements=["stream"], set_=sums), dialect, usage),
         add_rows={stream: added(table.name) for stream, table in rows.items()},
         time_before={stream: text(_neighbour(table, before=True)) for stream, table in rows.items()},
@@ -283,6 +300,12 @@ def statements(kind: FileKind, dialect: Dialect) -> Statements:
 def _header(table: Table) -> Select[Any]:
     columns = (table.c.header, table.c.first, table.c.count)
     found = select(*columns).where(table.c.epoch_id == bindparam("e"), table.c.first <= bindparam("l"))
+    return found.order_by(desc(table.c.first)).limit(_ONE).offset(_NONE)
+
+
+def _stubs_before(table: Table) -> Select[Any]:
+    columns = [table.c[name] for name in ("id", "first", "count", "policy_id", "arrived")]
+    found = select(*columns).where(table.c.epoch_id == bindparam("e"), table.c.first < bindparam("f"))
     return found.order_by(desc(table.c.first)).limit(_ONE).offset(_NONE)
 
 

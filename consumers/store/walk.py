@@ -13,14 +13,13 @@ from functools import cache, partial
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-from tabard.brokers.wire.streams import LOGS
-from tabard.consumers.store import quarantine
-from tabard.consumers.store.filters import Filter, among, filter_of
-from tabard.consumers.store.gaps import gap_row, gap_select
+from tabard.consumers.store import beside
+from tabard.consumers.store.beside import NO_ID, bounds
+from tabard.consumers.store.filters import Filter, filter_of
 from tabard.consumers.store.hits import SCAN, Condition, Hits
 from tabard.consumers.store.reading import LOG, Reading
-from tabard.consumers.store.results import GAP_BASE, QUARANTINE_BASE, GapRow, Key, LogQuery, LogRow
-from tabard.records import INT_MIN, TIME_MAX
+from tabard.consumers.store.results import GapRow, Key, LogQuery, LogRow
+from tabard.records import TIME_MAX
 
 T = TypeVar("T")
 
@@ -43,11 +42,8 @@ RECORD_COLUMNS: Final = ", ".join(
     f"node.{'name' if field == 'node' else field}" if field in _NODE_FIELDS else f"log.{field}"
     for field in LogRow._fields
 )
-_GAP_ID: Final = f"gap.id + {GAP_BASE}"
-_NO_ID: Final = INT_MIN
-"""Less than the id of any record or gap."""
-_TOP: Final[Key] = (TIME_MAX + 1, _NO_ID)
-_BOTTOM: Final[Key] = (-1, _NO_ID)
+_TOP: Final[Key] = (TIME_MAX + 1, NO_ID)
+_BOTTOM: Final[Key] = (-1, NO_ID)
 
 
 def from_log(connection: Reading, log: str = LOG) -> str:
@@ -62,13 +58,13 @@ def window(query: LogQuery) -> tuple[int, int] | None:
 
 
 def _times(low: Key, high: Key) -> tuple[int, int]:
-    return low[0], high[0] - 1 if high[1] == _NO_ID else high[0]
+    return low[0], high[0] - 1 if high[1] == NO_ID else high[0]
 
 
 def _ends(query: LogQuery) -> tuple[Key, Key]:
     """The places between which a search goes, both exclusive."""
-    low = max(query.after or _BOTTOM, _BOTTOM if query.since is None else (query.since, _NO_ID))
-    high = min(query.before or _TOP, _TOP if query.until is None else (query.until, _NO_ID))
+    low = max(query.after or _BOTTOM, _BOTTOM if query.since is None else (query.since, NO_ID))
+    high = min(query.before or _TOP, _TOP if query.until is None else (query.until, NO_ID))
     return low, high
 
 
@@ -105,10 +101,10 @@ class Walk:
     @property
     def conditions(self) -> Condition:
         """All that is asked of a record, its place in time included; not bound to any index."""
-        bounds, values = _bounds(self._low, self._high, plus="+")
+        within, values = bounds(self._low, self._high, plus="+")
         lane, lane_values = self._only.lane
         rest, rest_values = self._only.rest
-        condition = f" AND {'+' if lane else ''}{lane}{bounds}{rest}"
+        condition = f" AND {'+' if lane else ''}{lane}{within}{rest}"
         return condition, (*lane_values, *values, *rest_values)
 
     def records(self, limit: int, deadline: float) -> tuple[list[LogRow], Key | None]:
@@ -230,8 +226,8 @@ class Walk:
             return None
         lane, lane_values = self._only.lane
         rest, rest_values = self._only.rest
-        bounds, values = _bounds(self._low, self._high)
-        where, given = f"FROM {self.log} WHERE {lane}{bounds}", (*lane_values, *values)
+        within, values = bounds(self._low, self._high)
+        where, given = f"FROM {self.log} WHERE {lane}{within}", (*lane_values, *values)
         most = GROWTH * LAST_WINDOW
         found: int | None = self._connection.execute(
             f"SELECT CASE WHEN passed.records < ? THEN (SELECT count(*) {where}{rest}) END"  # noqa: S608
@@ -245,10 +241,10 @@ class Walk:
         lane, lane_values = self._only.lane
         low, high = self._low, self._high
         while True:
-            bounds, values = _bounds(low, high)
+            within, values = bounds(low, high)
             end = cache(partial(self._edge, low, high, LAST_WINDOW))
             order = f"ORDER BY log.time {self._order}, log.id {self._order}"
-            stride = f"(SELECT * FROM {self.log} WHERE {lane}{bounds} {order} LIMIT ?) AS log"  # noqa: S608
+            stride = f"(SELECT * FROM {self.log} WHERE {lane}{within} {order} LIMIT ?) AS log"  # noqa: S608
             yield stride, (*lane_values, *values, LAST_WINDOW), end
             edge = end()
             if edge is None:
@@ -292,22 +288,10 @@ class Walk:
             yield where, values, edge
 
     def gaps(self, limit: int, reached: Key | None) -> list[GapRow]:
-        """Up to `limit` gaps and batches in quarantine of the stream of logs on the same way, none beyond `reached`."""
-        nodes = self._only.nodes
+        """Up to `limit` of what stands for log records that are not here, on the same way, none beyond `reached`."""
         low, high = self._between(self._low, self._high, reached)
-        bounds, values = _bounds(low, high, "gap.time", _GAP_ID)
-        lane = "" if nodes is None else f" AND {among('gap.node_id', nodes)}"
-        inside, held_values = _bounds(low, high, "held.time", f"held.id + {QUARANTINE_BASE}")
-        held_lane, held_nodes = quarantine.among_nodes(nodes)
-        sql = self._connection.sql
-        found = self._connection.again(
-            f"SELECT * FROM ({gap_select(sql, sql.records)} WHERE gap.stream = ? AND {bounds}{lane}"  # noqa: S608
-            f" ORDER BY gap.time {self._order}, gap.id {self._order} LIMIT ?) AS gaps UNION ALL"
-            f" SELECT * FROM ({quarantine.select(sql, sql.records)} WHERE held.stream = ? AND {inside}{held_lane}"
-            f" ORDER BY held.time {self._order}, held.id {self._order} LIMIT ?) AS batches",
-            (LOGS, *values, *(nodes or ()), limit, LOGS, *held_values, *held_nodes, limit),
-        )
-        return sorted(map(gap_row, found), key=lambda row: row.key, reverse=self.falling)[:limit]
+        found = beside.found(self._connection, self._only, (low, high), self._order, limit)
+        return sorted(found, key=lambda row: row.key, reverse=self.falling)[:limit]
 
     @property
     def passes_all(self) -> bool:
@@ -338,12 +322,12 @@ class Walk:
         while True:
             edge = self._edge(low, high, size) if stepwise else None
             passed += size
-            bounds, values = _bounds(*self._between(low, high, edge))
+            within, values = bounds(*self._between(low, high, edge))
             spared = (
-                outside if hits is None else self._spared(hits, f"{lane}{bounds}", (*lane_values, *values))
+                outside if hits is None else self._spared(hits, f"{lane}{within}", (*lane_values, *values))
             )
             yield (
-                f"{lane}{bounds}{spared[0]}{rest}",
+                f"{lane}{within}{spared[0]}{rest}",
                 (*lane_values, *values, *spared[1], *rest_values),
                 edge,
                 passed,
@@ -371,29 +355,10 @@ class Walk:
     def _edge(self, low: Key, high: Key, size: int) -> Key | None:
         """The place of the `size`-th record from here, by the index alone; None when there are fewer."""
         lane, lane_values = self._only.lane
-        bounds, values = _bounds(low, high)
+        within, values = bounds(low, high)
         row = self._connection.execute(
-            f"SELECT log.time, log.id FROM {self.log} WHERE {lane}{bounds}"  # noqa: S608
+            f"SELECT log.time, log.id FROM {self.log} WHERE {lane}{within}"  # noqa: S608
             f" ORDER BY log.time {self._order}, log.id {self._order} LIMIT 1 OFFSET ?",
             (*lane_values, *values, size - 1),
         ).fetchone()
         return None if row is None else (row[0], row[1])
-
-
-def _bounds(
-    low: Key, high: Key, time: str = "log.time", row_id: str = "log.id", plus: str = ""
-) -> tuple[str, tuple[int, ...]]:
-    """The condition for places between `low` and `high`, both exclusive.
-
-    The plus signs leave one range for the index, or with `plus` none; what remains decides among records of the same time.
-    """
-    conditions, values = [f"{plus}{time} >= ?"], [low[0]]
-    if low[1] != _NO_ID:
-        conditions.append(f"(+{time} > ? OR +({row_id}) > ?)")
-        values += low
-    conditions.append(f"{plus}{time} {'<' if high[1] == _NO_ID else '<='} ?")
-    values.append(high[0])
-    if high[1] != _NO_ID:
-        conditions.append(f"(+{time} < ? OR +({row_id}) < ?)")
-        values += high
-    return " AND ".join(conditions), tuple(values)

@@ -97,5 +97,8 @@ class Writer(Protocol):
     def add_batches(self, rows: Sequence[Sequence[Any]]) -> None:
         """Run `add_batch` for each."""
 
+    def add_policed(self, attestations: Sequence[Sequence[Any]], stubs: Sequence[Sequence[Any]]) -> None:
+        """Run `add_attestation` and `add_withheld` for each of their rows."""
+
     def count(self, stream: int, rows: int, size: int) -> None:
         """Keep the totals that retention and statistics would otherwise have to count."""

@@ -7,7 +7,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,8 +23,10 @@ from tabard.ops.cli.values import Text, Time, Zone
 from tabard.records import SEVERITIES
 
 if TYPE_CHECKING:
-    from tabard.consumers.store.results import LogQuery
+    from tabard.consumers.store.results import Attestation, LogQuery
     from tabard.ops.listing import Row
+
+    Shown = tuple[Row, Sequence[Attestation]]
 
 NEWEST: Final = 100
 FOLLOWED: Final = 10
@@ -114,7 +116,8 @@ def logs(
 
     Reads the store of this home; no role needs to run. A time without an offset is local; a date without a time
     is its midnight. A GAP stands where records were lost, a DOUBT where one side was restored from a backup, whatever
-    the filters say of records. The text of --grep is looked for as it is, in any case of its letters; --word finds it
+    the filters say of records. WITHHELD are records that a policy kept in their zone: they are no loss, and are left out where
+    the filters ask for more than node, zone and time. The text of --grep is looked for as it is, in any case of its letters; --word finds it
     where no letter or digit adjoins it. With a search index (store.index) both are found at once. --count says how many
     records fit in all, exactly, however long that takes; gaps are no records.
     """
@@ -147,7 +150,7 @@ def logs(
         written = (
             _write_count(home, query, output)
             if counting
-            else _write(_rows(home, query, lines, follow=follow), output)
+            else _write(_rows(home, query, lines, follow=follow, attested=output != "table"), output)
         )
     except KeyboardInterrupt:
         if not follow:
@@ -160,26 +163,32 @@ def logs(
     return exits.DONE
 
 
-def _rows(home: Home, query: LogQuery, lines: int | None, *, follow: bool) -> Iterator[Iterable[Row]]:
-    """What there is, then what comes; each item is written out before the next is asked for."""
+def _rows(
+    home: Home, query: LogQuery, lines: int | None, *, follow: bool, attested: bool
+) -> Iterator[Iterable[Shown]]:
+    """What there is, then what comes, `attested` with who attests it; each item is written out before the next is asked for."""
     from tabard.ops import listing
     from tabard.ops.following import Follower
     from tabard.ops.following import follow as going_on
     from tabard.ops.stores import open_reader
 
     with open_reader(home) as reader:
+
+        def shown(rows: Iterable[Row]) -> Iterable[Shown]:
+            return listing.attested(reader, rows) if attested else ((row, ()) for row in rows)
+
         mark = listing.mark(reader, query)
         if lines is None and query.since is not None:
             stored: Iterable[Row] = listing.every(reader, query)
         else:
             stored = listing.newest(reader, query, lines or (FOLLOWED if follow else NEWEST))
         if not follow:
-            yield stored
+            yield shown(stored)
             return
         follower = Follower(reader, query, mark, lambda said: click.echo(f"tabard: {said}", err=True))
         # What was stored while this was read comes right after, once.
-        yield follower.note(row for row in stored if mark.covers(row))
-        yield from going_on(follower)
+        yield shown(follower.note(row for row in stored if mark.covers(row)))
+        yield from map(shown, going_on(follower))
 
 
 def _write_count(home: Home, query: LogQuery, output: str) -> int:
@@ -204,7 +213,7 @@ def _offer_index(home: Home, query: LogQuery) -> None:
         click.echo(f"tabard: {advice(how, query.text)}", err=True)
 
 
-def _write(batches: Iterable[Iterable[Row]], output: str) -> int:
+def _write(batches: Iterable[Iterable[Shown]], output: str) -> int:
     """Write each batch as it comes; how many rows there were."""
     from tabard.ops.rendering import as_lines
     from tabard.web.objects import as_object
@@ -213,12 +222,12 @@ def _write(batches: Iterable[Iterable[Row]], output: str) -> int:
     written = 0
     for rows in batches:
         before = written
-        for row in rows:
+        for row, attested in rows:
             if output == "table":
                 for line in as_lines(row, colour=colour):
                     sys.stdout.write(line + "\n")
             else:
-                text = json.dumps(as_object(row), ensure_ascii=False)
+                text = json.dumps(as_object(row, attested), ensure_ascii=False)
                 before_it = "" if output == "ndjson" else ",\n  " if written else "[\n  "
                 sys.stdout.write(before_it + text + ("\n" if output == "ndjson" else ""))
             written += 1

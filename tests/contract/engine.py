@@ -3,7 +3,7 @@
 A new engine joins the contract by one file of tests with
 
 * a class with the methods of `Engine`, and those of `ReadingEngine`, `RetentionEngine` and `leasing.LeasingEngine` as far as it goes;
-* a class that inherits `StorageContract`, `ReadingContract`, `RetentionContract` and `LeasingContract`, with a fixture `engine` of
+* a class that inherits `StorageContract`, `ReadingContract`, `RetentionContract`, `PolicingContract` and `LeasingContract`, with a fixture `engine` of
   scope ``class`` that yields it and closes what it made. Every test takes a store of its own;
 * in that class one property test for each method of the contract whose name does not begin with ``test``. They
   are no tests of their own because an engine knows how many examples it can afford, and because Hypothesis wants

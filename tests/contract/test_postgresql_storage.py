@@ -27,6 +27,7 @@ from tabard.ops.bench.postgres import Postgres
 from tests.contract.chain import NOON
 from tests.contract.holding import HoldContract
 from tests.contract.leasing import ONE, TWO, SharingContract, free
+from tests.contract.policing import PolicingContract
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
@@ -137,6 +138,7 @@ class TestPostgres(
     HoldContract,
     SinkContract,
     RulesContract,
+    PolicingContract,
 ):
     @pytest.fixture(scope="class")
     @classmethod

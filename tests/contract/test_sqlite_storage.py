@@ -27,6 +27,7 @@ from tabard.consumers.store.sqlite import SqliteStore
 from tests.contract.chain import NOON, WEB, Chain, logs
 from tests.contract.holding import HoldContract
 from tests.contract.leasing import LeasingContract, SharingContract
+from tests.contract.policing import PolicingContract
 from tests.contract.reading import ReadingContract
 from tests.contract.reading_samples import HOSTILE, Sampled
 from tests.contract.retention import RetentionContract
@@ -190,7 +191,7 @@ class TestSqliteInMemory(SqliteContract):
         self.any_rows_limits_and_holds_match_a_model(engine, data)
 
 
-class TestSqliteInFiles(ReadingContract, SharingContract, SqliteContract, SinkContract):
+class TestSqliteInFiles(ReadingContract, SharingContract, SqliteContract, SinkContract, PolicingContract):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteEngine]:

@@ -16,7 +16,7 @@ const older = document.getElementById("older");
 const replaced = document.getElementById("replaced");
 const away = document.getElementById("away");
 const ANEW = "tabard-anew"; // in the tab's own storage: this page was made anew because of its store
-let { last, place, gap, quarantine } = state.dataset;
+let { last, place, gap, quarantine, withheld } = state.dataset;
 let on = true;
 let told = recorder.innerHTML.trim();
 let waiting = 0;
@@ -37,6 +37,7 @@ function address(count) {
   url.searchParams.set("place", place);
   url.searchParams.set("gap", gap);
   url.searchParams.set("quarantine", quarantine);
+  url.searchParams.set("withheld", withheld);
   if (count) url.searchParams.set("count", "1");
   return url;
 }
@@ -116,7 +117,7 @@ async function look() {
     full = got.whole;
   } else {
     waiting = 0;
-    ({ last, place, gap, quarantine } = got);
+    ({ last, place, gap, quarantine, withheld } = got);
     if (got.html) insert(got.html, got.whole);
     unsaid += got.count;
   }

@@ -86,6 +86,7 @@ _SMALL: Final = (
     "backfill",
     "erasure",
     "signer",
+    "policy",
 )
 
 
@@ -107,6 +108,22 @@ def _delivery(kind: FileKind) -> tuple[Carried, ...]:
             ("id",),
             ("epoch_id", f"id / {BLOCK}"),
             ("id", "epoch_id", "first"),
+        ),
+        Carried(
+            kind,
+            "attestation",
+            How.UPWARD,
+            ("epoch_id", "first", "place"),
+            ("epoch_id", f"first / {BLOCK}"),
+            ("epoch_id", "first", "place"),
+        ),
+        Carried(
+            kind,
+            "withheld",
+            How.UPWARD,
+            ("id",),
+            ("epoch_id", f"id / {BLOCK}"),
+            ("id", "epoch_id", "first", "count"),
         ),
         Carried(kind, "usage", How.LEFT),  # a server counts by itself
         Carried(

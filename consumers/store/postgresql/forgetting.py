@@ -45,6 +45,7 @@ class Forgetting:
             "batch",
             "gap",
             "skip",
+            "withheld",
             "quarantine",
         ]
         self._empty = _EMPTY + "".join(

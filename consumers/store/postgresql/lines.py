@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from tabard.brokers.delivery.ports import Entry
 from tabard.consumers.store import deployed
-from tabard.consumers.store.rows import Malformed, Suspicious
+from tabard.consumers.store.rows import Suspicious, numbers_of
 from tabard.records import INT_FIELDS, LOG_FIELDS, LOG_INDEX
 
 HEAD: Final = ("node_id", "epoch_id", "arrived", "origin", "seq")
@@ -69,10 +69,10 @@ def prepare(entry: Entry, arrived: int | None = None) -> Prepared:
         Suspicious, TypeError, ValueError: records have to be made storable one by one.
         Malformed: the header names another number of records.
     """
-    rows = 0
+    at, numbers = 0, numbers_of(entry)
     found: list[Lines] = []
     configurations: list[Any] = []
-    for seq, origin, records in entry.runs():
+    for _source, _mark, origin, records in entry.groups or ():
         if not records:
             continue
         if origin is not None and "\0" in origin:
@@ -88,13 +88,11 @@ def prepare(entry: Entry, arrived: int | None = None) -> Prepared:
                 raise Undated
             columns[_TIME] = tuple(time or arrived for time in times)
         fields = [_digits(columns[place]) if _NUMBERS[place] else columns[place] for place in said]
-        text = _text(len(records), [list(map(str, range(seq, seq + len(records)))), *fields])
+        text = _text(len(records), [list(map(str, numbers[at : at + len(records)])), *fields])
         names = tuple(LOG_FIELDS[place] for place in said)
         found.append(Lines((*HEAD, *names), _NULL if origin is None else _field(origin), text))
-        rows += len(records)
-    if entry.groups and rows != entry.count:
-        raise Malformed(f"the header names {entry.count} records, the body holds {rows}")
-    return Prepared(rows, found, configurations)
+        at += len(records)
+    return Prepared(at, found, configurations)
 
 
 def _columns(records: Sequence[Any]) -> list[Any]:

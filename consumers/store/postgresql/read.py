@@ -20,7 +20,7 @@ import psycopg2
 from psycopg2 import errors, extensions
 
 from tabard.brokers.wire.streams import STREAM_NAMES
-from tabard.consumers.store import pages, walk
+from tabard.consumers.store import pages, walk, withheld
 from tabard.consumers.store.held import held
 from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.layout import FILES, ROW_TABLES
@@ -305,6 +305,7 @@ def _stats(connection: PostgresReading) -> Stats:
         nodes=count("node", connection.sql.records),
         gaps=count("gap", *parts),
         quarantined=count("quarantine", *parts),
+        withheld=withheld.total(connection),
         bytes=taken,
         free=0,
     )

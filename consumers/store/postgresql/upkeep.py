@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from tabard.brokers.delivery.ports import StoreUnavailable
@@ -99,6 +99,7 @@ class PostgresUpkeep:
                 functools.partial(self._delete, stream),
                 functools.partial(self._delete_headers, stream),
                 functools.partial(self._delete_gaps, stream),
+                functools.partial(self._delete_withheld, stream),
             ]
         jobs += [functools.partial(self._delete_level, level) for level in self.limits.levels]
         jobs += [functools.partial(self._delete_quarantined, kind) for kind in FILES]
@@ -152,13 +153,8 @@ class PostgresUpkeep:
             self._days.notice(kind, work)
             limit, most = self._days.oldest(work, stream).day * DAY, self.limits.budget_rows
             if not work.holds:
-                return bool(
-                    work.run(
-                        "DELETE FROM batch WHERE (epoch_id, first) IN (SELECT epoch_id, first FROM batch"
-                        " WHERE stream = ? AND arrived < ? ORDER BY arrived LIMIT ?)",
-                        (stream, limit, most),
-                    )
-                )
+                going = "SELECT epoch_id, first FROM batch WHERE stream = ? AND arrived < ? ORDER BY arrived LIMIT ?"
+                return _delete_with_attestations(work, going, (stream, limit, most))
             releases = self._days.releases(kind)
             since, known = self._headers.get(stream, (-1, releases))
             since = since if known == releases else -1
@@ -170,8 +166,9 @@ class PostgresUpkeep:
                 return False
             # All of one commit have the same time: they are looked at together.
             last = int(found[-1][0])
-            work.run(
-                "DELETE FROM batch WHERE stream = ? AND arrived > ? AND arrived <= ? AND NOT EXISTS"  # noqa: S608
+            _delete_with_attestations(
+                work,
+                "SELECT epoch_id, first FROM batch WHERE stream = ? AND arrived > ? AND arrived <= ? AND NOT EXISTS"  # noqa: S608
                 f" (SELECT 1 FROM {ROW_TABLES[stream]} AS record WHERE record.epoch_id = batch.epoch_id"
                 " AND record.arrived = batch.arrived AND record.seq >= batch.first"
                 " AND record.seq < batch.first + batch.count)",
@@ -203,6 +200,21 @@ class PostgresUpkeep:
                 (stream, self._days.cut.get(stream, 0), *held.values, most),
             )
         return bool(done)
+
+    def _delete_withheld(self, stream: int) -> bool:
+        """Delete what is said of records that were withheld, as old as records that go: it is no loss that has to stay."""
+        with deleting(self._store, kind_of(stream), LOCK_SECONDS) as work:
+            if work is None:
+                return False
+            held = work.held("withheld")
+            limit = max(self._days.ago(self.limits.age(stream)), self._days.cut.get(stream, 0))
+            return bool(
+                work.run(
+                    "DELETE FROM withheld WHERE id IN (SELECT id FROM withheld WHERE stream = ? AND arrived < ?"  # noqa: S608
+                    f" AND {held.free} ORDER BY arrived LIMIT ?)",
+                    (stream, limit, *held.values, self.limits.budget_rows),
+                )
+            )
 
     def _delete_quarantined(self, kind: FileKind) -> bool:
         """Delete the oldest quarantined batches beyond their own age and size, whatever records there are."""
@@ -283,3 +295,11 @@ class PostgresUpkeep:
                 (most,),
             )
         return bool(done)
+
+
+def _delete_with_attestations(work: Deleting, going: str, values: Sequence[int]) -> bool:
+    """Delete the headers of batches and who attests them; `going` answers their epochs and first numbers."""
+    done = 0
+    for table in ("attestation", "batch"):
+        done = work.run(f"DELETE FROM {table} WHERE (epoch_id, first) IN ({going})", values)  # noqa: S608
+    return bool(done)

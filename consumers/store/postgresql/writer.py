@@ -59,6 +59,21 @@ _BATCH: Final[Sequence[tuple[str, Field]]] = (
     ("arrived", number),
     ("proof", blob),
 )
+_ATTESTATION: Final[Sequence[tuple[str, Field]]] = (
+    ("epoch_id", number),
+    ("first", number),
+    ("place", small),
+    ("last", number),
+    ("policy_id", number),
+    ("broker", text),
+    ("cut", number),
+    ("proof", blob),
+)
+_WITHHELD: Final[Sequence[tuple[str, Field]]] = (
+    ("node_id", number),
+    ("stream", small),
+    *((name, number) for name in ("epoch_id", "first", "count", "policy_id", "time", "arrived")),
+)
 _LEASES: Final = "SELECT part, owner, fence FROM lease WHERE role = %s AND part = ANY(%s) ORDER BY part"
 _HOLD_LEASES: Final = f"{_LEASES} FOR SHARE"
 _CLAIM_LEASES: Final = f"{_LEASES} FOR UPDATE SKIP LOCKED"
@@ -209,6 +224,15 @@ class PostgresWriter:
     def add_batches(self, rows: Sequence[Sequence[Any]]) -> None:
         """One COPY."""
         self._copy("batch", [pack_rows(_BATCH, rows)])
+
+    def add_policed(self, attestations: Sequence[Sequence[Any]], stubs: Sequence[Sequence[Any]]) -> None:
+        """A COPY for each kind of which there is any."""
+        for table, columns, rows in (
+            ("attestation", _ATTESTATION, attestations),
+            ("withheld", _WITHHELD, stubs),
+        ):
+            if rows:
+                self._copy(table, [pack_rows(columns, rows)])
 
     def count(self, stream: int, rows: int, size: int) -> None:
         """Nothing: the sizes of the partitions say it, and one row for all would make recorders wait for each other."""

@@ -48,7 +48,11 @@ def test_every_statement_has_a_text_for_postgresql(kind: FileKind, dialect: Dial
 def test_an_insert_answers_only_where_its_id_is_needed(kind: FileKind) -> None:
     """Of a million rows nobody wants to be told the ids."""
     found = texts(statements.statements(kind, POSTGRES[0]))
-    assert {name for name, text in found.items() if "RETURNING" in text} == {"add_node ", "add_epoch "}
+    assert {name for name, text in found.items() if "RETURNING" in text} == {
+        "add_node ",
+        "add_epoch ",
+        "add_policy ",
+    }
 
 
 def test_another_engine_is_refused_with_a_sentence() -> None:

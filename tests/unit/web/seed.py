@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tabard.brokers.delivery.ports import Entry, EpochCursor, EpochWork, Gap, NodeKey, Presence
+from tabard.brokers.delivery.ports import (
+    Attested,
+    Entry,
+    EpochCursor,
+    EpochWork,
+    Gap,
+    NodeKey,
+    Presence,
+    Withheld,
+)
 from tabard.brokers.delivery.ranges import Range, Ranges
 from tabard.brokers.wire.batch import DATA, NO_DIGEST, OPEN, Batch, Header, body_digest, seal_batch
 from tabard.brokers.wire.codec import pack
@@ -103,6 +113,30 @@ class Seeder:
         batch = _batch(LOGS, DATA, cursor, first, count, b"\xc1")
         cursor.ranges.add(Range(first, batch.header.last, batch.header.previous, batch.digest))
         self.store.commit([EpochWork(key, LOGS, cursor, [Entry(batch, poison=reason)])], NOW)
+
+    def policed(
+        self,
+        records: Sequence[tuple[Any, ...]],
+        plan: str,
+        *,
+        node: str = "web1",
+        zone: str = "hq",
+        policy: str = "edge@2",
+    ) -> None:
+        """Store a batch of log records of which a policy let pass what `plan` has a dot for, withheld what it has an ``x`` for."""
+        key, signed = NodeKey(node, zone), f"{policy}, signed".encode()
+        attested = Attested("hq", policy, "hq1", signed, b"proof of " + signed)
+        cursor = self._cursor(key, LOGS)
+        first = cursor.ranges.high + 1
+        there = [number for number, mark in enumerate(plan) if mark == "."]
+        groups = [("test", None, "uid 1000", [records[number] for number in there])] if there else []
+        batch = _batch(LOGS, DATA, cursor, first, len(plan), pack(groups))
+        cursor.ranges.add(Range(first, batch.header.last, batch.header.previous, batch.digest))
+        runs = [found.span() for found in re.finditer("x+", plan)]
+        withheld = tuple(Withheld(first + start, end - start, policy) for start, end in runs)
+        seqs = tuple(first + number for number in there)
+        entry = Entry(batch, groups, attested=(attested,), withheld=withheld, seqs=seqs)
+        self.store.commit([EpochWork(key, LOGS, cursor, [entry])], NOW)
 
     def beacon(
         self,

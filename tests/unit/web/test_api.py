@@ -51,7 +51,7 @@ def test_json_has_every_field_and_the_next_page(client, seeder):
     assert [row["message"] for row in records] == ["4", "3", "2", "1", "0"]
     assert records[0]["time"] == "2026-11-03T16:00:00.000000004Z"
     assert records[0]["attributes"] == {"n": [1]}
-    assert set(records[0]) == {*LogRow._fields, "kind"}
+    assert set(records[0]) == {*LogRow._fields, "kind", "attested_by"}
 
 
 def test_json_refuses_what_it_does_not_understand(client, seeder):

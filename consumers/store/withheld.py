@@ -1,0 +1,88 @@
+"""What policies withheld, as rows of the log, and who attests the batches that they changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from tabard.brokers.wire.streams import STREAM_NAMES
+from tabard.consumers.store import layout
+from tabard.consumers.store.filters import among, node_ids
+from tabard.consumers.store.gaps import gap_row
+from tabard.consumers.store.reading import Reading, Sql
+from tabard.consumers.store.results import WITHHELD, Attestation, GapRow, LogRow
+from tabard.records import MAX_RECORDS
+
+
+def select(sql: Sql, database: str) -> str:
+    """The start of a query for stubs in one of the two files, as the columns of a gap."""
+    return (
+        f"SELECT stub.id, node.name, node.zone, stub.stream, {sql.epoch}, stub.first,"  # noqa: S608
+        f" stub.first + stub.count - 1, stub.count, 0, '{WITHHELD}', policy.name,"
+        " policy.zone, stub.time, stub.arrived"
+        f" FROM {database}.withheld AS stub {sql.join} {database}.node AS node ON node.id = stub.node_id"
+        f" LEFT JOIN {database}.policy AS policy ON policy.id = stub.policy_id"
+        f" LEFT JOIN {database}.epoch AS epoch ON epoch.id = stub.epoch_id"
+    )
+
+
+def among_nodes(nodes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]]:
+    """The condition for stubs of those nodes, with its values; None is any."""
+    return ("", ()) if nodes is None else (f" AND {among('stub.node_id', nodes)}", nodes)
+
+
+def listed(
+    connection: Reading, node: str | None, zone: str | None, stream: str | None, limit: int
+) -> list[GapRow]:
+    """Stubs of both files, as `StoreReader.withheld` says."""
+    found: list[GapRow] = []
+    for database, kind in zip(connection.sql.parts, layout.FILES, strict=True):
+        lane, nodes = among_nodes(node_ids(connection, node, zone, database))
+        for number in kind.streams:
+            if stream is None or STREAM_NAMES[number] == stream:
+                rows = connection.execute(
+                    f"{select(connection.sql, database)} WHERE stub.stream = ?{lane}"
+                    " ORDER BY stub.arrived DESC, stub.id DESC LIMIT ?",
+                    (number, *nodes, limit),
+                )
+                found += map(gap_row, rows)
+    found.sort(key=lambda row: (row.arrived, row.id), reverse=True)
+    return found[:limit]
+
+
+def total(connection: Reading) -> int:
+    """How many records were withheld, as far as that is kept."""
+    return sum(
+        int(connection.execute(f"SELECT coalesce(sum(count), 0) FROM {database}.withheld").fetchone()[0])  # noqa: S608
+        for database in connection.sql.parts
+    )
+
+
+def attested(connection: Reading, rows: Sequence[LogRow]) -> Mapping[int, Sequence[Attestation]]:
+    """As `StoreReader.attested` says: one question for each epoch of the rows, if there is anything to ask for."""
+    records = connection.sql.records
+    if connection.execute(f"SELECT 1 FROM {records}.attestation LIMIT 1").fetchone() is None:  # noqa: S608
+        return {}
+    by_epoch: dict[int, list[LogRow]] = defaultdict(list)
+    for row in rows:
+        by_epoch[row.epoch_id].append(row)
+    found: dict[int, Sequence[Attestation]] = {}
+    for epoch_id, some in by_epoch.items():
+        some.sort(key=lambda row: row.seq)
+        said = connection.execute(
+            "SELECT said.first, said.last, policy.zone, policy.name, said.broker"  # noqa: S608
+            f" FROM {records}.attestation AS said JOIN {records}.policy AS policy ON policy.id = said.policy_id"
+            " WHERE said.epoch_id = ? AND said.first > ? AND said.first <= ? ORDER BY said.first, said.place",
+            (epoch_id, some[0].seq - MAX_RECORDS, some[-1].seq),
+        ).fetchall()
+        batches: dict[tuple[int, int], list[Attestation]] = defaultdict(list)
+        for first, last, *who in said:
+            batches[first, last].append(Attestation(*who))
+        ranges = sorted(batches)
+        at = 0
+        for row in some:
+            while at < len(ranges) and ranges[at][1] < row.seq:
+                at += 1
+            if at < len(ranges) and ranges[at][0] <= row.seq:
+                found[row.id] = batches[ranges[at]]
+    return found
