@@ -1,4 +1,4 @@
-"""What `tabard check` says of a home's keys: whether they can be used, are those of this host, and last."""
+"""What `tabard check` says of a home's keys: whether they can be used, are those of this host, and last; and of policies."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def key_findings(home: Home, settings: Settings, now: int) -> list[Finding]:
                 hint="Where the zone's authority is: tabard keys renew and tabard keys roster, and here: tabard join FILE",
             )
             found.append(Finding(ending, warning=True))
-    return found
+    from tabard.ops.policies.lint import policy_findings
+
+    return [*found, *policy_findings(trust, settings, now)]
 
 
 def _finding(error: TrustError, *, warning: bool) -> Finding:

@@ -12,6 +12,7 @@ from tabard.consumers.zones.tree import ZoneMap, zone_map
 from tabard.errors import StoreError
 from tabard.home import Home
 from tabard.ops import rosters, seen
+from tabard.ops.policies.passing import passing
 from tabard.ops.seen import Seen
 from tabard.ops.stores import open_reader
 from tabard.settings import Settings
@@ -27,6 +28,7 @@ def facts_of(settings: Settings, home: Home, roles: Sequence[Seen]) -> Facts:
         tuple(_here(broker, states.get(f"broker.{broker.name}")) for broker in described(settings, home)),
         Reading(recorder["sink"], zone, recorder.get("hops", ())) if recorder else None,
         rosters.newest(roles),
+        passing(home),
     )
 
 

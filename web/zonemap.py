@@ -11,7 +11,7 @@ from flask import Blueprint
 from tabard.consumers.zones.facts import Facts, Node, nodes_of
 from tabard.consumers.zones.far import far_of
 from tabard.consumers.zones.joining import Link
-from tabard.consumers.zones.tree import Zone, ZoneMap, zone_map
+from tabard.consumers.zones.tree import Zone, ZoneMap, passing_over, zone_map
 from tabard.errors import TabardError
 from tabard.web.nodes import STATES
 from tabard.web.recorder import silence
@@ -81,6 +81,8 @@ def index() -> tuple[str, int]:
         unknown=found.unknown,
         hops=found.hops,
         tunnels=found.tunnels,
+        policies=found.policies,
+        passing={link: passing_over(link, found.policies) for link in found.links},
         counts=Counter(node.state for each in found.zones for node in each.nodes),
         links=Counter(link.state for link in found.links),
         node_states=NODE_STATES,

@@ -1,4 +1,4 @@
-"""What whoever has an authority's key does with the members of its zone: add, remove, rename, rotate, renew, revoke.
+"""What whoever has an authority's key does with the members of its zone: add, remove, rename, rotate, renew, revoke, and set its policies.
 
 Each changes this home's ``trust/`` under its lock, writes the next roster, and returns what was made for another home. The
 roster is written before that: a name whose file was lost on the way can be seen, and given a new key.
@@ -7,7 +7,7 @@ roster is written before that: a name whose file was lost on the way can be seen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tabard.brokers.trust.authority import DAY, Wanted
 from tabard.brokers.trust.bundle import Bundle
@@ -17,6 +17,9 @@ from tabard.brokers.trust.keyfiles import KeyFile
 from tabard.brokers.trust.keys import PrivateKey, shown_id
 from tabard.brokers.trust.rerooting import rotate_root
 from tabard.errors import RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from tabard.brokers.policy.document import EncodedPolicy, Policy
 
 SOON: Final = 60 * DAY
 """Certificates that end within this time are renewed."""
@@ -177,6 +180,13 @@ def revoke(trust: Trust, prefix: str, reason: str, now: int) -> Certificate:
     authority = trust.authority(zone if trust.key(ZONE, zone) else certificate.place or zone)
     _take(trust, authority.roster(now, revoke=[(certificate.key_id, reason)]), now)
     return certificate
+
+
+def set_policy(trust: Trust, policy: Policy, now: int) -> EncodedPolicy:
+    """Put a policy into the roster of its zone under the next number of its id; as it is signed. Raises RefusedError, TrustError."""
+    authority = trust.authority(policy.zone)
+    _take(trust, authority.roster(now, policies=[policy]), now)
+    return authority.policies()[policy.id]
 
 
 def _place(wanted: Wanted) -> str:

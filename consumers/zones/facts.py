@@ -92,6 +92,18 @@ class Far(NamedTuple):
     recorders: Sequence[Reading] = ()
 
 
+class Passing(NamedTuple):
+    """A policy that holds, as the rosters of this home say: what may pass up one link of a zone."""
+
+    zone: str
+    below: str | None
+    """The zone itself for what leaves it, or one right below it for what comes from there; None when it cannot be read."""
+    policy: str | None
+    """``ID@NUMBER``."""
+    says: str
+    """In a few words."""
+
+
 class Facts(NamedTuple):
     """All of it."""
 
@@ -101,6 +113,7 @@ class Facts(NamedTuple):
     recorder: Reading | None = None
     rosters: Mapping[str, tuple[int, int]] = {}
     """The newest that are known here."""
+    policies: Sequence[Passing] = ()
 
 
 class Node(NamedTuple):

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from tabard.consumers.zones.facts import ELSEWHERE, RUNNING, STALE, Facts, Far, Here, Node, Tunnel
+from tabard.consumers.zones.facts import ELSEWHERE, RUNNING, STALE, Facts, Far, Here, Node, Passing, Tunnel
 from tabard.consumers.zones.joining import (
     AWAY,
     BYPASSED,
@@ -87,6 +87,8 @@ class ZoneMap(NamedTuple):
     """What is not known from here, in words."""
     hops: tuple[Hop, ...] = ()
     tunnels: tuple[Tunnel, ...] = ()
+    policies: tuple[Passing, ...] = ()
+    """What may pass over links."""
 
 
 def zone_map(facts: Facts, nodes: Sequence[Node] | None, now: int, far: Far | None = None) -> ZoneMap:
@@ -109,6 +111,7 @@ def zone_map(facts: Facts, nodes: Sequence[Node] | None, now: int, far: Far | No
         tuple(_unknown(brokers, nodes, zones)),
         tuple(_hops(facts, far)),
         tuple(sorted(far.tunnels)),
+        tuple(facts.policies),
     )
 
 
@@ -133,6 +136,21 @@ def _tunnel_faults(tunnels: Sequence[Tunnel]) -> Iterator[Fault]:
         if tunnel.state == "refused":
             why = f": {tunnel.why}" if tunnel.why else ""
             yield Fault(f"tunnel {tunnel.name} of {tunnel.node}", f"it is refused{why}")
+
+
+def passing_over(link: Link, policies: Sequence[Passing]) -> list[Passing]:
+    """Those policies that say what may pass up a link: of the zone below for what leaves it, of the one above for what comes."""
+    if link.child_zone is None or link.child_zone == link.parent_zone:
+        return []
+    return [
+        each
+        for each in policies
+        if each.below is not None
+        and (
+            (each.zone == each.below == link.child_zone)
+            or (each.zone == link.parent_zone and each.below == link.child_zone)
+        )
+    ]
 
 
 def is_behind(node: Node, link: Link) -> bool:

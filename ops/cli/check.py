@@ -37,7 +37,8 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
     not fit together, such as a link that both sides dial or none, a broker outside of its parent's zone, a loop, an
     address that is used twice, that another process has now, or that can be reached from elsewhere, a standby that is none, a node in a zone that no broker
     serves; keys that cannot be used, are not those of this node, or end soon; addresses that
-    need keys which are not there, brokers that no roster knows, and ends where the key of a role is refused. Of each it says file and key, what was expected and found, and what to do. An error keeps roles from
+    need keys which are not there, brokers that no roster knows, and ends where the key of a role is refused; policies
+    that cannot be believed, or that fit nothing in the rosters. Of each it says file and key, what was expected and found, and what to do. An error keeps roles from
     starting; a warning does not. Without errors it prints what adds the next host to the zone. Exit code 0 means
     clean, 3 warnings only, 1 errors.
 

@@ -16,6 +16,7 @@ from tabard.ops.cli.options import output_option, settings_options
 from tabard.settings import load
 
 if TYPE_CHECKING:
+    from tabard.consumers.zones.facts import Passing
     from tabard.consumers.zones.joining import Link, Numbers
     from tabard.consumers.zones.tree import Broker, Hop, Zone, ZoneMap
     from tabard.ops.status_tables import Section
@@ -38,6 +39,7 @@ def zones(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
     store, where hosts of other zones tell of their brokers every few seconds: such rows say as of when. What is not
     known from here is listed at the end. Of a link it says which side dials, whether it is up, how
     many messages one end numbered and the other one received in each lane, and what lacks: that was lost on the link.
+    What policies let pass over links stands below them, as far as the rosters of this home say.
     A link that is dead is one fault, and the nodes behind it are cut off: nobody knows whether they are well.
 
     States of a link: up; standby, another one is used; half, it carries one way only; dead, nothing is heard over it;
@@ -79,6 +81,7 @@ def as_object(found: ZoneMap) -> dict[str, Any]:
             for hop in found.hops
         ],
         "tunnels": [tunnel._asdict() for tunnel in found.tunnels],
+        "policies": [each._asdict() for each in found.policies],
     }
 
 
@@ -140,6 +143,18 @@ def _sections(found: ZoneMap, now: int) -> Iterator[Section]:
             for tunnel in found.tunnels
         ],
     )
+    yield Section(
+        "Policies, each with what it lets pass upwards",
+        ("policy", "zone", "link", "says"),
+        [{**each._asdict(), "link": _boundary(each)} for each in found.policies],
+    )
+
+
+def _boundary(each: Passing) -> str | None:
+    """Over which link of its zone it holds."""
+    if each.below is None:
+        return None
+    return "upwards" if each.below == each.zone else f"from {each.below}"
 
 
 def _ago(time: int | None, now: int) -> str | None:

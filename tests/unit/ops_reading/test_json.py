@@ -50,6 +50,8 @@ COMMANDS: Final = (
     "keys renew",
     "keys revoke",
     "keys roster",
+    "policy list",
+    "policy test",
     "check",
     "versions",
     "config show",
