@@ -89,8 +89,8 @@ class LogQuery:
     @property
     def asks_of_records(self) -> bool:
         """Whether more is asked than place and time."""
-        equal = any(getattr(self, name) is not None for name in EQUAL_FIELDS)
-        return equal or bool(self.level or self.min_severity > 0 or self.text or self.words)
+        given = (self.level, self.min_severity > 0, self.text, self.words)
+        return any(given) or any(getattr(self, name) is not None for name in EQUAL_FIELDS)
 
     @property
     def falls(self) -> bool:
@@ -199,11 +199,9 @@ class GapRow:
     at_least: bool
     kind: str
     """``gap``, ``doubt``, ``quarantine`` (a batch that is kept, and whose records could not be stored), or ``withheld``
-    (no loss: a policy did not let the records come here)."""
+    (no loss: a policy did not let the records come here; then `reason` is that policy, and `detail` its zone)."""
     reason: str
-    """Why; of what was withheld the policy, ``ID@NUMBER``."""
     detail: str
-    """More about it; of what was withheld the zone of that policy."""
     time: int
     """Event time of the record before it."""
     arrived: int

@@ -28,16 +28,16 @@ PLANT = Attested("hq/plant", "edge@7", "gate", b"another zone's", b"a proof with
 def policed(
     chain: Chain, records: Sequence[Any], plan: str, attested: tuple[Attested, ...] = (EDGE,)
 ) -> EpochWork:
-    """A batch of which a policy let pass what `plan` has a dot for, and withheld what it has an ``x`` for."""
+    """A batch of which a policy let pass what `plan` has a dot for, and withheld what it has a ``#`` for."""
     batch, _groups = chain.cut(records)
     chain.take(batch)
     first = batch.header.first
     there = [number for number, mark in enumerate(plan) if mark == "."]
     runs: list[Withheld] = []
     for number, mark in enumerate(plan):
-        if mark == "x" and runs and runs[-1].first + runs[-1].count == first + number:
+        if mark == "#" and runs and runs[-1].first + runs[-1].count == first + number:
             runs[-1] = runs[-1]._replace(count=runs[-1].count + 1)
-        elif mark == "x":
+        elif mark == "#":
             runs.append(Withheld(first + number, 1, attested[-1].policy))
     groups = [("source", 1, "uid 1000", tuple(records[number] for number in there))] if there else []
     seqs = tuple(first + number for number in there)
@@ -67,7 +67,7 @@ class PolicingContract(AgedContract):
     def test_records_keep_their_numbers_around_stubs(self, aged: Aged, stream: int, count: int) -> None:
         """Every record that came has its own sequence number, every run of stubs is a row, and nothing is a gap."""
         chain = Chain(WEB, stream)
-        plan = "xx.x.." * (count // 6)
+        plan = "##.#.." * (count // 6)
         records = logs(count) if stream == LOGS else [(NOON + n, "host", {"n": n}) for n in range(count)]
         aged.store.commit([policed(chain, records, plan)], ARRIVED)
         assert [row[0] for row in aged.engine.rows(aged.store, stream, "seq")] == [
@@ -75,7 +75,7 @@ class PolicingContract(AgedContract):
         ]
         runs = aged.engine.table(aged.store, stream, "withheld", "first, count", "first")
         assert {seq for first, size in runs for seq in range(first, first + size)} == {
-            number + 1 for number in range(count) if plan[number] == "x"
+            number + 1 for number in range(count) if plan[number] == "#"
         }
         assert len(runs) == 2 * count // 6
         assert aged.gaps(stream) == []
@@ -93,7 +93,7 @@ class PolicingContract(AgedContract):
     def test_a_policy_is_kept_once_and_each_proof_can_be_put_together_again(self, aged: Aged) -> None:
         """Over commits and nodes; a proof that does not carry its policy is kept as it is."""
         web, mail = Chain(WEB), Chain(MAIL)
-        aged.store.commit([policed(web, logs(2), ".x", (PLANT, EDGE)), policed(mail, logs(2), "x.")], ARRIVED)
+        aged.store.commit([policed(web, logs(2), ".#", (PLANT, EDGE)), policed(mail, logs(2), "#.")], ARRIVED)
         aged.store.commit([policed(web, logs(1), ".")], ARRIVED + 1)
         policies = aged.engine.table(
             aged.store, LOGS, "policy", "id, digest, zone, name, document, first_seen", "id"
@@ -120,11 +120,11 @@ class PolicingContract(AgedContract):
     def test_stubs_that_follow_each_other_are_one_row(self, aged: Aged) -> None:
         """In one commit and over several, for ten minutes; another policy, or a record between, begins a new one."""
         chain, other = Chain(), Attested("hq", "edge@3", "hq1", b"the third", b"proof")
-        aged.store.commit([together(policed(chain, logs(2), ".x"), policed(chain, logs(2), "xx"))], ARRIVED)
-        aged.store.commit([policed(chain, logs(3), "xxx")], ARRIVED + 60 * SECOND)
-        aged.store.commit([policed(chain, logs(2), "xx", (other,))], ARRIVED + 61 * SECOND)
-        aged.store.commit([policed(chain, logs(2), ".x")], ARRIVED + 62 * SECOND)
-        aged.store.commit([policed(chain, logs(1), "x")], ARRIVED + 3600 * SECOND)
+        aged.store.commit([together(policed(chain, logs(2), ".#"), policed(chain, logs(2), "##"))], ARRIVED)
+        aged.store.commit([policed(chain, logs(3), "###")], ARRIVED + 60 * SECOND)
+        aged.store.commit([policed(chain, logs(2), "##", (other,))], ARRIVED + 61 * SECOND)
+        aged.store.commit([policed(chain, logs(2), ".#")], ARRIVED + 62 * SECOND)
+        aged.store.commit([policed(chain, logs(1), "#")], ARRIVED + 3600 * SECOND)
         runs = aged.engine.table(aged.store, LOGS, "withheld", "first, count", "first")
         assert runs == [(2, 6), (8, 2), (11, 1), (12, 1)]
 
@@ -142,7 +142,7 @@ class PolicingContract(AgedContract):
     ) -> None:
         """Nothing of it becomes a row, and what comes with it is stored."""
         chain, mail = Chain(), Chain(MAIL)
-        work = policed(chain, logs(3), ".xx")
+        work = policed(chain, logs(3), ".##")
         work.entries[0].withheld = withheld
         aged.store.commit([work, mail.work(logs(2))], ARRIVED)
         ((found,),) = aged.engine.table(aged.store, LOGS, "quarantine", "reason", "id")
@@ -158,8 +158,8 @@ class PolicingContract(AgedContract):
         engine.forbid(aged.store, "poison")
         web, mail = Chain(WEB), Chain(MAIL)
         work = [
-            policed(web, [log("poison"), log("with it")], ".x"),
-            policed(mail, [log("good"), log("kept")], ".x"),
+            policed(web, [log("poison"), log("with it")], ".#"),
+            policed(mail, [log("good"), log("kept")], ".#"),
         ]
         aged.store.commit(work, ARRIVED)
         assert aged.messages() == ["good"]
@@ -167,7 +167,7 @@ class PolicingContract(AgedContract):
         runs = aged.engine.table(aged.store, LOGS, "withheld", "policy_id, first", "id")
         ((policy,),) = aged.engine.table(aged.store, LOGS, "policy", "id", "id")
         assert runs == [(policy, 2)]
-        aged.store.commit([policed(web, logs(1), "x")], ARRIVED)
+        aged.store.commit([policed(web, logs(1), "#")], ARRIVED)
         assert len(aged.engine.table(aged.store, LOGS, "policy", "id", "id")) == 1
 
     # --- what is read -----------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class PolicingContract(AgedContract):
     def test_stubs_stand_where_their_records_would(self, aged: Aged, reader: StoreReader) -> None:
         """Behind the record before them, else before the one behind them; pages meet each once."""
         chain = Chain()
-        aged.store.commit([policed(chain, logs(6), "x.xx.x")], ARRIVED)
+        aged.store.commit([policed(chain, logs(6), "#.##.#")], ARRIVED)
         aged.store.commit([Chain(MAIL).work([log("of mail", time=NOON + SECOND + 1)])], ARRIVED)
         order = ["withheld 1-1", "record 1", "withheld 3-4", "of mail", "record 4", "withheld 6-6"]
         page = reader.logs(LogQuery(order="old"))
@@ -199,11 +199,11 @@ class PolicingContract(AgedContract):
     ) -> None:
         """Nobody knows when it was said; an order of numbers that is known holds."""
         chain = Chain()
-        held = policed(chain, logs(3), "xxx")
+        held = policed(chain, logs(3), "###")
         after = chain.work([log("after", time=NOON + 9 * SECOND)])
         aged.store.commit([after], ARRIVED)
         aged.store.commit([held], ARRIVED + 1)
-        late = policed(chain, logs(2), "xx")
+        late = policed(chain, logs(2), "##")
         aged.store.commit([late], ARRIVED + 2)
         rows = reader.logs(LogQuery(order="old")).rows
         assert said(rows) == ["withheld 1-3", "after", "withheld 5-6"]
@@ -214,7 +214,7 @@ class PolicingContract(AgedContract):
     ) -> None:
         """They are no loss: nobody who looks for a text has to pass them by."""
         for key in (WEB, MAIL):
-            aged.store.commit([policed(Chain(key), logs(2), ".x")], ARRIVED)
+            aged.store.commit([policed(Chain(key), logs(2), ".#")], ARRIVED)
 
         def held(**given: Any) -> list[str]:
             return sorted(row.node for row in reader.logs(LogQuery(**given)).rows if row.is_gap)
@@ -229,7 +229,7 @@ class PolicingContract(AgedContract):
         """Those that arrived last first, of all streams; they are in no count of gaps or quarantine."""
         for number, (key, stream) in enumerate(((WEB, LOGS), (MAIL, SAMPLES), (MAIL, LOGS))):
             records = logs(3) if stream == LOGS else [(NOON, "host", {})] * 3
-            aged.store.commit([policed(Chain(key, stream), records, ".xx")], ARRIVED + number * SECOND)
+            aged.store.commit([policed(Chain(key, stream), records, ".##")], ARRIVED + number * SECOND)
         assert [(row.node, row.stream) for row in reader.withheld()] == [
             ("mail1", "logs"),
             ("mail1", "samples"),
@@ -247,7 +247,7 @@ class PolicingContract(AgedContract):
     def test_a_record_says_who_attests_it(self, aged: Aged, reader: StoreReader) -> None:
         """Innermost first, for every record of the batch and for no other."""
         chain = Chain()
-        work = [chain.work(logs(2)), policed(chain, logs(3, 2), ".x.", (PLANT, EDGE)), chain.work(logs(1, 5))]
+        work = [chain.work(logs(2)), policed(chain, logs(3, 2), ".#.", (PLANT, EDGE)), chain.work(logs(1, 5))]
         assert reader.attested([]) == {}
         aged.store.commit(work[:1], ARRIVED)
         rows = [row for row in reader.logs(LogQuery(order="old")).rows if isinstance(row, LogRow)]
@@ -270,7 +270,7 @@ class PolicingContract(AgedContract):
         """By age; the policy stays known."""
         chain = Chain()
         for days in (9, 5, 0):
-            aged.arrive(days, policed(chain, [log(f"{days} days", time=ago(days)), log()], ".x"))
+            aged.arrive(days, policed(chain, [log(f"{days} days", time=ago(days)), log()], ".#"))
         aged.keep(logs_age=6.5 * DAY)
         assert aged.messages() == ["5 days", "0 days"]
         assert len(aged.engine.table(aged.store, LOGS, "withheld", "id", "id")) == 2
@@ -285,8 +285,8 @@ class PolicingContract(AgedContract):
         for days in (9, 0):
             aged.arrive(
                 days,
-                policed(web, [log("web", time=ago(days)), log()], ".x"),
-                policed(mail, [log("mail", time=ago(days)), log()], ".x"),
+                policed(web, [log("web", time=ago(days)), log()], ".#"),
+                policed(mail, [log("mail", time=ago(days)), log()], ".#"),
             )
         aged.engine.hold(aged.store, hold(node="web1"))
         aged.keep(logs_age=5 * DAY)

@@ -36,6 +36,7 @@ from tabard.home import Home
 from tabard.ops.bench.postgres import Postgres
 from tabard.settings import load
 from tests.contract.chain import MAIL, NOON, SECOND, WEB, Chain, log, logs
+from tests.contract.policing import policed
 from tests.contract.reading_deployments import start
 from tests.contract.retention import NEVER, Wall, ago
 from tests.contract.retention import run as retain
@@ -111,6 +112,9 @@ class Scene:
         work = answers.work()
         work.entries.append(Entry(batch, None, poison="not what it should be"))
         self.store.commit([work], NOON)
+        self.store.commit(
+            [policed(web, logs(4), "####"), policed(answers, [[NOON, "host", {}]] * 2, "##")], NOON
+        )
         for kind in FILES:
             for text in _BY_HAND:
                 self.store.connection(kind).execute(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,19 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             Redaction("pattern", "message", r"\d{13,16}", "(number)"),
         ),
         rate=65_536,
+    )
+
+
+def test_the_example_of_the_page_is_one(tmp_path: Path) -> None:
+    """What the page about policies shows can be set as it stands."""
+    page = (Path(__file__).parents[3] / "docs/how-to/policies.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```\n(# edge\.toml\n.*?)^```", page, re.MULTILINE | re.DOTALL)
+    found = read(tmp_path, text)
+    assert (found.up_nodes, found.rate, len(found.withhold), len(found.redact)) == (
+        ("web*", "gate"),
+        65_536,
+        2,
+        3,
     )
 
 

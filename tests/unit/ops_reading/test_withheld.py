@@ -17,7 +17,7 @@ def policed(tmp_path: Path) -> Run:
     """A home whose store has a batch as it was said, and one of which a policy withheld three records."""
     seeder = Seeder(tmp_path / "store")
     seeder.logs([record(message="as said", time=NOW)])
-    seeder.policed([record(message=f"passed {n}", time=NOW + 5 + n) for n in range(5)], ".xxx.")
+    seeder.policed([record(message=f"passed {n}", time=NOW + 5 + n) for n in range(5)], ".###.")
     seeder.close()
     return lambda *words, **env: run_on(tmp_path, *words, **env)
 

@@ -541,7 +541,7 @@ def test_who_may_read_the_whole_only_reads_the_whole(place: Place) -> None:
     place.close_days()
     role = f"looker_{place.ask('SELECT current_database()')[0][0]}"
     place.ask(f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA tabard_records, tabard_state TO {role}")
-    tables = ("log", "node", "epoch", "gap", "quarantine", "alembic_version")
+    tables = ("log", "node", "epoch", "gap", "quarantine", "withheld", "policy", "alembic_version")
     for table in tables:
         place.ask(f"GRANT SELECT ON tabard_records.{table} TO {role}")
     place.ask(f"GRANT SELECT ON tabard_state.alembic_version TO {role}")

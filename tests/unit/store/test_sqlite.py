@@ -235,8 +235,8 @@ def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
     path = RECORDS.path(tmp_path)
     size = path.stat().st_size
     with path.open("r+b") as file:
-        file.seek(size // 2)
-        file.write(os.urandom(size - size // 2))
+        file.seek(size * 3 // 4)  # behind the description of the tables
+        file.write(os.urandom(size - size * 3 // 4))
     store = SqliteStore.open(tmp_path)
     with pytest.raises(StoreUnavailable, match="damaged"):
         store.commit([chain.work(logs(2000, start=2000))], NOON)

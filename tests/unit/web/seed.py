@@ -123,7 +123,7 @@ class Seeder:
         zone: str = "hq",
         policy: str = "edge@2",
     ) -> None:
-        """Store a batch of log records of which a policy let pass what `plan` has a dot for, withheld what it has an ``x`` for."""
+        """Store a batch of log records of which a policy let pass what `plan` has a dot for, withheld what it has a ``#`` for."""
         key, signed = NodeKey(node, zone), f"{policy}, signed".encode()
         attested = Attested("hq", policy, "hq1", signed, b"proof of " + signed)
         cursor = self._cursor(key, LOGS)
@@ -132,7 +132,7 @@ class Seeder:
         groups = [("test", None, "uid 1000", [records[number] for number in there])] if there else []
         batch = _batch(LOGS, DATA, cursor, first, len(plan), pack(groups))
         cursor.ranges.add(Range(first, batch.header.last, batch.header.previous, batch.digest))
-        runs = [found.span() for found in re.finditer("x+", plan)]
+        runs = [found.span() for found in re.finditer("#+", plan)]
         withheld = tuple(Withheld(first + start, end - start, policy) for start, end in runs)
         seqs = tuple(first + number for number in there)
         entry = Entry(batch, groups, attested=(attested,), withheld=withheld, seqs=seqs)

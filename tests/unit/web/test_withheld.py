@@ -17,7 +17,7 @@ def policed(seeder):
     seeder.logs([record(message=f"as said {n}", time=NOW + n) for n in range(2)])
     attributes = json.dumps({"redacted": ["user1"], "redacted_by": ["edge@2"]})
     said = [record(message=f"passed {n}", time=NOW + 5 + n, attributes=attributes) for n in range(5)]
-    seeder.policed(said, ".xxx.")
+    seeder.policed(said, ".###.")
 
 
 def test_what_was_withheld_stands_where_its_records_would(client, policed):
@@ -78,7 +78,7 @@ def test_it_arrives_on_the_live_page(client, seeder, policed):
     (state,) = [element for element in page.all("div") if element.attributes.get("id") == "tail"]
     marks = {name: state.attributes[f"data-{name}"] for name in ("last", "gap", "quarantine", "withheld")}
     assert marks["withheld"] == "1"
-    seeder.policed([record(time=NOW + 20)] * 2, ".x", policy="edge@3")
+    seeder.policed([record(time=NOW + 20)] * 2, ".#", policy="edge@3")
     address = "/logs/tail?after={last}&gap={gap}&quarantine={quarantine}&withheld={withheld}"
     got = client.get(address.format(**marks)).json
     assert (got["count"], got["withheld"]) == (2, 2)
