@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final, NamedTuple
 
+from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.ports import StoreReader
-from tabard.consumers.store.results import MAX_LIMIT, Attestation, GapRow, LogQuery, LogRow, Stored
+from tabard.consumers.store.results import MAX_LIMIT, GapRow, LogQuery, LogRow, Stored
 
 Row = LogRow | GapRow
 PAGE: Final = 1_000

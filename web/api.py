@@ -17,8 +17,9 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, abort, jsonify, url_for
 
+from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.ports import StoreReader
-from tabard.consumers.store.results import WITHHELD, Attestation, GapRow, Key, LogPage, LogRow
+from tabard.consumers.store.results import WITHHELD, GapRow, Key, LogPage, LogRow
 from tabard.errors import StoreError
 from tabard.records import LOG_FIELDS
 from tabard.web.logs import asked

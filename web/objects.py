@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tabard.consumers.store.results import Attestation, GapRow, LogRow
+from tabard.consumers.store.attestation import Attestation
+from tabard.consumers.store.results import GapRow, LogRow
 from tabard.web.zones import iso
 
 

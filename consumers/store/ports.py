@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from tabard.brokers.delivery.leases import LeaseStore, Role
 from tabard.brokers.delivery.ports import Entry, SinkStore
+from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.results import (
-    Attestation,
     Count,
     FacetCounts,
     GapRow,

@@ -24,11 +24,11 @@ from tabard.consumers.store import (
     sinkview,
     withheld,
 )
+from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.reading import DayGone, Pool, Reading
 from tabard.consumers.store.results import (
-    Attestation,
     Count,
     FacetCounts,
     GapRow,

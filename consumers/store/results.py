@@ -217,15 +217,6 @@ class GapRow:
         return (self.time, _BASES.get(self.kind, GAP_BASE) + self.id)
 
 
-class Attestation(NamedTuple):
-    """Who says of a batch that a policy changed it: a broker of the zone whose policy it is."""
-
-    zone: str
-    policy: str
-    """``ID@NUMBER``."""
-    broker: str
-
-
 @dataclass(frozen=True, slots=True)
 class LogPage:
     """One page of the log, in the order asked for."""

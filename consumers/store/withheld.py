@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from tabard.brokers.wire.streams import STREAM_NAMES
 from tabard.consumers.store import layout
+from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.filters import among, node_ids
 from tabard.consumers.store.gaps import gap_row
 from tabard.consumers.store.reading import Reading, Sql
-from tabard.consumers.store.results import WITHHELD, Attestation, GapRow, LogRow
+from tabard.consumers.store.results import WITHHELD, GapRow, LogRow
 from tabard.records import MAX_RECORDS
 
 

@@ -23,7 +23,8 @@ from tabard.ops.cli.values import Text, Time, Zone
 from tabard.records import SEVERITIES
 
 if TYPE_CHECKING:
-    from tabard.consumers.store.results import Attestation, LogQuery
+    from tabard.consumers.store.attestation import Attestation
+    from tabard.consumers.store.results import LogQuery
     from tabard.ops.listing import Row
 
     Shown = tuple[Row, Sequence[Attestation]]

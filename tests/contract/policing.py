@@ -10,8 +10,9 @@ import pytest
 from tabard.brokers.delivery.ports import Attested, Entry, EpochWork, Withheld
 from tabard.brokers.wire.streams import LOGS, SAMPLES
 from tabard.consumers.store import stubs
+from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.ports import StoreReader
-from tabard.consumers.store.results import Attestation, GapRow, LogQuery, LogRow
+from tabard.consumers.store.results import GapRow, LogQuery, LogRow
 from tabard.digests import digest
 from tests.contract.chain import MAIL, NOON, SECOND, WEB, Chain, log, logs
 from tests.contract.engine import Engine
