@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.ports import StoreReader
 from tabard.consumers.store.results import MAX_LIMIT, GapRow, LogQuery, LogRow, Stored
+from tabard.consumers.store.withheld import asks_of_records
 
 Row = LogRow | GapRow
 PAGE: Final = 1_000
@@ -85,7 +86,7 @@ def gaps_of(reader: StoreReader, query: LogQuery) -> list[GapRow]:
         *reader.quarantine(query.node, zone=query.zone, stream="logs", limit=_GAPS),
         *(
             ()
-            if query.asks_of_records
+            if asks_of_records(query)
             else reader.withheld(query.node, zone=query.zone, stream="logs", limit=_GAPS)
         ),
     ]

@@ -11,6 +11,7 @@ from flask import Blueprint, Response, abort, jsonify, render_template, url_for
 
 from tabard.consumers.store.hits import INDEX
 from tabard.consumers.store.results import GapRow, LogRow
+from tabard.consumers.store.withheld import asks_of_records
 from tabard.consumers.store.words import advice
 from tabard.records import severity_name
 from tabard.web.args import is_number
@@ -283,7 +284,7 @@ def _newest_quarantined(params: LogParams) -> list[GapRow]:
 
 def _newest_withheld(params: LogParams) -> list[GapRow]:
     query = params.query
-    if query.asks_of_records:
+    if asks_of_records(query):
         return []
     return site().reader.withheld(query.node, zone=query.zone, stream="logs", limit=100)
 

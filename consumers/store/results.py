@@ -22,10 +22,8 @@ GAP_BASE: Final = 2**62
 QUARANTINE: Final = "quarantine"
 QUARANTINE_BASE: Final = GAP_BASE + 2**61
 """What is added to the id of a batch in quarantine in its key: it stands after records and gaps of the same time."""
-
 WITHHELD: Final = "withheld"
 WITHHELD_BASE: Final = QUARANTINE_BASE + 2**60
-"""The same of records that a policy withheld."""
 _BASES: Final = {QUARANTINE: QUARANTINE_BASE, WITHHELD: WITHHELD_BASE}
 
 
@@ -85,12 +83,6 @@ class LogQuery:
             for number in numbers or ():
                 if number is not None and not INT_MIN <= number <= INT_MAX:
                     raise ValueError(f"{name} is of {INT_MIN} to {INT_MAX}, not {number!r}")
-
-    @property
-    def asks_of_records(self) -> bool:
-        """Whether more is asked than place and time."""
-        given = (self.level, self.min_severity > 0, self.text, self.words)
-        return any(given) or any(getattr(self, name) is not None for name in EQUAL_FIELDS)
 
     @property
     def falls(self) -> bool:
@@ -198,8 +190,7 @@ class GapRow:
     count: int
     at_least: bool
     kind: str
-    """``gap``, ``doubt``, ``quarantine`` (a batch that is kept, and whose records could not be stored), or ``withheld``
-    (no loss: a policy did not let the records come here; then `reason` is that policy, and `detail` its zone)."""
+    """``gap``, ``doubt``, ``quarantine`` (a batch that could not be stored), or ``withheld`` (by the policy `reason` of zone `detail`)."""
     reason: str
     detail: str
     time: int
@@ -399,7 +390,6 @@ class Stats:
     quarantined: int
     """Batches in quarantine."""
     withheld: int
-    """Records that policies withheld: they are no loss."""
     bytes: int
     """Size of the files, write-ahead logs included."""
     free: int

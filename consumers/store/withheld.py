@@ -11,7 +11,7 @@ from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.filters import among, node_ids
 from tabard.consumers.store.gaps import gap_row
 from tabard.consumers.store.reading import Reading, Sql
-from tabard.consumers.store.results import WITHHELD, GapRow, LogRow
+from tabard.consumers.store.results import EQUAL_FIELDS, WITHHELD, GapRow, LogQuery, LogRow
 from tabard.records import MAX_RECORDS
 
 
@@ -30,6 +30,12 @@ def select(sql: Sql, database: str) -> str:
 def among_nodes(nodes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]]:
     """The condition for stubs of those nodes, with its values; None is any."""
     return ("", ()) if nodes is None else (f" AND {among('stub.node_id', nodes)}", nodes)
+
+
+def asks_of_records(query: LogQuery) -> bool:
+    """Whether a query asks for more than place and time: then stubs, which are no loss, are left out of its answer."""
+    given = (query.level, query.min_severity > 0, query.text, query.words)
+    return any(given) or any(getattr(query, name) is not None for name in EQUAL_FIELDS)
 
 
 def listed(
