@@ -6,6 +6,8 @@ import shutil
 
 import pytest
 
+from tabard.brokers.news.ports import TAKEN
+from tabard.brokers.news.shelf import TrustShelf, mark_of
 from tabard.brokers.trust import files, members, rerooting
 from tabard.brokers.trust.authority import Authority, Wanted, certify_root
 from tabard.brokers.trust.bundle import Bundle
@@ -216,3 +218,14 @@ def test_members_are_renewed_for_their_own_keys(site: Site) -> None:
     after = [each for each in site.trust.directory.members("hq", site.now) if each.issuer == new]
     assert {each.key_id for each in after} == before
     assert WEB1.name not in {each.name for each in after}
+
+
+def test_the_roster_that_travels_brings_a_home_to_the_new_root(site: Site) -> None:
+    """No file is carried: what a broker hands on is taken in and written, and the next start pins the new root."""
+    rotated(site)
+    trust, roster = site.at(), site.trust.directory.rosters()["hq"]
+    shelf = TrustShelf(trust, lambda: site.now)
+    assert shelf.take("hq", mark_of(roster), roster).did == TAKEN
+    assert trust.directory.root == site.trust.directory.root
+    assert site.at().directory.root == site.trust.directory.root
+    assert (trust.home.trust / files.ROOT).read_bytes() == site.trust.directory.pinned
