@@ -84,6 +84,8 @@ class Verdict:
     """Losses of log records, by node."""
     missing: dict[str, int] = field(default_factory=dict)
     """Accepted records that are not stored, by source."""
+    withheld: dict[str, int] = field(default_factory=dict)
+    """Records in whose place are stubs, by node: those of logs."""
 
 
 def judge(
@@ -162,12 +164,14 @@ class _Stream:
         self._table = table
         self._epochs = _chained(self._read_epochs())
         self._losses = self._read_losses()
+        self._stubs = self._read_stubs()
 
     def judge(self, sent: Mapping[str, Sent], *, may_lose: bool) -> None:
         """Everything that is to be said of it."""
         self._read_rows()
         if self._stream == LOGS:
             self._verdict.losses[self._node] = self._losses
+            self._verdict.withheld[self._node] = sum(stub.count for stub in self._stubs)
         # Samples are dropped first: where the disk is full, for the sake of logs and answers.
         given = {"disk full"} if self._stream == SAMPLES else set()
         unsaid = [loss for loss in self._losses if loss.reason not in given]
@@ -214,6 +218,19 @@ class _Stream:
             for epoch_id, first, last, count, at_least, kind, reason in rows
         ]
 
+    def _read_stubs(self) -> list[Loss]:
+        """What a policy withheld: no loss, and as exact as one."""
+        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'withheld'").fetchone():
+            return []
+        rows = self._db.execute(
+            "SELECT epoch_id, first, count FROM withheld WHERE node_id = ? AND stream = ?",
+            (self._node_id, self._stream),
+        )
+        return [
+            Loss(epoch_id, first, first + count - 1, count, False, "stub", "withheld")
+            for epoch_id, first, count in rows
+        ]
+
     def _read_rows(self) -> None:
         rows = self._db.execute(
             f"SELECT epoch_id, seq FROM {self._table} WHERE node_id = ?",
@@ -247,6 +264,14 @@ class _Stream:
             self._say(f"{where} has rows beyond its cursor: {_some(sorted(stray))}")
         if epoch.opened or may_lose:
             left.discard(1)  # the opening is no record, so its loss is none of records
+        for stub in self._stubs:
+            if stub.epoch == epoch.id and stub.last is not None:
+                numbers = set(range(stub.first, stub.last + 1))
+                if taken := numbers - left:
+                    self._say(
+                        f"{stub} stands where a record, the opening or another stub is: {_some(sorted(taken))}"
+                    )
+                left -= numbers
         # One that reaches over what is stored, and over losses told before, counts what none of those does.
         for loss in sorted(self._losses, key=lambda loss: loss.at_least):
             if loss.epoch == epoch.id and loss.kind == "gap" and loss.last is not None:
@@ -321,7 +346,7 @@ class _Stream:
         """Numbers that are not stored between two positions: a loss that stands there has to say so."""
         width = hole[1] - hole[0] + 1
         told = 0
-        for loss in self._losses:
+        for loss in (*self._losses, *self._stubs):
             if self._reaches_over(loss, after, before):
                 return width
             place = self._place(loss)

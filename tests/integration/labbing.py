@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -21,12 +22,16 @@ from tabard.ops.lab import build, marks
 from tabard.ops.lab.plan import planned
 from tabard.ops.lab.state import Place
 from tabard.records import LOG_FIELDS
-from tests.chaos.oracle import Sent, Verdict, judge
+from tests.chaos.oracle import LOGS, Sent, Verdict, judge
 from tests.integration.upping import TABARD, environment
 
 PATIENCE: Final = 120.0
 """Seconds for what is waited for: a busy machine takes a while with a dozen hosts."""
 SERVICE: Final = "numbered"
+FIFTH: Final = "fifth"
+"""What every fifth record has in one field, for policies that withhold."""
+CARD: Final = "4111-1111"
+"""What every record has in another one, for policies that redact."""
 HOME: Final = planned().where("hq1").home
 """Of Tabard in every host that is a namespace."""
 _FRAME: Final = 50
@@ -154,6 +159,8 @@ def _record(number: int, text: str, size: int, off: float) -> tuple[object, ...]
         "level": "INFO",
         "service": SERVICE,
         "line": number,
+        "user1": FIFTH if number % 5 == 0 else None,
+        "user2": CARD,
         "message": text,
         "stack": "z" * size or None,
     }
@@ -211,11 +218,15 @@ class Speakers:
 _STORE: Final = f"{HOME}/store"
 _COPIES: Final = "/var/tmp/of-the-test"
 _COUNT: Final = f"""
-import json, sqlite3
+import collections, json, sqlite3
 db = sqlite3.connect("file:{_STORE}/records.db?mode=ro", uri=True, timeout={PATIENCE})
-print(json.dumps(dict(db.execute(
-    "SELECT node.name, count(*) FROM log JOIN node ON node.id = node_id WHERE service = '{SERVICE}' GROUP BY node.name"
-))))
+found = collections.Counter()
+for question in (
+    "SELECT node.name, count(*) FROM log JOIN node ON node.id = node_id WHERE service = '{SERVICE}' GROUP BY node.name",
+    "SELECT node.name, sum(count) FROM withheld JOIN node ON node.id = node_id WHERE stream = {LOGS} GROUP BY node.name",
+):
+    found.update(dict(db.execute(question)))
+print(json.dumps(found))
 """
 _COPY: Final = f"""
 import os, sqlite3
@@ -236,8 +247,21 @@ def _asked(tool: Tool, script: str) -> str:
 
 
 def counts(tool: Tool) -> dict[str, int]:
-    """Numbered records that are stored, by node."""
+    """Numbered records that are stored, or in whose place are stubs, by node."""
     found: dict[str, int] = json.loads(_asked(tool, _COUNT))
+    return found
+
+
+def fields(copy: Path, name: str) -> dict[str, set[str]]:
+    """What numbered records of a copied store have in one field, by node."""
+    found: dict[str, set[str]] = {}
+    with contextlib.closing(sqlite3.connect(copy / "records.db")) as db:
+        rows = db.execute(
+            f"SELECT DISTINCT node.name, log.{name} FROM log JOIN node ON node.id = node_id WHERE service = ?",
+            (SERVICE,),
+        )
+        for node, value in rows:
+            found.setdefault(node, set()).add(value)
     return found
 
 

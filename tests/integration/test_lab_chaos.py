@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from tabard.ops.lab import faults, needs
 from tabard.ops.lab.plan import KINDS, Lab, Tunnel, planned
 from tests.conftest import Need
-from tests.integration.labbing import HOME, Speakers, Tool, await_true, counts
+from tests.integration.labbing import CARD, FIFTH, HOME, Speakers, Tool, await_true, counts, fields
 from tests.ports import free_port
 
 EACH: Final = 120
@@ -28,6 +30,14 @@ MANY: Final = 900
 SPEAKING: Final = ("office1", "dmz1", "web1", "web2", "mail1", "plant1", "press1", BOUNDED)
 PLANT: Final = ("plant1", "press1", BOUNDED)
 DMZ: Final = ("dmz1", "web1", "mail1")
+WITHHOLDING: Final = "mail1"
+"""The node of whose records one in five may not pass from its zone into hq."""
+REDACTED: Final = "[redacted]"
+"""What stands in place of one field of all that comes out of the plant."""
+POLICIES: Final = {
+    ("edge", "hq", "hq/dmz"): f"""[[withhold]]\nnode = "{WITHHOLDING}"\nuser1 = "{FIFTH}"\n""",
+    ("card", "hq/dmz", "hq/dmz/plant"): """[[redact]]\nfield = "user2"\n""",
+}
 SEED: Final = int(os.environ.get("LAB_SEED", "5"))
 LONG_SEEDS: Final = range(100, 100 + max(1, int(os.environ.get("SEEDS", "20000")) // 5000))
 
@@ -62,7 +72,11 @@ class Scene:
 
     def await_up(self, tunnels: list[Tunnel]) -> None:
         """Wait until they all are."""
-        await_true(lambda: self.states(tunnels) == {"up"}, f"up: {[each.name for each in tunnels]}")
+        try:
+            await_true(lambda: self.states(tunnels) == {"up"}, f"up: {[each.name for each in tunnels]}")
+        except AssertionError as error:
+            said = {host: self.tool.report(host)["tunnels"] for host in {each.host for each in tunnels}}
+            raise AssertionError(f"{error}; found {said}") from None
 
 
 def links_are_cut(scene: Scene) -> None:
@@ -207,6 +221,26 @@ def _bound(tool: Tool) -> None:
     faults.kill(tool.place, BOUNDED, "agent")
 
 
+def _agree(tool: Tool) -> None:
+    """Sign two policies where the authority is, and wait until the brokers that apply them know them."""
+    for (name, zone, below), text in POLICIES.items():
+        tool.path("hq1", f"{HOME}/{name}.toml").write_text(text, encoding="utf-8")
+        words = ("policy", "set", name, "--zone", zone, "--below", below, "--file", f"{HOME}/{name}.toml")
+        tool.done("exec", "hq1", "--", "tabard", *words)
+    roster = f"{HOME}/newest.tabard"
+    tool.done("exec", "hq1", "--", "tabard", "keys", "roster", "--out", roster)
+    for node in ("dmz1", "dmz2"):
+        shutil.copy(tool.path("hq1", roster), tool.path(node, roster))
+        tool.done("exec", node, "--", "tabard", "join", roster)
+
+    def applied(node: str, name: str) -> bool:
+        said = tool("exec", node, "--", "cat", f"{HOME}/run/broker.{node}.json").stdout
+        return name in json.dumps(json.loads(said or "{}").get("policies"))
+
+    for node, name in (("hq1", "edge@1"), ("dmz1", "card@1"), ("dmz2", "card@1")):
+        await_true(lambda node=node, name=name: applied(node, name), f"{node} applies {name}")  # type: ignore[misc]
+
+
 def _endure(tool: Tool, folder: Path, kind: str, seed: int, rounds: int = 1) -> None:
     chance = random.Random(f"{seed} {kind}")
     plan = [each for _ in range(rounds) for each in chance.sample(ROUNDS, len(ROUNDS))]
@@ -214,6 +248,7 @@ def _endure(tool: Tool, folder: Path, kind: str, seed: int, rounds: int = 1) -> 
     print(f"LAB_SEED={seed} replays this: {names}")
     tool.done("up", "--port", str(free_port()), "--backend", kind)
     _bound(tool)
+    _agree(tool)
     with Speakers(tool, SPEAKING) as speakers:
         scene = Scene(tool, kind, speakers, chance)
         for each in plan:
@@ -225,7 +260,14 @@ def _endure(tool: Tool, folder: Path, kind: str, seed: int, rounds: int = 1) -> 
             speaker.finish()
         verdict = speakers.judged(folder, may_lose=frozenset({BOUNDED}))
         assert not verdict.wrong, "\n".join(verdict.wrong)
-        assert {name for name, count in verdict.missing.items() if count} == {f"s-{BOUNDED}"}
+        assert {name for name, count in verdict.missing.items() if count} == {
+            f"s-{BOUNDED}",
+            f"s-{WITHHOLDING}",
+        }
+        assert verdict.withheld[WITHHOLDING] == speakers.by_node[WITHHOLDING].accepted // 5
+        assert sum(verdict.withheld.values()) == verdict.withheld[WITHHOLDING]
+        cards = {node: {REDACTED if node in PLANT else CARD} for node in SPEAKING}
+        assert fields(folder / "copy", "user2") == cards
         # Nothing is missing but what gaps name, and (see the oracle) they name no more than is missing: it is exact, also where
         # a gap that reaches over what was stored says that there may be more.
         losses = verdict.losses[BOUNDED]
