@@ -44,7 +44,7 @@ def key_findings(home: Home, settings: Settings, now: int) -> list[Finding]:
                 file=str(home.trust),
                 expected="30 days at least",
                 found=when(each.until),
-                hint="Where the zone's authority is: tabard keys renew and tabard keys roster, and here: tabard join FILE",
+                hint="Where the zone's authority is: tabard keys renew. The new roster comes by itself where this home is connected",
             )
             found.append(Finding(ending, warning=True))
     from tabard.ops.policies.lint import policy_findings

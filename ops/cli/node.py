@@ -128,7 +128,7 @@ def node_add(
 def node_remove(home: Home, name: str, zone: str | None, brokers: tuple[str, ...], output: str) -> int:
     """Take a host out of its zone: its name becomes a tombstone, and no certificate of it holds any more.
 
-    Let it hand up first what its journal still holds. Other homes learn it from the next roster: `tabard keys roster`.
+    Let it hand up first what its journal still holds. Other homes learn it from the next roster, which travels by itself.
     """
     from tabard.brokers.trust import members
     from tabard.ops.auditing import record, who

@@ -10,7 +10,7 @@ import pytest
 from tabard import locks
 from tabard.brokers.news.ports import OLDER, REFUSED, TAKEN
 from tabard.brokers.news.shelf import TrustShelf, mark_of
-from tabard.brokers.trust import files
+from tabard.brokers.trust import files, members
 from tabard.brokers.trust.authority import Wanted
 from tabard.brokers.trust.files import Trust
 from tabard.brokers.trust.locking import lock
@@ -148,3 +148,16 @@ def test_a_command_waits_for_a_role_that_writes(homes: Homes, monkeypatch: pytes
         with pytest.raises(AlreadyRunning), lock(homes.home, patience=5.0):
             pass
     assert len(tries) >= 4
+
+
+def test_a_root_that_takes_the_place_of_another_one_comes_with_its_roster(homes: Homes) -> None:
+    """Both files are written, the roster that proves it first, and whoever reads them later pins the new root."""
+    old = homes.authority.directory.pinned
+    with homes.authority.changing():
+        members.rotate(homes.authority, "zone", "hq", "", WALL(), None)
+    assert homes.authority.directory.pinned != old
+    roster = homes.authority.directory.rosters()["hq"]
+    assert homes.shelves[0].take("hq", mark_of(roster), roster).did == TAKEN
+    assert homes.roles[0].directory.pinned == homes.authority.directory.pinned
+    assert (homes.home.trust / "root").read_bytes() == homes.authority.directory.pinned
+    assert homes.load().directory.pinned == homes.authority.directory.pinned
