@@ -255,7 +255,7 @@ class SimNode:
         kept = (self.time, self.rng, self.clock, self.database, self, self.up, self.seal)
         memo: dict[int, Any] = {id(item): item for item in kept}
         memo[id(self.database.connection)] = None  # opened again at the next use
-        state = (self.disk, self.journals, self.publisher, self.unsynced)
+        state = (self.disk, self.journals, self.publisher, self.unsynced, self._signed_by)
         return copy.deepcopy(state, memo), self.database.snapshot()
 
     def host_restore(self, snapshot: Any) -> None:
@@ -264,8 +264,7 @@ class SimNode:
         memory, database = snapshot
         self.alive = True
         self.frozen = None
-        self._signed_by = {}  # its keys are those of now, and its open epochs those of then
-        self.disk, self.journals, self.publisher, self.unsynced = memory
+        self.disk, self.journals, self.publisher, self.unsynced, self._signed_by = memory
         self.database.restore(database)
         self._wake_at = float("inf")
         self._sync_due = True
