@@ -11,9 +11,9 @@ import zmq
 
 from tabard.brokers import sockets
 from tabard.brokers.loop import Loop
-from tabard.brokers.outlet import Outlet
 from tabard.brokers.pair import EVERY, Pair
 from tabard.brokers.topology import Plan
+from tabard.brokers.upward import Upward
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.heartbeat import decode_heartbeat
 from tabard.brokers.wire.rosters import is_news
@@ -37,7 +37,7 @@ class Above:
         plan: Plan,
         made: sockets.Sockets,
         loop: Loop,
-        up_out: Outlet,
+        up_out: Upward,
         down_in: zmq.Socket[bytes],
         counters: Counter[str],
     ) -> None:

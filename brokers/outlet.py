@@ -15,7 +15,9 @@ import zmq
 
 from tabard.brokers import rights, sockets
 from tabard.brokers.loop import Loop
+from tabard.brokers.ownsinks import OwnSinks
 from tabard.brokers.subscriptions import Step, Subscriptions
+from tabard.brokers.trust.certificates import Certificate
 from tabard.errors import TabardError
 
 BURST: Final = 256
@@ -33,11 +35,12 @@ class Outlet:
         made: where sockets come from.
         loop: calls back when peers say something.
         lane: its name in the plan, for the counters.
-        endpoint: where it listens; "" for a link to a child that is dialled and nothing else.
+        endpoint: where it listens; "" for a link to a broker that is dialled and nothing else.
         dials: what it connects to beside that.
         counters: the broker's.
         told: is handed `1` or `0` and a topic when the first peer asks for it, or the last does no more.
         joined: is handed a topic whenever a peer asks for it, which it does each time it connects.
+        own: says what does not leave the zone; None where all may.
 
     Raises TabardError when the address cannot be bound.
     """
@@ -52,6 +55,7 @@ class Outlet:
         counters: Counter[str],
         told: Callable[[bytes], object] = lambda _frame: None,
         joined: Callable[[bytes], object] = lambda _topic: None,
+        own: OwnSinks | None = None,
     ) -> None:
         self._made = made
         self._loop = loop
@@ -61,6 +65,7 @@ class Outlet:
         self._counters = counters
         self._told = told
         self._joined = joined
+        self._own = own
         self._may_ask = rights.may_ask_up if lane.startswith("up") else rights.may_ask_down
         self._asked = Subscriptions(up=lane.startswith("up"))
         self.socket = self._open()
@@ -90,18 +95,21 @@ class Outlet:
                 else Step.REFUSE
             )
             self._take(step, frames[0])
-            if self._asked.too_many:
-                self._cut_off()
+            if self._asked.too_many or (self._own is not None and self._own.has_too_many()):
+                self._cut_off_crowd()
                 return
 
     def _may(self, topic: bytes, user: str | None) -> bool | None:
         """Whether who said it may ask for the topic; None: by libzmq for somebody who left, or by nobody with a key."""
         peer = self._made.peer(user) if user is not None else None
         if user is not None:
-            return peer is not None and self._may_ask(peer, topic)
+            return peer is not None and self._is_for(peer, topic)
         if not self._endpoint:
             peer = self._made.dialled(self.socket)
-        return None if peer is None else self._may_ask(peer, topic)
+        return None if peer is None else self._is_for(peer, topic)
+
+    def _is_for(self, peer: Certificate, topic: bytes) -> bool:
+        return self._may_ask(peer, topic) and not (self._own is not None and self._own.bars(peer, topic))
 
     def _take(self, step: Step, frame: bytes) -> None:
         topic = frame[1:]
@@ -118,16 +126,31 @@ class Outlet:
             self._told(frame)
             self._counters[f"{self._lane} topics"] += 1 if step is Step.FIRST else -1
 
+    def look(self) -> None:
+        """Have all peers ask again when one of them may ask for more now, or for less."""
+        if self._own is not None and not self.socket.closed and self._own.has_changed():
+            _log.info(
+                "%s: a sink is this zone's own now, or is not any more: all peers there are to ask again",
+                self._endpoint or ", ".join(self._dials),
+            )
+            self._counters[f"{self._lane} opened anew: sinks have other recorders"] += 1
+            self._cut_off()
+
+    def _cut_off_crowd(self) -> None:
+        _log.warning(
+            "a peer on %s asked for %d topics, and %d times for none there is: all peers there are cut off",
+            self._endpoint or ", ".join(self._dials),
+            len(self._asked.topics),
+            self._asked.refused,
+        )
+        self._counters[f"{self._lane} dropped: all peers, too many subscriptions"] += 1
+        self._cut_off()
+
     def _cut_off(self) -> None:
         """Close the socket with all that libzmq keeps for it, and listen anew."""
         asked, self._asked = self._asked, Subscriptions(up=self._lane.startswith("up"))
-        _log.warning(
-            "a peer on %s asked for %d topics, and %d times for none there is: all peers there are cut off",
-            self._endpoint,
-            len(asked.topics),
-            asked.refused,
-        )
-        self._counters[f"{self._lane} dropped: all peers, too many subscriptions"] += 1
+        if self._own is not None:
+            self._own.forget()
         for topic in asked.topics:
             self._told(b"\0" + topic)
         self._counters[f"{self._lane} topics"] -= len(asked.topics)
@@ -145,6 +168,11 @@ class Outlet:
     def is_asked(self, *asked: bytes) -> bool:
         """Whether any peer asks for one of these topics."""
         return any(topic in self._asked.topics for topic in asked)
+
+    @property
+    def has_peers(self) -> bool:
+        """Whether any peer asks for anything."""
+        return bool(self._asked.topics)
 
     def redial(self, left: str, used: str) -> None:
         """Connect to another peer in the place of one that is connected to."""

@@ -10,7 +10,8 @@ end            who may connect                                         what they
 ``up_in``      nodes and brokers of the zone or of one below it        a node hands up what is its own, under no hops; a
                                                                        broker what comes out of its zone
 ``up_out``     recorders and brokers of the zone or of one above it    a recorder asks for its sink and for heartbeats, a
-                                                                       broker for any
+                                                                       broker for any but the zone's own sinks, if it is
+                                                                       of a zone above (`ownsinks`)
 ``down_in``    recorders and brokers of the zone or of one above it    a recorder says hello for its sink alone
 ``down_out``   nodes and brokers of the zone or of one below it        a node asks for its own topic, its sinks' hellos and
                                                                        heartbeats; a broker for what lies in its zone

@@ -1,4 +1,4 @@
-"""The broker process: two lanes with two ends each, and one loop. Each child that it dials has sockets of its own."""
+"""The broker process: two lanes with two ends each, and one loop. Each child that it dials has sockets of its own, the parent one of its own."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from tabard.brokers.running import role
 from tabard.brokers.topology import Plan
 from tabard.brokers.trust.certificates import BROKER, Certificate
 from tabard.brokers.trust.files import Trust
+from tabard.brokers.upward import Upward
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.heartbeat import Heartbeat
 from tabard.brokers.wire.hop import BOOT_BYTES, Cap, decode_descent
@@ -74,10 +75,8 @@ class Broker:
             self.forwarder.boundary = self.keeper.boundary
             loop.every(KEYS_EVERY, self._look_at_policies)
         self.up_in = Inlet(made, "up", plan.up_in, [], counters)
-        above = plan.dialled_by("up_out")
-        self.up_out = Outlet(
-            made, loop, "up_out", plan.up_out, above, counters, self._ask_below, links.joined_above
-        )
+        is_own = self.keeper.boundary.is_local if self.keeper is not None else None
+        self.up_out = Upward(plan, made, loop, counters, self._ask_below, links.joined_above, is_own)
         self.down_in = Inlet(made, "down", plan.down_in, [], counters)
         # Nodes' subscriptions end here.
         below = partial(Outlet, made, loop, "down_out", counters=counters, joined=self._joined_below)
@@ -104,6 +103,7 @@ class Broker:
     def _look_at_policies(self) -> None:
         if self.keeper is not None:
             self.keeper.look()
+            self.up_out.look()
             self.limiter.limit_zones(self._loop.now(), self.keeper.rates())
 
     def _joined_below(self, topic: bytes) -> None:

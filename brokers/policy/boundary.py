@@ -64,8 +64,21 @@ class Boundary:
         """Go by other policies, keys or sinks from now on."""
         self.laws = laws
         self._attester = attester
-        self._is_local = is_local
+        self._ask_local = is_local
+        self._local: dict[str, bool] = {}
         self._ways: dict[bytes, _Way | None] = {}
+
+    def is_local(self, sink: str) -> bool:
+        """Whether a sink is taken for one of the zone's own: the same answer until the next `renew`.
+
+        Who asks for its topics is judged by the same answer as what they carry, so that nobody above gets what no policy has seen.
+        """
+        if sink not in self._local:
+            if len(self._local) >= MOST_KNOWN:
+                self._local.clear()
+                self._ways.clear()
+            self._local[sink] = self._ask_local(sink)
+        return self._local[sink]
 
     def passes(self, topic: UpTopic, frames: list[bytes]) -> bool:
         """Whether a message may go on; its body is replaced by what may, where that is another one."""
@@ -78,7 +91,7 @@ class Boundary:
     def _way(self, topic: UpTopic, raw: bytes) -> _Way | None:
         way = None
         if topic.what != BEACON:
-            local = self._is_local(topic.sink)
+            local = self.is_local(topic.sink)
             stopped = self.laws.blind if self.laws.stops(topic.zone, local=local) else ""
             concerned = self.laws.concerned(topic.zone, local=local)
             way = _Way(concerned, stopped) if concerned or stopped else None

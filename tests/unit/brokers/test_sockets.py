@@ -81,7 +81,7 @@ def test_a_broker_makes_its_sockets_here(made: Sockets, private: Path) -> None:
     up_in, up_out, down_in, down_out = ends = [f"ipc://{private}/{lane}" for lane in LANES]
     loop = Loop()
     broker = Broker(Plan("b1", "hq", up_in, up_out, down_in, down_out, ()), made, loop)
-    used = [broker.up_in.socket, broker.up_out.socket, broker.down_in.socket, broker.down_out.socket]
+    used = [broker.up_in.socket, broker.up_out.bound.socket, broker.down_in.socket, broker.down_out.socket]
     loop.close()
     assert made._made == used
     assert [sock.getsockopt(zmq.LAST_ENDPOINT) for sock in used] == [end.encode() for end in ends]
