@@ -4,8 +4,10 @@ What neighbours say of themselves is a claim. What was thought of:
 
 * A part is lost, doubled, or comes out of order: it is asked for again; each has its place; others are passed over.
 * Somebody claims a number that there is none of, or sends what proves nothing: each time that costs one roster's transfer, and the
-  claimant is not asked for that zone for a time that doubles. Others are asked meanwhile.
-* Rosters of zones further out come first: their members are who signs those of the zones below.
+  claimant is not asked for that zone for a time that doubles. Whoever disappointed less often is asked first, for whatever zone.
+* Somebody claims many zones that there are not: what nobody is known to sign is not asked for. Its certificate comes with the
+  roster of the zone above.
+* Of one neighbour, rosters of zones further out come first: their members are who signs those of the zones below.
 * Two different ones bear one number: the other one is fetched once, and if both are signed that is told to people.
 * A neighbour goes while it is asked, or is too busy to answer: what came of the last such roster is kept, and it goes on where it
   was when the same neighbour still has it. Parts of several are never mixed: one of them might be made up.
@@ -98,6 +100,8 @@ class Asking:
         """What was begun and not finished."""
         self._shunned: dict[tuple[Peer, str], tuple[float, int]] = {}
         """Until when, and how often so far."""
+        self._disappointed: Counter[Peer] = Counter()
+        """How often each was shunned for any zone since something was taken in from it."""
         self._refused: dict[bytes, float] = {}
         self._contradicting: dict[str, Version] = {}
         """By zone a roster that bore the number of the one that was here."""
@@ -154,6 +158,7 @@ class Asking:
             self._counters["rosters taken in"] += 1
             self._refused.clear()  # who signs may be known now
             self._shunned.pop((asked.peer, asked.row.zone), None)
+            self._disappointed.pop(asked.peer, None)
             self.news.append((asked.row, asked.peer))
             for peer, heard in self._peers.items():
                 self._compare(now, peer, heard)
@@ -201,6 +206,9 @@ class Asking:
     def _shun(self, now: float, peer: Peer, zone: str) -> None:
         if len(self._shunned) >= MOST_REMEMBERED:
             self._shunned = {key: each for key, each in self._shunned.items() if each[0] > now}
+        if len(self._disappointed) >= MOST_REMEMBERED:
+            self._disappointed = Counter({each: self._disappointed[each] for each in self._peers})
+        self._disappointed[peer] += 1
         often = self._shunned.get((peer, zone), (0.0, 0))[1]
         self._shunned[peer, zone] = now + min(SHUNNED * 2**often, SHUNNED_MOST), min(often + 1, 16)
 
@@ -209,7 +217,7 @@ class Asking:
         return heard is not None and now - heard.at <= HEARD_FOR
 
     def _choose(self, now: float, wall: int) -> _Collected | None:
-        """What to collect next: of the outermost zone, from whom disappointed least, the highest number."""
+        """What to collect next: from whom disappointed least, of the outermost zone, the highest number."""
         wanted = list(self._wanted(now, wall))
         if wanted:
             self._shelf.look()  # another role of this home may have taken it in meanwhile
@@ -219,6 +227,7 @@ class Asking:
         peer, row = min(
             wanted,
             key=lambda each: (
+                self._disappointed[each[0]],
                 each[1].zone.count("/"),
                 self._shunned.get((each[0], each[1].zone), (0.0, 0))[1],
                 each[1].zone,
@@ -242,6 +251,7 @@ class Asking:
                 if (
                     0 < row.number <= most
                     and concerns(self._me, row.zone)
+                    and self._shelf.knows(row.zone)
                     and (here is None or (row.number >= here.number and row.mark != here.mark))
                     and self._refused.get(row.mark, 0.0) <= now
                     and self._shunned.get((peer, row.zone), (0.0, 0))[0] <= now

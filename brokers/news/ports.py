@@ -37,6 +37,9 @@ class Shelf(Protocol):
     def roster(self, zone: str) -> bytes | None:
         """The newest one of a zone, as it travels."""
 
+    def knows(self, zone: str) -> bool:
+        """Whether a certificate of its authority is known, so that a roster of it could prove itself."""
+
     def take(self, zone: str, mark: bytes, roster: bytes) -> Taken:
         """Take in what is said to be the roster of a zone with that mark, if it proves itself and is newer."""
 

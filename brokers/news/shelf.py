@@ -92,6 +92,10 @@ class TrustShelf:
         known = self._known.get(zone)
         return known[0] if known else None
 
+    def knows(self, zone: str) -> bool:
+        """Whether a certificate of its authority is known; of the root's zone it always is."""
+        return bool(self.trust.directory.zone_keys(zone))
+
     def take(self, zone: str, mark: bytes, roster: bytes) -> Taken:
         """Verify, keep and write it. Its signature is looked at before anything in it is decoded."""
         directory, now = self.trust.directory, self._wall()

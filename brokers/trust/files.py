@@ -171,16 +171,21 @@ class Trust:
     def write_roster(self, zone: str) -> None:
         """Write the newest roster of a zone that is known here or on disk, unless it is there; nobody is waited for.
 
+        What is on disk and is refused for now stays unless its number is lower: it may revoke a key.
         Raises AlreadyRunning when another process changes the trust just now, HomeError, TrustError, OSError.
         """
         path = self.home.trust / ROSTERS / _flat(zone)
         with lock(self.home, patience=0.0):
             written = read_private(path, MAX_ROSTER) if os.path.lexists(path) else None
+            older = True
             if written is not None:
-                with suppress(TrustError):
-                    self.directory.take_roster(written, self._clock.wall())
+                try:
+                    self.directory.take_roster(written, self._clock.wall(), own=True)
+                except TrustError as error:
+                    version = read_roster(written).roster.version if error.reason not in reasons.VOID else 0
+                    older = version < self.directory.version(zone)
             roster = self.directory.rosters().get(zone)
-            if roster is not None and written != roster:
+            if roster is not None and written != roster and older:
                 self.store_roster(roster)
             self.reload()
 
@@ -207,7 +212,7 @@ class Trust:
         # All of it was read: what follows only adds to what is known.
         directory = self._directory(root, now)
         for path, roster in rosters:
-            _held(faults, path, partial(directory.take_roster, roster, now))
+            _held(faults, path, partial(directory.take_roster, roster, now, own=True))
         for path, file in keys.items():
             known = directory.by_key(file.key.public.key_id)
             if file.chain and not (known is not None and directory.holds(known, now)):

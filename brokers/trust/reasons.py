@@ -30,3 +30,6 @@ UNSAFE: Final = "unsafe"
 REASONS: Final = (
     MALFORMED, FORGED, FOREIGN, EXCEEDS, EARLY, EXPIRED, REVOKED, REMOVED, CROWDED, CONTRADICTS, UNSAFE,
 )  # fmt: skip
+
+VOID: Final = frozenset({MALFORMED, FORGED, REVOKED, REMOVED})
+"""Why a roster says nothing, whatever its number; what is refused for another reason may hold later, or elsewhere."""

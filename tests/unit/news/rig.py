@@ -169,6 +169,10 @@ class ByteShelf:
                 self._marks[zone] = (data, mark_of(data))
         return [Version(zone, number, self._marks[zone][1]) for zone, (number, _data) in self.held.items()]
 
+    def knows(self, zone: str) -> bool:
+        """Every zone there is."""
+        return bool(zone)
+
     def roster(self, zone: str) -> bytes | None:
         """The one of a zone."""
         return self.held[zone][1] if zone in self.held else None

@@ -16,6 +16,7 @@ from tabard.brokers.trust.rosters import Revocation, Roster, sign
 from tabard.brokers.wire.rosters import (
     MOST_BYTES,
     MOST_PARTS,
+    MOST_VERSIONS,
     PART,
     Ask,
     Part,
@@ -214,6 +215,37 @@ def test_who_claims_a_number_that_there_is_none_of_keeps_nobody_from_news() -> N
     assert chain.dmz.counters["rosters not had: nothing came"] - asked <= 12, (
         "a claim that leads nowhere costs little"
     )
+
+
+@pytest.mark.threat("roster-claims")
+@pytest.mark.parametrize("real", [0, 40])
+def test_who_claims_many_zones_and_answers_nothing_holds_no_revocation_back(real: int) -> None:
+    """Zones that nobody knows the authority of are not asked for; of those there are, somebody who disappointed less is asked first."""
+    world = World()
+    chain = Chain(world)
+    liar = world.add("broker", "hq/dmz", "liar", chain.directory(), chain.hq)
+    below = [chain.tree.child(f"a{number:03d}", 50 + number)[0][0] for number in range(real)]
+    if real:
+        chain.put(chain.hq, chain.tree.hq.roster(world.wall(), below))
+    zones = [f"hq/a{number:03d}" for number in range(real or 999)]
+    claims = [Version(zone, SECOND + 100, bytes(16)) for zone in zones]
+
+    def lie() -> None:
+        for first in range(0, len(claims), MOST_VERSIONS):
+            world.send(liar, UP, encode_notice(liar.me, claims[first : first + MOST_VERSIONS]))
+
+    for _ in range(3):
+        lie()
+        world.run(1)
+    roster = chain.tree.dmz.roster(world.wall(), revoke=[(chain.certificate.key_id, "lost")])
+    chain.tree.directory.take_roster(roster, world.wall())
+    chain.put(chain.dmz, roster)
+    began = world.now
+    while not chain.all_have("hq/dmz", [chain.hq]):
+        lie()
+        world.run(0.5)
+        assert world.now - began < 60
+    assert chain.hq.trust.directory.rosters()["hq/dmz"] == roster
 
 
 @pytest.mark.threat("two-rosters")

@@ -10,14 +10,17 @@ import pytest
 from tabard import locks
 from tabard.brokers.news.ports import OLDER, REFUSED, TAKEN
 from tabard.brokers.news.shelf import TrustShelf, mark_of
-from tabard.brokers.trust import files, members
+from tabard.brokers.trust import files, members, reasons
 from tabard.brokers.trust.authority import Wanted
 from tabard.brokers.trust.files import Trust
 from tabard.brokers.trust.locking import lock
+from tabard.brokers.trust.rosters import Revocation, Roster, read_roster, sign
 from tabard.brokers.wire.codec import pack
 from tabard.clock import SystemClock
 from tabard.errors import AlreadyRunning
 from tabard.home import Home
+from tests.unit.trust.places import DAY
+from tests.unit.trust.test_files import Hands
 
 WALL = SystemClock().wall
 
@@ -45,6 +48,15 @@ class Homes:
         roster = self.authority.authority("hq").roster(WALL(), revoke=[(b"k" * 16, "x")])
         assert self.authority.directory.take_roster(roster, WALL())
         return roster
+
+    def numbered(self, number: int, revoked: bytes = b"n" * 16) -> bytes:
+        """A roster of that number, which revokes a key."""
+        key = self.authority.key("zone", "hq")
+        assert key is not None
+        known = self.authority.directory.roster("hq")
+        assert known is not None
+        word = Revocation(revoked, WALL(), "lost")
+        return sign(Roster("hq", number, key.public.key_id, WALL(), known.members, (word,)), key)
 
 
 @pytest.fixture
@@ -77,6 +89,39 @@ def test_the_newest_one_stays_whoever_writes_last(homes: Homes) -> None:
     assert homes.shelves[0].take("hq", mark_of(older), older).did == TAKEN
     assert homes.path.read_bytes() == newer
     assert homes.shelves[0].roster("hq") == newer
+
+
+@pytest.mark.threat("older-roster")
+def test_a_clock_that_is_behind_takes_no_revocation_back(homes: Homes) -> None:
+    """What is on disk was verified before: it counts whatever its number, and no older one takes its place."""
+    older = homes.made()
+    ahead = homes.numbered(read_roster(older).roster.version + 2 * 86_400)
+    homes.roles[0].store_roster(ahead)
+    behind = Hands()
+    behind.now = WALL() - 6 * DAY
+    trust = Trust.load(homes.home, behind)
+    assert trust is not None
+    assert trust.faults == ()
+    assert trust.directory.revoked(b"n" * 16), "what it revokes is revoked"
+    shelf = TrustShelf(trust, behind.wall)
+    assert shelf.take("hq", mark_of(older), older).did == OLDER
+    assert homes.path.read_bytes() == ahead
+
+
+@pytest.mark.threat("older-roster")
+def test_of_two_with_one_number_the_one_on_disk_stays_until_a_newer_one_comes(homes: Homes) -> None:
+    """What cannot be taken in beside what is known is a fault and not lost: it may revoke a key."""
+    number = read_roster(homes.made()).roster.version + 1
+    running = homes.roles[0]
+    one, two = homes.numbered(number), homes.numbered(number, b"o" * 16)
+    homes.roles[1].store_roster(one)
+    assert homes.shelves[0].take("hq", mark_of(two), two).did == TAKEN
+    assert homes.path.read_bytes() == one
+    assert {fault.reason for fault in running.faults} == {reasons.CONTRADICTS}
+    last = homes.numbered(number + 1)
+    assert homes.shelves[0].take("hq", mark_of(last), last).did == TAKEN
+    assert homes.path.read_bytes() == last
+    assert running.faults == ()
 
 
 @pytest.mark.threat("stale-roster")
