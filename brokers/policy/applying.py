@@ -1,7 +1,8 @@
 """What a policy makes of the body of a batch: the same, or one in which some records are stubs and others are redacted. Pure.
 
 Sequence numbers stay: a stub stands in the place of each record that is withheld, so the count is the header's. Of a group of
-which nothing is left its source goes as well, since that may name a file or a user.
+which nothing is left its source goes as well, since that may name a file or a user. What only looks like a stub, in a body of which
+no policy changed anything yet or in the place of another number, is a record like any other.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def apply(rules: Rules, header: Header, node: str, body: bytes, *, fresh: bool =
         groups = decode_groups(header.stream, body, header.count)
     except WireError:
         return _nothing(rules, header)
-    return _applied(rules, header, groups, judge)
+    return _applied(rules, header, groups, judge, fresh=fresh)
 
 
 def _withhold(record: Any) -> None:
@@ -54,7 +55,7 @@ def _withhold(record: Any) -> None:
 
 
 def _applied(
-    rules: Rules, header: Header, groups: Sequence[Any], judge: Callable[[Any], Any]
+    rules: Rules, header: Header, groups: Sequence[Any], judge: Callable[[Any], Any], *, fresh: bool
 ) -> Changed | None:
     name, seq = rules.policy.name, header.first
     made: list[Any] = []
@@ -63,7 +64,7 @@ def _applied(
         left: list[Any] = []
         there = False
         for record in records:
-            if is_stub(record):
+            if not fresh and is_stub(record) and record[0] == seq:
                 left.append(record)
             else:
                 passes = judge(record)

@@ -99,6 +99,11 @@ class Policy(NamedTuple):
             self.up_nodes or self.up_level or self.withhold or self.redact or set(self.up_kinds) != set(KINDS)
         )
 
+    @property
+    def says(self) -> bool:
+        """Whether it holds anything back: records, parts of them, or bytes a second."""
+        return self.changes or bool(self.rate and not self.ended)
+
 
 class EncodedPolicy(NamedTuple):
     """A policy as it travels, taken apart."""

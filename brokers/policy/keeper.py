@@ -9,7 +9,7 @@ from typing import Any, Final
 from tabard.brokers.policy.attesting import Attester
 from tabard.brokers.policy.boundary import Boundary
 from tabard.brokers.policy.laws import Laws, laws_of
-from tabard.brokers.trust.certificates import BROKER, Certificate
+from tabard.brokers.trust.certificates import BROKER, RECORDER, Certificate
 from tabard.brokers.trust.directory import Directory
 from tabard.brokers.trust.files import Trust
 from tabard.clock import Clock
@@ -22,9 +22,25 @@ _log = logging.getLogger(__name__)
 
 
 def is_local(directory: Directory, sink: str, zone: str, now: int) -> bool:
-    """Whether a sink has recorders, and all of them in a zone or below it: what it is sent does not leave the zone."""
-    found = directory.recorders(sink, now)
-    return bool(found) and all(zone_within(each.zone, zone) for each in found)
+    """Whether a sink has recorders, and all of them in a zone or below it: what it is sent does not leave the zone.
+
+    One whose certificate ran out counts as well, since it may be renewed at any time; not one that was revoked or taken out.
+    """
+    return bool(directory.recorders(sink, now)) and all(
+        zone_within(each.zone, zone)
+        for each in directory.every()
+        if each.role == RECORDER and sink in each.sinks and not _gone(directory, each, now)
+    )
+
+
+def _gone(directory: Directory, recorder: Certificate, now: int) -> bool:
+    """Whether an authority said that a recorder is none any more."""
+    if directory.holds(recorder, now):
+        return False
+    if directory.revoked(recorder.key_id) is not None:
+        return True
+    out = directory.tombstone(RECORDER, recorder.zone, recorder.name)
+    return out is not None and recorder.serial <= out.time
 
 
 class Keeper:

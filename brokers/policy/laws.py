@@ -21,7 +21,7 @@ FOREIGN: Final = "a policy that is not by the authority of its zone"
 
 
 class Law(NamedTuple):
-    """One policy that can change something, as it is signed and made ready."""
+    """One policy that has not ended and says something, as it is signed and made ready."""
 
     encoded: bytes
     rules: Rules
@@ -37,11 +37,12 @@ class Laws(NamedTuple):
     """Why they cannot be told; empty when they can."""
 
     def concerned(self, node_zone: str, *, local: bool) -> list[Law]:
-        """Those for what comes out of a zone; `local`: to a sink of this zone, so it does not leave it."""
+        """Those that can change what comes out of a zone; `local`: to a sink of this zone, so it does not leave it."""
         return [
             law
             for law in self.all
-            if zone_within(node_zone, law.rules.policy.below)
+            if law.rules.policy.changes
+            and zone_within(node_zone, law.rules.policy.below)
             and not (local and law.rules.policy.below == self.zone)
         ]
 
@@ -80,6 +81,6 @@ def laws_of(directory: Directory, zone: str, now: int) -> Laws:
         tuple(
             Law(encoded, Rules(each.policy))
             for each, encoded in found
-            if holding[each.policy.id] is each and each.policy.changes
+            if holding[each.policy.id] is each and each.policy.says
         ),
     )

@@ -195,15 +195,23 @@ def _attribute(name: str, fits: Callable[[str], bool]) -> Test:
 
 
 def _attributes(record: Any) -> dict[str, Any] | None:
-    """The attributes of a record, None when they are no JSON object."""
+    """The attributes of a record, None when they are no JSON object, or one that says a name twice: readers differ in which counts."""
     value = record[_ATTRIBUTES]
     if value is None:
         return {}
     try:
-        found = json.loads(value)
+        found = json.loads(value, object_pairs_hook=_unique)
     except (ValueError, TypeError, RecursionError):
         return None
     return found if type(found) is dict else None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises ValueError for a name that comes twice."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name comes twice")
+    return found
 
 
 def _written(value: Any) -> str:

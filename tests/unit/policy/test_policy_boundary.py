@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from tabard.brokers.forwarder import Forwarder
 from tabard.brokers.policy.attesting import Attester
 from tabard.brokers.policy.boundary import KEYLESS, NOT_NAMED, Boundary
 from tabard.brokers.policy.document import Policy
-from tabard.brokers.policy.keeper import is_local
+from tabard.brokers.policy.keeper import Keeper, is_local
 from tabard.brokers.policy.laws import FOREIGN, NO_ROSTER, UNREADABLE, Laws, laws_of
 from tabard.brokers.trust.authority import Authority
 from tabard.brokers.trust.certificates import RECORDER
 from tabard.brokers.trust.directory import Directory
+from tabard.brokers.trust.files import found
 from tabard.brokers.trust.rosters import Roster, sign
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.attested import check_attested, is_attested
@@ -24,6 +26,8 @@ from tabard.brokers.wire.batch import DATA, GAP, OPEN, Header, body_digest, enco
 from tabard.brokers.wire.body import decode_groups
 from tabard.brokers.wire.codec import pack
 from tabard.brokers.wire.streams import STREAM_IDS
+from tabard.clock import SystemClock
+from tabard.home import Home
 from tests.trustees import NOON, Trustees
 from tests.unit.policy.test_policy_matching import log
 
@@ -157,6 +161,37 @@ def test_a_sink_of_the_zone_itself_gets_the_whole() -> None:
     certify("top", "hq")
     for sink, hidden in (("own", []), ("both", [2]), ("top", [2]), ("unheard", [2])):
         assert withheld(zone.up(batch(log("hide"), sink=sink))) == hidden
+
+
+@pytest.mark.threat("sink-with-an-expired-recorder")
+def test_a_recorder_above_whose_certificate_ran_out_keeps_its_sink_above() -> None:
+    """It may be renewed at any time; one that was revoked or taken out is gone."""
+    for gone in ("", "revoked", "taken out"):
+        zone = Zone(upward(**HIDE))
+        key = zone.trustees.key()
+        inside = zone.trustees.chain(RECORDER, "r", "hq/dmz", zone.trustees.key(), ("both",))
+        zone.directory.take(inside, NOON)
+        above = zone.trustees.chain(RECORDER, "r", "hq", key, ("both",), until=-1)
+        zone.directory.take(above, NOON - 2)
+        chief = Authority(zone.directory.root, zone.trustees.zones["hq"], zone.directory)
+        if gone == "revoked":
+            zone.directory.take_roster(chief.roster(NOON, revoke=[(key.public.key_id, "lost")]), NOON)
+        elif gone:
+            zone.directory.take_roster(chief.roster(NOON, remove=[(RECORDER, "r", "")]), NOON)
+        assert withheld(zone.up(batch(log("hide"), sink="both"))) == ([] if gone else [2])
+
+
+def test_a_policy_that_sets_a_rate_alone_holds(tmp_path: Path) -> None:
+    """It changes no record, so the boundary looks at none for it."""
+    clock = SystemClock()
+    trust = found(Home(tmp_path / "home"), "hq", [], clock)
+    policies = [Policy("slow", 1, "hq", "hq/dmz", rate=500), Policy("was", 1, "hq", "hq", rate=9, ended=True)]
+    trust.store_roster(trust.authority("hq").roster(clock.wall(), policies=policies))
+    trust.reload()
+    keeper = Keeper(trust, "b1", "hq", clock, Counter())
+    assert keeper.rates() == {"hq/dmz": 500}
+    assert keeper.boundary.laws.concerned("hq/dmz", local=False) == []
+    assert keeper.status()["in_force"] == [{"name": "slow@1", "below": "hq/dmz"}]
 
 
 def test_a_policy_of_the_link_to_a_zone_below() -> None:

@@ -229,6 +229,37 @@ def test_a_kind_or_a_node_that_does_not_pass(said: dict[str, Any]) -> None:
         )
 
 
+@pytest.mark.threat("stub-in-a-record")
+@pytest.mark.parametrize("fresh", [True, False])
+def test_what_only_looks_like_a_stub_does_not_pass(fresh: bool) -> None:
+    """In a body that nobody changed yet it is a node's; in another one at least its number has to be right."""
+    false = stub(11 if fresh else 7, "SECRET")
+    body = pack([("s", 1, "o", [false, log()])])
+    changed = apply(rules(withhold=((("message", "no"),),)), head(2), "web1", body, fresh=fresh)
+    assert changed is not None
+    assert b"SECRET" not in changed.body
+    assert part(decode_groups(LOGS, changed.body, 2), 11, ["edge@1"]).withheld == ((11, 1, "edge@1"),)
+    sample = pack([("s", 1, "o", [false])])
+    changed = apply(rules(withhold=((("node", "web*"),),)), head(1, SAMPLES), "web1", sample, fresh=fresh)
+    assert changed is not None
+    assert b"SECRET" not in changed.body
+
+
+@pytest.mark.threat("attribute-said-twice")
+@pytest.mark.parametrize(
+    "said",
+    ['{"password":"hunter2","password":"[redacted]"}', '{"password":{"a":"hunter2","a":1},"n":1}'],
+    ids=["above", "within"],
+)
+def test_attributes_that_say_a_name_twice_are_none(said: str) -> None:
+    """Which of the two counts depends on who reads them."""
+    record = log(attributes=said)
+    assert judged(record, withhold=((("attribute.password", "no"),),)) is None
+    passes = judged(record, redact=(Redaction("attribute", "password", "", "[redacted]"),))
+    assert "hunter2" not in passes[LOG_INDEX["attributes"]]
+    assert json.loads(passes[LOG_INDEX["attributes"]])["password"] == "[redacted]"
+
+
 def test_stubs_of_a_boundary_below_stay_its_own() -> None:
     """What it withheld is not withheld again."""
     below = stub(11, "low@2")
