@@ -83,10 +83,7 @@ class Verifier:
         if not signature:
             return UNSIGNED
         if not header.key_id:  # signed when it was sent, by a key that its node had then
-            mine = [each for each in self._directory.every() if each.role == NODE and _of(each, node)]
-            if any(each.key.verifies(WIRE, head, signature) for each in mine):
-                return VERIFIED
-            return UNKNOWN
+            return self._unnamed(node, header, head, signature)
         certificate = self._directory.by_key(header.key_id)
         if certificate is None:
             return UNKNOWN
@@ -97,6 +94,14 @@ class Verifier:
         if not certificate.key.verifies(WIRE, head, signature):
             return WRONG
         return self._standing(certificate)
+
+    def _unnamed(self, node: NodeKey, header: Header, head: bytes, signature: bytes) -> str:
+        """By which of the node's keys: a header that names none is no way round the revocation of one, nor into its epochs."""
+        mine = [each for each in self._directory.every() if each.role == NODE and _of(each, node)]
+        if header.kind != GAP and any(is_epoch_of(header.epoch, each.key_id) for each in mine):
+            return WRONG
+        said = {self._standing(each) for each in mine if each.key.verifies(WIRE, head, signature)}
+        return next((word for word in (VERIFIED, REVOKED) if word in said), UNKNOWN)
 
     def _standing(self, certificate: Certificate) -> str:
         try:

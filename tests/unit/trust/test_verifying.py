@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from tabard.brokers.trust.keys import WIRE
 from tabard.brokers.trust.verifying import ALONE, BOTH, BROKEN, REVOKED, UNKNOWN, UNSIGNED, VERIFIED, WRONG
 from tabard.brokers.trust.verifying import Verifier as Verifying
-from tabard.brokers.wire.batch import encode_header
+from tabard.brokers.wire.batch import decode_header, encode_header
 from tabard.consumers.store.layout import RECORDS
 from tests.unit.delivery.rig import NODE
 from tests.unit.delivery.test_rotation import Rotated
@@ -114,3 +115,17 @@ def test_a_lost_old_key_counts() -> None:
     ends = Rotated()
     ends.rotate(None)
     assert verified(ends, rows(ends))[ALONE] == 1
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+def test_a_header_that_names_no_key_is_judged_by_the_key_that_signed_it(ends: Rotated, revoked: bool) -> None:
+    """Leaving out the name of a key does not undo its revocation, and opens no epoch of a key."""
+    verifier = Verifying(ends.trustees.directory(), ends.trustees.now)
+    kept = ends.store.connection(RECORDS).execute("SELECT credentials FROM signer")
+    verifier.learn([body for (body,) in kept])
+    if revoked:
+        verifier._directory.take_roster(ends.trustees.revoke(ends.old.public.key_id), ends.trustees.now)
+    header = decode_header(rows(ends)[0][1])
+    for epoch, expected in ((bytes(16), REVOKED if revoked else VERIFIED), (header.epoch, WRONG)):
+        head = encode_header(header._replace(key_id=b"", epoch=epoch))
+        assert verifier.batch(NODE, (0, 1), head, ends.old.sign(WIRE, head), b"") == expected
