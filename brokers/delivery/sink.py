@@ -279,6 +279,8 @@ class Sink:
             self._budget.close(stream.account)
             for book in stream.books():
                 self.pending_records -= sum(entry.count for entry in book.entries)
+                if book.entries:
+                    self._intake.keep_signers_again()
 
     def _rolled_back(
         self, now: float, node: NodeBook, why: str, disputed: Iterable[tuple[int, bytes]] = ()

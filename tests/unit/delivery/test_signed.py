@@ -573,3 +573,20 @@ def test_a_revoked_key_among_the_earlier_ones_takes_nothing_from_the_key_of_now(
     ends.settle(5)
     assert ends.stored() == [(1, 3)]
     assert directory.revoked(old.public.key_id) is not None
+
+
+def test_the_key_of_what_was_dropped_before_it_was_stored_is_stored_with_what_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A session that ends takes the first batch of a key with it; the key is not to be missing for good."""
+    ends = Signed()
+    with monkeypatch.context() as held:
+        held.setattr(ends.sink, "flush", lambda _now, _wall: True)
+        ends.journal.add(3)
+        ends.settle(3)
+        assert ends.sink.pending_records
+        ends.sink.anew(ends.now, NODE)
+    ends.settle(20)
+    assert ends.node.delivered()
+    kept = ends.store.connection(RECORDS).execute("SELECT count(*) FROM signer").fetchone()
+    assert kept[0] == 1
