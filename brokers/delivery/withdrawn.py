@@ -10,8 +10,10 @@ What could go wrong, and what stands against it:
 * Who has the key goes on with it. A session begins with a beacon, which only a key that holds can sign; a session that the
   old key began is cut when the next batch comes, or the rosters change. Nothing is set aside beyond what the node, by its
   own beacon, keeps of that epoch; in its place there may be anything that the old key signed, and none of it is believed.
-* The old key's digests may lead anywhere: they are not compared, and no other history is looked for.
-* The opening names the epoch before it: it is not believed either. The beacon and the next opening say how epochs follow.
+* The old key's digests may lead anywhere: they are not compared, and no other history is looked for. So of a machine that was put back
+  to an older state *and* whose key was revoked before it was heard again, what it wrote a second time may be missing without a word.
+* The opening names the epoch before it, and says what its start found: that is not believed either. The beacon tells which epochs
+  there are, but nobody tells any more what the one before lost at its end, or that there were others: a doubt says so.
 * It is much: at most `MAX_KEPT` bytes of an epoch are kept in a session. Of the rest only the gap tells.
 """
 
@@ -23,9 +25,10 @@ from typing import Final
 from tabard.brokers.delivery.book import EpochBook, StreamBook
 from tabard.brokers.delivery.ports import Entry, Gap
 from tabard.brokers.delivery.ranges import UNKNOWN, Range, TooManyRanges
-from tabard.brokers.wire.batch import Batch
+from tabard.brokers.wire.batch import OPEN, Batch
 
 REASON: Final = "revoked key"
+BROKEN: Final = "chain broken"
 MAX_KEPT: Final = 64 << 20
 """Bytes of one epoch that go to quarantine within a session of its node."""
 
@@ -57,6 +60,8 @@ def set_aside(stream: StreamBook, book: EpochBook, batch: Batch, counters: Count
     book.changed = True
     for lo, hi in lost:
         _say(book, lo, hi)
+    if header.kind == OPEN:
+        _doubt(book)
     if kept:
         book.aside += batch.size
         book.entries.append(Entry(batch, poison=REASON, lost=True))
@@ -65,6 +70,15 @@ def set_aside(stream: StreamBook, book: EpochBook, batch: Batch, counters: Count
         stream.unacked += 1
         counters["batches of a revoked key not kept"] += 1
     return False
+
+
+def _doubt(book: EpochBook) -> None:
+    """What an opening would have said of the time before it is not known."""
+    detail = (
+        "the record that names the epoch before this one, and what was lost at its end, was signed by a revoked key:"
+        " records before this epoch, and whole epochs, may be missing"
+    )
+    book.gaps.append(Gap(book.stored_as, 1, 1, 0, at_least=True, kind="doubt", reason=BROKEN, detail=detail))
 
 
 def _say(book: EpochBook, lo: int, hi: int) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgpack
 
 from tabard.brokers.delivery.book import forked_id
+from tabard.brokers.delivery.withdrawn import BROKEN
 from tabard.brokers.wire.batch import DATA
 from tabard.brokers.wire.streams import CONTROL, LOGS, STREAM_NAMES
 from tabard.consumers.store.layout import RECORDS, ROW_TABLES, STATE
@@ -214,16 +215,25 @@ class _Check:
             if not (self._quota or rolled_back or power or restored):
                 raise Violation(f"{entry} is in a gap, and nothing that happened may lose it: {said}")
             return
+        if self._opening_is_aside():
+            return  # what it would have said of a power cut or a history before is in doubt, and said to be
         if power and not rolled_back and not (said or self._power_is_told(entry)):
             raise Violation(f"{entry} was lost by a power cut, and no doubt says so")
         if power or rolled_back or (said and restored):
             return
-        if restored and any(loss.reason == "chain broken" for loss in self._losses):
+        if restored and any(loss.reason == BROKEN for loss in self._losses):
             return  # a whole epoch went with the restored store, and the next one's first record with it
         dropped = self._quota or self._world.journal_restores > self._world.host_restores
         if said and self._world.host_restores and dropped:
             return  # the node let go of it where another history is stored: only a doubt can say so
         raise Violation(f"{entry} is lost without a word; said {said}")
+
+    def _opening_is_aside(self) -> bool:
+        """Whether something was lost before an epoch whose first record was signed by a revoked key."""
+        happened = self._node.lost_by_power or self._world.host_restores or self._recorder.restores
+        return bool(
+            happened and self._keys.revocations and any(loss.reason == BROKEN for loss in self._losses)
+        )
 
     def _power_is_told(self, entry: Accepted) -> bool:
         """Of an epoch of which nothing was synced, the doubt stands at the end of the one before it."""

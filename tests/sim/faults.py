@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from tests.sim.node import SimNode
-from tests.sim.sink import SimRecorder
+from tests.sim.sink import Machine, SimRecorder
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -248,8 +248,12 @@ def _restore_recorder_machine(world: World) -> None:
     recorder = _recorder(world)
     if not recorder.alive or recorder.frozen is not None:
         return
-    machine = recorder.machine_snapshot()
-    world.after(0.5, 60.0, lambda: recorder.machine_restore(machine))
+    machines: list[Machine] = []
+    recorder.mortal(
+        lambda _sink: machines.append(recorder.machine_snapshot())
+    )  # a commit on its way is done first
+    if machines:
+        world.after(0.5, 60.0, lambda: recorder.machine_restore(machines[0]))
 
 
 @_fault("wipe store")

@@ -19,6 +19,7 @@ import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tabard.mail import Server
+from tests.ports import free_port
 
 USER, PASSWORD = "app", "correct horse"
 
@@ -112,7 +113,7 @@ class Post:
         self.mails: list[Arrived] = []
         self.sessions = 0
         self.stalled = False
-        self.port = 0
+        self.port = free_port()  # one that nobody is given while the server is away
         self._implicit = implicit
         self._expired = expired
         self._changed = threading.Condition()

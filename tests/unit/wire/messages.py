@@ -46,6 +46,7 @@ from tabard.brokers.wire.messages import (
     encode_retire,
     kind_of,
 )
+from tabard.brokers.wire.rotation import Rotation
 from tabard.brokers.wire.streams import LOGS, SAMPLES, STREAM_IDS
 from tabard.digests import DIGEST_BYTES
 from tabard.names import MAX_ZONE_DEPTH, NAME
@@ -171,6 +172,7 @@ opens: Final = st.builds(
     st.booleans(),
     st.none() | numbers,
     st.text(max_size=40),
+    st.none() | st.builds(Rotation, epochs, epochs, st.binary(min_size=64, max_size=64)),
 )
 gaps: Final = st.builds(
     GapInfo, st.text(max_size=20), numbers, st.booleans(), digests, st.binary(max_size=20)
