@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import monotonic
 
-from tabard.brokers.wire.streams import STREAM_NAMES
-from tabard.consumers.store import layout, quarantine, walk
-from tabard.consumers.store.filters import filter_of, node_ids
-from tabard.consumers.store.gaps import gap_row
+from tabard.consumers.store import quarantine, walk
+from tabard.consumers.store.filters import filter_of
+from tabard.consumers.store.newest import newest
 from tabard.consumers.store.reading import Reading
 from tabard.consumers.store.results import GapRow, Key, LogPage, LogQuery, LogRow, Stored
 from tabard.consumers.store.walk import RECORD_COLUMNS, Walk, from_log, searched
@@ -142,16 +141,4 @@ def quarantined(
     connection: Reading, node: str | None, zone: str | None, stream: str | None, limit: int
 ) -> list[GapRow]:
     """Batches in quarantine of both files, as `Reader.quarantine` says."""
-    found: list[GapRow] = []
-    for database, kind in zip(connection.sql.parts, layout.FILES, strict=True):
-        lane, nodes = quarantine.among_nodes(node_ids(connection, node, zone, database))
-        for number in kind.streams:
-            if stream is None or STREAM_NAMES[number] == stream:
-                rows = connection.execute(
-                    f"{quarantine.select(connection.sql, database)} WHERE held.stream = ?{lane}"
-                    " ORDER BY held.arrived DESC, held.id DESC LIMIT ?",
-                    (number, *nodes, limit),
-                )
-                found += map(gap_row, rows)
-    found.sort(key=lambda row: (row.arrived, row.id), reverse=True)
-    return found[:limit]
+    return newest(connection, node, zone, stream, limit, quarantine.select, "held")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from tabard.brokers.wire.streams import STREAM_NAMES
-from tabard.consumers.store import layout
 from tabard.consumers.store.attestation import Attestation
-from tabard.consumers.store.filters import among, node_ids
-from tabard.consumers.store.gaps import gap_row
+from tabard.consumers.store.filters import among
+from tabard.consumers.store.newest import newest
 from tabard.consumers.store.reading import Reading, Sql
 from tabard.consumers.store.results import EQUAL_FIELDS, WITHHELD, GapRow, LogQuery, LogRow
 from tabard.records import MAX_RECORDS
@@ -42,19 +40,7 @@ def listed(
     connection: Reading, node: str | None, zone: str | None, stream: str | None, limit: int
 ) -> list[GapRow]:
     """Stubs of both files, as `StoreReader.withheld` says."""
-    found: list[GapRow] = []
-    for database, kind in zip(connection.sql.parts, layout.FILES, strict=True):
-        lane, nodes = among_nodes(node_ids(connection, node, zone, database))
-        for number in kind.streams:
-            if stream is None or STREAM_NAMES[number] == stream:
-                rows = connection.execute(
-                    f"{select(connection.sql, database)} WHERE stub.stream = ?{lane}"
-                    " ORDER BY stub.arrived DESC, stub.id DESC LIMIT ?",
-                    (number, *nodes, limit),
-                )
-                found += map(gap_row, rows)
-    found.sort(key=lambda row: (row.arrived, row.id), reverse=True)
-    return found[:limit]
+    return newest(connection, node, zone, stream, limit, select, "stub")
 
 
 def total(connection: Reading) -> int:
