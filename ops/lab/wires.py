@@ -84,23 +84,28 @@ class Wire:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_WAITING)
         taking = asyncio.ensure_future(self._take(reader, waiting))
-        loop = asyncio.get_running_loop()
         try:
-            while True:
-                due, data = await waiting.get()
-                if due > loop.time():
-                    await asyncio.sleep(due - loop.time())
-                await self._whole.wait()
-                if not data:
-                    break
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            pass  # the other side has gone
+            with contextlib.suppress(OSError):  # the other side has gone
+                await self._hand_on(waiting, writer)
         finally:
             taking.cancel()
         with contextlib.suppress(OSError, RuntimeError):
             writer.write_eof()
+
+    async def _hand_on(
+        self, waiting: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
+    ) -> None:
+        """Each part when it is due, up to the empty one."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due, data = await waiting.get()
+            if due > loop.time():
+                await asyncio.sleep(due - loop.time())
+            await self._whole.wait()
+            if not data:
+                return
+            writer.write(data)
+            await writer.drain()
 
     async def _take(self, reader: asyncio.StreamReader, waiting: asyncio.Queue[tuple[float, bytes]]) -> None:
         pace, loop = Pace(), asyncio.get_running_loop()
