@@ -12,16 +12,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.request import urlopen
 
 import pytest
 
-from tabard.home import Home
 from tabard.ops.lab import marks, needs
 from tabard.ops.lab.plan import planned
-from tabard.ops.lab.state import Place
 from tests.conftest import Need
+from tests.integration.labbing import Tool as LabTool
 from tests.integration.upping import TABARD, environment
 from tests.numbering import differences
 from tests.ports import free_port
@@ -35,29 +34,8 @@ OTHERS: Final = [name for name in NODES if name not in PLANT]
 LINKS: Final = ("plant1-dmz1", "plant1-dmz2")
 
 
-class Tool:
-    """The tool of one home."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home = folder / "home"
-        self.place = Place(Home(self.home))
-
-    def __call__(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run `tabard lab ...` to its end."""
-        return subprocess.run(
-            [*TABARD, "lab", *words],
-            env=environment(self.home),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE * 2,
-        )
-
-    def done(self, *words: str, stdin: str = "") -> str:
-        """The same; what it printed, once it succeeded."""
-        ended = self(*words, stdin=stdin)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
+class Tool(LabTool):
+    """With numbered records of all nodes."""
 
     def say(self, nodes: list[str], first: int) -> None:
         """Have each of the nodes accept so many numbered records."""
@@ -80,19 +58,6 @@ class Tool:
         end = time.monotonic() + PATIENCE
         while wrong := differences(self.stored(), expected):
             assert time.monotonic() < end, wrong
-
-    def rows(self) -> dict[str, dict[str, Any]]:
-        """What the status says, by name."""
-        return {row["name"]: row for row in json.loads(self.done("status", "-o", "json"))}
-
-    def tunnels(self, node: str) -> list[str]:
-        """How the tunnels of a node are, as it says itself; what it says has an exit code of its own."""
-        return [
-            each["state"]
-            for each in json.loads(self("exec", node, "--", "tabard", "status", "-o", "json").stdout)[
-                "tunnels"
-            ]
-        ]
 
 
 def _machine() -> tuple[list[str], list[str]]:
@@ -190,7 +155,7 @@ def test_killed_hosts_and_services_come_back_with_what_they_had(tool: Tool) -> N
     """
     machine = _machine()
     tool.done("up", "--port", str(free_port()), "--backend", "sshtunnel")
-    assert tool.tunnels("plant1") == ["up", "up"]
+    assert list(tool.tunnels("plant1").values()) == ["up", "up"]
     tool.say(["press1", "web1"], 0)
     tool.done("freeze", "dmz1", "broker")
     assert tool.rows()["dmz1"]["faults"] == ["frozen broker"]
