@@ -12,7 +12,9 @@ from tabard.home import Home
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option
 from tabard.ops.cli.values import Text
+from tabard.ops.heard import check_heard_of, nodes_of
 from tabard.ops.output import emit
+from tabard.settings import load
 
 KEYS: Final = (
     "node", "zone", "verified", "unsigned", "revoked", "unknown", "wrong", "broken", "both", "alone"
@@ -37,9 +39,12 @@ def store_verify(home: Home, node: str | None, output: str) -> int:
     and without the word of the old one. Exit code 3: there are unknown or unsigned ones; 1: wrong or broken ones.
     """
     from tabard.brokers.trust.verifying import Verifier
+    from tabard.consumers.store.place import Place
     from tabard.ops.keys import trusted
     from tabard.ops.stores import open_reader
 
+    if node is not None:
+        check_heard_of(nodes_of(Place.of(load(home), home)), node, None)
     now = time.time_ns()
     verifier = Verifier(trusted(home).directory, now)
     with open_reader(home) as reader:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from tabard import exits
 from tabard.home import Home
 from tests.integration.test_signed import HERE, ROLES, faults, key_of, keys, log, stored, wait
 from tests.integration.upping import Started, tabard
@@ -77,6 +78,7 @@ def test_a_revoked_key_with_a_backlog(tmp_path: Path) -> None:
         assert row["node"] == "web1" and row["verified"] and row["revoked"]
         assert not any(row[name] for name in ("unsigned", "unknown", "wrong", "broken"))
         assert done.returncode == 0
+        assert tabard(home, "store", "verify", "--node", "wep1").returncode == exits.WRONG_USE
 
 
 def test_a_recorder_without_keys_beside_one_that_has_some(tmp_path: Path) -> None:
