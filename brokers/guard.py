@@ -64,6 +64,8 @@ class Guard:
         self._keys = keys
         self._door: Door | None = None
         self._bound: dict[_Socket, tuple[str, str]] = {}
+        self._listening: dict[_Socket, str] = {}
+        """What libzmq calls the address of each: for `tcp://*:7101` it is another one, and only by that it is let go of."""
         self._dials: dict[_Socket, list[Dial]] = {}
         self._monitors: dict[_Socket, tuple[_Socket, int]] = {}
         self._numbers = count()
@@ -90,6 +92,7 @@ class Guard:
     def served(self, sock: _Socket, endpoint: str, end: str) -> None:
         """It was bound: watch it."""
         self._bound[sock] = (endpoint, end)
+        self._listening[sock] = sock.get_string(zmq.LAST_ENDPOINT)
         self._watch(sock, _BOUND)
         self._begin()
 
@@ -99,10 +102,13 @@ class Guard:
 
     def _rebind(self, sock: _Socket) -> None:
         """End all connections of an end, and listen anew."""
-        endpoint, end = self._bound[sock]
+        _endpoint, end = self._bound[sock]
         self._keys.forget(end)
-        with contextlib.suppress(zmq.ZMQError):  # it waits for its address just now
-            sock.unbind(endpoint)
+        listening = self._listening.pop(sock, None)
+        if listening is None:
+            return  # it waits for its address just now
+        with contextlib.suppress(zmq.ZMQError):  # it is not bound: that is what was wanted
+            sock.unbind(listening)
         self._bind(sock)
 
     def _bind(self, sock: _Socket) -> None:
@@ -112,6 +118,7 @@ class Guard:
         try:
             self.serve(sock, endpoint, end)
             sock.bind(endpoint)
+            self._listening[sock] = sock.get_string(zmq.LAST_ENDPOINT)
         except zmq.ZMQError:
             self._loop.call_at(self._loop.now() + AGAIN, partial(self._bind, sock))
 
@@ -269,6 +276,7 @@ class Guard:
 
     def forget(self, sock: _Socket) -> None:
         """A socket is about to be closed."""
+        self._listening.pop(sock, None)
         bound = self._bound.pop(sock, None)
         if bound is not None:
             self._keys.forget(bound[1])

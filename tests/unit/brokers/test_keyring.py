@@ -29,14 +29,15 @@ PATIENCE = 60.0
 class Scene:
     """A broker with TCP at all ends, in one loop with those who connect to it; all read the keys of one home."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bound: str = "127.0.0.1") -> None:
+        """`bound`: the address of this host at which the broker listens; it is dialled on loopback."""
         self.loop = Loop()
         self.ends = dict(zip(LANES, [f"tcp://127.0.0.1:{free_port()}" for _ in LANES], strict=True))
         nodes = [keys.node("n1", "hq"), keys.node("n2", "hq")]
         self.keys = keys.Keys(folder, "hq", [keys.broker("b1", "hq"), *nodes, keys.recorder("r1", "hq")])
         self._made: list[Sockets] = []
         self.made = self.of("broker", "b1")
-        up_in, up_out, down_in, down_out = (self.ends[lane] for lane in LANES)
+        up_in, up_out, down_in, down_out = (self.ends[lane].replace("127.0.0.1", bound) for lane in LANES)
         plan = Plan("b1", "hq", up_in, up_out, down_in, down_out, ())
         self.broker = Broker(plan, self.made, self.loop)
 
@@ -157,6 +158,27 @@ def test_others_at_the_end_come_back(scene: Scene) -> None:
     scene.turn_until(lambda: states(node) == [dialling.CONNECTED], "the other one is back")
     scene.turn_until(carries(scene, mouth, ear, "n2"), "records pass")
     assert scene.made.told({})["counters"]["up_in refused: a revoked key"] >= 1
+
+
+@pytest.mark.threat("revoked-session")
+@pytest.mark.parametrize("bound", ["*", "0.0.0.0", "[::]", "localhost"])
+def test_a_revoked_key_is_cut_off_whatever_the_address_is_called(tmp_path: Path, bound: str) -> None:
+    """An end has another name in libzmq than in the settings; who hears there hears no more, and the others are back."""
+    scene = Scene(tmp_path, bound)
+    try:
+        revoked, node = scene.of("node", "n1"), scene.of("node", "n2")
+        for made in (revoked, node):
+            ear = made.subscriber()
+            ear.subscribe(topics.LINK_PREFIX)
+            made.connect(ear, scene.ends["down_out"])
+        scene.turn_until(
+            lambda: states(revoked) == states(node) == [dialling.CONNECTED], "both are connected"
+        )
+        scene.keys.revoke("node", "n1")
+        scene.turn_until(lambda: states(revoked) == [dialling.REFUSED], "one is refused")
+        scene.turn_until(lambda: states(node) == [dialling.CONNECTED], "the other one is back")
+    finally:
+        scene.close()
 
 
 @pytest.mark.threat("false-broker")
