@@ -45,7 +45,8 @@ class Sshd:
 
     def __init__(self, program: Path, options: Sequence[str] = ()) -> None:
         self._program = program
-        self._options = options
+        self.options = options
+        """Lines of its configuration beside the usual ones, from its next start on."""
         self.directory = Path(tempfile.mkdtemp(prefix=f"sshd-{os.getpid()}-", dir="/tmp"))
         self.directory.chmod(0o755)
         self._user = self._other_user()
@@ -107,8 +108,8 @@ class Sshd:
             f"Port {self.port}",
             f"HostKey {self.directory}/host",
             f"AuthorizedKeysFile {self.directory}/authorized_keys",
+            *self.options,  # of two lines with one name the first counts
             *_OPTIONS,
-            *self._options,
         ]
         self._write("sshd_config", "\n".join(lines) + "\n")
         with (self.directory / "log").open("wb") as log:

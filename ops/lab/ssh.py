@@ -13,6 +13,8 @@ KNOWN: Final = "known_hosts"
 """The file with the keys of the servers that an ssh of a lab's own dials."""
 KEEPALIVE: Final = 2
 """Seconds between two questions of ssh whether the other side is there; three without an answer end the connection."""
+ONLY: Final = 'restrict,port-forwarding,command="/bin/false"'
+"""What every key of a tunnel may do, but for which forwards: nothing is run for it, whatever it asks for."""
 _SERVER: Final = """\
 Port {port}
 HostKey {directory}/host_key
@@ -26,6 +28,7 @@ PermitTTY no
 X11Forwarding no
 AllowAgentForwarding no
 AllowTcpForwarding {forwarding}
+AllowStreamLocalForwarding no
 PermitTunnel no
 ClientAliveInterval {keepalive}
 ClientAliveCountMax 3
@@ -108,7 +111,7 @@ def authorized(lab: Lab, tunnel: Tunnel, public: str) -> str:
         for name, allowed in (("permitopen", opens), ("permitlisten", listens))
         for each in allowed
     ]
-    return f"restrict,port-forwarding,{','.join(lists)} {bare(public)} {tunnel.name}\n"
+    return f"{ONLY},{','.join(lists)} {bare(public)} {tunnel.name}\n"
 
 
 def is_external(tunnel: Tunnel) -> bool:

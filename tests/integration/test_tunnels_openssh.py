@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import pytest
 from tabard import exits
 from tabard.home import Home
 from tabard.ops.bench.sshd import Sshd, make_key
+from tests.integration.brokering import wait_until
 from tests.integration.tunnelling import Answering, Make, Tunnelled, make, server
 from tests.integration.upping import Started, tabard
 from tests.ports import free_port
@@ -211,19 +214,122 @@ def lines_of_the_page() -> list[str]:
     return re.findall(r"^(restrict\S+) ssh-ed25519", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def opens(server: Sshd, port: int, tmp_path: Path) -> bool:
-    """Whether the key may open a connection to that port of the server, in which an ssh server answers."""
+def options_of_the_page() -> list[str]:
+    """What the page says of `sshd_config` for the user of a tunnel, but for the line that names the user."""
+    (block,) = re.findall(
+        r"^Match User tabard\n((?: +\S.*\n)+)", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    return [line.strip() for line in block.splitlines()]
+
+
+def asked(server: Sshd, tmp_path: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """What comes of an ssh with the key of the tunnel that asks for something."""
+    return subprocess.run(
+        [*asking(server, tmp_path), *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=30
+    )
+
+
+def asking(server: Sshd, tmp_path: Path) -> list[str]:
+    """An ssh with the key of the tunnel, as somebody would start it who got hold of it."""
     known = tmp_path / "known"
     known.write_text(server.known_hosts)
-    done = subprocess.run(
-        [
-            "ssh", "-F", "none", "-i", str(server.key_file), "-p", str(server.port), "-o", "BatchMode=yes",
-            "-o", f"UserKnownHostsFile={known}", "-o", "IdentitiesOnly=yes",
-            "-W", f"127.0.0.1:{port}", f"{server.user}@127.0.0.1",
-        ],
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=30,
-    )  # fmt: skip
+    return [
+        "ssh", "-F", "none", "-i", str(server.key_file), "-p", str(server.port), "-l", server.user,
+        "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={known}", "-o", "IdentitiesOnly=yes",
+        "-o", "ExitOnForwardFailure=yes",
+    ]  # fmt: skip
+
+
+def opens(server: Sshd, port: int, tmp_path: Path) -> bool:
+    """Whether the key may open a connection to that port of the server, in which an ssh server answers."""
+    done = asked(server, tmp_path, "-W", f"127.0.0.1:{port}", "127.0.0.1")
     return done.stdout.startswith(b"SSH-2.0")
+
+
+@pytest.mark.threat("more-than-forwards")
+@pytest.mark.parametrize("listens", [False, True], ids=["dials", "listens"])
+def test_the_lines_of_the_page_let_the_key_have_nothing_run_there(
+    server: Sshd, tmp_path: Path, agent: None, listens: bool
+) -> None:
+    """No shell, no command, no sftp, no terminal, no agent, from a server that gives all of them to others.
+
+    By the server's own log: so whatever shell the user has.
+    """
+    (line,) = (each for each in lines_of_the_page() if ('permitlisten="127.0.0.1:7101"' in each) == listens)
+    server.options = ("LogLevel DEBUG1", "Subsystem sftp internal-sftp", "AllowAgentForwarding yes")
+    server.stop()
+    server.start()
+    server.allow(line)
+    there = "127.0.0.1"
+    for words in (
+        ("-T", there),
+        ("-T", there, f"touch {server.directory}/ran"),
+        ("-T", "-s", there, "sftp"),
+        ("-T", "-A", there, "true"),
+    ):
+        assert asked(server, tmp_path, *words).returncode == 1, words
+    assert b"PTY allocation request failed" in asked(server, tmp_path, "-tt", there).stderr
+    log = server.log()
+    sessions = re.findall(r"Starting session: (.*) for ", log)
+    assert sessions == ["forced-command (key-option) '/bin/false'"] * 5
+    assert "agent forwarding disabled" in log
+    assert not (server.directory / "ran").exists()
+
+
+def connects(server: Sshd, tmp_path: Path, path: Path) -> bool:
+    """Whether the key may open a connection to that unix socket of the server, which greets."""
+    here = tmp_path / "here"
+    here.unlink(missing_ok=True)
+    process = subprocess.Popen(
+        [*asking(server, tmp_path), "-N", "-L", f"{here}:{path}", "127.0.0.1"], stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(here.exists, "ssh listens")
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(here))
+            return bool(sock.recv(1))
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.threat("more-than-forwards")
+def test_the_lines_of_the_page_let_the_key_reach_no_unix_socket_and_make_none(
+    server: Sshd, tmp_path: Path
+) -> None:
+    """A socket that anybody may connect to, and a directory that anybody may write to."""
+    (line,) = (each for each in lines_of_the_page() if "7102" in each)
+    common = server.directory / "common"
+    common.mkdir()
+    common.chmod(0o777)
+    there, made = common / "there", common / "made"
+    with socket.create_server(str(there), family=socket.AF_UNIX) as listening:
+        there.chmod(0o777)
+        greeting = threading.Thread(target=_greet, args=(listening,), daemon=True)
+        greeting.start()
+
+        def listens() -> bool:
+            asked(server, tmp_path, "-T", "-R", f"{made}:127.0.0.1:1", "127.0.0.1", "true")
+            return made.exists()
+
+        server.allow("restrict,port-forwarding")
+        assert connects(server, tmp_path, there), "without the lists"
+        server.allow(line)
+        assert not connects(server, tmp_path, there)
+        assert listens(), "why the page says more than one line of authorized_keys"
+        made.unlink()
+        server.options = options_of_the_page()
+        server.stop()
+        server.start()
+        assert not connects(server, tmp_path, there)
+        assert not listens()
+
+
+def _greet(listening: socket.socket) -> None:
+    while True:
+        sock, _ = listening.accept()
+        with sock:
+            sock.sendall(b"hello")
 
 
 @pytest.mark.threat("more-than-forwards")
@@ -237,8 +343,6 @@ def test_the_line_for_a_key_that_dials_allows_its_forwards_and_nothing_else(
     tunnel.begin()
     tunnel.up()
     assert not opens(server, server.port, tmp_path)
-    done = run_there(server, tmp_path, "true")
-    assert done.returncode != 0
     there = both(tunnel)
     tunnel.write()
     tunnel.reload()
@@ -265,18 +369,6 @@ def test_a_list_of_listeners_alone_still_lets_it_open_any_port(server: Sshd, tmp
     """Why the page says to give both."""
     server.allow(f'restrict,port-forwarding,permitlisten="127.0.0.1:{free_port()}"')
     assert opens(server, server.port, tmp_path)
-
-
-def run_there(server: Sshd, tmp_path: Path, command: str) -> subprocess.CompletedProcess[bytes]:
-    """What comes of a command for the server."""
-    return subprocess.run(
-        [
-            "ssh", "-F", "none", "-T", "-i", str(server.key_file), "-p", str(server.port), "-o", "BatchMode=yes",
-            "-o", f"UserKnownHostsFile={tmp_path / 'known'}", "-o", "IdentitiesOnly=yes",
-            f"{server.user}@127.0.0.1", command,
-        ],
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=30,
-    )  # fmt: skip
 
 
 def test_up_starts_it_and_status_shows_it(make: Make) -> None:

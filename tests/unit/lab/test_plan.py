@@ -154,7 +154,7 @@ def test_a_key_opens_what_its_tunnel_carries_and_nothing_else() -> None:
     """The line in authorized_keys restricts it to exactly these addresses."""
     lines = ssh.files(LAB, LAB.host("dmz1"), KEYS)["authorized_keys"].splitlines()
     assert lines == [
-        f'restrict,port-forwarding,{opens},permitlisten="127.0.0.1:1" {ssh.bare(KEYS[host].tunnel_public)} {host}-dmz1'
+        f'restrict,port-forwarding,command="/bin/false",{opens},permitlisten="127.0.0.1:1" {ssh.bare(KEYS[host].tunnel_public)} {host}-dmz1'
         for host, opens in (
             ("hq1", 'permitopen="127.0.0.1:7103",permitopen="127.0.0.1:7104"'),
             ("plant1", 'permitopen="10.77.1.11:7101",permitopen="10.77.1.11:7102"'),
@@ -183,7 +183,7 @@ def test_a_key_that_listens_there_opens_that_and_nothing_else() -> None:
     ]
     ports = (7231, 7232)
     assert ssh.files(lab, lab.host("plant1"), KEYS)["authorized_keys"].splitlines()[1] == (
-        "restrict,port-forwarding,"
+        'restrict,port-forwarding,command="/bin/false",'
         + ",".join(f'permitopen="127.0.0.1:{port}"' for port in ports)
         + ","
         + ",".join(f'permitlisten="127.0.0.1:{port}"' for port in ports)
