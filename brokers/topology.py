@@ -62,7 +62,7 @@ def brokers(settings: Settings, home: Home) -> list[Plan]:
     """
     described = settings.brokers or _chain(settings)
     bound = {broker.name: _bound(broker, home) for broker in described}
-    children = {broker.name: broker.parent for broker in described if broker.parent}
+    children = _above(described, bound)
     plans = [
         Plan(
             broker.name,
@@ -179,6 +179,14 @@ def _parents(
             yield Ends(up_in, down_out)
     if broker.standby_up and broker.standby_down:
         yield Ends(broker.standby_up, broker.standby_down)
+
+
+def _above(described: tuple[Broker, ...], bound: dict[str, tuple[str, str, str, str]]) -> dict[str, str]:
+    """Of each broker the one above it, however the two are joined: by name, by address, or by a link that dials it."""
+    at = {ends[0]: name for name, ends in bound.items()}
+    above = {link.peer: broker.name for broker in described for link in broker.link if link.dials == "this"}
+    above |= {broker.name: at[broker.parent_up] for broker in described if broker.parent_up in at}
+    return above | {broker.name: broker.parent for broker in described if broker.parent}
 
 
 def _dials(broker: Broker) -> Iterator[tuple[str, str]]:

@@ -49,9 +49,45 @@ def connection_findings(home: Home, settings: Settings, now: int) -> list[Findin
     except (SettingsError, TrustError):  # which is said already
         return []
     if trust is None:
-        return list(_keyless(home, roles))
+        return [_placed(each, settings) for each in _keyless(home, roles)]
     found = [finding for role in roles for finding in _of(trust, home, role, now)]
-    return [*found, *_sinks(trust, home, settings, now)]
+    found += [*_sinks(trust, home, settings, now), *_unheard_of(trust, home, settings, now)]
+    return [_placed(each, settings) for each in found]
+
+
+def _placed(finding: Finding, settings: Settings) -> Finding:
+    """At the line that describes the role, where there is one; else at the keys."""
+    error = finding.error
+    tables = {f"broker {broker.name}": origin for broker, origin in settings.tables["broker"]}
+    key = error.key or ""
+    origin = tables.get(key.partition(".link ")[0])
+    if origin is None and not key.startswith("broker ") and key in settings.values:
+        origin = settings.origin(key)
+    if origin is not None and origin.place:
+        error.file, error.line = origin.place, origin.line
+    return finding
+
+
+def _unheard_of(trust: Trust, home: Home, settings: Settings, now: int) -> Iterator[Finding]:
+    """Links to a broker that dials by itself, and that no roster knows: it would not be let in, and its rate limits nobody."""
+    from tabard.brokers.trust.certificates import BROKER
+    from tabard.names import zone_within
+
+    members = [each for each in trust.directory.every() if each.role == BROKER]
+    held = [each for each in members if trust.directory.holds(each, now)]
+    for broker in settings.brokers:
+        below = sorted({each.name for each in held if zone_within(each.zone, broker.zone)} - {broker.name})
+        for link in broker.link:
+            if link.dials == "peer" and link.peer not in {*below, *(each.name for each in settings.brokers)}:
+                yield _finding(
+                    home,
+                    f"broker {broker.name}.link {link.peer}",
+                    f"no roster knows a broker {link.peer} in {broker.zone} or below it: it is not let in",
+                    expected=", ".join(below) or f"a broker of {broker.zone} or of a zone below it",
+                    found=repr(link.peer),
+                    hint="Correct peer, or certify it where its zone's authority is: tabard node add HOST --broker NAME; "
+                    "and take in its roster: tabard join FILE",
+                )
 
 
 def _roles(settings: Settings, home: Home) -> Iterator[_Role]:

@@ -46,6 +46,7 @@ def lint(settings: Settings, broken: Collection[str] = ()) -> tuple[Finding, ...
         (_brokers, ("broker",)),
         (_parents, ("broker",)),
         (lint_zones, ("broker", "node.zone", *ends)),
+        (_ways, ("broker", "node.zone", "tunnel", *ends)),
         (lint_tunnels, ("tunnel",)),
         (_binds, (*places, "tunnel")),
         (_exposed, places),
@@ -63,6 +64,13 @@ def lint(settings: Settings, broken: Collection[str] = ()) -> tuple[Finding, ...
         if not any(name in broken for name in names)
         for finding in rule(settings)
     )
+
+
+def _ways(settings: Settings) -> Iterator[Finding]:
+    if settings.brokers:  # few homes describe one, and every role reads this module
+        from tabard.settings.lint_ways import lint_ways
+
+        yield from lint_ways(settings)
 
 
 def broken_keys(findings: Iterable[Finding]) -> frozenset[str]:

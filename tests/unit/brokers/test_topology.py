@@ -138,6 +138,24 @@ def test_a_parent_may_dial(home: Home) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "joined",
+    [
+        '[[broker.link]]\npeer = "out"\nup = "tcp://127.0.0.1:1"\ndown = "tcp://127.0.0.1:2"\n[[broker]]\n',
+        '[[broker]]\nparent_up = "tcp://127.0.0.1:9001"\nparent_down = "tcp://127.0.0.1:9002"\n',
+    ],
+)
+def test_however_two_are_joined_the_recorder_reads_at_the_upper_one(home: Home, joined: str) -> None:
+    """By a link that dials, or by an address: a recorder at the lower one would never see what the upper one is given."""
+    settings = described(
+        home,
+        '[node]\nzone = "hq"\n[[broker]]\nname = "top"\nzone = "hq"\nup_in = "tcp://127.0.0.1:9001"\n'
+        f'down_out = "tcp://127.0.0.1:9002"\n{joined}name = "out"\nzone = "hq/dmz"\n',
+    )
+    assert [plan.name for plan in topology.brokers(settings, home)] == ["out", "top"]
+    assert topology.recorder_ends(settings, home)[0].up == bound(home, "top")[1]
+
+
 def test_a_link_that_the_peer_dials_is_dialled_by_the_peer(home: Home) -> None:
     """The child does, as without a link."""
     plans = topology.brokers(described(home, LINKED.format(dials="peer")), home)
@@ -268,7 +286,8 @@ def test_who_is_expected_where_a_broker_dials(home: Home) -> None:
 @pytest.mark.parametrize("role", ["agent", "recorder"])
 def test_who_is_expected_where_an_agent_or_a_recorder_dials(home: Home, role: str) -> None:
     """The broker of this home at its own ends, unless a name is given for where they lead; else the one that is named."""
-    text = "[[broker]]\nname = 'b1'\nzone = 'hq'\nup_in = 'tcp://x:1'\n"
+    end = {"agent": "up_in", "recorder": "up_out"}[role]
+    text = f"[[broker]]\nname = 'b1'\nzone = 'hq'\n{end} = 'tcp://x:1'\n"
     ends = f"[{role}]\nup = 'tcp://x:7'\ndown = 'tcp://x:8'\nstandby_up = 'tcp://x:1'\nstandby_down = 'tcp://x:9'\n"
     here = Expected("b1", "hq")
     found = topology.role_peers(described(home, text + ends), home, role)
@@ -278,4 +297,4 @@ def test_who_is_expected_where_an_agent_or_a_recorder_dials(home: Home, role: st
     found = topology.role_peers(described(home, text + named), home, role)
     far, b2 = Expected("far", key=f"{role}.broker"), Expected("b2", key=f"{role}.standby_broker")
     assert [found[f"tcp://x:{port}"] for port in (1, 7, 8, 9)] == [b2, far, far, b2]
-    assert found[bound(home, "b1")[1]] == here
+    assert found[bound(home, "b1")[2]] == here

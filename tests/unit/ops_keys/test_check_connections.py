@@ -107,6 +107,26 @@ def test_what_would_be_found_out_later_is_told(site: Homes, text: str, key: str,
     assert all(each["expected"] and each["found"] and each["hint"] for each in found)
 
 
+def test_a_finding_stands_at_the_line_that_describes_the_role(site: Homes) -> None:
+    """The settings are what a person changes; where they say nothing of it, the folder of keys is named."""
+    file = site.folder / "gate" / "tabard.toml"
+    write(site, "gate", f'{DMZ}parent = "nobody"\n{ENDS}')
+    found = checked(site, "gate")
+    assert found
+    assert {(each["file"], each["line"], each["key"]) for each in found} == {(str(file), 4, "broker dmz")}
+
+
+def test_a_link_to_a_broker_that_no_roster_knows_is_told(site: Homes) -> None:
+    """It would never be heard, and what its rate is to limit comes in unlimited under its right name."""
+    write(site, "hq", HQ + '[[broker.link]]\npeer = "zmd"\ndials = "peer"\nrate = "64KiB"\n')
+    (found,) = checked(site, "hq")
+    assert (found["severity"], found["key"], found["line"]) == ("warning", "broker hq.link zmd", 4)
+    assert "no roster knows a broker zmd" in found["what"]
+    assert found["expected"] == "b1, dmz"
+    write(site, "hq", HQ + '[[broker.link]]\npeer = "dmz"\ndials = "peer"\nrate = "64KiB"\n')
+    assert checked(site, "hq") == []
+
+
 def test_an_end_that_would_refuse_the_key_is_named(site: Homes) -> None:
     """A recorder of an outer zone may not read at the broker of an inner one."""
     site.rows("hq", "node", "add", "store", "--zone", "hq/dmz", "--sink", "main", "--out", "store.tabard")
