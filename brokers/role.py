@@ -258,6 +258,7 @@ class Broker:
             "dials": [list(dial) for dial in plan.dialled(plan.parents)],
             "above": self.above.status(),
             "policies": self.keeper.status() if self.keeper is not None else None,
+            "keys": self.keeper.key_status() if self.keeper is not None else None,
             "hops": self.forwarder.links.status(self._loop.now(), wall()),
             "nodes": self.nodes.status(),
             "limits": self.limiter.status(),

@@ -12,7 +12,10 @@ from tabard.brokers.policy.laws import Laws, laws_of
 from tabard.brokers.trust.certificates import BROKER, RECORDER, Certificate
 from tabard.brokers.trust.directory import Directory
 from tabard.brokers.trust.files import Trust
+from tabard.brokers.trust.keyfiles import KeyFile
+from tabard.brokers.trust.rolekeys import lasting
 from tabard.clock import Clock
+from tabard.errors import TrustError
 from tabard.names import zone_within
 
 LOOK_ANYHOW: Final = 60.0
@@ -68,12 +71,29 @@ class Keeper:
     def _stamp(self) -> tuple[Any, ...]:
         return id(self._trust.directory), self._trust.directory.generation, tuple(self._trust.owned())
 
+    def _newest(self) -> KeyFile | None:
+        mine = [file for file in self._trust.owned() if self._is_mine(file.certificate)]
+        return max(mine, key=lambda each: each.made, default=None)
+
+    def key_status(self) -> dict[str, Any] | None:
+        """For the status file: the broker's own key, until when it holds, and what is wrong with it; None where it has none."""
+        file = self._newest()
+        own = self._trust.certificate(file.role, file.path) if file is not None else None
+        if own is None:
+            return None
+        now = self._clock.wall()
+        told = lasting(own, self._trust, now)
+        try:
+            self._trust.directory.check(own, max(now, own.since))
+        except TrustError as error:
+            told["fault"] = told["fault"] or f"the key of {own} does not hold: {error.what}"
+        return told
+
     def _attester(self, now: int) -> Attester | None:
         """The broker's newest key that holds now, or will when the clock is set."""
-        mine = [file for file in self._trust.owned() if self._is_mine(file.certificate)]
-        if not mine:
+        file = self._newest()
+        if file is None:
             return None
-        file = max(mine, key=lambda each: each.made)
         chain = self._trust.chain(file.role, file.path)
         held = self._trust.certificate(file.role, file.path)
         holds = held is not None and self._trust.directory.holds(held, max(now, held.since))

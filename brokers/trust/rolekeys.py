@@ -33,6 +33,17 @@ SOON: Final = 30 * 86_400 * 1_000_000_000
 _log = logging.getLogger(__name__)
 
 
+def lasting(own: Certificate, trust: Trust | None, now: int) -> dict[str, Any]:
+    """For a status file: the ``key`` of a role, when the first certificate that it hangs on ends (``until``), and as a ``fault`` that this is soon."""
+    chain = [read(each).certificate for each in trust.chain(own.role, own.path)] if trust is not None else []
+    roots = [trust.directory.root] if trust is not None else []
+    ends = min((own, *chain, *roots), key=lambda each: each.until)
+    left = ends.until - now
+    did = "ended" if left <= 0 else "ends"
+    words = f"the certificate of {ends} {did} on {when(ends.until)}: renew it where its authority is, tabard keys renew, and join the new roster"
+    return {"key": own.key_id.hex(), "until": ends.until, "fault": words if left < SOON else None}
+
+
 class RoleSeal:
     """Delegates to the seal that the home's keys make; `look` takes up what changed."""
 
@@ -152,18 +163,7 @@ class RoleSeal:
         inner = self._inner
         if not isinstance(inner, KeySeal):
             return {"key": None, "until": None, "fault": self.fault}
-        ends = self._first_to_end(inner.own)
-        left = ends.until - self._clock.wall()
-        did = "ended" if left <= 0 else "ends"
-        words = f"the certificate of {ends} {did} on {when(ends.until)}: renew it where its authority is, tabard keys renew, and join the new roster"
-        return {"key": inner.own.key_id.hex(), "until": ends.until, "fault": words if left < SOON else None}
-
-    def _first_to_end(self, own: Certificate) -> Certificate:
-        """Of the certificates that lead from the root to the role's own the one that ends first."""
-        if self.trust is None:
-            return own
-        chain = [read(each).certificate for each in self.trust.chain(own.role, own.path)]
-        return min((own, *chain, self.trust.directory.root), key=lambda each: each.until)
+        return lasting(inner.own, self.trust, self._clock.wall())
 
     def unfit(self) -> str | None:
         """Why nobody believes this role, whatever it says; None when its key holds, and when the home has no keys."""

@@ -90,7 +90,8 @@ def policy_set(home: Home, id_: str, zone: str | None, below: str | None, file: 
     """Sign what a file says as the next number of a policy, and put it into the roster of its zone.
 
     Run where the zone's authority is. The zone's brokers apply it as soon as they have that roster: in this home within
-    a second, elsewhere as any roster gets there. docs/how-to/policies.md says what the file may have in it.
+    a second, elsewhere as any roster gets there. docs/how-to/policies.md says what the file may have in it; one that has
+    something else in it is refused with the line, by exit code 1, and nothing changes.
     """
     from tabard.brokers.trust import members
     from tabard.ops.auditing import record, who
@@ -100,7 +101,7 @@ def policy_set(home: Home, id_: str, zone: str | None, below: str | None, file: 
 
     with changing(home) as trust:
         place = zone_of(trust, zone)
-        wanted = read_policy(file, id_, place, below or place)
+        wanted = read_policy(file, id_, place, _link(place, below))
         known = trust.authority(place).policies().get(id_)
         if below is None and known is not None and known.policy.below != place and not known.policy.ended:
             raise UsageError(
@@ -285,7 +286,18 @@ def _meant(home: Home, id_: str, zone: str | None, below: str | None, draft: Pat
         return found
     if zone is None:
         zone = _only_zone(home, id_)
-    return read_policy(draft, id_, zone, below or zone)
+    return read_policy(draft, id_, zone, _link(zone, below))
+
+
+def _link(zone: str, below: str | None) -> str:
+    """The zone below of a link; raises UsageError where it is none of that zone's."""
+    if below is not None and below != zone and below.rpartition("/")[0] != zone:
+        raise UsageError(
+            "--below names a zone to which that one has no link",
+            expected=f"a zone right below {zone}, or none for what leaves {zone} itself",
+            found=below,
+        )
+    return below or zone
 
 
 def _only_zone(home: Home, id_: str) -> str:

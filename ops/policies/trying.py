@@ -14,7 +14,7 @@ from tabard.brokers.policy.matching import REDACTED, Rules
 from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store.ports import StoreReader
 from tabard.consumers.store.results import LogQuery, LogRow
-from tabard.errors import TabardError, UsageError
+from tabard.errors import SettingsError, TabardError
 from tabard.names import zone_within
 from tabard.ops.output import Row
 from tabard.records import INT_FIELDS, LOG_FIELDS, LOG_INDEX, SEVERITIES, clean_text
@@ -92,7 +92,7 @@ def stored(reader: StoreReader, below: str, since: int, until: int | None) -> It
 def written(path: Path, below: str) -> Iterator[Said]:
     """The records of a file with one JSON object a line, as ``tabard logs -o ndjson`` writes them.
 
-    Rows of another kind than records are passed over; one that says no zone is taken for one of the zone `below`. Raises UsageError.
+    Rows of another kind than records are passed over; one that says no zone is taken for one of the zone `below`. Raises SettingsError.
     """
     try:
         with path.open("rb") as lines:
@@ -106,11 +106,11 @@ def written(path: Path, below: str) -> Iterator[Said]:
                     if found is not None:
                         yield found
     except OSError as error:
-        raise UsageError(
+        raise SettingsError(
             "the file cannot be read",
             expected="a file with a JSON object a line, as tabard logs -o ndjson writes it",
             found=error.strerror or str(error),
-            where=str(path),
+            file=str(path),
         ) from error
 
 
@@ -161,5 +161,5 @@ def _time(path: Path, number: int, value: Any) -> int:
         raise _unreadable(path, number, "time: nanoseconds, or a date and time", repr(value)[:80]) from error
 
 
-def _unreadable(path: Path, number: int, expected: str, found: str) -> UsageError:
-    return UsageError("not a record", expected=expected, found=found, where=f"{path}, line {number}")
+def _unreadable(path: Path, number: int, expected: str, found: str) -> SettingsError:
+    return SettingsError("not a record", file=str(path), line=number, expected=expected, found=found)

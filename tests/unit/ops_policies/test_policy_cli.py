@@ -112,8 +112,8 @@ def test_another_home_hears_of_it_by_the_roster(homes: Homes) -> None:
         (("set", "edge", "--zone", "hq", "--file", "wrong.toml"), "line 1: up_level", exits.FAILED),
         (
             ("set", "e", "--zone", "hq", "--below", "hq/a/b", "--file", "edge.toml"),
-            "right below it",
-            exits.FAILED,
+            "found hq/a/b",
+            exits.WRONG_USE,
         ),
         (
             ("set", "in", "--zone", "hq", "--file", "edge.toml"),
@@ -123,7 +123,13 @@ def test_another_home_hears_of_it_by_the_roster(homes: Homes) -> None:
         (("show", "other"), "there is no such policy", exits.WRONG_USE),
         (("remove", "in", "--zone", "hq/dmz"), "found in of zone hq/dmz", exits.WRONG_USE),
         (("test", "in"), "--file FILE or --since TIME", exits.WRONG_USE),
-        (("test", "in", "--file", "edge.toml"), "line 2: not a record", exits.WRONG_USE),
+        (("test", "in", "--file", "edge.toml"), "line 2: not a record", exits.FAILED),
+        (("test", "in", "--draft", "wrong.toml", "--since", "1h"), "line 1: up_level", exits.FAILED),
+        (
+            ("test", "e", "--draft", "edge.toml", "--zone", "hq", "--below", "hq/a/b", "--since", "1h"),
+            "found hq/a/b",
+            exits.WRONG_USE,
+        ),
         (("test", "in", "--below", "hq", "--since", "1h"), "--below with --draft only", exits.WRONG_USE),
     ],
 )

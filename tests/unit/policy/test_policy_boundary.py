@@ -15,8 +15,8 @@ from tabard.brokers.policy.boundary import KEYLESS, NOT_NAMED, Boundary
 from tabard.brokers.policy.document import Policy
 from tabard.brokers.policy.keeper import Keeper, is_local
 from tabard.brokers.policy.laws import FOREIGN, NO_ROSTER, UNREADABLE, Laws, laws_of
-from tabard.brokers.trust.authority import Authority
-from tabard.brokers.trust.certificates import RECORDER
+from tabard.brokers.trust.authority import Authority, Wanted
+from tabard.brokers.trust.certificates import BROKER, RECORDER
 from tabard.brokers.trust.directory import Directory
 from tabard.brokers.trust.files import found
 from tabard.brokers.trust.rosters import Roster, sign
@@ -30,6 +30,7 @@ from tabard.clock import SystemClock
 from tabard.home import Home
 from tests.trustees import NOON, Trustees
 from tests.unit.policy.test_policy_matching import log
+from tests.unit.trust.test_rolekeys import Later
 
 HIDE: dict[str, Any] = {"withhold": ((("message", "hide*"),),)}
 
@@ -192,6 +193,25 @@ def test_a_policy_that_sets_a_rate_alone_holds(tmp_path: Path) -> None:
     assert keeper.rates() == {"hq/dmz": 500}
     assert keeper.boundary.laws.concerned("hq/dmz", local=False) == []
     assert keeper.status()["in_force"] == [{"name": "slow@1", "below": "hq/dmz"}]
+
+
+def test_a_broker_says_when_its_own_key_ends(tmp_path: Path) -> None:
+    """From thirty days before on that is a fault, as it is of an agent and a recorder; and so is a key that was revoked."""
+    clock = SystemClock()
+    trust = found(Home(tmp_path / "home"), "hq", [Wanted(BROKER, "b1", "hq")], clock)
+    keeper = Keeper(trust, "b1", "hq", clock, Counter())
+    told = keeper.key_status()
+    assert told is not None and told["fault"] is None and len(told["key"]) == 32
+    later = Later()
+    later.ahead = told["until"] - clock.wall() - 29 * 86_400 * 10**9
+    said = Keeper(trust, "b1", "hq", later, Counter()).key_status()
+    assert said is not None and "the certificate of broker b1 of hq ends on" in said["fault"]
+    assert Keeper(trust, "other", "hq", clock, Counter()).key_status() is None
+    revoked = [(bytes.fromhex(told["key"]), "lost")]
+    trust.store_roster(trust.authority("hq").roster(clock.wall(), revoke=revoked))
+    trust.reload()
+    said = keeper.key_status()
+    assert said is not None and "was revoked" in said["fault"]
 
 
 def test_a_policy_of_the_link_to_a_zone_below() -> None:
