@@ -18,27 +18,28 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from tabard.brokers.tunnels import configuration, failures
+from tabard.brokers.tunnels.failures import Failure
+from tabard.brokers.tunnels.keyfile import unreadable
 from tabard.brokers.tunnels.probe import Address
 from tabard.errors import TabardError
 from tabard.home import Home
 from tabard.settings.schema import Tunnel
 
 REMOTE: Final = "remote"
-ALIVE_EVERY: Final = 4
-ALIVE_MISSES: Final = 2
-"""Seconds between two keep-alives of ssh, and how many may stay unanswered: a dead way is left after 8 to 12 s."""
-CONNECTING: Final = 10
-"""Seconds until a server has to have answered at all."""
 _PACKAGES: Final = ("paramiko", "sshtunnel")
 _SEARCH: Final = "/usr/local/bin:/usr/bin:/bin"
 _VERSION: Final = re.compile(rb"OpenSSH\D{0,20}(\d+)\.(\d+)")
-_KNOWN_HOSTS_COMMAND: Final = (8, 5)
-"""The version of OpenSSH that brought this option."""
+_SINCE: Final[Mapping[str, tuple[int, int]]] = {
+    "KnownHostsCommand": (8, 5),
+    "ForkAfterAuthentication": (8, 7),
+}
+"""The versions of OpenSSH that brought these options; one before ends at once when it is given them, and does not need them."""
 
 
 class Command(NamedTuple):
@@ -47,6 +48,8 @@ class Command(NamedTuple):
     words: list[str]
     stdin: bytes
     env: Mapping[str, str]
+    directory: Path
+    """In which it works."""
 
 
 class Backend(Protocol):
@@ -57,6 +60,12 @@ class Backend(Protocol):
 
     def place(self, number: int) -> Address:
         """Where the forward of that number, from 0, is asked."""
+
+    def explain(self, lines: Sequence[str], code: int) -> Failure:
+        """Why its process ended with that return code, by what it said."""
+
+    def explain_channel(self, line: str) -> Failure | None:
+        """Why a connection could not be handed on, when that is what a line of its process is about."""
 
 
 class External:
@@ -72,6 +81,13 @@ class External:
     def place(self, number: int) -> Address:
         """Where it is."""
         return address(self._tunnel.forward[number].listen)
+
+    def explain(self, lines: Sequence[str], code: int) -> Failure:
+        """Nothing of it ends."""
+        return failures.explain(lines, code)
+
+    def explain_channel(self, line: str) -> None:
+        """Nothing of it says anything."""
 
 
 class OpenSsh:
@@ -93,13 +109,20 @@ class OpenSsh:
             raise TabardError(
                 "the program ssh is missing", hint="Install OpenSSH's client, openssh-client on Debian"
             )
-        tunnel = self._tunnel
-        words = [program, "-N", "-T", "-n"]
-        words += ["-F", _path(tunnel.config)] if tunnel.config else []
-        for name, value in (*OPTIONS.items(), *self._host_key(program), *self._identity()):
-            words += ["-o", f"{name}={value}"]
+        tunnel, run = self._tunnel, self._home.run
+        config = _path(tunnel.config)
+        words = [program, "-N", "-T", "-n", "-F", config]
+        if configuration.can_be_included(config):
+            # By its name alone: ssh tells the next ssh on the way without quoting it.
+            words[-1] = f"tunnel.{tunnel.name}.ssh_config"
+            configuration.write(run / words[-1], config)
+        version = _version(program)
+        for name, value in (*OPTIONS.items(), *self._host_key(), *self._identity()):
+            if version >= _SINCE.get(name, (0, 0)):
+                words += ["-o", f"{name}={value}"]
         words += ["-p", str(tunnel.port)] if tunnel.port else []
         words += ["-l", tunnel.user] if tunnel.user else []
+        configuration.check_forwards(words, tunnel.host, run)
         for number, forward in enumerate(tunnel.forward):
             if forward.direction == REMOTE:
                 words += ["-R", f"{forward.listen}:{forward.to}"]
@@ -107,12 +130,25 @@ class OpenSsh:
                 words += ["-L", f"{circle}:{forward.listen}"]
             else:
                 words += ["-L", f"{forward.listen}:{forward.to}"]
-        return Command([*words, "--", tunnel.host], b"", {**os.environ, "LC_ALL": "C"})
+        return Command([*words, "--", tunnel.host], b"", {**os.environ, "LC_ALL": "C"}, run)
+
+    def explain(self, lines: Sequence[str], code: int) -> Failure:
+        """By what ssh itself said; what a server greets with (``Banner``), and what others say, is none of its words."""
+        failure = failures.explain(lines, code, own=failures.of_ssh)
+        if failure.refused_key and self._tunnel.key_file:
+            # Then ssh had none to show, and went on without a word that is its own.
+            why = unreadable(Path(_path(self._tunnel.key_file)))
+            return failures.unusable(self._tunnel.key_file, why) if why else failure
+        return failure
+
+    def explain_channel(self, line: str) -> Failure | None:
+        """The same of one connection."""
+        return failures.explain_channel(line) if failures.of_ssh(line) else None
 
     def _circle(self, number: int) -> Path:
         return self._home.socket(f"t.{self._tunnel.name}.{number + 1}")
 
-    def _host_key(self, program: str) -> list[tuple[str, str]]:
+    def _host_key(self) -> list[tuple[str, str]]:
         if not self._tunnel.host_key:
             return []
         kind, key = self._tunnel.host_key.split()[:2]
@@ -124,7 +160,7 @@ class OpenSsh:
             ("UserKnownHostsFile", _option(file)),
             ("GlobalKnownHostsFile", "/dev/null"),
             ("HostKeyAlgorithms", ",".join(algorithms(kind))),
-            *([("KnownHostsCommand", "none")] if _has_known_hosts_command(program) else []),
+            ("KnownHostsCommand", "none"),
         ]
 
     def _identity(self) -> list[tuple[str, str]]:
@@ -134,38 +170,22 @@ class OpenSsh:
 
 
 OPTIONS: Final[Mapping[str, str]] = {
-    "BatchMode": "yes",  # nobody is there to be asked
-    "StrictHostKeyChecking": "yes",
-    "NoHostAuthenticationForLocalhost": "no",  # a way to the server may begin at a port of this host
-    "VerifyHostKeyDNS": "no",  # whoever answers for the name could vouch for a key as well
-    "UpdateHostKeys": "no",
+    **configuration.EVERYWHERE,
+    "ClearAllForwardings": "no",
     "ExitOnForwardFailure": "yes",
-    "ServerAliveInterval": str(ALIVE_EVERY),
-    "ServerAliveCountMax": str(ALIVE_MISSES),
-    "TCPKeepAlive": "yes",
-    "ConnectTimeout": str(CONNECTING),
-    "ConnectionAttempts": "1",
-    # A connection that others share does not end with this process, and is not judged by it.
-    "ControlMaster": "no",
-    "ControlPath": "none",
     "ForkAfterAuthentication": "no",
-    "GatewayPorts": "no",
     "StreamLocalBindUnlink": "yes",
     "StreamLocalBindMask": "0177",
-    "ForwardAgent": "no",
-    "ForwardX11": "no",
-    "PermitLocalCommand": "no",
-    "RemoteCommand": "none",
-    "LogLevel": "INFO",  # what it says is how failures are told apart
 }
-"""What holds whatever the user's configuration says; all else is as it is there."""
+"""What holds for the server, whatever the user's configuration says."""
 
 
 class SshTunnel:
     """The packages sshtunnel and paramiko."""
 
-    def __init__(self, tunnel: Tunnel, home: Home) -> None:  # noqa: ARG002 -- as every other
+    def __init__(self, tunnel: Tunnel, home: Home) -> None:
         self._tunnel = tunnel
+        self._home = home
 
     def place(self, number: int) -> Address:
         """Where it listens."""
@@ -191,7 +211,15 @@ class SshTunnel:
             "forwards": [[address(each.listen), address(each.to)] for each in tunnel.forward],
         }
         words = [sys.executable, "-P", "-m", "tabard.brokers.tunnels.paramiko_process"]
-        return Command(words, json.dumps(order).encode() + b"\n", dict(os.environ))
+        return Command(words, json.dumps(order).encode() + b"\n", dict(os.environ), self._home.run)
+
+    def explain(self, lines: Sequence[str], code: int) -> Failure:
+        """All that it says is its own."""
+        return failures.explain(lines, code)
+
+    def explain_channel(self, line: str) -> Failure | None:
+        """The same of one connection."""
+        return failures.explain_channel(line)
 
 
 BACKENDS: Final[Mapping[str, Callable[[Tunnel, Home], Backend]]] = {
@@ -201,11 +229,11 @@ BACKENDS: Final[Mapping[str, Callable[[Tunnel, Home], Backend]]] = {
 }
 
 
-def _has_known_hosts_command(program: str) -> bool:
-    """Whether this ssh can be told not to ask a command for host keys: those before 8.5 cannot, and have none."""
+def _version(program: str) -> tuple[int, int]:
+    """That of this ssh; of one that does not say it in the words of OpenSSH the newest."""
     said = subprocess.run([program, "-V"], capture_output=True, stdin=subprocess.DEVNULL, check=False).stderr
     version = _VERSION.search(said)
-    return version is None or (int(version[1]), int(version[2])) >= _KNOWN_HOSTS_COMMAND
+    return (int(version[1]), int(version[2])) if version is not None else (sys.maxsize, 0)
 
 
 def algorithms(kind: str) -> tuple[str, ...]:

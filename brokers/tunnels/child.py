@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from tabard.brokers.loop import Loop, Timer
@@ -31,6 +32,7 @@ class Child:
         loop: Loop,
         env: Mapping[str, str],
         stdin: bytes,
+        directory: Path,
         *,
         on_line: Callable[[str], None],
         on_end: Callable[[Sequence[str], int], None],
@@ -47,6 +49,7 @@ class Child:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=dict(env),
+            cwd=directory,
             process_group=0,
         )
         assert self._process.stdin is not None and self._process.stderr is not None  # noqa: PT018 -- for the types
@@ -93,8 +96,9 @@ class Child:
             self._hear(line)
 
     def _hear(self, line: bytes) -> None:
-        text = line[:_LINE].decode("utf-8", "replace").strip()
-        if text:
+        # A carriage return at its end stays: by it one knows ssh's own words.
+        text = line[:_LINE].decode("utf-8", "replace").rstrip(" \n")
+        if text.strip():
             self._lines.append(text)
             self._on_line(text)
 

@@ -10,23 +10,39 @@ import json
 import logging
 import os
 import select
+import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import paramiko
 import sshtunnel
 from paramiko.hostkeys import HostKeyEntry
 
-from tabard.brokers.tunnels.backends import ALIVE_EVERY, ALIVE_MISSES, CONNECTING, algorithms
+from tabard.brokers.tunnels.backends import algorithms
+from tabard.brokers.tunnels.configuration import ALIVE_EVERY, ALIVE_MISSES, CONNECTING
+from tabard.brokers.tunnels.keyfile import in_reach_of_others, is_locked
 
 _LOOK: Final = 0.5
 """Seconds between two looks at the connection."""
 
 
+class Listener(sshtunnel._ThreadingForwardServer):  # type: ignore[misc]  # noqa: SLF001 -- it can be given in no other way
+    """Listens on IPv6 too, which the library does not."""
+
+    def __init__(self, place: tuple[str, int], *handler: object, **options: object) -> None:
+        self.asked = place
+        self.address_family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
+        super().__init__(place, *handler, **options)
+
+
 class Forwarder(sshtunnel.SSHTunnelForwarder):  # type: ignore[misc]  # it has no types
     """With the one key, with the algorithms of the pinned host key, and with the reason when it fails."""
+
+    def _make_ssh_forward_server_class(self, _: object) -> type[Listener]:
+        return Listener
 
     def _get_transport(self) -> paramiko.Transport:
         transport: paramiko.Transport = super()._get_transport()
@@ -68,7 +84,7 @@ def main() -> None:
         forwarder.start()
     except (sshtunnel.BaseSSHTunnelForwarderError, paramiko.SSHException, OSError) as error:
         _end(str(error))
-    listening = {tuple(server.local_address) for server in forwarder._server_list}  # noqa: SLF001 -- handed out nowhere
+    listening = {server.asked for server in forwarder._server_list}  # noqa: SLF001 -- handed out nowhere
     for (host, port), _ in order["forwards"]:
         if (host, port) not in listening:
             _end(f"bind [{host}]:{port}: Address already in use")
@@ -87,10 +103,18 @@ def _forwarder(order: dict[str, Any]) -> Forwarder:
     entry = HostKeyEntry.from_line(f"pinned {order['host_key']}")
     if entry is None:
         _end("Bad host key in the settings")
+    file = Path(order["key_file"])
     try:
-        key = paramiko.PKey.from_path(order["key_file"])
-    except (OSError, ValueError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
-        _end(f'Cannot load key "{order["key_file"]}": {str(error) or "unusable"}')
+        if in_reach_of_others(file):
+            _end(f'Cannot load key "{file}": bad permissions')  # as ssh has it
+        key = paramiko.PKey.from_path(file)
+    except OSError as error:
+        _end(f'Cannot load key "{file}": {error.strerror}')
+    except (ValueError, TypeError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
+        # A TypeError where it has a passphrase.
+        _end(
+            f'Cannot load key "{file}": {"it has a passphrase" if is_locked(file) else str(error) or "unusable"}'
+        )
     logger = logging.getLogger("tabard.tunnel")
     logger.propagate = False
     logger.addHandler(logging.StreamHandler(sys.stderr))

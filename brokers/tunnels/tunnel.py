@@ -13,7 +13,7 @@ from tabard.brokers.loop import Loop, Timer
 from tabard.brokers.tunnels.backends import BACKENDS, address
 from tabard.brokers.tunnels.child import Child
 from tabard.brokers.tunnels.core import Core, Decision, Phase, Probe, Say, Start, Stop, Verdict
-from tabard.brokers.tunnels.failures import Failure, Temper, explain, explain_channel
+from tabard.brokers.tunnels.failures import Failure, Temper
 from tabard.brokers.tunnels.probe import Probe as Connection
 from tabard.clock import wall
 from tabard.errors import TabardError
@@ -141,6 +141,7 @@ class Running:
                 self._loop,
                 command.env,
                 command.stdin,
+                command.directory,
                 on_line=self._hear,
                 on_end=self._ended,
             )
@@ -152,16 +153,16 @@ class Running:
         self._loop.call_soon(lambda: self._do(self.core.ended(self._loop.now(), failure)))
 
     def _hear(self, line: str) -> None:
-        failure = explain_channel(line)
+        failure = self._backend.explain_channel(line)
         if failure is not None:
             self._channel = failure.sentence
         else:
-            _log.debug("tunnel %s: ssh says: %s", self.tunnel.name, line)
+            _log.debug("tunnel %s: ssh says: %s", self.tunnel.name, line.strip())
 
     def _ended(self, lines: Sequence[str], code: int) -> None:
         self._child = None
         self._hang_up()
-        self._do(self.core.ended(self._loop.now(), explain(lines, code)))
+        self._do(self.core.ended(self._loop.now(), self._backend.explain(lines, code)))
 
     # --- asking ------------------------------------------------------------------------------
 

@@ -181,10 +181,10 @@ class Sshd:
             os.chown(path, self._user.pw_uid, self._user.pw_gid)
 
 
-def make_key(path: Path) -> None:
+def make_key(path: Path, kind: str = "ed25519") -> None:
     """A key without a passphrase, and its public half beside it."""
     subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bench", "-f", str(path)],  # noqa: S607 -- `programs` looked
+        ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "bench", "-f", str(path)],  # noqa: S607 -- `programs` looked
         check=True,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from tests.integration.upping import tabard
 from tests.ports import free_port
 
 __all__ = ["make", "server"]
+OTHER_KIND = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPUqm+9Hy4aIlDqdoCRb4ikZ/GqLyRQSONDs0JxLGzrS"
 SPAWNED = ["openssh", "sshtunnel"]
 ALL = [*SPAWNED, "external"]
 
@@ -121,6 +124,64 @@ def test_a_key_that_is_not_allowed_is_told(make: Make, tmp_path: Path, backend: 
     tunnel.write()
     tunnel.reload()
     tunnel.wrong(f"the key file {tmp_path}/none cannot be used")
+
+
+@pytest.mark.parametrize("backend", SPAWNED)
+def test_a_key_file_that_cannot_be_used_is_told(
+    make: Make, server: Sshd, tmp_path: Path, backend: str
+) -> None:
+    """It has a passphrase, others may read it, it is not there: whatever has the connection, and with what to do."""
+    tunnel = make(backend)
+    locked = tmp_path / "locked"
+    make_key(locked)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", str(locked)],
+        check=True,
+        capture_output=True,
+    )
+    tunnel.keys["key_file"] = str(locked)
+    tunnel.begin()
+    assert tunnel.wrong(f"the key file {locked}", "passphrase")["state"] == "refused"
+    for path, why in ((server.key_file, "bad permissions"), (tmp_path / "none", "No such file or directory")):
+        if path.exists():
+            path.chmod(0o644)
+        tunnel.keys["key_file"] = str(path)
+        tunnel.write()
+        tunnel.reload()
+        assert tunnel.wrong(f"the key file {path}", why)["state"] == "refused"
+    assert "Accepted publickey" not in server.log()
+
+
+@pytest.mark.threat("false-server")
+@pytest.mark.parametrize("backend", SPAWNED)
+def test_a_host_key_of_another_kind_is_another_one(make: Make, server: Sshd, backend: str) -> None:
+    """The server has none of the kind that is pinned any more."""
+    server.stop()
+    for name in ("host", "host.pub"):
+        (server.directory / name).unlink()
+    make_key(server.directory / "host", "ecdsa")
+    if os.geteuid() == 0:
+        shutil.chown(server.directory / "host", server.user)
+    server.start()
+    tunnel = make(backend)
+    tunnel.keys["host_key"] = OTHER_KIND
+    tunnel.begin()
+    said = tunnel.wrong("no host key of the kind", "administrator")
+    assert said["state"] == "refused" and said["until"] - said["since"] > 100e9
+    tunnel.keys["host_key"] = server.host_key
+    tunnel.write()
+    tunnel.reload()
+    tunnel.up()
+
+
+@pytest.mark.parametrize("listen", ["[::1]", "localhost"])
+@pytest.mark.parametrize("backend", SPAWNED)
+def test_it_listens_on_any_name_of_loopback(make: Make, backend: str, listen: str) -> None:
+    """That of IPv6 as well."""
+    tunnel = make(backend)
+    tunnel.forwards[0]["listen"] = f"{listen}:{tunnel.port}"
+    tunnel.begin()
+    tunnel.up()
 
 
 @pytest.mark.parametrize("backend", SPAWNED)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -18,8 +19,9 @@ import pytest
 
 from tabard import exits
 from tabard.home import Home
+from tabard.ops.bench import sshd
 from tabard.ops.bench.sshd import Sshd, make_key
-from tests.integration.brokering import wait_until
+from tests.integration.brokering import family, wait_until
 from tests.integration.tunnelling import Answering, Make, Tunnelled, make, server
 from tests.integration.upping import Started, tabard
 from tests.ports import free_port
@@ -143,6 +145,203 @@ def addresses_of(*ports: int) -> dict[int, set[str]]:
         if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port in found:
             found[each.laddr.port].add(each.laddr.ip)
     return found
+
+
+@pytest.mark.threat("tunnel-in-reach")
+@pytest.mark.parametrize("line", ["LocalForward 0.0.0.0:{} 127.0.0.1:22", "DynamicForward *:{}"])
+def test_a_configuration_opens_no_port_for_others(
+    make: Make, server: Sshd, tmp_path: Path, line: str
+) -> None:
+    """What it gives the host for who works there by hand: it is said, and ssh is not started."""
+    other = free_port()
+    tunnel = configured(make, server, tmp_path, f"IdentityFile {server.key_file}", line.format(other))
+    (tmp_path / "known_hosts").write_text(server.known_hosts)
+    tunnel.begin()
+    assert tunnel.wrong("opens ports for other hosts", str(other))["state"] == "refused"
+    assert addresses_of(tunnel.port, other) == {tunnel.port: set(), other: set()}
+    (tmp_path / "ssh_config").write_text(
+        (tmp_path / "ssh_config").read_text().replace("0.0.0.0", "127.0.0.1").replace("*:", "")
+    )
+    tunnel.reload()
+    tunnel.up()
+    assert addresses_of(other) == {other: {"127.0.0.1"}} or "Dynamic" in line
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("ClearAllForwardings yes",),
+        ("Tunnel yes",),
+        ("ForkAfterAuthentication yes", "StdinNull yes", "SessionType default", "RequestTTY force"),
+        ("PermitLocalCommand yes", "LocalCommand false", "RemoteCommand false"),
+        ("ControlMaster auto", "ControlPath /nowhere/at/all", "ControlPersist yes"),
+    ],
+    ids=lambda lines: lines[0],
+)
+def test_what_a_configuration_says_for_work_by_hand_is_in_nobodys_way(
+    make: Make, server: Sshd, tmp_path: Path, lines: tuple[str, ...]
+) -> None:
+    """A tunnel has its own forwards, stays in the foreground, and runs nothing."""
+    tunnel = configured(make, server, tmp_path, f"IdentityFile {server.key_file}", *lines)
+    (tmp_path / "known_hosts").write_text(server.known_hosts)
+    tunnel.begin()
+    assert tunnel.up()["counters"]["starts"] == 1
+
+
+@pytest.fixture
+def bastion(server: Sshd) -> Iterator[Sshd]:
+    """A server on the way to the other one."""
+    program = sshd.programs()
+    assert program is not None  # `server` has looked
+    with Sshd(program) as made:
+        yield made
+
+
+def beyond(make: Make, server: Sshd, bastion: Sshd, tmp_path: Path, *lines: str) -> Tunnelled:
+    """A tunnel through the bastion, whose connections the configuration has shared; nobody knows the bastion's key yet."""
+    known = tmp_path / "known_hosts"
+    tunnel = configured(
+        make, server, tmp_path, f"IdentityFile {server.key_file}", "ProxyJump bastion",
+        "Host bastion", "HostName 127.0.0.1", f"Port {bastion.port}", f"User {bastion.user}",
+        f"IdentityFile {bastion.key_file}", f"UserKnownHostsFile {known}",
+        "ControlMaster auto", f"ControlPath {tmp_path}/shared", "ControlPersist 600", *lines,
+    )  # fmt: skip
+    known.write_text(server.known_hosts)
+    return tunnel
+
+
+def test_a_way_through_a_bastion_is_the_tunnels_own(
+    make: Make, server: Sshd, bastion: Sshd, tmp_path: Path
+) -> None:
+    """A connection that others share would stay frozen with the bastion, and outlive the tunnel."""
+    tunnel = beyond(make, server, bastion, tmp_path)
+    with (tmp_path / "known_hosts").open("a") as known:
+        known.write(bastion.known_hosts)
+    tunnel.begin()
+    starts = tunnel.up()["counters"]["starts"]
+    assert not (tmp_path / "shared").exists()
+    bastion.signal_sessions(signal.SIGSTOP)
+    tunnel.until(lambda said: said["counters"]["starts"] > starts, "it is left")
+    tunnel.up()
+    tunnel.behind.passes(tunnel.port)
+
+
+@pytest.mark.threat("false-server")
+def test_the_host_key_of_a_bastion_is_checked_as_well(
+    make: Make, server: Sshd, bastion: Sshd, tmp_path: Path
+) -> None:
+    """Whatever the configuration says, and by its own name; nothing is learned."""
+    tunnel = beyond(make, server, bastion, tmp_path, "StrictHostKeyChecking no")
+    tunnel.begin()
+    tunnel.wrong("the host is not known", f"[127.0.0.1]:{bastion.port}")
+    assert (tmp_path / "known_hosts").read_text() == server.known_hosts
+    assert "Accepted" not in bastion.log()
+
+
+def test_nothing_is_left_of_a_way_through_a_bastion(
+    make: Make, server: Sshd, bastion: Sshd, tmp_path: Path
+) -> None:
+    """The role is killed; both ssh end."""
+    tunnel = beyond(make, server, bastion, tmp_path)
+    with (tmp_path / "known_hosts").open("a") as known:
+        known.write(bastion.known_hosts)
+    tunnel.begin()
+    tunnel.up()
+    assert tunnel.started is not None
+    processes = [psutil.Process(pid) for pid in family(tunnel.started.process.pid)]
+    assert len(processes) == 3
+    tunnel.started.signal(signal.SIGKILL)
+    tunnel.started.rest()
+    tunnel.started = None
+    wait_until(lambda: not any(each.is_running() for each in processes), "all of them have ended")
+    wait_until(lambda: not bastion.sessions(), "the bastion has nobody any more")
+
+
+def test_a_greeting_of_the_server_is_not_taken_for_what_ssh_says(make: Make, server: Sshd) -> None:
+    """What a lawyer has it say is no reason to stay away after a connection was lost."""
+    banner = server.directory / "banner"
+    banner.write_text("Permission denied (to all others)\nREMOTE HOST IDENTIFICATION HAS CHANGED\n")
+    banner.chmod(0o644)
+    server.options = (f"Banner {banner}",)
+    server.stop()
+    server.start()
+    tunnel = make("openssh").begin()
+    starts = tunnel.up()["counters"]["starts"]
+    server.signal_sessions(signal.SIGKILL)
+    said = tunnel.until(lambda said: said["counters"]["starts"] > starts or said["why"], "it was lost")
+    assert said["state"] != "refused" and "host key" not in (said["why"] or ""), said
+    tunnel.up()
+
+
+@pytest.mark.threat("false-server")
+def test_a_host_key_that_is_revoked_is_told(make: Make, server: Sshd, tmp_path: Path) -> None:
+    """It is known, and marked."""
+    tunnel = configured(make, server, tmp_path, f"IdentityFile {server.key_file}")
+    (tmp_path / "known_hosts").write_text(f"{server.known_hosts}@revoked * {server.host_key}\n")
+    tunnel.begin()
+    assert tunnel.wrong("@revoked")["state"] == "refused"
+
+
+def test_names_in_known_hosts_may_be_hashed_and_keys_certified(
+    make: Make, server: Sshd, tmp_path: Path
+) -> None:
+    """What ssh understands there is left to it."""
+    tunnel = configured(make, server, tmp_path, f"IdentityFile {server.key_file}")
+    known = tmp_path / "known_hosts"
+    known.write_text(server.known_hosts)
+    keygen("-H", "-f", str(known))
+    assert "127.0.0.1" not in known.read_text()
+    tunnel.begin()
+    tunnel.up()
+    make_key(tmp_path / "authority")
+    keygen(
+        "-s",
+        str(tmp_path / "authority"),
+        "-I",
+        "host",
+        "-h",
+        "-n",
+        "127.0.0.1",
+        f"{server.directory}/host.pub",
+    )
+    (server.directory / "host-cert.pub").chmod(0o644)
+    known.write_text(f"@cert-authority [127.0.0.1]:{server.port} {(tmp_path / 'authority.pub').read_text()}")
+    server.options = (f"HostCertificate {server.directory}/host-cert.pub",)
+    starts = tunnel.status()["counters"]["starts"]
+    server.stop()
+    server.start()
+    tunnel.until(lambda said: said["counters"]["starts"] > starts and said["state"] == "up", "it is back")
+
+
+def keygen(*words: str) -> None:
+    """ssh-keygen."""
+    subprocess.run(["ssh-keygen", "-q", *words], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(
+    ("version", "absent"), [("8.4p1", ("knownhostscommand", "forkafter")), ("8.6p1", ("forkafter",))]
+)
+def test_an_older_ssh_is_told_nothing_that_it_does_not_know(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, absent: tuple[str, ...]
+) -> None:
+    """One that ends at such an option as they did, and is else the one of this host."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    refusals = "\n".join(
+        f'case "$(echo "$*" | tr A-Z a-z)" in *"-o {name}"*) echo "Bad configuration option: {name}" >&2; exit 255;; esac'
+        for name in absent
+    )
+    real = shutil.which("ssh")
+    old = programs / "ssh"
+    old.write_text(
+        f'#!/bin/sh\n[ "$1" = -V ] && echo "OpenSSH_{version} Debian-5" >&2 && exit 0\n{refusals}\nexec {real} "$@"\n'
+    )
+    old.chmod(0o755)
+    tunnel = make("openssh")
+    tunnel.write()
+    with Started(tunnel.home.path, "tunnel", PATH=f"{programs}:{os.environ['PATH']}") as tunnel.started:
+        tunnel.up()
+    tunnel.started = None
 
 
 def test_a_configuration_that_ssh_refuses_is_told(make: Make, server: Sshd, tmp_path: Path) -> None:
@@ -396,20 +595,6 @@ def described(heading: str) -> list[str]:
     return re.findall(
         r"^\| `(\w+)` \|", re.split(r"^#", section, maxsplit=1, flags=re.MULTILINE)[0], re.MULTILINE
     )
-
-
-def test_a_key_with_a_passphrase_is_told(make: Make, tmp_path: Path) -> None:
-    """Nobody is there to be asked for it."""
-    tunnel = make("openssh")
-    make_key(tmp_path / "locked")
-    subprocess.run(
-        ["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", str(tmp_path / "locked")],
-        check=True,
-        capture_output=True,
-    )
-    tunnel.keys["key_file"] = str(tmp_path / "locked")
-    tunnel.begin()
-    tunnel.wrong("key")
 
 
 def test_a_home_without_tunnels_says_so(tmp_path: Path) -> None:

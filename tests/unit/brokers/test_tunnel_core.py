@@ -8,7 +8,7 @@ import pytest
 
 from tabard.brokers.tunnels import core
 from tabard.brokers.tunnels.core import Core, Phase, Probe, Say, Start, Stop, Verdict
-from tabard.brokers.tunnels.failures import Failure, Temper, explain, explain_channel
+from tabard.brokers.tunnels.failures import Failure, Temper, explain, explain_channel, of_ssh
 
 PASSING = Failure(Temper.PASSING, "away")
 LASTING = Failure(Temper.LASTING, "wrong key")
@@ -196,7 +196,12 @@ def test_somebody_elses_tunnel_is_asked_and_never_started_or_ended() -> None:
     [
         (["@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", "Host key verification failed."], Temper.ALARMING, "administrator"),
         (["No ED25519 host key is known for h and you have requested strict checking.", "Host key verification failed."], Temper.LASTING, "no ED25519 host key of it is in known_hosts"),
-        (["u@h: Permission denied (publickey)."], Temper.LASTING, "refuses the key"),
+        (["@ WARNING: REVOKED HOST KEY DETECTED! @", "Host key verification failed."], Temper.ALARMING, "@revoked"),
+        (["Unable to negotiate with h port 22: no matching host key type found. Their offer: ssh-rsa"], Temper.ALARMING, "no host key of the kind that is known"),
+        (["Could not connect to gateway h:22 : Incompatible ssh peer (no acceptable host key)"], Temper.ALARMING, "no host key of the kind that is known"),
+        (["Unable to negotiate with h port 22: no matching cipher found. Their offer: aes128-cbc"], Temper.LASTING, "no matching cipher found. Their offer: aes128-cbc"),
+        (["Bad owner or permissions on /h/.ssh/config"], Temper.LASTING, "/h/.ssh/config: others may write to it"),
+        (["u@h: Permission denied (publickey)."], Temper.LASTING, "refuses the key (u@h: Permission denied (publickey).)"),
         (['Load key "/k": error in libcrypto', "u@h: Permission denied (publickey)."], Temper.LASTING, "the key file /k cannot be used: error in libcrypto"),
         (["Warning: Identity file /k not accessible: No such file or directory.", "u@h: Permission denied (publickey)."], Temper.LASTING, "/k cannot be read: No such file or directory"),
         (["Warning: Identity file /k not accessible: No such file or directory.", "Timeout, server h not responding."], Temper.PASSING, "frozen, or the way there is cut"),
@@ -214,6 +219,20 @@ def test_what_ssh_says_is_told_in_one_sentence(lines: list[str], temper: Temper,
     found = explain(lines, 255)
     assert found.temper is temper
     assert part in found.sentence
+
+
+def test_what_a_server_greets_with_is_none_of_sshs_words() -> None:
+    """Its lawyers like these words; ssh ends its own lines with a carriage return."""
+    greeting = ["Permission denied (to all others).", "REMOTE HOST IDENTIFICATION HAS CHANGED since 1998."]
+    found = explain([*greeting, "Connection to h closed by remote host.\r"], 255, own=of_ssh)
+    assert found.temper is Temper.PASSING and "Connection to h closed" in found.sentence
+    assert explain(["u@h: Permission denied (publickey).\r"], 255, own=of_ssh).temper is Temper.LASTING
+
+
+def test_what_a_program_on_the_way_says_is_told() -> None:
+    """The ssh that started it knows only that nobody spoke."""
+    lines = ["sh: 1: exec: nc: not found", "kex_exchange_identification: Connection closed by remote host\r"]
+    assert "exec: nc: not found" in explain(lines, 255, own=of_ssh).sentence
 
 
 def test_a_process_that_was_killed_is_told_so() -> None:
