@@ -90,6 +90,25 @@ class Limiter:
         """Whether anything is limited."""
         return bool(self._up or self._links or self._zones)
 
+    def limit_links(self, now: float, up: int, links: Mapping[str, int]) -> None:
+        """From now on so many bytes a second are handed up, and come from brokers below; as at the start."""
+        self._up = self._changed(now, self._up, up)
+        self._links = {
+            peer: limit
+            for peer, rate in links.items()
+            if (limit := self._changed(now, self._links.get(peer), rate)) is not None
+        }
+        self._number += 1
+
+    def _changed(self, now: float, limit: Limit | None, rate: int) -> Limit | None:
+        if not rate:
+            return None
+        if limit is None:
+            return Limit(rate, now, self._least)
+        if limit.rate != rate:
+            limit.change(now, rate)
+        return limit
+
     def limit_zones(self, now: float, rates: Mapping[str, int]) -> None:
         """From now on so many bytes a second come out of these zones, by policies; those not named are not limited."""
         if {zone: limit.rate for zone, limit in self._zones.items()} == dict(rates):

@@ -100,6 +100,10 @@ class Broker:
         self._serve()
         self._look_at_policies()
 
+    def limit(self, plan: Plan) -> None:
+        """Go by the rates of another edition of its plan."""
+        self.limiter.limit_links(self._loop.now(), plan.rate, dict(plan.link_rates))
+
     def _look_at_policies(self) -> None:
         if self.keeper is not None:
             self.keeper.look()
@@ -275,7 +279,7 @@ def run(
     hwm: int,
     max_frame: int,
     status_every: float,
-    reload: Callable[[], None] = lambda: None,
+    reload: Callable[[Callable[[Plan], None]], None] = lambda _take: None,
     once: float | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
@@ -288,7 +292,7 @@ def run(
         hwm: messages queued for each connection before some are dropped.
         max_frame: bytes of one frame; a peer that sends a larger one is disconnected.
         status_every: seconds between two writings of the status file.
-        reload: called on SIGHUP: reads the settings again.
+        reload: called on SIGHUP with what takes the rates of a new plan: reads the settings again.
         once: end after this many seconds in which nothing was forwarded.
         ready: called when it forwards.
 
@@ -298,11 +302,18 @@ def run(
         RefusedError: an address is TCP, and this home has no key for the broker.
     """
     raise_limit(CONNECTIONS)
-    with role(f"broker.{plan.name}", home, reload) as process:
+    running: list[Broker] = []
+
+    def limit(newer: Plan) -> None:
+        for each in running:
+            each.limit(newer)
+
+    with role(f"broker.{plan.name}", home, partial(reload, limit)) as process:
         keys = keys_of(home, "broker", plan.name, plan.zone, peers, process.loop)
         made = sockets.Sockets(hwm=hwm, max_frame=max_frame, keys=keys)
         try:
             broker = Broker(plan, made, process.loop, keys[0].trust if keys else None)
+            running.append(broker)
             process.report(lambda: made.told(broker.status()), status_every)
             _log.info("broker %s of zone %s is forwarding", plan.name, plan.zone)
             ready()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Final
+
 from tabard.settings import Broker, Settings
 
 _EVERYWHERE = frozenset({"*", "0.0.0.0", "[::]", "localhost"})  # noqa: S104 -- recognised here, never bound
-_UP, _DOWN = "tcp://127.0.0.1:7101", "tcp://127.0.0.1:7102"
-"""What the how-to about chains suggests."""
+_FIRST: Final = range(7101, 8000, 100)
+"""The first of the two ports that are suggested: what the how-to about chains has, or the next that this home does not use."""
 
 
 def next_host(settings: Settings, *, keys: bool = False) -> list[str]:
@@ -18,12 +21,12 @@ def next_host(settings: Settings, *, keys: bool = False) -> list[str]:
     if broker is None:
         return [
             f"To add a host to zone {zone}: the broker of this home can be reached from this host alone. Describe it:",
-            *_described("b1", zone),
+            *_described(settings, "b1", zone),
         ]
     if not (broker.up_in.startswith("tcp://") and broker.down_out.startswith("tcp://")):
         return [
             f"To add a host to zone {broker.zone}: broker {broker.name} can be reached from this host alone. Give it addresses:",
-            *_described(broker.name, broker.zone),
+            *_described(settings, broker.name, broker.zone),
         ]
     bound = [end.removeprefix("tcp://").rpartition(":")[::2] for end in (broker.up_in, broker.down_out)]
     ports = [port for _, port in bound]
@@ -50,8 +53,27 @@ def _serving(settings: Settings, zone: str) -> Broker | None:
     return next(iter((*same, *settings.brokers)), None)
 
 
-def _described(name: str, zone: str) -> list[str]:
+def _described(settings: Settings, name: str, zone: str) -> list[str]:
+    used = set(_used(settings))
+    first = next((port for port in _FIRST if not {port, port + 1} & used), _FIRST[0])
     return [
         f'  [[broker]]\n  name = "{name}"\n  zone = "{zone}"',
-        f'  up_in = "{_UP}"\n  down_out = "{_DOWN}"',
+        f'  up_in = "tcp://127.0.0.1:{first}"\n  down_out = "tcp://127.0.0.1:{first + 1}"',
     ]
+
+
+def _used(settings: Settings) -> Iterator[int]:
+    """Ports that something of this home listens at or dials, by whatever address."""
+    for broker in settings.brokers:
+        ends = (*broker[2:6], broker.parent_up, broker.parent_down, broker.standby_up, broker.standby_down)
+        yield from map(_port, (*ends, *(end for link in broker.link for end in (link.up, link.down))))
+    yield from (_port(forward.listen) for tunnel in settings.tunnels for forward in tunnel.forward)
+    for role in ("agent", "recorder"):
+        yield from (
+            _port(settings.str(f"{role}.{end}")) for end in ("up", "down", "standby_up", "standby_down")
+        )
+
+
+def _port(end: str) -> int:
+    port = end.rpartition(":")[2]
+    return int(port) if port.isdecimal() else 0

@@ -21,17 +21,19 @@ def port_findings(home: Home, settings: Settings) -> Iterator[Finding]:
             continue
         ends = (broker.up_in, broker.up_out, broker.down_in, broker.down_out)
         for lane, endpoint in zip(LANES, ends, strict=True):
-            if endpoint.startswith("tcp://") and _is_taken(endpoint):
-                taken = SettingsError(
-                    "somebody else listens there now: the broker does not start while they do",
+            wrong = _why_not(endpoint) if endpoint.startswith("tcp://") else None
+            if wrong is not None:
+                what, expected, hint = wrong
+                said = SettingsError(
+                    what,
                     file=origin.place,
                     line=origin.line,
                     key=f"broker {broker.name}.{lane}",
-                    expected="a free address",
+                    expected=expected,
                     found=endpoint,
-                    hint=f"Choose another port, or end what has it: ss -ltnp 'sport = :{endpoint.rpartition(':')[2]}'",
+                    hint=hint,
                 )
-                yield Finding(taken, warning=True)
+                yield Finding(said, warning=True)
 
 
 def unjoined(settings: Settings) -> list[str]:
@@ -45,12 +47,12 @@ def unjoined(settings: Settings) -> list[str]:
     ]
 
 
-def _is_taken(endpoint: str) -> bool:
-    """Whether a bind would find the address in use; an address that is none of this host's says something else."""
+def _why_not(endpoint: str) -> tuple[str, str, str] | None:
+    """What a bind there would come to, what is expected, and what to do; None where it would do."""
     host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
     host = host.strip("[]")
     if not port.isdecimal():
-        return False
+        return None
     try:
         found = socket.getaddrinfo(
             None if host == "*" else host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -59,6 +61,31 @@ def _is_taken(endpoint: str) -> bool:
         with closing(socket.socket(family, kind, protocol)) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(address)
+    except socket.gaierror as error:
+        why = f"that name has no address ({error.strerror})"
+        return f"{why}: the broker does not start", "an address of this host", "Name one: ip -brief address"
     except OSError as error:
-        return error.errno == errno.EADDRINUSE
-    return False
+        return _words(error, port)
+    return None
+
+
+def _words(error: OSError, port: str) -> tuple[str, str, str] | None:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            "somebody else listens there now: the broker does not start while they do",
+            "a free address",
+            f"Choose another port, or end what has it: ss -ltnp 'sport = :{port}'",
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return (
+            "this host has no such address: the broker does not start",
+            "an address of this host",
+            "See which it has: ip -brief address. Behind an ssh tunnel it is a loopback address",
+        )
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return (
+            "this user may not listen there: the broker does not start",
+            "a port that it may have, as a rule from 1024 on",
+            "Choose another port",
+        )
+    return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tabard import exits
 from tabard.errors import AlreadyRunning, TabardError, UsageError
@@ -17,6 +17,9 @@ from tabard.ops.early import EARLY
 from tabard.ops.rolelines import RoleLine
 from tabard.ops.up.born import follow_parent
 from tabard.settings import Settings, load
+
+if TYPE_CHECKING:
+    from tabard.brokers.topology import Plan
 
 IDLE: Final = 5.0
 """Seconds without progress after which ``--once`` ends, unless ``--idle`` says otherwise."""
@@ -68,14 +71,18 @@ def broker(line: RoleLine) -> int:
 
         held = RoleSettings("broker", how.load, f"broker.{chosen}")
         settings = held.current
+
+        def planned(settings: Settings) -> Plan:
+            return next(plan for plan in brokers(settings, how.home) if plan.name == chosen)
+
         run(
             how.home,
-            next(plan for plan in brokers(settings, how.home) if plan.name == chosen),
+            planned(settings),
             broker_peers(settings, how.home, chosen),
             hwm=settings.int("brokers.hwm"),
             max_frame=settings.bytes("brokers.max_frame"),
             status_every=settings.seconds("log.status_every"),
-            reload=held.reload,
+            reload=lambda take: held.reload(lambda newer: take(planned(newer))),
             once=how.once,
             ready=how.ready,
         )

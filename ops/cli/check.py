@@ -39,7 +39,8 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
     serves; keys that cannot be used, are not those of this node, or end soon; addresses that
     need keys which are not there, brokers that no roster knows, and ends where the key of a role is refused; policies
     that cannot be believed, or that fit nothing in the rosters. Of each it says file and key, what was expected and found, and what to do. An error keeps roles from
-    starting; a warning does not. Without errors it prints what adds the next host to the zone. Exit code 0 means
+    starting; a warning does not. Behind the findings it prints for people what it cannot judge: ports of this host that somebody
+    else has to keep, names that have no address now; and what adds the next host to the zone. Exit code 0 means
     clean, 3 warnings only, 1 errors.
 
     In JSON a finding has severity, file, line, key, what, expected, found and hint.
@@ -69,10 +70,10 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
     if output == "table" and examination.settings is not None:
         from tabard.ops.nexthost import next_host
         from tabard.ops.portcheck import unjoined
+        from tabard.ops.waycheck import way_lines
 
-        for line in unjoined(examination.settings):
+        for line in (*unjoined(examination.settings), *way_lines(examination.settings, home)):
             click.echo(line)
-
         for line in next_host(examination.settings, keys=home.trust.exists()):
             click.echo(line)
     if any(not finding.warning for finding in findings):

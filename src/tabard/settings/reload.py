@@ -42,6 +42,9 @@ class Reloader(Generic[_V]):
         schemas = (self.current.schema, newer.schema)
         reloadable = {row.name for schema in schemas for row in schema.settings if row.reload}
         reloadable.update(table.name for schema in schemas for table in schema.tables if table.reload)
+        reloadable.update(
+            name for schema in schemas for table in schema.tables for name in table.reloaded(table.name)
+        )
         differing = self.current.changed(newer)
         restart = tuple(name for name in differing if name not in reloadable)
         self.current = newer.keeping(self.current, restart)

@@ -22,6 +22,7 @@ READERS: Final = (
     ("intake.*", frozenset({"agent"})),
     ("journal.*", frozenset({"agent"})),
     ("broker", _FORWARDING),
+    ("broker.*", frozenset({"broker"})),
     ("brokers.*", _FORWARDING),
     ("recorder.*", frozenset({"recorder"})),
     ("retention.*", frozenset({"recorder"})),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from tabard.settings.kinds import Kind
@@ -140,6 +140,33 @@ class Table(NamedTuple):
         for table in self.inner:
             for number, item in enumerate(values[table.name], 1):
                 yield from table.shown(f"{path}.{table.name}[{number}]", item)
+
+    def reloaded(self, path: str) -> Iterator[str]:
+        """The names of what a running role takes anew in rows that are the same otherwise."""
+        yield from (f"{path}.{row.name}" for row in self.rows if row.reload)
+        for table in self.inner:
+            yield from table.reloaded(f"{path}.{table.name}")
+
+    def taken(self, path: str, one: Any, other: Any) -> set[str] | None:
+        """What of `reloaded` differs between two rows; None where anything else does."""
+        here, there = one._asdict(), other._asdict()
+        names = {row.name for row in self.rows if here[row.name] != there[row.name]}
+        if not names <= {row.name for row in self.rows if row.reload}:
+            return None
+        found = {f"{path}.{name}" for name in names}
+        for table in self.inner:
+            inner = table.all_taken(f"{path}.{table.name}", here[table.name], there[table.name])
+            if inner is None:
+                return None
+            found |= inner
+        return found
+
+    def all_taken(self, path: str, ones: Sequence[Any], others: Sequence[Any]) -> set[str] | None:
+        """As `taken`, of all rows."""
+        if len(ones) != len(others):
+            return None
+        each = [self.taken(path, one, other) for one, other in zip(ones, others, strict=True)]
+        return None if None in each else {name for names in each for name in names or ()}
 
 
 class Schema(NamedTuple):

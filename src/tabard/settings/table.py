@@ -179,7 +179,7 @@ LINK: Final = Table(
         Setting("dials", Choice("this", "peer"), "this", "Who opens the connection."),
         Setting("up", forms.ENDPOINT, "", "The child's `up_out`, where this side dials it."),
         Setting("down", forms.ENDPOINT, "", "The child's `down_in`, where this side dials it."),
-        Setting("rate", Rate("1KiB", "1TiB"), 0, RATE_OF_LINK),
+        Setting("rate", Rate("1KiB", "1TiB"), 0, RATE_OF_LINK, reload=True),
     ),
     "A child that is joined on purpose, such as one in an outer zone that must not dial inwards.",
 )
@@ -200,7 +200,7 @@ BROKER: Final = Table(
         Setting("standby", forms.PARENT, "", "Name of the parent's standby, by whose key it is known."),
         Setting("standby_up", forms.ENDPOINT, "", "The `up_in` of the parent's standby, used while the parent is away."),
         Setting("standby_down", forms.ENDPOINT, "", "The `down_out` of the parent's standby."),
-        Setting("rate", Rate("1KiB", "1TiB"), 0, "Bytes a second that this broker hands up, as a mean; 0 for as many as there are. Nodes are given less credit, and nothing is dropped; control and beacons are never held back."),
+        Setting("rate", Rate("1KiB", "1TiB"), 0, "Bytes a second that this broker hands up, as a mean; 0 for as many as there are. Nodes are given less credit, and nothing is dropped; control and beacons are never held back.", reload=True),
     ),
     'A broker of this home. Endpoints left "" are sockets in `run/`.',
     (LINK,),

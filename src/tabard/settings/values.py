@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self, TypeVar
@@ -95,18 +96,25 @@ class Values:
             for value, origin in (self.values[setting.name],)
         ]
         for table in self.schema.tables:
+            taken = set(table.reloaded(table.name))
             for number, (row, origin) in enumerate(self.tables[table.name], 1):
                 shown += (
-                    Shown(name, text, origin, table.reload)
+                    Shown(name, text, origin, table.reload or re.sub(r"\[\d+\]", "", name) in taken)
                     for name, text in table.shown(f"{table.name}[{number}]", row)
                 )
         return tuple(shown)
 
     def changed(self, newer: Values) -> tuple[builtins.str, ...]:
-        """The names, of settings and of tables, whose value differs in ``newer``, or that only one of both has."""
+        """The names, of settings and of tables, whose value differs in ``newer``, or that only one of both has.
+
+        Where rows of a table differ only in what a running role takes anew, these are named: ``broker.rate``.
+        """
         every = [*self.values, *(name for name in newer.values if name not in self.values)]
         names = [name for name in every if _value(self, name) != _value(newer, name)]
-        names += (name for name in self.tables if _bare(self.tables[name]) != _bare(newer.tables[name]))
+        for table in self.schema.tables:
+            one, other = (_bare(values.tables[table.name]) for values in (self, newer))
+            if one != other:
+                names += sorted(table.all_taken(table.name, one, other) or {table.name})
         return tuple(names)
 
     def keeping(self, older: Self, names: tuple[builtins.str, ...]) -> Self:

@@ -169,6 +169,24 @@ def test_what_comes_out_of_a_zone_can_be_limited_and_let_go() -> None:
     assert caps(limits, 2.0, cursor(2)) == {}
 
 
+def test_rates_come_change_and_go_while_the_broker_runs() -> None:
+    """As the settings say them when they are read again: of what is handed up, and of what comes from a broker below."""
+    limits = Limiter(0.0)
+    rose(limits, 0.0, beacon(0))
+    limits.limit_links(0.0, RATE, {"dmz": RATE})
+    assert [(row["of"], row["rate"]) for row in limits.status()] == [("up", RATE), ("link dmz", RATE)]
+    rose(limits, 0.0, beacon(0))
+    first = caps(limits, 0.0, cursor())
+    assert LOGS in first
+    limits.limit_links(1.0, RATE // 2, {"dmz": 0})
+    assert [(row["of"], row["rate"]) for row in limits.status()] == [("up", RATE // 2)]
+    assert limits.status()[0]["passed"] > 0
+    assert caps(limits, 1.0, cursor(2)) == first
+    limits.limit_links(2.0, 0, {})
+    assert not limits.active
+    assert caps(limits, 2.0, cursor(3)) == {}
+
+
 def test_all_that_passes_counts_whatever_it_is() -> None:
     """Control and beacons too."""
     limits = Limiter(0.0, RATE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tabard.settings import Reloader, load
+from tabard.settings.reload import Reload
 
 
 def test_a_reload_says_what_changed_and_what_needs_a_restart(tmp_path: Path) -> None:
@@ -24,6 +25,26 @@ def test_a_reload_says_what_changed_and_what_needs_a_restart(tmp_path: Path) -> 
     assert [tail.path for tail in reloader.current.tails] == ["/x"]
     assert reloader.current.brokers == ()
     assert reloader.reload().restart == ("herald.port", "broker")
+
+
+def test_a_rate_alone_is_taken_and_is_named(tmp_path: Path) -> None:
+    """Of a broker and of a link; with anything else that changes in the tables all of them wait for a restart."""
+    file = tmp_path / "tabard.toml"
+    text = (
+        '[node]\nzone = "hq"\n[[broker]]\nname = "b1"\nzone = "hq"\n{}'
+        '[[broker.link]]\npeer = "d"\ndials = "peer"\n{}[[broker]]\nname = "b2"\nzone = "hq"\n{}'
+    )
+    file.write_text(text.format("", 'rate = "1KiB"\n', ""))
+    reloader = Reloader(lambda: load(tmp_path, env={}))
+    file.write_text(text.format('rate = "2KiB"\n', 'rate = "3KiB"\n', ""))
+    assert reloader.reload() == Reload(("broker.link.rate", "broker.rate"), ())
+    first = reloader.current.brokers[0]
+    assert (first.rate, first.link[0].rate) == (2048, 3072)
+    file.write_text(text.format("", "", 'parent = "b1"\n'))
+    assert reloader.reload() == Reload((), ("broker",))
+    assert reloader.current.brokers[0] == first
+    shown = {row.name: row.reload for row in reloader.current.masked() if row.name.startswith("broker[1]")}
+    assert shown["broker[1].rate"] and shown["broker[1].link[1].rate"] and not shown["broker[1].zone"]
 
 
 def test_a_broken_file_is_refused_and_nothing_changes(tmp_path: Path) -> None:

@@ -39,6 +39,22 @@ def test_what_adds_the_next_host_is_printed(tabard, file: Path) -> None:
     assert keys_alone_lack(tabard("check", TABARD_NODE_NAME="web2").stdout)
 
 
+def test_the_ports_that_are_suggested_are_free(tabard, file: Path) -> None:
+    """Those of the way to the parent are not: at the port of its own broker, ssh could not listen."""
+    joined = (
+        '[node]\nname = "gate"\nzone = "hq/dmz"\n[[broker]]\nname = "dmz"\nzone = "hq/dmz"\n'
+        'parent_up = "tcp://127.0.0.1:7101"\nparent_down = "tcp://127.0.0.1:7102"\n'
+    )
+    file.write_text(joined)
+    said = tabard("check").stdout
+    ends = said.partition('zone = "hq/dmz"\n')[2]
+    assert 'up_in = "tcp://127.0.0.1:7201"' in ends and 'down_out = "tcp://127.0.0.1:7202"' in ends
+    file.write_text(joined + ends)
+    done = tabard("check")
+    assert keys_alone_lack(done.stdout)
+    assert "ssh -N -L 7201:127.0.0.1:7201 -L 7202:127.0.0.1:7202 THIS-HOST" in done.stdout
+
+
 def keys_alone_lack(said: str) -> bool:
     """Whether nothing else is found in a home that is to speak TCP and was given no keys yet."""
     findings = [line for line in said.splitlines() if line.startswith(("error", "warning"))]
