@@ -16,6 +16,8 @@ ADVICE: Final[Mapping[str, str]] = {
     seal.UNPROVEN: "its home was founded under another root, or its certificate is damaged: compare tabard keys list",
     seal.EXPIRED: "renew its certificate where its zone's authority is, or set the clock that is wrong",
     seal.REVOKED: "somebody goes on with a key that was revoked: if that host is sound, it needs a new key",
+    seal.UNVOUCHED: "somebody goes on with a key that was revoked, and that host does not say so too: whoever has"
+    " the old key is at work",
     seal.FOREIGN: "somebody speaks under a name that is not the key's: look at that host, and at the brokers between",
     seal.FORGED: "it was altered on the way or made by somebody without the key: look at the brokers between",
     seal.EPOCH: "somebody goes on with a key in an epoch that another key opened: look at that host",

@@ -11,7 +11,7 @@ from collections import Counter
 from tabard.brokers.delivery.book import NodeBook
 from tabard.brokers.delivery.ports import Admitted, NodeKey
 from tabard.brokers.delivery.refusals import Refusals
-from tabard.brokers.delivery.seal import REVOKED, UNKNOWN, Seal
+from tabard.brokers.delivery.seal import REVOKED, UNKNOWN, Seal, parted
 from tabard.brokers.wire.batch import ATTESTED, GAP, Batch, check_batch
 from tabard.brokers.wire.messages import Beacon, Message, decode_beacon
 from tabard.brokers.wire.streams import STREAM_IDS
@@ -34,22 +34,24 @@ class Admission:
         """
         if message.body[:2] == ATTESTED:
             return self._attested(now, topic, message, met=met)
-        batch = check_batch(message.head, message.signature, message.body)
+        signature, word = parted(message.signature)
+        batch = check_batch(message.head, signature, message.body)
         said = self._is_of(now, topic, batch, met=met)
-        return None if said is None else Admitted(batch, batch.body, withdrawn=said == REVOKED)
+        return None if said is None else Admitted(batch, batch.body, withdrawn=said == REVOKED, word=word)
 
     def _attested(self, now: float, topic: UpTopic, message: Message, *, met: bool) -> Admitted | None:
         """A batch whose body was changed at a boundary: the node signed the header, and others the way from there."""
         from tabard.brokers.wire.attested import check_attested  # a node needs none of it
 
-        batch, body = check_attested(message.head, message.signature, message.body)
+        signature, word = parted(message.signature)
+        batch, body = check_attested(message.head, signature, message.body)
         said = self._is_of(now, topic, batch, met=met)
         if said is None:
             return None
         found = self._seal.attested(batch, body, NodeKey(topic.node, topic.zone))
         if not isinstance(found, str):
             self._counters["attested batches"] += 1
-            return Admitted(batch, body.inner, found, withdrawn=said == REVOKED)
+            return Admitted(batch, body.inner, found, withdrawn=said == REVOKED, word=word)
         self.refusals.note(now, f"node {topic.zone}/{topic.node}", "batch", found)
         return None
 
@@ -82,6 +84,13 @@ class Admission:
             return beacon
         self.refusals.note(now, f"node {topic.zone}/{topic.node}", "beacon", why)
         return None
+
+    def vouched(self, now: float, node: NodeBook, admitted: Admitted) -> bool:
+        """Whether a node says, by the key that its session was begun with, that it keeps what a withdrawn one signed."""
+        why = self._seal.refuses_word(node.credentials, admitted.batch.head, admitted.word)
+        if why:
+            self.refusals.note(now, f"node {node.key.zone}/{node.key.node}", "batch", why)
+        return not why
 
     def cut(self, now: float, who: NodeKey, credentials: bytes) -> bool:
         """Whether a node that was believed by these credentials is not to be believed any more."""

@@ -98,6 +98,7 @@ class EpochBook:
             oldest=self.oldest,
             last=self.last,
             past=(*self.past, self),
+            aside=self.aside,
         )
 
     def unsaid(self, lo: int, hi: int) -> list[tuple[int, int]]:

@@ -57,8 +57,6 @@ class Intake:
         batch = admitted.batch
         header = batch.header
         book = self._epochs.book(key, stream, header.epoch)
-        if admitted.withdrawn:
-            return 0, set_aside(stream, book, batch, self._counters)
         if header.kind == GAP:
             return 0, self._take_gap(key, stream, book, batch)
         if book.seen.overlaps(header.first, header.last):
@@ -77,6 +75,9 @@ class Intake:
             self._counters["batches held by an earlier history"] += 1
             book.changed = True
             stream.unacked += 1
+            return 0, answer
+        if admitted.withdrawn:
+            set_aside(stream, book, batch, self._counters)
             return 0, answer
         entry = self._entry(key, stream, book, admitted)
         if self._prepare is not None:

@@ -124,7 +124,9 @@ class Admitted(NamedTuple):
     attested: tuple[Attested, ...] = ()
     """By whom it was changed, outermost last."""
     withdrawn: bool = False
-    """Whether its key was taken back since: it is to be set aside."""
+    """Whether its key was taken back since: it is to be set aside, if the key that its node has now vouches for it."""
+    word: bytes = b""
+    """What the key of now said to that, not verified; see `tabard.brokers.delivery.seal.signed`."""
 
 
 @dataclass(slots=True)

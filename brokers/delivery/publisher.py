@@ -16,7 +16,7 @@ from tabard.brokers.delivery.admission import Admission
 from tabard.brokers.delivery.notes import BY_SINK, MemoryNotes, Retirement, SinkNotes
 from tabard.brokers.delivery.ports import NodeKey, StreamJournal
 from tabard.brokers.delivery.ranges import Ranges
-from tabard.brokers.delivery.seal import Seal, sealed
+from tabard.brokers.delivery.seal import Seal, sealed, signed
 from tabard.brokers.delivery.sender import Sender
 from tabard.brokers.delivery.sinkstate import SinkState
 from tabard.brokers.wire import topics
@@ -351,7 +351,7 @@ class Publisher:
                         state.topics[stream],
                         encode_envelope(envelope),
                         batch.head,
-                        batch.signature or self._seal.pen.sign(batch.head),
+                        signed(self._seal, batch),
                         batch.body,
                         b"",
                     )

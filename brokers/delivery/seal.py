@@ -34,13 +34,15 @@ UNWANTED: Final = "a sink that the certificate of the node does not name"
 LAWLESS: Final = "attested without a policy of that zone"
 BESIDE: Final = "attested by a zone that is not on its way"
 ALTERED: Final = "a wrong attestation"
+UNVOUCHED: Final = "revoked key, without the word of the one that its node has now"
 UNREADY: Final = "the keys of this home cannot be used"
 REASONS: Final = (
     UNREADY,
-    UNSIGNED, KEYLESS, UNKNOWN, UNPROVEN, EXPIRED, REVOKED, FOREIGN, FORGED, EPOCH, UNWANTED,
-    LAWLESS, BESIDE, ALTERED,
+    UNSIGNED, KEYLESS, UNKNOWN, UNPROVEN, EXPIRED, REVOKED, UNVOUCHED, FOREIGN, FORGED, EPOCH,
+    UNWANTED, LAWLESS, BESIDE, ALTERED,
 )  # fmt: skip
 """All there are."""
+SIGNATURE_BYTES: Final = 64
 
 
 class Pen(Protocol):
@@ -88,6 +90,10 @@ class Seal(Protocol):
         """
         ...
 
+    def refuses_word(self, credentials: bytes, head: bytes, word: bytes) -> str:
+        """Why `word` does not say that whoever is believed by `credentials` keeps the batch of that `head`."""
+        ...
+
     def refuses_rotation(self, batch: Batch, proof: Proof, node: NodeKey) -> str:
         """Why the old key cannot have said that `batch` goes on for it; empty also where that key is not known here."""
         ...
@@ -132,6 +138,11 @@ class OpenSeal:
     def rotation(self, epoch: bytes, previous: bytes, previous_last: int, previous_digest: bytes) -> None:
         """There is no key that could say anything."""
         del epoch, previous, previous_last, previous_digest
+
+    def refuses_word(self, credentials: bytes, head: bytes, word: bytes) -> str:
+        """`UNVOUCHED`: there is no key that could say anything."""
+        del credentials, head, word
+        return UNVOUCHED
 
     def refuses_rotation(self, batch: Batch, proof: Proof, node: NodeKey) -> str:
         """No key is known."""
@@ -198,6 +209,24 @@ class ClosedSeal(OpenSeal):
         """Always."""
         del batch, body, node
         return UNREADY
+
+
+def signed(seal: Seal, batch: Batch) -> bytes:
+    """The frame of the signature of a batch that is sent now: its own, and where the key of now is another one, the word of that.
+
+    The word says that this very batch is what the node keeps. It counts where the key of the epoch was taken back.
+    """
+    pen = seal.pen
+    if not batch.signature:
+        return pen.sign(batch.head)
+    if batch.header.key_id == pen.key_id:
+        return batch.signature
+    return batch.signature + pen.sign(batch.head)
+
+
+def parted(frame: bytes) -> tuple[bytes, bytes]:
+    """The signature and the word in such a frame; each may be empty."""
+    return frame[:SIGNATURE_BYTES], frame[SIGNATURE_BYTES:]
 
 
 def sealed(seal: Seal, topic: bytes, head: bytes) -> Message:

@@ -1,17 +1,29 @@
 """What a node signed with a key that was taken back since, and no sink has stored: nobody can believe it any more.
 
-It is not stored among the records, and it is not asked for for ever either. While the node speaks under another key, what comes
+It is not stored among the records, and it is not asked for for ever either. While the node speaks under another key, what it sends
 of the epochs of the old one is *set aside*: its bytes go to quarantine, a gap with the reason `REASON` says exactly what is
 missing, and the cursor passes it, so that the node lets go of it. All of that is one transaction.
+
+What stands in such a batch is believed by nobody. *That it is the one which the node keeps* is: beside the old signature the node sends the
+word of its key of now over the same header (`seal.signed`). Without that word nothing of the old key has any effect. With it the
+digests are the node's own, and all of delivery goes its usual way: an equal digest is a duplicate, another one is another history.
 
 What could go wrong, and what stands against it:
 
 * Somebody else names a key that was revoked: the signature is verified like any other, and the key is to be one of this node.
-* Who has the key goes on with it. A session begins with a beacon, which only a key that holds can sign; a session that the
-  old key began is cut when the next batch comes, or the rosters change. Nothing is set aside beyond what the node, by its
-  own beacon, keeps of that epoch; in its place there may be anything that the old key signed, and none of it is believed.
-* The old key's digests may lead anywhere: they are not compared, and no other history is looked for. So of a machine that was put back
-  to an older state *and* whose key was revoked before it was heard again, what it wrote a second time may be missing without a word.
+* Who has the key goes on with it: writes in the place of what the node keeps, beyond its end, in an epoch of its own making, as another
+  history of what is stored. None of it has the word of the node's key, so none is set aside, takes a place, ends or forks an epoch.
+* The word is taken from another batch: it is over the header, which names the body, its place, its epoch and the one before.
+* A session begins with a beacon, which only a key that holds can sign; the word must be of that very key. A session that the
+  old key began is cut when the next batch comes, or the rosters change.
+* A machine was put back to an older state, and its key was revoked before it was heard again: two histories under the old key.
+  By the word of now the batches of the second do not follow what is stored of the first, or the node's own beacon contradicts it:
+  the epoch forks. What of the second history is in the first as well is held already; all else of it is set aside under a name of
+  its own, with an own gap; nothing that is stored is replaced, and a doubt tells of the fork. The cursor says the digests of what the
+  node has, so it lets go of all, and of nothing before: what is of the other history it keeps.
+* The machine goes back behind what was set aside already: the same, since what was set aside has digests as what is stored has.
+* The word is of a key that is revoked later: what it vouched for is set aside all the same, and the next key speaks for the rest.
+* Something replays such a batch of a history that was left: as with any other batch, that costs a session, and no record.
 * The opening names the epoch before it, and says what its start found: that is not believed either. The beacon tells which epochs
   there are, but nobody tells any more what the one before lost at its end, or that there were others: a doubt says so.
 * It is much: at most `MAX_KEPT` bytes of an epoch are kept in a session. Of the rest only the gap tells.
@@ -24,7 +36,7 @@ from typing import Final
 
 from tabard.brokers.delivery.book import EpochBook, StreamBook
 from tabard.brokers.delivery.ports import Entry, Gap
-from tabard.brokers.delivery.ranges import UNKNOWN, Range, TooManyRanges
+from tabard.brokers.delivery.ranges import UNKNOWN, Range, Ranges
 from tabard.brokers.wire.batch import OPEN, Batch
 
 REASON: Final = "revoked key"
@@ -33,43 +45,25 @@ MAX_KEPT: Final = 64 << 20
 """Bytes of one epoch that go to quarantine within a session of its node."""
 
 
-def set_aside(stream: StreamBook, book: EpochBook, batch: Batch, counters: Counter[str]) -> bool:
-    """Enter a batch of a key that was taken back; whether the node should be answered soon."""
+def set_aside(stream: StreamBook, book: EpochBook, batch: Batch, counters: Counter[str]) -> None:
+    """Keep the bytes of a batch of a key that was taken back, and say what is missing; its place is seen already."""
     header = batch.header
-    if book.epoch not in stream.listed or not book.oldest <= header.first <= header.last <= book.last:
-        counters["batches of a revoked key that their node does not keep"] += 1
-        return False
-    pieces = book.seen.holes(header.last, header.first)
-    if not pieces:
-        counters["duplicate batches"] += 1
-        return False
-    trial = book.seen.copy()
-    try:
-        for lo, hi in pieces:
-            trial.add(Range(lo, hi, UNKNOWN, UNKNOWN))
-    except TooManyRanges:
-        counters["batches beyond the eighth range"] += 1
-        return True
-    lost = [part for lo, hi in pieces for part in book.unsaid(lo, hi)]
-    if not lost:  # an earlier history of the epoch has it, or it is said to be lost already
-        book.seen, book.changed = trial, True
-        stream.unacked += 1
-        return False
-    kept = book.aside + batch.size <= MAX_KEPT
-    book.seen = trial
     book.changed = True
+    lost = Ranges(Range(lo, hi, UNKNOWN, UNKNOWN) for lo, hi in book.said).holes(header.last, header.first)
+    if not lost:  # it is said to be lost already
+        stream.unacked += 1
+        return
     for lo, hi in lost:
         _say(book, lo, hi)
     if header.kind == OPEN:
         _doubt(book)
-    if kept:
+    if book.aside + batch.size <= MAX_KEPT:
         book.aside += batch.size
         book.entries.append(Entry(batch, poison=REASON, lost=True))
         counters["batches of a revoked key quarantined"] += 1
     else:
         stream.unacked += 1
         counters["batches of a revoked key not kept"] += 1
-    return False
 
 
 def _doubt(book: EpochBook) -> None:

@@ -196,6 +196,10 @@ class RoleSeal:
         """The word of the key before this one."""
         return self._inner.rotation(epoch, previous, previous_last, previous_digest)
 
+    def refuses_word(self, credentials: bytes, head: bytes, word: bytes) -> str:
+        """Why the key of now did not say so."""
+        return self._inner.refuses_word(credentials, head, word)
+
     def refuses_rotation(self, batch: Batch, proof: Proof, node: NodeKey) -> str:
         """Why the key before cannot have said so."""
         return self._inner.refuses_rotation(batch, proof, node)

@@ -9,6 +9,7 @@
 * A key that was replaced still proves what it signed, also when its certificate has run out meanwhile: a record may wait longer
   than a certificate lasts. One that was revoked, or whose name was taken out, proves nothing any more: what it signed is
   told from what anybody else did, since it goes to quarantine.
+* What a key signed that is not the one of now goes out with the word of the one of now beside: that the node keeps this very batch.
 * Where another key opens an epoch than the one before it, the old key says so too, if it is still here and was not revoked.
 * A certificate that is not valid yet, by this clock, is believed: its authority wrote it, so it is the clock that is wrong.
 """
@@ -197,6 +198,13 @@ class KeySeal:
         if header.kind != GAP and not is_epoch_of(header.epoch, header.key_id):
             return why.EPOCH
         return self._verified(found.certificate, batch.head, batch.signature) or found.why
+
+    def refuses_word(self, credentials: bytes, head: bytes, word: bytes) -> str:
+        """Why `word` does not say that whoever is believed by `credentials` keeps the batch of that `head`."""
+        found = self._believed(credentials) if credentials else why.UNPROVEN
+        if isinstance(found, str):
+            return found
+        return why.UNVOUCHED if not word else self._verified(found, head, word)
 
     def refuses_rotation(self, batch: Batch, proof: Proof, node: NodeKey) -> str:
         """Why the old key cannot have said what stands in the opening `batch`."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgpack
 
+from tabard.brokers.delivery.book import forked_id
 from tabard.brokers.wire.attested import decode_attested, is_attested, is_stub
 from tabard.brokers.wire.batch import DATA, OPEN, decode_header, is_epoch_of
 from tabard.brokers.wire.rotation import decode_proof
@@ -35,10 +36,24 @@ class KeyCheck:
         self._of = (node.key.node, stream)
         self._history = keys.history.get(node.key.node, [])
         self.revocations = [key_id for key_id, name in keys.revoked.items() if name == node.key.node]
+        self._names = self._histories()
         self._aside = self._quarantined() if self.revocations else Counter()
 
     def _rows(self, query: str) -> list[Any]:
         return self._database.execute(query, self._of).fetchall()
+
+    def _histories(self) -> dict[bytes, bytes]:
+        """By the name under which the store keeps a later history of an epoch, that of the one before it."""
+        rows = self._rows(
+            "SELECT e.uid FROM epoch e JOIN node n ON n.id = e.node_id WHERE n.name = ? AND e.stream = ?"
+        )
+        return {forked_id(uid): uid for (uid,) in rows}
+
+    def _revoked(self, stored_as: bytes) -> bytes | None:
+        """The revoked key that opened an epoch of the store."""
+        while (before := self._names.get(stored_as)) is not None:
+            stored_as = before
+        return self._keys.revoked_key(stored_as)
 
     def _quarantined(self) -> Counter[str]:
         """How often what is in quarantine because of its key."""
@@ -77,7 +92,7 @@ class KeyCheck:
             " JOIN node n ON n.id = r.node_id WHERE n.name = ? AND e.stream = ?"
         )
         for epoch, seq, arrived in rows:
-            key_id = self._keys.revoked_key(epoch)
+            key_id = self._revoked(epoch)
             if key_id is not None and arrived > self._wall(self._keys.known[self._recorder.name, key_id]):
                 return f"record {seq} of epoch {epoch.hex()} was stored although its key was revoked"
         return ""
@@ -89,7 +104,7 @@ class KeyCheck:
             f" JOIN node n ON n.id = q.node_id WHERE n.name = ? AND q.stream = ? AND q.reason = '{REVOKED}'"
         )
         for epoch, first, arrived in rows:
-            key_id = self._keys.revoked_key(epoch)
+            key_id = self._revoked(epoch)
             if key_id is None:
                 return f"batch {first} of epoch {epoch.hex()} is in quarantine, and its key was not revoked"
             newer = self._history[self._history.index(key_id) + 1]

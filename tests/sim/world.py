@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Final
 
 from tabard.agents.journal.limits import Limits
 from tabard.brokers.delivery.book import forked_id
@@ -39,10 +38,6 @@ BOUNDED = 2
 """One of those in so many has a boundary with a policy."""
 STREAMS = (LOGS, LOGS, LOGS, SAMPLES, CONTROL)
 """What a batch is of, each equally likely."""
-
-
-PARTING: Final = frozenset({"restore host", "restore journal", "restore journal while running"})
-"""Faults after which a node may write an epoch a second time."""
 
 
 class World:
@@ -177,12 +172,7 @@ class World:
                 fault = self.rng.choice(self.plan.faults)
                 drawn.add(fault)
                 self.time.at(self.rng.uniform(1.0, self.plan.seconds), self.inflict, fault)
-            revoking = self.plan.revoking
-            if revoking is None and drawn & PARTING:
-                revoking = (
-                    False  # the one loss without a word that is known, see `brokers.delivery.withdrawn`
-                )
-            self.keys.schedule(self.plan.seconds, self.plan.rekeys, revoking)
+            self.keys.schedule(self.plan.seconds, self.plan.rekeys, self.plan.revoking)
             self.time.run(self.plan.seconds)
             self.heal()
             self.settle()

@@ -8,8 +8,10 @@ import pytest
 
 from tabard.brokers.delivery import seal as why
 from tabard.brokers.delivery import withdrawn
+from tabard.brokers.delivery.book import forked_id
+from tabard.brokers.delivery.seal import parted, signed
 from tabard.brokers.trust.keys import PrivateKey
-from tabard.brokers.trust.seal import KeySeal
+from tabard.brokers.trust.seal import KeyPen, KeySeal
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.batch import DATA, Header, body_digest, seal_batch
 from tabard.brokers.wire.messages import NO_SESSION, Envelope, Message, encode_envelope
@@ -67,19 +69,12 @@ class Rekeyed(Signed):
         body = records(count, 1000)
         key = self.old.public.key_id
         header = Header(LOGS, DATA, self.first, key, first, count, body_digest(body), previous)
-        batch = seal_batch(header, body, KeySealPen(self.old))
+        batch = seal_batch(header, body, KeyPen(self.old).sign)
         sent = self.sink._nodes[NODE].streams[LOGS].account.used + 1
         envelope = encode_envelope(Envelope(session, sent, batch.size, 0, 0))
         return Message(
             topics.up_topic("main", "hq", "web1", "logs"), envelope, batch.head, batch.signature, body, b""
         )
-
-
-def KeySealPen(key: PrivateKey) -> Any:  # noqa: N802 -- it makes one
-    """What signs with a key."""
-    from tabard.brokers.trust.seal import KeyPen
-
-    return KeyPen(key).sign
 
 
 @pytest.mark.threat("revoked-key")
@@ -148,16 +143,119 @@ def test_nothing_is_set_aside_for_the_key_that_was_revoked() -> None:
 
 @pytest.mark.threat("revoked-key")
 def test_a_stolen_key_writes_on_nowhere() -> None:
-    """Beyond what the node keeps nothing is set aside, and in place of that only what it signed."""
+    """Neither beyond what the node keeps nor in the place of it: its key of now says nothing to that."""
     ends = Rekeyed()
     ends.revoke(ends.old.public.key_id)
     ends.meet()
-    last = ends.journal.batches[ends.first][-1]
-    ends.hear(ends.stolen(last.header.last + 1, 5, last.digest))
-    assert ends.sink.counters["batches of a revoked key that their node does not keep"] == 1
+    before, *_, last = ends.journal.batches[ends.first][1:]
+    beyond = ends.stolen(last.header.last + 1, 5, last.digest)
+    within = ends.stolen(7, 4, before.digest)
+    for message in (beyond, within):
+        ends.hear(message)
+        ends.hear(message._replace(signature=message.signature * 2))
+    assert ends.sink.counters[f"refused batch: {why.UNVOUCHED}"] == 2
+    assert ends.sink.counters["forged batch"] == 2
+    assert ends.gaps() == []
     ends.settle(20)
     assert ends.stored() == [(1, 18)]
     assert ends.gaps() == [(7, 18, 12, 0, "gap", "revoked key")]
+    assert quarantined(ends) == [(7, 4, "revoked key"), (11, 4, "revoked key"), (15, 4, "revoked key")]
+
+
+@pytest.mark.threat("revoked-key")
+def test_the_word_of_one_batch_is_none_for_another() -> None:
+    """It is over the header, and with it over the body, the place, the epoch and the batch before."""
+    ends = Rekeyed()
+    ends.revoke(ends.old.public.key_id)
+    ends.meet()
+    theirs = ends.journal.batches[ends.first][-3]
+    _signature, word = parted(signed(ends.node_seal, theirs))
+    made = ends.stolen(7, 4, theirs.header.previous)
+    ends.hear(made._replace(signature=made.signature + word))
+    assert ends.sink.counters["forged batch"] == 1
+    assert ends.gaps() == []
+    assert not quarantined(ends)
+
+
+@pytest.mark.threat("revoked-key")
+def test_the_word_of_a_key_that_the_session_does_not_know_is_none() -> None:
+    """Of one that was revoked, too: whoever has two old keys has nothing."""
+    ends = Rekeyed()
+    ends.revoke(ends.old.public.key_id)
+    ends.meet()
+    theirs = ends.journal.batches[ends.first][-3]
+    word = signed(ends.node_seal, theirs)
+    first = ends.new
+    ends.new = ends.trustees.key()
+    ends.rekey()
+    ends.revoke(first.public.key_id)
+    ends.meet()
+    message = ends.stolen(7, 4, theirs.header.previous)
+    ends.hear(message._replace(head=theirs.head, body=theirs.body, signature=word))
+    assert ends.sink.counters["forged batch"] == 1
+    assert not quarantined(ends)
+    ends.settle(20)
+    assert ends.stored() == [(1, 18)]
+    assert (7, 18, 12, 0, "gap", "revoked key") in ends.gaps()
+
+
+def parting(stored: int, written: int) -> Rekeyed:
+    """A node whose machine went back behind what is stored or set aside, and wrote those numbers again; then its key was revoked."""
+    ends = Rekeyed(backlog=3)
+    for _ in range(stored):
+        ends.settle(5)
+    del ends.journal.batches[ends.first][2:]
+    for number in range(written):
+        ends.journal.add(4, records(4, 500 + number))
+    return ends
+
+
+@pytest.mark.threat("revoked-key")
+@pytest.mark.parametrize("written", [2, 3, 5])
+def test_a_second_history_under_a_revoked_key_is_told(written: int) -> None:
+    """It is shorter than the one that is stored, as long, or longer: all of it is set aside, and said to be missing, under a name of its own."""
+    ends = parting(1, written)
+    assert ends.stored() == [(1, 18)]
+    second = [(batch.header.first, batch.header.count) for batch in ends.journal.batches[ends.first][2:]]
+    ends.revoke(ends.old.public.key_id)
+    ends.rekey()
+    ends.settle(40)
+    fork = forked_id(ends.first)
+    assert ends.stored() == [(1, 18)]
+    assert ends.ranges(fork) == [(1, 6 + 4 * written)]
+    assert quarantined(ends) == [(first, count, "revoked key") for first, count in second]
+    missing = [gap for gap in ends.gaps() if gap[4] == "gap"]
+    assert missing == [(7, 6 + 4 * written, 4 * written, 0, "gap", "revoked key")]
+    assert [gap[5] for gap in ends.gaps() if gap[4] == "doubt"] == ["rolled back"]
+    assert ends.node.delivered()
+    forked = ends.sink.counters["forked epoch"]
+    ends.settle(40)
+    assert ends.sink.counters["forked epoch"] == forked == 1
+
+
+@pytest.mark.threat("revoked-key")
+@pytest.mark.parametrize("written", [2, 3, 5])
+def test_a_machine_that_goes_back_behind_what_was_set_aside_is_told(written: int) -> None:
+    """What was set aside is told apart by its digests, as what is stored is."""
+    ends = Rekeyed(backlog=3)
+    ends.revoke(ends.old.public.key_id)
+    ends.rekey()
+    ends.settle(20)
+    assert len(quarantined(ends)) == 3
+    newest = list(ends.journal.batches)[-1]
+    kept = ends.journal.batches.pop(newest)
+    del ends.journal.batches[ends.first][2:]
+    ends.journal.pen = KeyPen(ends.old)
+    for number in range(written):
+        ends.journal.add(4, records(4, 500 + number))
+    ends.journal.batches[newest] = kept
+    ends.restart_node()
+    ends.settle(40)
+    assert ends.stored() == [(1, 18)]
+    assert ends.ranges(forked_id(ends.first)) == [(1, 6 + 4 * written)]
+    assert len(quarantined(ends)) == 3 + written
+    assert sum(gap[2] for gap in ends.gaps()) == 12 + 4 * written
+    assert ends.node.delivered()
 
 
 @pytest.mark.threat("revoked-key")
@@ -176,12 +274,14 @@ def test_a_forged_batch_under_a_revoked_key_is_not_set_aside() -> None:
 
 @pytest.mark.threat("revoked-key")
 def test_another_history_under_a_stolen_key_holds_nobody_up() -> None:
-    """What it makes in place of the node's batches leads to no fork, and to nothing that is asked for for ever."""
+    """What it makes in place of the node's batches, or to follow them, leads to no fork, and to nothing that is asked for for ever."""
     ends = Rekeyed()
     ends.revoke(ends.old.public.key_id)
     ends.meet()
     before = ends.journal.batches[ends.first][-4]
-    ends.hear(ends.stolen(9, 4, before.digest))
+    for first, previous in ((9, before.digest), (7, bytes(32)), (1, bytes(32)), (19, bytes(32))):
+        ends.hear(ends.stolen(first, 4, previous))
+        ends.settle(5)
     ends.settle(30)
     assert ends.stored() == [(1, 18)]
     assert sum(count for _first, _last, count, *_ in ends.gaps()) == 12
