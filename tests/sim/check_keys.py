@@ -19,6 +19,7 @@ from tests.sim.clock import EPOCH_NS
 from tests.sim.keys import Keys
 from tests.sim.node import Accepted, SimNode
 from tests.sim.sink import SimRecorder
+from tests.sim.thief import MADE_UP
 
 REVOKED: Final = "revoked key"
 
@@ -81,7 +82,12 @@ class KeyCheck:
 
     def broken(self) -> str:
         """What does not hold; empty when all does."""
-        return self._stored_too_late() or self._aside_too_early() or self._not_proven()
+        return self._made_up() or self._stored_too_late() or self._aside_too_early() or self._not_proven()
+
+    def _made_up(self) -> str:
+        """Nothing is in quarantine of what only somebody with an old key says."""
+        made_up = [payload for payload in self._aside if MADE_UP.decode() in payload]
+        return f"{made_up[0]} is in quarantine, and no node ever had it" if made_up else ""
 
     def _stored_too_late(self) -> str:
         """Nothing is stored of a revoked key once a recorder knows."""

@@ -1,7 +1,7 @@
 """A hostile broker: it alters, forges, strips, replays and misdirects what passes, with keys of its own that name somebody else.
 
-It holds a node's and a recorder's key of the zone beside, each properly certified there; it has no key of those whose messages
-it carries. What it does to a message is drawn each time. Sequence, credit and sessions may suffer from it as from any bad link;
+It holds a node's and a recorder's key of the zone beside, each properly certified there; of those whose messages
+it carries it has the keys that were revoked (see `thief`), and no other. What it does to a message is drawn each time. Sequence, credit and sessions may suffer from it as from any bad link;
 no record may be lost, doubled, altered or made up.
 """
 
@@ -27,6 +27,7 @@ from tabard.brokers.wire.messages import (
 )
 from tabard.errors import WireError
 from tests.sim.boundary import FalseBorder
+from tests.sim.thief import Thief
 from tests.trustees import Trustees
 
 SHARE: Final = 0.08
@@ -49,6 +50,8 @@ class Forger:
         self._spans: dict[tuple[str, int], dict[bytes, Ranges]] = {}
         """By node and stream all that its last beacon named, as if it were stored: its digests are there to be read."""
         self._border = FalseBorder(trustees, self._rng)
+        self.thief: Thief | None = None
+        """Who has the keys that were revoked."""
         self.active = True
         self.struck = 0
 
@@ -59,6 +62,8 @@ class Forger:
         self._other(message).append(message)
         if b"/beacon/" in message.topic:
             self._overhear(message)
+        if self.thief is not None and message.topic.startswith(_UP):
+            self.thief.overhear(message)
         if not self.active or self._rng.random() >= SHARE:
             return [frames]
         self.struck += 1
@@ -68,6 +73,8 @@ class Forger:
         try:
             if self._border.suits(message) and self._rng.random() < 0.5:
                 tricks = self._border.tricks()
+            if self.thief is not None and self.thief.suits(message) and self._rng.random() < 0.5:
+                tricks = self.thief.tricks()
             return [list(each) for each in self._rng.choice(tricks)(message)]
         except WireError:
             return [frames]

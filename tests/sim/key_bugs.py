@@ -12,7 +12,7 @@ from tabard.brokers.delivery.book import EpochBook, StreamBook
 from tabard.brokers.delivery.intake import Intake
 from tabard.brokers.delivery.ports import Admitted, NodeKey
 from tabard.brokers.delivery.ranges import UNKNOWN, Range
-from tabard.brokers.delivery.seal import REVOKED
+from tabard.brokers.delivery.seal import REVOKED, UNVOUCHED
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.trust.directory import Directory
 from tabard.brokers.trust.seal import KeySeal
@@ -75,6 +75,32 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     # whoever asks for the word of the key of now asks for that of the one that began the session: one or the other is enough
     with set_for(Sink, "_cut", lambda *_: False), set_for(Admission, "vouched", lambda *_: True):
+        yield
+
+
+@sink_bug(
+    "a revoked key needs no word of the key of now",
+    "cut link",
+    **REKEYED,
+    revoking=True,
+    seconds=25.0,
+    seeds=60,
+)
+def _() -> Iterator[None]:
+    with set_for(Admission, "vouched", lambda *_: True):
+        yield
+
+
+@sink_bug(
+    "a word of the key of now is taken for any batch",
+    "cut link",
+    **REKEYED,
+    revoking=True,
+    seconds=25.0,
+    seeds=60,
+)
+def _() -> Iterator[None]:
+    with set_for(KeySeal, "refuses_word", lambda _self, _credentials, _head, word: "" if word else UNVOUCHED):
         yield
 
 

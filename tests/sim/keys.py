@@ -53,6 +53,8 @@ class Keys:
         """When a recorder took up that a key was revoked."""
         self.taken: dict[bytes, float] = {}
         """When a node took up a key."""
+        self.stolen: dict[bytes, tuple[str, PrivateKey, bytes]] = {}
+        """By id of a key that was revoked, its node, the key, and the credentials that it had."""
         self.done: list[str] = []
         self._members: list[bytes] = []
         self._pending: dict[str, int] = {}
@@ -83,6 +85,7 @@ class Keys:
         roster = b""
         if revoke:
             self.revoked[old.public.key_id] = node.key.node
+            self.stolen[old.public.key_id] = (node.key.node, old, seal.credentials)
             roster = self._trustees.revoke(old.public.key_id, node.key.zone, tuple(self._members))
             for recorder in self._recorders:
                 at = self._time.now + self._rng.uniform(0.0, LATEST_ROSTER)

@@ -24,6 +24,7 @@ from tests.sim.net import Link, SimBroker
 from tests.sim.node import SimNode
 from tests.sim.plan import Plan
 from tests.sim.sink import SimRecorder
+from tests.sim.thief import Thief
 from tests.trustees import Trustees
 
 REST = (1.0,) * 20 + (5.0,) * 20 + (10.0,) * 20
@@ -77,6 +78,8 @@ class World:
         self.recorders = [self._recorder(name, begins.get(name, "oldest")) for name in plan.sinks]
         self.nodes = [self._node(f"n{number}") for number in range(plan.nodes)]
         self.keys = Keys(self.trustees, self.time, self.nodes, self.recorders, seed)
+        if self.forger is not None:
+            self.forger.thief = Thief(self.keys, Random(f"thief {seed}"))
 
     def _broker(self, number: int) -> SimBroker:
         """The lowest one limits what it hands up, the highest one what comes from the one below it."""
