@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -82,6 +82,8 @@ class _Known:
     states: tuple[str, ...] = ()
     told: tuple[int | None, ...] = ()
     """As of when each end told; None: now."""
+    heards: tuple[tuple[int | None, int], ...] = ()
+    """When each end heard the other one last, with as of when it told."""
 
 
 _WORST: Final = (DEAD, HALF, UP, STANDBY, AWAY, UNKNOWN)
@@ -120,7 +122,7 @@ def _made(link: _Known, zones: Mapping[str, str]) -> Link:
         link.dials,
         link.end,
         state,
-        link.heard,
+        _last_heard(link.heards),
         link.since,
         link.up,
         link.down,
@@ -129,13 +131,22 @@ def _made(link: _Known, zones: Mapping[str, str]) -> Link:
     )
 
 
+def _last_heard(heards: Sequence[tuple[int | None, int]]) -> int | None:
+    """By those who tell now, else by who told last: what an end said a while ago is that old itself, and no silence of the link."""
+    now = [heard for as_of, heard in heards if as_of is None]
+    if now:
+        return min(now)
+    latest = max((as_of for as_of, _ in heards if as_of is not None), default=None)
+    return min((heard for as_of, heard in heards if as_of == latest), default=None)
+
+
 def _merge(into: _Known, link: _Known) -> None:
     """What one more end, or the settings, know of it. Where both ends tell, the receiver's own numbers are the newest."""
     into.child_zone = into.child_zone or link.child_zone
     into.parent_zone = into.parent_zone or link.parent_zone
     into.dials = into.dials or link.dials
     into.end = into.end or link.end
-    into.heard = min((time for time in (into.heard, link.heard) if time is not None), default=None)
+    into.heards += tuple((as_of, link.heard) for as_of in link.told if link.heard is not None)
     into.since = max((time for time in (into.since, link.since) if time is not None), default=None)
     into.up = max((lane for lane in (into.up, link.up) if lane is not None), default=None)
     into.down = max((lane for lane in (into.down, link.down) if lane is not None), default=None)

@@ -11,7 +11,7 @@ from tabard.consumers.store.results import NodeRow, Sampled
 from tabard.consumers.zones.facts import Far
 from tabard.consumers.zones.far import far_of
 from tabard.consumers.zones.tree import CUT_OFF, ZoneMap, zone_map
-from tests.unit.zones.scene import NOW, SECOND, facts, hop, hub, node, unheard
+from tests.unit.zones.scene import NOW, SECOND, above, facts, hop, hub, node, unheard
 
 DAY = 86_400 * SECOND
 
@@ -95,6 +95,28 @@ def test_stale_is_not_down() -> None:
     assert brokers["dmz"] == "stale"
     assert found.faults == ()
     assert any("dmz" in what for what in found.unknown)
+
+
+def test_a_link_that_is_heard_here_is_heard_whatever_its_far_end_said_long_ago() -> None:
+    """It stood as up, and as not heard since the far host's agent fell silent."""
+    for age in (3, 300):
+        row = above("hq", "hq", "tcp://hq:1", heard=NOW - (age + 1) * SECOND)
+        dmz = broker("dmz", "hq/dmz", parents=[["hq", "tcp://hq:1", False]], above=[row])
+        found = seen(sample("gate", "hq/dmz", dmz, age=age))
+        own = next(link for link in found.links if link.child == "dmz")
+        assert (own.state, own.heard, own.as_of) == ("up", NOW - SECOND, None)
+
+
+def test_of_two_far_ends_the_one_that_told_last_says_when_a_link_was_heard() -> None:
+    """The other one's word is as old as its sample."""
+    dmz = broker("dmz", "hq/dmz", hop("plant", PLANT, "below"))
+    plant = broker(
+        "plant", PLANT, parents=[["dmz", "tcp://dmz:1", False]],
+        above=[above("dmz", "hq/dmz", "tcp://dmz:1", heard=NOW - 40 * SECOND)],
+    )  # fmt: skip
+    found = seen(sample("gate", "hq/dmz", dmz), sample("press1", PLANT, plant, age=40))
+    link = next(link for link in found.links if link.child == "plant")
+    assert (link.state, link.heard) == ("up", NOW - SECOND)
 
 
 def test_a_dead_link_far_away_is_one_fault() -> None:
