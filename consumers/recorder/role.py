@@ -33,7 +33,7 @@ NOW: Final = "now"
 LOOK_EVERY: Final = 0.2
 """Seconds between two looks whether a single pass is done."""
 
-TURNS: Final = 0.0005
+TURNS: Final = 0.00005
 """Seconds for which one thread may keep the interpreter from another."""
 COLLECT_EVERY: Final = 100_000
 """New objects after which Python looks for garbage in cycles. Decoded records are many and never in one: with the
@@ -97,7 +97,7 @@ def run(
         store, retention, apart = kept
         if apart:
             # Of two threads that both have work, each gets the interpreter this often: at the usual 5 ms, a server
-            # that has answered waits as long for its next statement, and there are eight in a commit.
+            # that has answered waits as long for its next statement, and there are ten in a commit of some 30 ms.
             sys.setswitchinterval(TURNS)
         sink, zone = settings.str("recorder.sink"), settings.str("node.zone")
         keys = keys_of(home, "recorder", sink, zone, role_peers(settings, home, "recorder"), process.loop)

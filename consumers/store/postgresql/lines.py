@@ -30,6 +30,10 @@ _NULL: Final = "\\N"
 _ESCAPES: Final = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 _MOST_KEPT: Final = 4_096
 """Different numbers whose text is remembered: severities, lines and processes come again and again."""
+_SAMPLE: Final = 32
+"""Numbers of a column that are compared to see whether they come again and again."""
+_WRITTEN: Final = int.__repr__
+"""A number as text, with less around it than `str`."""
 
 
 class Lines(NamedTuple):
@@ -88,7 +92,7 @@ def prepare(entry: Entry, arrived: int | None = None) -> Prepared:
                 raise Undated
             columns[_TIME] = tuple(time or arrived for time in times)
         fields = [_digits(columns[place]) if _NUMBERS[place] else columns[place] for place in said]
-        text = _text(len(records), [list(map(str, numbers[at : at + len(records)])), *fields])
+        text = _text(len(records), [list(map(_WRITTEN, numbers[at : at + len(records)])), *fields])
         names = tuple(LOG_FIELDS[place] for place in said)
         found.append(Lines((*HEAD, *names), _NULL if origin is None else _field(origin), text))
         at += len(records)
@@ -97,12 +101,12 @@ def prepare(entry: Entry, arrived: int | None = None) -> Prepared:
 
 def _columns(records: Sequence[Any]) -> list[Any]:
     """The records column by column, None for a column that nobody fills."""
-    if set(map(type, records)) != {tuple} or set(map(len, records)) != {_WIDTH}:
+    if set(map(type, records)) != {tuple} or len(records[0]) != _WIDTH:
         raise Suspicious
     return [
         # The first value spares most columns the count of all.
         None if column[0] is None and column.count(None) == len(column) else column
-        for column in zip(*records, strict=True)
+        for column in zip(*records, strict=True)  # ValueError where one is of another width
     ]
 
 
@@ -110,37 +114,38 @@ def _text(count: int, columns: Sequence[Sequence[str | None]]) -> bytes:
     """Lines without the last line feed. Raises Suspicious, and TypeError or ValueError for what is no text."""
     nulls = 0
     try:
-        text = _joined(columns)
+        rows = _rows(columns)
     except TypeError:  # some are NULL
         nulls = sum(column.count(None) for column in columns)
-        text = _joined(
+        rows = _rows(
             [
                 [_NULL if value is None else value for value in column] if None in column else column
                 for column in columns
             ]
         )
-    if not _is_plain(text, count, len(columns), nulls):
-        text = _joined([[_field(value) for value in column] for column in columns])
+    if not _is_plain("\t".join(rows), count * len(columns), nulls):
+        rows = _rows([[_field(value) for value in column] for column in columns])
+    text = "\n".join(rows)
     if "\0" in text:
         raise Suspicious
     return text.encode()
 
 
-def _is_plain(text: str, lines: int, fields: int, nulls: int) -> bool:
+def _is_plain(text: str, fields: int, nulls: int) -> bool:
     """Whether no field holds what has to be escaped: then there are as many marks as were put there, and not one more.
 
-    Looking whether there is any is many times cheaper than counting.
+    Looking whether there is any is many times cheaper than counting. So all fields are joined as if they were of one row.
     """
     return (
-        "\r" not in text
+        "\n" not in text
+        and "\r" not in text
         and (text.count("\\") == nulls if nulls else "\\" not in text)
-        and text.count("\n") == lines - 1
-        and text.count("\t") == lines * (fields - 1)
+        and text.count("\t") == fields - 1
     )
 
 
-def _joined(columns: Sequence[Sequence[Any]]) -> str:
-    return "\n".join(map("\t".join, zip(*columns, strict=True)))
+def _rows(columns: Sequence[Sequence[Any]]) -> list[str]:
+    return list(map("\t".join, zip(*columns, strict=True)))
 
 
 def _field(value: str | None) -> str:
@@ -171,8 +176,9 @@ def _digits(column: Sequence[Any]) -> Sequence[str | None]:
     """Numbers as text. Raises TypeError for what is none."""
     types = set(map(type, column))
     if types == {int}:
-        seldom = 2 * len(set(column)) > len(column)
-        return list(map(str if seldom else _KEPT.__getitem__, column))
+        sample = column[:_SAMPLE]
+        seldom = 2 * len(set(sample)) > len(sample)
+        return list(map(_WRITTEN if seldom else _KEPT.__getitem__, column))
     if types - {int, type(None)}:
         raise TypeError("something else in place of a number")
     return [None if value is None else str(value) for value in column]
