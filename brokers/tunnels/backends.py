@@ -104,11 +104,9 @@ class OpenSsh:
 
     def command(self) -> Command:
         """The command line; writes the pinned host key where ssh reads it. Raises TabardError, OSError."""
-        program = shutil.which("ssh") or shutil.which("ssh", path=_SEARCH)
-        if program is None:
-            raise TabardError(
-                "the program ssh is missing", hint="Install OpenSSH's client, openssh-client on Debian"
-            )
+        if lack := lacking("openssh"):
+            raise lack
+        program = _ssh() or ""
         tunnel, run = self._tunnel, self._home.run
         config = _path(tunnel.config)
         words = [program, "-N", "-T", "-n", "-F", config]
@@ -193,14 +191,8 @@ class SshTunnel:
 
     def command(self) -> Command:
         """The process, which is told what to do on its standard input. Raises TabardError when a package is missing."""
-        missing = [name for name in _PACKAGES if find_spec(name) is None]
-        if missing:
-            raise TabardError(
-                "the back end sshtunnel cannot run on this host",
-                expected=f"the Python packages {' and '.join(_PACKAGES)}",
-                found=f"no {' and no '.join(missing)}",
-                hint="Install tabard with its extra: pip install 'tabard[ssh]', or use the back end openssh",
-            )
+        if lack := lacking("sshtunnel"):
+            raise lack
         tunnel = self._tunnel
         order = {
             "host": tunnel.host,
@@ -227,6 +219,27 @@ BACKENDS: Final[Mapping[str, Callable[[Tunnel, Home], Backend]]] = {
     "sshtunnel": SshTunnel,
     "external": External,
 }
+
+
+def lacking(backend: str) -> TabardError | None:
+    """What this host has to have for a back end and has not."""
+    if backend == "openssh" and _ssh() is None:
+        return TabardError(
+            "the program ssh is missing", hint="Install OpenSSH's client, openssh-client on Debian"
+        )
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if backend == "sshtunnel" and missing:
+        return TabardError(
+            "the back end sshtunnel cannot run on this host",
+            expected=f"the Python packages {' and '.join(_PACKAGES)}",
+            found=f"no {' and no '.join(missing)}",
+            hint="Install tabard with its extra: pip install 'tabard[ssh]', or use the back end openssh",
+        )
+    return None
+
+
+def _ssh() -> str | None:
+    return shutil.which("ssh") or shutil.which("ssh", path=_SEARCH)
 
 
 def _version(program: str) -> tuple[int, int]:

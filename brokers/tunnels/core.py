@@ -29,6 +29,8 @@ STEADY: Final = 30.0
 SILENCE: Final = 30.0
 LONGEST_SILENCE: Final = 600.0
 """Seconds of silence after which ssh is started anew, doubled each time that this did not help."""
+REMIND: Final = 3600.0
+"""Seconds after which a failure is said again that is still the same."""
 PACE: Final = {Temper.PASSING: (0.5, 30.0), Temper.LASTING: (30.0, 300.0), Temper.ALARMING: (300.0, 300.0)}
 """Seconds until the first new attempt, and the longest that doubling leads to. Jitter takes up to half of it."""
 
@@ -126,6 +128,7 @@ class Core:
         self._silence = SILENCE
         self._stopping: Failure | None = None
         self._said = ""
+        self._said_at = 0.0
         self._temper = Temper.PASSING
         self._alike = 0
         """How many of the last failures were of that temper."""
@@ -236,11 +239,13 @@ class Core:
         self._stopping = self._up_since = self._silent_since = None
         for each in self.forwards:
             each.verdict, each.why, each.asked = Verdict.UNKNOWN, "", False
-        if failure.sentence == self._said:
+        again = failure.sentence == self._said
+        if again and now < self._said_at + REMIND:
             return []  # the number of failures tells the rest
-        self._said = failure.sentence
+        self._said, self._said_at = failure.sentence, now
         level = logging.WARNING if failure.temper is Temper.PASSING else logging.ERROR
-        return [Say(level, f"is down: {failure.sentence}; next attempt in {delay:.1f} s")]
+        how = f"is still down, after {self.failures} attempts" if again else "is down"
+        return [Say(level, f"{how}: {failure.sentence}; next attempt in {delay:.1f} s")]
 
     def _begin(self, now: float) -> None:
         self.phase = Phase.STARTING

@@ -38,7 +38,7 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
     address that is used twice, that another process has now, or that can be reached from elsewhere, a standby that is none, a node in a zone that no broker
     serves; keys that cannot be used, are not those of this node, or end soon; addresses that
     need keys which are not there, brokers that no roster knows, and ends where the key of a role is refused; policies
-    that cannot be believed, or that fit nothing in the rosters. Of each it says file and key, what was expected and found, and what to do. An error keeps roles from
+    that cannot be believed, or that fit nothing in the rosters; tunnels whose key, port or ssh is not there, or that are refused. Of each it says file and key, what was expected and found, and what to do. An error keeps roles from
     starting; a warning does not. Behind the findings it prints for people what it cannot judge: ports of this host that somebody
     else has to keep, names that have no address now; and what adds the next host to the zone. Exit code 0 means
     clean, 3 warnings only, 1 errors.
@@ -56,6 +56,9 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
         from tabard.ops.portcheck import port_findings
 
         findings += port_findings(home, examination.settings)
+        from tabard.ops.tunnelcheck import tunnel_findings
+
+        findings += tunnel_findings(home, examination.settings)
         findings += connection_findings(home, examination.settings, now)
     if output != "table":
         emit((_row(finding) for finding in findings), _COLUMNS, output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -104,6 +105,9 @@ def test_another_host_key_is_refused(make: Make, server: Sshd, backend: str) -> 
     assert said["state"] == "refused"
     assert said["until"] - said["since"] > 100e9, "no storm of attempts"
     assert "Accepted" not in server.log()
+    checked = tabard(tunnel.home.path, "check")
+    assert checked.returncode == exits.PARTLY, checked
+    assert "tunnel hq: it is refused" in checked.stdout and "administrator" in checked.stdout
     tunnel.keys["host_key"] = server.host_key
     tunnel.write()
     tunnel.reload()
@@ -196,6 +200,21 @@ def test_a_port_that_is_taken_is_told_and_had_when_it_is_free(make: Make, backen
     tunnel.write()
     tunnel.reload()
     tunnel.up()
+
+
+@pytest.mark.parametrize("backend", SPAWNED)
+def test_a_port_that_somebody_takes_meanwhile_is_waited_for(make: Make, server: Sshd, backend: str) -> None:
+    """The server goes, another process listens at the local end, the server comes back: it is told, and nobody else is taken for the broker."""
+    tunnel = make(backend).begin()
+    tunnel.up()
+    server.stop()
+    tunnel.wrong("cannot be reached")
+    with socket.create_server(("127.0.0.1", tunnel.port)):
+        server.start()
+        said = tunnel.wrong(f"the local port 127.0.0.1:{tunnel.port} is in use")
+        assert said["state"] == "waiting"
+    tunnel.up()
+    tunnel.behind.passes(tunnel.port)
 
 
 @pytest.mark.parametrize("backend", SPAWNED)

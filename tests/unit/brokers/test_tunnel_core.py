@@ -142,18 +142,20 @@ def test_waits_grow_and_jitter_takes_up_to_half_of_them() -> None:
 
 
 @pytest.mark.parametrize(("failure", "first"), [(LASTING, 30), (ALARMING, 300)])
-def test_what_needs_a_person_is_tried_seldom_and_said_once(failure: Failure, first: float) -> None:
-    """No storm of attempts, and none of records."""
+def test_what_needs_a_person_is_tried_seldom_and_said_once_an_hour(failure: Failure, first: float) -> None:
+    """No storm of attempts, and none of records; and no silence for ever."""
     tunnel = started()
     (said,) = tunnel.ended(0.0, failure)
     assert isinstance(said, Say) and (said.level, failure.sentence in said.text) == (logging.ERROR, True)
     assert (tunnel.phase, tunnel.next) == (Phase.REFUSED, first)
-    now = 0.0
-    for _ in range(20):
+    now, again = 0.0, []
+    while tunnel.next < 3 * core.REMIND:
         now = tunnel.next
         assert tunnel.tick(now) == [Start()]
-        assert tunnel.ended(now, failure) == []
+        again += [(now, each) for each in tunnel.ended(now, failure)]
     assert tunnel.next - now == 300
+    assert [int(when / core.REMIND) for when, _ in again] == [1, 2]
+    assert all(isinstance(each, Say) and "still down, after" in each.text for _, each in again)
     assert tunnel.retry(now + 1) == [Start()]
     assert tunnel.ended(now + 1, failure) != [], "asked for, so it is answered"
 
