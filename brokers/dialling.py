@@ -56,6 +56,8 @@ class Dial:
         self.known = list(known)
         self.used: Certificate | None = self.known[0] if self.known else None
         """The one whose key is expected now; None: nobody is dialled."""
+        self.own = 0
+        """Which of the own keys is shown, for who has two: the next one after each refusal."""
         self.word = TRYING if self.known else UNKNOWN
         self.changes = 0
         """How often the connection came up or went."""
@@ -95,9 +97,13 @@ class Dial:
             if self.used is None and not known:
                 return False
             self.used = self.known[0] if self.known else None
+        elif anew:
+            self.own = 0
+        elif self._due is not None and now >= self._due and self.word == REFUSED:
+            self.own += 1  # the broker's key was the right one
         elif self._due is not None and now >= self._due:
             self.used = self.known[(keys.index(self.used.key) + 1) % len(keys)]
-        elif not anew and not (changed and self.word != CONNECTED):
+        elif not (changed and self.word != CONNECTED):
             return False
         self._due = None
         self.word = (

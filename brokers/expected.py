@@ -36,7 +36,7 @@ NOBODY: Final = Expected()
 
 
 def found(expected: Expected, zone: str, directory: Directory, now: int) -> list[Certificate]:
-    """The certificates that hold now of the broker meant by who dials from ``zone``, the newest first.
+    """The certificates that hold now of the broker meant by who dials from ``zone``, of each key one, the newest first.
 
     Raises:
         TabardError: the rosters know no such broker, or several, and the settings do not say which.
@@ -53,7 +53,8 @@ def found(expected: Expected, zone: str, directory: Directory, now: int) -> list
                 hint="Name the broker that is at this endpoint",
             )
         if named:
-            return sorted(named, key=lambda each: -each.serial)
+            newest = {each.key: each for each in sorted(named, key=lambda each: each.serial)}
+            return sorted(newest.values(), key=lambda each: -each.serial)
     what = f"the broker {expected.name}" if expected.name else "a broker"
     where = expected.zone or (f"{zone} or below it" if expected.below else f"{zone} or above it")
     raise TabardError(

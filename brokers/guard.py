@@ -148,7 +148,8 @@ class Guard:
 
     def _connect(self, sock: _Socket, dial: Dial, broker: Certificate) -> None:
         """Connect with the keys of both sides; the socket's other connections keep theirs."""
-        public, secret = self._keys.pair(dial.endpoint)
+        pairs = self._keys.pairs(dial.endpoint)
+        public, secret = pairs[dial.own % len(pairs)]
         sock.setsockopt(zmq.CURVE_SERVER, 0)
         sock.setsockopt(zmq.CURVE_PUBLICKEY, public)
         sock.setsockopt(zmq.CURVE_SECRETKEY, secret)

@@ -23,6 +23,9 @@ from tabard.home import Home
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks whether keys or rosters changed, or somebody's certificate has ended."""
+GRACE: Final = 86_400 * 1_000_000_000
+"""Nanoseconds for which a role goes on with the key before at its connections, if that holds: neighbours who know of no other one
+hear of the new key over those, and only so."""
 
 
 _log = logging.getLogger(__name__)
@@ -74,11 +77,24 @@ class Keyring:
         self._known_at = -1
         self._told = ""
         self._steady = _Steady()
-        self._pair = self._read_pair()
+        self._pairs = self._read_pairs()
 
-    def _read_pair(self) -> tuple[bytes, bytes] | None:
+    def _read_pairs(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The pair to be shown, and after it another one that holds as well: the key before, or the new one while that lingers."""
         mine = [file for file in self._trust.owned() if self._is_mine(file.certificate)]
-        return max(mine, key=lambda file: file.made).key.curve_pair() if mine else None
+        if not mine:
+            return ()
+        file = max(mine, key=lambda file: file.made)
+        former = file.former
+        now = self._clock.wall()
+        old = self._trust.directory.by_key(former.public.key_id) if former is not None else None
+        if former is None or not self._is_mine(old) or not self._holds(old, now):
+            return (file.key.curve_pair(),)
+        pairs = (file.key.curve_pair(), former.curve_pair())
+        return pairs[::-1] if abs(now - file.made) < GRACE else pairs
+
+    def _holds(self, certificate: Certificate | None, now: int) -> bool:
+        return certificate is not None and self._trust.directory.holds(certificate, now)
 
     def _is_mine(self, own: Certificate | None) -> bool:
         if own is None or own.role != self._role:
@@ -96,7 +112,11 @@ class Keyring:
         Raises:
             RefusedError: the home has none for this role.
         """
-        if self._pair is None:
+        return self.pairs(endpoint)[0]
+
+    def pairs(self, endpoint: str) -> tuple[tuple[bytes, bytes], ...]:
+        """The same, and the other key that the role has, if there is one that holds. Raises RefusedError."""
+        if not self._pairs:
             who = (
                 f"a recorder of sink {self._name}" if self._role == RECORDER else f"{self._role} {self._name}"
             )
@@ -107,7 +127,7 @@ class Keyring:
                 where=endpoint,
                 hint=f"Where the authority of {self.zone} is kept: tabard node add; then here: tabard join FILE",
             )
-        return self._pair
+        return self._pairs
 
     # --- who comes -------------------------------------------------------------------------
 
@@ -169,10 +189,10 @@ class Keyring:
             self._told = str(error)
         else:
             self._told = ""
-        pair = self._read_pair()
-        own = pair is not None and pair != self._pair
-        if own:
-            self._pair = pair
+        pairs = self._read_pairs()
+        own = bool(pairs) and pairs[:1] != self._pairs[:1]
+        if pairs:
+            self._pairs = pairs
         return Changes(own, self._ended(self._trust.directory, self._clock.wall()))
 
     def _ended(self, directory: Directory, now: int) -> frozenset[str]:

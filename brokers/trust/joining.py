@@ -148,7 +148,7 @@ def _merged(trust: Trust, bundle: Bundle, now: int) -> list[Joined]:
         else:
             did = RENEWED if new.serial > old.serial else OLDER
         if did in {ADDED, RENEWED}:
-            trust.store_key(_with_former(trust, key))
+            trust.store_key(_with_former(trust, key)._replace(made=now))
         done.append(Joined(did, new, 0))
     return done
 

@@ -129,6 +129,12 @@ class Site:
         rows = self.run("hq", "keys", "list")
         return str(next(row["key"] for row in rows if (row["role"], row["name"]) == (role, name)))
 
+    def old_key(self, role: str, name: str) -> str:
+        """The id of the key before it."""
+        rows = self.run("hq", "keys", "list", "--all")
+        mine = [row["key"] for row in rows if (row["role"], row["name"]) == (role, name)]
+        return str(next(key for key in mine if key != mine[0]))
+
     def wait(self, holds: Callable[[], Any], what: str) -> None:
         """Until something holds that other processes do."""
         wait_until(holds, what)
@@ -192,6 +198,28 @@ def test_a_zone_that_was_cut_off_hears_of_it_once_it_is_back(site: Site) -> None
         site.signal("dmz", signal.SIGCONT)
     site.wait(lambda: site.versions("plant") == site.versions("hq"), "the plant has what was made meanwhile")
     site.wait(lambda: site.states(AGENT) == {dialling.CONNECTED}, "its node is connected")
+
+
+def test_a_broker_s_key_is_rotated_and_nobody_is_cut_off(site: Site) -> None:
+    """In its own home, and by a file in another one: those who dial it know of no other key than the old one then."""
+    site.run("hq", "keys", "rotate", "broker", "hq", "--zone", "hq")
+    bundle = site.folder / "dmz-new.tabard"
+    site.run("hq", "keys", "rotate", "broker", "dmz", "--zone", ZONES["dmz"], "--out", str(bundle))
+    site.run("dmz", "join", str(bundle))
+    site.wait(
+        lambda: all(site.versions(name) == site.versions("hq") for name in ("dmz", "plant", AGENT)),
+        "all have heard of both keys",
+    )
+    site.run("hq", "keys", "revoke", site.old_key("broker", "dmz"), "--reason", "replaced")
+    new = site.key("broker", "dmz")
+    site.wait(
+        lambda: (
+            {(each["key"][:32], each["state"]) for each in site.broker("plant").get("connections", ())}
+            == {(new, dialling.CONNECTED)}
+        ),
+        "the plant is connected by the new key",
+    )
+    site.wait(lambda: site.versions(AGENT) == site.versions("hq"), "the last one has heard of the revocation")
 
 
 def test_no_file_was_carried(site: Site) -> None:

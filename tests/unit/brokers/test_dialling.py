@@ -60,6 +60,20 @@ def test_another_key_of_the_broker_is_tried() -> None:
     assert not dial.look([NEW, OLD], 9 * AGAIN, anew=False)
 
 
+def test_the_other_own_key_is_shown_after_a_refusal() -> None:
+    """The broker's key was right then, so it stays; and with new keys of this side it begins with the first again."""
+    dial = Dial(END, [NEW, OLD])
+    dial.hear(Event.REFUSED, 0.0)
+    assert dial.look([NEW, OLD], 2 * AGAIN, anew=False)
+    assert (dial.used, dial.own) == (NEW, 1)
+    dial.hear(Event.REFUSED, 2 * AGAIN)
+    assert dial.look([NEW, OLD], 4 * AGAIN, anew=False)
+    assert (dial.used, dial.own) == (NEW, 2)
+    dial.hear(Event.UP, 4 * AGAIN)
+    assert dial.look([NEW, OLD], 4 * AGAIN, anew=True)
+    assert (dial.used, dial.own) == (NEW, 0)
+
+
 def test_one_key_that_gets_no_handshake_is_left_to_libzmq() -> None:
     """It tries again by itself, and a tunnel may come up any moment."""
     dial = Dial(END, [OLD])

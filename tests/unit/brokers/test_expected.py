@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tabard.brokers.expected import Expected, found
+from tabard.brokers.trust import members
+from tabard.brokers.trust.authority import HOST_LIFE
 from tabard.errors import TabardError
 from tests.keys import Keys, broker, node
 
@@ -75,3 +77,16 @@ def test_a_revoked_broker_is_not_expected_any_more(tmp_path: Path) -> None:
     keys = Keys(tmp_path, "hq", MEMBERS)
     keys.revoke("broker", "d1")
     assert names(keys, Expected(), "hq/dmz") == ["broker d2 of hq/dmz"]
+
+
+def test_each_key_of_a_broker_is_named_once(tmp_path: Path) -> None:
+    """A certificate was renewed, the key rotated after that: whoever tries the keys in turn comes to all of them."""
+    authority = Keys(tmp_path, "hq", [broker("b1", "hq")])
+    trust, now = authority.trust, authority.trust.directory.root.serial
+    with trust.changing():
+        members.renew(trust, now + 1_000_000_000, within=2 * HOST_LIFE)
+        members.rotate(trust, "broker", "b1", "hq", now + 2_000_000_000, None)
+    certificates = trust.directory.certificates("broker", "hq", "b1", now + 3_000_000_000)
+    assert len(certificates) == 3
+    keys = [each.key for each in found(Expected("b1"), "hq", trust.directory, now + 3_000_000_000)]
+    assert keys == [certificates[0].key, certificates[2].key]

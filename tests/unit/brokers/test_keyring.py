@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from tabard.brokers import dialling, sockets
-from tabard.brokers.keyring import Keyring
+from tabard.brokers.keyring import GRACE, Keyring
 from tabard.brokers.loop import Loop
 from tabard.brokers.role import Broker
 from tabard.brokers.sockets import Sockets
@@ -101,18 +101,17 @@ def both(scene: Scene, name: str) -> tuple[Sockets, zmq.Socket[bytes], zmq.Socke
     return node, mouth, ear
 
 
-def rotate(scene: Scene, role: str, name: str) -> None:
-    """A new key for somebody, as `tabard keys rotate` makes it."""
-    trust = scene.keys.trust
-    with trust.changing():
-        members.rotate(trust, role, name, "hq", SystemClock().wall(), None)
+def rotate(authority: keys.Keys, role: str, name: str, ago: int = 2 * GRACE) -> None:
+    """A new key for somebody, as `tabard keys rotate` made it some nanoseconds ago."""
+    with authority.trust.changing():
+        members.rotate(authority.trust, role, name, "hq", SystemClock().wall() - ago, None)
 
 
 def test_a_broker_with_a_new_key_is_found_by_it(scene: Scene) -> None:
     """It listens anew with it; whoever dials it takes the new key, or the old one while that is shown."""
     node, mouth, ear = both(scene, "n1")
     before = node.told({})["connections"][0]["key"]
-    rotate(scene, "broker", "b1")
+    rotate(scene.keys, "broker", "b1")
     scene.turn_until(
         lambda: node.told({})["connections"][0]["key"] != before and states(node) == [dialling.CONNECTED],
         "the node knows it by the new key",
@@ -124,7 +123,7 @@ def test_a_node_with_a_new_key_shows_it(scene: Scene) -> None:
     """Its connections are made anew with it, and the old key is not needed any more."""
     node, mouth, ear = both(scene, "n1")
     old = scene.keys.trust.certificate("node", "n1")
-    rotate(scene, "node", "n1")
+    rotate(scene.keys, "node", "n1")
     new = scene.keys.trust.certificate("node", "n1")
     assert old is not None
     assert new is not None
@@ -256,6 +255,36 @@ def test_a_key_that_ends_has_no_say_from_then_on(tmp_path: Path, monkeypatch: py
     clock.ahead = 0
     assert ring.look().ends == frozenset()
     assert ring.peer(key.decode()) == node
+
+
+@pytest.mark.parametrize(("role", "name"), [("broker", "b1"), ("node", "n1"), ("recorder", "r1")])
+def test_the_key_before_is_shown_as_long_as_neighbours_may_know_no_other(
+    tmp_path: Path, role: str, name: str
+) -> None:
+    """For a day; they hear of the new one over these very connections. Not a moment longer than it holds itself."""
+    members = [keys.broker("b1", "hq"), keys.node("n1", "hq"), keys.recorder("r1", "hq")]
+    authority = keys.Keys(tmp_path, "hq", members)
+    clock = Later()
+    ring = Keyring(authority.trust, role, "main" if role == "recorder" else name, "hq", clock, {})
+    old = authority.trust.key(role, name)
+    assert old is not None
+    rotate(authority, role, name, ago=0)
+    new = authority.trust.key(role, name)
+    assert new is not None
+    assert old != new
+    assert not ring.look().own
+    assert ring.pair("") == old.curve_pair()
+    clock.ahead = GRACE + 1
+    assert ring.look().own
+    assert ring.pair("") == new.curve_pair()
+    clock.ahead = 0
+    assert ring.look().own
+    certificate = authority.trust.directory.by_key(old.public.key_id)
+    assert certificate is not None
+    roster = authority.trust.authority("hq").roster(clock.wall(), revoke=[(certificate.key_id, "a test")])
+    authority.trust.store_roster(roster)
+    assert ring.look().own
+    assert ring.pair("") == new.curve_pair()
 
 
 def test_a_home_without_this_role_s_key_says_so(tmp_path: Path) -> None:
