@@ -4,6 +4,9 @@ A statement takes a power of two of records and leaves out the columns that none
 texts serve all commits and nothing is bound that is not said. What all records of a group share (node, epoch,
 arrival, origin) is bound once, and so is which program says them, where that is one: to bind a value costs a good
 part of what it costs to store it.
+
+When the database refuses a record, its whole transaction is taken back. So a statement says that it need not take back
+what it did itself (``OR FAIL``): to be able to, SQLite would copy each page aside that the statement changes.
 """
 
 from __future__ import annotations
@@ -44,14 +47,16 @@ def chunks_of(group: Group, node_id: int, epoch_id: int, arrived: int) -> Iterat
     said = [place for place, column in enumerate(columns) if column is not None]
     once = _once(said, columns) if count >= MOST else ()
     each = tuple(place for place in said if place not in once)
-    width = len(each)
-    flat: list[Any] = [None] * (width * count)
-    for number, place in enumerate(each):
-        flat[number::width] = columns[place]
+    filled = [columns[place] for place in each]
     shared = [columns[place][0] for place in once]
+    head, width = len(LOG_HEAD) + len(shared), len(each)
     for start, size in _parts(count):
-        head = [node_id, epoch_id, group.seq + start, arrived, group.origin, *shared]
-        yield Chunk(statement(once, each, size), head + flat[start * width : (start + size) * width])
+        end = start + size
+        values: list[Any] = [None] * (head + width * size)
+        values[:head] = (node_id, epoch_id, group.seq + start, arrived, group.origin, *shared)
+        for first, column in enumerate(filled, head):
+            values[first::width] = column[start:end]
+        yield Chunk(statement(once, each, size), values)
 
 
 def _once(said: Sequence[int], columns: Sequence[Any]) -> tuple[int, ...]:
@@ -91,4 +96,4 @@ def statement(once: tuple[int, ...], each: tuple[int, ...], size: int) -> str:
         values = ", ".join((*shared, *(f"?{number + field + 1}" for field in range(len(each)))))
         rows.append(f"(?1, ?2, ?3 + {row}, ?4, ?5, {values})")
         number += len(each)
-    return f"INSERT INTO log ({names}) VALUES {', '.join(rows)}"  # noqa: S608 -- names are the schema's own
+    return f"INSERT OR FAIL INTO log ({names}) VALUES {', '.join(rows)}"  # noqa: S608 -- names are the schema's own

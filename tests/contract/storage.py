@@ -391,7 +391,7 @@ class StorageContract(Contract):
         ],
         ids=repr,
     )
-    @pytest.mark.parametrize("company", [1, 40], ids=lambda company: f"among {company}")
+    @pytest.mark.parametrize("company", [1, 40, 45], ids=lambda company: f"among {company}")
     def test_odd_records_are_made_storable(
         self,
         engine: Engine[Any],
@@ -401,7 +401,10 @@ class StorageContract(Contract):
         stored: tuple[Any, ...],
         company: int,
     ) -> None:
-        """A record of a wrong shape is stored as well as can be, and those beside it as they are."""
+        """A record of a wrong shape is stored as well as can be, and those beside it as they are.
+
+        Also where it is not the first of what one statement stores.
+        """
         chain, other = Chain(), Chain(MAIL)
         before = [log("before")] * company
         store.commit([chain.work([*before, bad, log("after")]), other.work(logs(1))], ARRIVED)
