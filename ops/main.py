@@ -17,6 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if early.names_role(arguments):
         early.EARLY.listen()
     try:
+        if early.names_role(arguments):
+            from tabard.deferred import defer
+
+            defer()
         from tabard.ops import streams
 
         streams.prepare()

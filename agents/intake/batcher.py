@@ -49,6 +49,8 @@ class BatchLimits:
 
 @dataclass(slots=True)
 class _Batch:
+    """What is gathered for one batch of the journal, and who is to be told when it is kept."""
+
     parts: list[bytes] = field(default_factory=list)
     marks: dict[str, Any] = field(default_factory=dict)
     done: list[Callable[[], None]] = field(default_factory=list)

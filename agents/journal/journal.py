@@ -322,8 +322,10 @@ class Journal:
     def enforce(self, now: float) -> None:
         """Keep within the limits of bytes and age, at monotonic time `now`.
 
-        What cannot be removed is said by `faults`; the next call tries again.
+        What cannot be removed is said by `faults`; the next call tries again. What is held in memory for a sender
+        that keeps up is held from one call to the next but one.
         """
+        self._recent.age()
         kept = self._time.at(now)
         share = self._limits.age * 1000 / _AGE_SHARE
         newest = self._pen.segment

@@ -13,7 +13,6 @@ that other users could have read is not used, and neither are files that they co
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -305,7 +304,7 @@ def found(home: Home, zone: str, members: Sequence[Wanted], clock: Clock | None 
 def write_all(home: Home, root: bytes, rosters: Sequence[bytes], made: Sequence[KeyFile]) -> None:
     """Write a whole ``trust/``, which appears in one step. The caller holds the lock. Raises OSError."""
     temporary = home.path / f".trust.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
+    files.remove_folder(temporary)
     try:
         for folder in (temporary, temporary / ROSTERS, temporary / KEYS):
             folder.mkdir(mode=0o700)
@@ -319,7 +318,7 @@ def write_all(home: Home, root: bytes, rosters: Sequence[bytes], made: Sequence[
         temporary.rename(home.trust)
         files.sync(home.path)
     except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
+        files.remove_folder(temporary)
         raise
 
 

@@ -12,7 +12,14 @@ import functools
 import os
 from typing import Final, NamedTuple, NoReturn
 
-from nacl import bindings
+from nacl.bindings.crypto_sign import (
+    crypto_sign,
+    crypto_sign_ed25519_pk_to_curve25519,
+    crypto_sign_ed25519_sk_to_curve25519,
+    crypto_sign_open,
+    crypto_sign_seed_keypair,
+)
+from nacl.bindings.sodium_core import sodium_init
 from nacl.exceptions import CryptoError
 
 from tabard.brokers.trust import reasons
@@ -42,6 +49,8 @@ _RFC1924: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 _Z85: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _TO_Z85: Final = bytes.maketrans(_RFC1924, _Z85)
 
+sodium_init()  # The package nacl.bindings does that, which roles defer (`tabard.deferred`). Once more does no harm.
+
 
 class PublicKey(NamedTuple):
     """The half of a key that everybody may know."""
@@ -64,7 +73,7 @@ class PublicKey(NamedTuple):
         if len(self.raw) != KEY_BYTES or len(signature) != SIGNATURE_BYTES:
             return False
         try:
-            bindings.crypto_sign_open(signature + _framed(context, data), self.raw)
+            crypto_sign_open(signature + _framed(context, data), self.raw)
         except CryptoError:
             return False
         return True
@@ -83,7 +92,7 @@ class PrivateKey:
                 expected=f"{KEY_BYTES} bytes",
                 found="something else",
             )
-        raw, self._secret = bindings.crypto_sign_seed_keypair(seed)
+        raw, self._secret = crypto_sign_seed_keypair(seed)
         self.public: Final = PublicKey(raw)
 
     @classmethod
@@ -103,12 +112,12 @@ class PrivateKey:
 
     def curve_pair(self) -> tuple[bytes, bytes]:
         """Public and secret key of this identity for connections, in Z85."""
-        secret = bindings.crypto_sign_ed25519_sk_to_curve25519(self._secret)
+        secret = crypto_sign_ed25519_sk_to_curve25519(self._secret)
         return self.public.curve, z85(secret)
 
     def sign(self, context: bytes, data: bytes) -> bytes:
         """The signature of ``data`` for ``context``, 64 bytes."""
-        return bytes(bindings.crypto_sign(_framed(context, data), self._secret)[:SIGNATURE_BYTES])
+        return bytes(crypto_sign(_framed(context, data), self._secret)[:SIGNATURE_BYTES])
 
     def __repr__(self) -> str:
         return f"PrivateKey({shown_id(self.public.key_id)})"
@@ -156,7 +165,7 @@ def _key_id(raw: bytes) -> bytes:
 @functools.lru_cache(maxsize=4_096)
 def _curve(raw: bytes) -> bytes:
     try:
-        return z85(bindings.crypto_sign_ed25519_pk_to_curve25519(raw))
+        return z85(crypto_sign_ed25519_pk_to_curve25519(raw))
     except CryptoError as error:
         raise TrustError(
             "not a public key",

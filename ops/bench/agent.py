@@ -1,7 +1,7 @@
 """``tabard bench agent``: what an agent costs the host it runs on.
 
-The agent runs with its default settings beside a broker and a recorder that take its records, on a host with
-300 processes. Its memory is read after those two have ended, so that no page is shared with them.
+The agent runs with its default settings, and with keys as ``tabard up`` makes them, beside a broker and a recorder that
+take its records, on a host with 300 processes. Its memory is read after those two have ended, so that no page is shared with them.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def run(options: Options, say: Say, processes: int = PROCESSES) -> Measured:
         Scene(place, {}, ("broker", "recorder", "agent")) as scene,
         Crowd(processes, longest=seconds + 300) as crowd,
     ):
+        scene.give_keys()
         for name in scene.names:
             if name != "agent":
                 scene.start(name)

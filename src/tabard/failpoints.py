@@ -28,6 +28,8 @@ ACTIONS: Final = ("kill", "stop", "error", "exit")
 
 @dataclass(frozen=True, slots=True)
 class _Armed:
+    """What happens at a fail-point, and at which hit of it."""
+
     action: str
     at: int
 

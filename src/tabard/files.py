@@ -52,3 +52,10 @@ def remove(path: Path) -> None:
     """Remove a file if it is there."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder with all that is in it, as far as that can be done."""
+    from shutil import rmtree  # brings three ways to compress; an agent removes no folder
+
+    rmtree(path, ignore_errors=True)

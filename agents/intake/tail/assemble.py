@@ -57,6 +57,8 @@ class Assembled(NamedTuple):
 
 @dataclass(slots=True)
 class _Pending:
+    """A record whose last line may not have come yet."""
+
     stamp: Stamp | None
     time: int
     since: float

@@ -10,6 +10,7 @@ import pytest
 
 from tabard.agents.journal.faults import DiskRefused
 from tabard.agents.journal.limits import Limits
+from tabard.agents.journal.recent import Recent
 from tabard.agents.journal.segment import HEAD_WINDOW
 from tabard.brokers.delivery.ranges import Range, Ranges
 from tabard.brokers.wire.batch import GAP, NO_DIGEST
@@ -186,6 +187,44 @@ def test_a_removed_segment_is_gone_for_good_with_the_next_sync() -> None:
         left = rig.files()
         rig.power_cut()
         assert rig.files() == left
+
+
+def test_batches_are_in_memory_for_a_sender_that_keeps_up_and_not_for_longer() -> None:
+    """What was there at the last but one look at the bounds has gone; it is read from the disk as it was."""
+    recent = Recent(limit=1_000_000)
+    rig = Rig()
+    batches = [rig.add() for _ in range(5)]
+    for batch in batches[:2]:
+        recent.add(batch)
+    recent.age()
+    for batch in batches[2:]:
+        recent.add(batch)
+    assert [recent.get(batch.header.epoch, batch.header.first) for batch in batches] == batches
+    recent.age()
+    held = [recent.get(batch.header.epoch, batch.header.first) for batch in batches]
+    assert held == [None, None, *batches[2:]]
+    recent.age()
+    assert [recent.get(batch.header.epoch, batch.header.first) for batch in batches] == [None] * 5
+    small = Recent(limit=batches[0].size + batches[1].size)
+    for batch in batches:
+        small.add(batch)
+    small.age()  # more were added than are here: nothing of that is old yet
+    assert [small.get(batch.header.epoch, batch.header.first) for batch in batches[3:]] == batches[3:]
+    small.age()
+    assert [small.get(batch.header.epoch, batch.header.first) for batch in batches] == [None] * 5
+
+
+def test_a_journal_whose_bounds_are_looked_at_holds_nothing_of_an_old_burst() -> None:
+    """Whether a sink has it or not: who lags that far reads the files."""
+    rig = Rig()
+    journal = rig.open(recent=1 << 20)
+    kept = [rig.add() for _ in range(10)]
+    rig.disk.fail("read", times=99)
+    rig.disk.fail("open", times=99)
+    assert [journal.read(batch.header.epoch, batch.header.first) for batch in kept] == kept
+    for _ in range(2):
+        journal.enforce(rig.clock.monotonic())
+    assert [journal.read(batch.header.epoch, batch.header.first) for batch in kept] == [None] * 10
 
 
 def test_recent_batches_are_served_without_the_disk() -> None:
