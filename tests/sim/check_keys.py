@@ -99,7 +99,12 @@ class KeyCheck:
         )
         for epoch, seq, arrived in rows:
             key_id = self._revoked(epoch)
-            if key_id is not None and arrived > self._wall(self._keys.known[self._recorder.name, key_id]):
+            if key_id is None:
+                continue
+            known = self._keys.known(self._recorder.name, key_id)
+            if known is None:
+                return f"{self._recorder.name} never heard that the key of epoch {epoch.hex()} was revoked"
+            if arrived > self._wall(known):
                 return f"record {seq} of epoch {epoch.hex()} was stored although its key was revoked"
         return ""
 

@@ -49,8 +49,8 @@ class Keys:
         """By node the ids of its keys, in order."""
         self.revoked: dict[bytes, str] = {}
         """By id of a key that was revoked, its node."""
-        self.known: dict[tuple[str, bytes], float] = {}
-        """When a recorder took up that a key was revoked."""
+        self._heard: dict[tuple[int, bytes], float] = {}
+        """When a recorder, by its place, took up that a key was revoked."""
         self.taken: dict[bytes, float] = {}
         """When a node took up a key."""
         self.stolen: dict[bytes, tuple[str, PrivateKey, bytes]] = {}
@@ -87,22 +87,33 @@ class Keys:
             self.revoked[old.public.key_id] = node.key.node
             self.stolen[old.public.key_id] = (node.key.node, old, seal.credentials)
             roster = self._trustees.revoke(old.public.key_id, node.key.zone, tuple(self._members))
-            for recorder in self._recorders:
+            for place in range(len(self._recorders)):
                 at = self._time.now + self._rng.uniform(0.0, LATEST_ROSTER)
-                self._time.at(at, self._tell, recorder, roster, old.public.key_id)
+                self._time.at(at, self._tell, place, roster, old.public.key_id)
         self._pending[node.key.node] = 1
         at = self._time.now + self._rng.uniform(0.0, LATEST_KEY)
         self._time.at(at, self._give, node, (old, new), (after, *(() if revoke else before)), roster)
 
-    def _tell(self, recorder: SimRecorder, roster: bytes, key_id: bytes) -> None:
+    def known(self, sink: str, key_id: bytes) -> float | None:
+        """When the last recorder of a sink took up that a key was revoked, or was lost for good; None: one has still to."""
+        times = [
+            self._heard.get((place, key_id), recorder.lost_at)
+            for place, recorder in enumerate(self._recorders)
+            if recorder.name == sink
+        ]
+        known = [at for at in times if at is not None]
+        return max(known) if len(known) == len(times) else None
+
+    def _tell(self, place: int, roster: bytes, key_id: bytes) -> None:
         """The home of a recorder gets a roster; whoever runs there looks within a second."""
+        recorder = self._recorders[place]
 
         def take() -> None:
             seal = recorder.seal
             assert isinstance(seal, KeySeal)
             self._take(seal, roster)
             seal.forget()
-            self.known.setdefault((recorder.name, key_id), self._time.now)
+            self._heard.setdefault((place, key_id), self._time.now)
 
         recorder.rosters.append(take)
 
@@ -137,7 +148,10 @@ class Keys:
 
     def heal(self) -> None:
         """Whatever is on its way arrives: let that time pass."""
-        if any(self._pending.values()) or len(self.known) < len(self.revoked) * len(self._recorders):
+        sinks = {recorder.name for recorder in self._recorders}
+        if any(self._pending.values()) or any(
+            self.known(sink, key_id) is None for sink in sinks for key_id in self.revoked
+        ):
             self._time.run(self._time.now + LATEST_KEY)
 
     def revoked_key(self, epoch: bytes) -> bytes | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
 from typing import Final
 
 from tabard.brokers.delivery.leases import RECORDER, Identity, Keeper, Lease, Role, View
@@ -22,6 +21,7 @@ from tabard.consumers.store.sink_results import Owned
 from tabard.consumers.store.sqlite import SqliteStore, _split
 from tabard.consumers.store.words import fold
 from tests.sim.check import Violation
+from tests.sim.check_keys import REVOKED
 from tests.sim.clock import EPOCH_NS
 from tests.sim.faults import FAULTS, Fault
 from tests.sim.net import Link
@@ -198,6 +198,7 @@ class SharedRecorder(SimRecorder):
         self.life += 1
         self.frozen, self._flush_due, self._wake_at, self._late = None, False, float("inf"), []
         self.subscribed.clear()
+        self._look_at_keys(None)
         self._aside = self._beside()
         self.began = self.time.now if self.began is None else self.began
         self.sink = Sink(
@@ -331,11 +332,11 @@ class SharedWorld(World):
         """How far the store's clock is off."""
         self.restored = -LENGTH
         """When the store went back the last time."""
-        # Keys change in worlds in which each sink has one recorder: only there it is known when it took up a roster.
-        super().__init__(seed, replace(plan, rekeys=0))
+        super().__init__(seed, plan)
         top = self.brokers[-1]
         self.sharing = [SharedRecorder(self, number, self._link(top.down).send) for number in range(count)]
         self.recorders = list(self.sharing)
+        self.keys = self._changing_keys()
         fan = _Fan(self.time, self.rng, self._nobody, capacity=1, loss=0.0)
         fan.recorders = self.sharing
         fan.links = [self._link(recorder.receive, plan.rate) for recorder in self.sharing]
@@ -389,10 +390,12 @@ class SharedWorld(World):
             raise Violation(f"{out} batches of credit are out, of {self.plan.budget}")
 
     def check_quarantine(self) -> None:
-        """Nothing that nodes said is refused: a record that comes a second time would be. Raises Violation."""
+        """Nothing that nodes said under a key that holds is refused: a record that comes a second time would be. Raises Violation."""
         for kind in FILES:
             connection = self.sharing[0].flaky.store.connection(kind)
-            found = connection.execute("SELECT reason FROM quarantine").fetchall()
+            found = connection.execute(
+                "SELECT reason FROM quarantine WHERE reason != ?", (REVOKED,)
+            ).fetchall()
             if found:
                 raise Violation(f"{len(found)} batches are in quarantine: {found[0][0]}")
 
@@ -447,7 +450,7 @@ def _end(world: SharedWorld, recorder: SharedRecorder) -> None:
 def _lose(world: SharedWorld, recorder: SharedRecorder) -> None:
     """It never comes back, as long as another one is there."""
     if any(not other.gone for other in world.sharing if other is not recorder):
-        recorder.gone = True
+        recorder.gone, recorder.lost_at = True, world.time.now
         recorder.kill()
 
 

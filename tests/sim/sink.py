@@ -143,6 +143,8 @@ class SimRecorder:
         """What lets its keys know of a roster, once a process looks."""
         self.restores = 0
         """How often an older database was put in the place of its own."""
+        self.lost_at: float | None = None
+        """When it was lost for good."""
         self.life = 0
         self.frozen: list[list[bytes]] | None = None
         self._flush_due = False

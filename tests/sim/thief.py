@@ -82,7 +82,7 @@ class Thief:
         return [
             key
             for key_id, (node, key, _credentials) in self._keys.stolen.items()
-            if node == topic.node and (topic.sink, key_id) in self._keys.known
+            if node == topic.node and self._keys.known(topic.sink, key_id) is not None
         ]
 
     def tricks(self) -> tuple[Callable[[Message], list[Message]], ...]:

@@ -77,9 +77,14 @@ class World:
         begins = dict(zip(plan.sinks, plan.begins, strict=False))
         self.recorders = [self._recorder(name, begins.get(name, "oldest")) for name in plan.sinks]
         self.nodes = [self._node(f"n{number}") for number in range(plan.nodes)]
-        self.keys = Keys(self.trustees, self.time, self.nodes, self.recorders, seed)
+        self.keys = self._changing_keys()
+
+    def _changing_keys(self) -> Keys:
+        """Keys that change, and whoever steals them."""
+        keys = Keys(self.trustees, self.time, self.nodes, self.recorders, self.seed)
         if self.forger is not None:
-            self.forger.thief = Thief(self.keys, Random(f"thief {seed}"))
+            self.forger.thief = Thief(keys, Random(f"thief {self.seed}"))
+        return keys
 
     def _broker(self, number: int) -> SimBroker:
         """The lowest one limits what it hands up, the highest one what comes from the one below it."""
