@@ -48,6 +48,7 @@ def lab_cut(home: Home, targets: Sequence[str]) -> int:
     from tabard.ops.lab import faults
     from tabard.ops.lab.state import Place
 
+    faults.known(Place(home), targets)
     return _each(targets, lambda target: faults.cut(Place(home), target), "cut")
 
 
@@ -73,6 +74,9 @@ def lab_slow(home: Home, targets: Sequence[str], delay: float, rate: int) -> int
     from tabard.ops.lab import faults
     from tabard.ops.lab.state import Place
 
+    if not delay and not rate:
+        raise click.UsageError("Nothing would be slower: give a --delay or a --rate.")
+    faults.known(Place(home), targets)
     return _each(targets, lambda target: faults.slow(Place(home), target, delay, rate), "slow")
 
 
@@ -93,6 +97,7 @@ def lab_heal(home: Home, targets: Sequence[str]) -> int:
     from tabard.ops.lab import faults
     from tabard.ops.lab.state import Place
 
+    faults.known(Place(home), targets)
     for target in targets or (None,):
         done = faults.heal(Place(home), target)
         for line in done or [f"nothing was wrong with {target or 'the lab'}"]:

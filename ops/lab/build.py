@@ -39,12 +39,18 @@ def up(
     needs.refuse_missing(loopback=loopback)
     needs.refuse_rights(place.path)
     _refuse_second(place)
-    place.make()
     lab = planned(kind, _loop(place, port) if loopback else None)
-    with place.held(), _listening(port) as page:
+    with _listening(port) as page, _made(place) as homeless:
         _refuse_second(place)
         place.clear()  # what a lab that is no more has left
-        note = State(complete=False, page=f"http://127.0.0.1:{port}", wear={}, kind=kind, loop=lab.loop)
+        note = State(
+            complete=False,
+            page=f"http://127.0.0.1:{port}",
+            wear={},
+            kind=kind,
+            loop=lab.loop,
+            homeless=homeless,
+        )
         state.write(place, note)
         try:
             first = _lab(place, lab)
@@ -62,6 +68,14 @@ def up(
             raise
     say("all roles start; each node is heard by the store as soon as it has something to say")
     return _unheard(place, lab)
+
+
+@contextlib.contextmanager
+def _made(place: Place) -> Iterator[bool]:
+    """The place, held by this command; whether its home was made for it. Raises what ``make`` and ``held`` do."""
+    homeless = place.make()
+    with place.held():
+        yield homeless
 
 
 def start(place: Place, lab: Lab, host: Host, note: State) -> None:
@@ -250,11 +264,11 @@ def _listening(port: int) -> Iterator[socket.socket]:
 def pid_of(place: Place, host: str) -> int:
     """The first process of a host, or of the lab. Raises TabardError."""
     found = marks.first_of(place.mark, host)
+    if found is None and not host:
+        raise place.none()
     if found is None:
         raise TabardError(
-            f"{host} does not run" if host else "no lab is up there",
-            where=str(place.path),
-            hint=f"Start it with 'tabard lab heal {host}'" if host else "Build one with 'tabard lab up'",
+            f"{host} does not run", where=str(place.path), hint=f"Start it with 'tabard lab heal {host}'"
         )
     return found.pid
 

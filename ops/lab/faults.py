@@ -22,6 +22,9 @@ from tabard.ops.lab.state import Place, State
 
 FILL: Final = "/var/tmp/filled-by-the-lab"  # noqa: S108 -- on a host's own disk
 """The file that makes a disk full."""
+_LATEST: Final = (2**63 - 1) / 1e9
+"""Seconds since 1970 that the clock of a Linux host shows at most."""
+_DAY: Final = 86_400.0
 _PATIENCE: Final = 10.0
 _PAUSE: Final = 0.02
 
@@ -48,6 +51,13 @@ def running(place: Place) -> Running:
             hint="'tabard lab down' takes it away",
         )
     return Running(place, planned(note.kind, note.loop), pid, note)
+
+
+def known(place: Place, targets: Iterable[str]) -> None:
+    """Raises UsageError for a name that is neither a link nor a node, so that nothing is done to the others, TabardError."""
+    lab = running(place).lab
+    for target in targets:
+        lab.ends(target)
 
 
 # --- cables ---------------------------------------------------------------------------------
@@ -236,7 +246,19 @@ def clock(place: Place, host: str, seconds: float) -> None:
     with place.held():
         found = running(place)
         found.lab.host(host)
+        _refuse_no_clock(seconds)
         files.write(_wrong_clock(found.lab, host, build.pid_of(place, host)), f"{seconds}\n".encode())
+
+
+def _refuse_no_clock(seconds: float) -> None:
+    """Raises UsageError for a time that the clock of a Linux host cannot show."""
+    latest = _LATEST - time.time()
+    if not -time.time() <= seconds <= latest:
+        raise UsageError(
+            "no clock can be that wrong",
+            expected=f"at most {latest // _DAY:.0f}d ahead, which is the year 2262, and {time.time() // _DAY:.0f}d behind, which is 1970",
+            found=f"{abs(seconds) / _DAY:.0f}d {'ahead' if seconds > 0 else 'behind'}",
+        )
 
 
 def clock_of(lab: Lab, host: str, pid: int) -> float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -52,14 +52,23 @@ class Place:
         """What the first process of a host, or another one of the lab's, printed."""
         return self.path / "log" / f"{name}.log"
 
-    @contextmanager
+    @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """While this command works on the lab, no other one does. Raises AlreadyRunning."""
+        """While this command works on the lab, no other one does. Raises AlreadyRunning, TabardError when there is no lab at all."""
+        if not self.path.is_dir():
+            raise self.none()
         with locks.hold(self.lock, who="a command of this lab", hint=_BUSY):
             yield
 
-    def make(self) -> None:
-        """Make the directory, private to this user. Raises RefusedError when something else is there."""
+    def none(self) -> TabardError:
+        """What is wrong where no lab is up."""
+        return TabardError("no lab is up there", where=str(self.path), hint="Build one with 'tabard lab up'")
+
+    def make(self) -> bool:
+        """Make the directory, private to this user; returns whether its home had to be made for it, which is as private.
+
+        Raises RefusedError when something else is there, TabardError when it cannot be made.
+        """
         if self.path.exists() and not self._is_ours():
             raise RefusedError(
                 "not the directory of a lab",
@@ -68,8 +77,10 @@ class Place:
                 where=str(self.path),
                 hint="Move it away, or choose another --home",
             )
+        homeless = not self.home.path.exists()
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.home.path.mkdir(mode=0o700, parents=True, exist_ok=True)  # parents get no mode of ours
+            self.path.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise TabardError(
                 "cannot make the directory of the lab",
@@ -78,6 +89,8 @@ class Place:
                 where=str(self.path),
                 hint="Choose another --home",
             ) from error
+        left = read(self)  # of a lab that was killed, and whose home is no more the user's than before
+        return homeless or (left is not None and left.homeless)
 
     def clear(self) -> None:
         """Remove what a lab that is no more has left, all but the lock. Raises OSError."""
@@ -93,8 +106,12 @@ class Place:
     def remove(self) -> None:
         """Remove all files of the lab, and nothing that is not a lab's. Raises OSError."""
         if self.path.exists() and self._is_ours():
+            note = read(self)
             self.clear()
             shutil.rmtree(self.path)
+            if note is not None and note.homeless:
+                with contextlib.suppress(OSError):  # something else is in it by now
+                    self.home.path.rmdir()
 
     def _is_ours(self) -> bool:
         """Whether the directory is a lab's, or has nothing in it yet."""
@@ -114,6 +131,8 @@ class State(NamedTuple):
     """What its tunnels are, of ``plan.KINDS``."""
     loop: Loop | None = None
     """Set for a lab without namespaces."""
+    homeless: bool = False
+    """Whether its home was made for it, and so ends with it unless something else is in it then."""
 
 
 def read(place: Place) -> State | None:
@@ -121,13 +140,17 @@ def read(place: Place) -> State | None:
     content = files.read_json(place.state)
     if content is None or content.get("version") != VERSION:
         return None
-    return State(
-        bool(content.get("complete")),
-        str(content.get("page", "")),
-        {port: _wear(each) for port, each in content.get("wear", {}).items()},
-        str(content.get("kind", "openssh")),
-        Loop(**content["loop"]) if content.get("loop") else None,
-    )
+    try:
+        return State(
+            bool(content.get("complete")),
+            str(content.get("page", "")),
+            {port: _wear(each) for port, each in content.get("wear", {}).items()},
+            str(content.get("kind", "openssh")),
+            Loop(**content["loop"]) if content.get("loop") else None,
+            bool(content.get("homeless")),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def write(place: Place, state: State) -> None:
@@ -140,6 +163,7 @@ def write(place: Place, state: State) -> None:
         "wear": wear,
         "kind": state.kind,
         "loop": state.loop._asdict() if state.loop else None,
+        "homeless": state.homeless,
     }
     files.write_json(place.state, content)
 

@@ -107,6 +107,9 @@ def test_a_lab_is_built_broken_healed_and_taken_away(tool: Tool) -> None:
     tool.say(NODES, 0)
     tool.await_stored(expected)
 
+    unknown = tool("cut", LINKS[0], "nowhere")
+    assert (unknown.returncode, "no such link and no such node" in unknown.stderr) == (2, True)
+    assert tool.rows()[LINKS[0]]["state"] == "up"  # names come before deeds
     tool.done("cut", *LINKS)
     assert {tool.rows()[link]["state"] for link in LINKS} == {"cut"}
     # Silent: the ends of the cables are up, and it is the tunnels that find out.
@@ -133,6 +136,8 @@ def test_a_lab_is_built_broken_healed_and_taken_away(tool: Tool) -> None:
     _nothing_left(tool, machine)
     assert not [pid for pid in pids if _runs(pid)]
     assert tool("down").returncode == 0
+    late = tool("cut", *LINKS)
+    assert (late.returncode, "no lab is up there" in late.stderr) == (1, True)
 
 
 def _runs(pid: int) -> bool:
@@ -144,7 +149,7 @@ def _runs(pid: int) -> bool:
 
 def _nothing_left(tool: Tool, machine: tuple[list[str], list[str]]) -> None:
     assert marks.marked(tool.place.mark) == []
-    assert not tool.place.path.exists()
+    assert not tool.home.exists()  # it was made for the lab
     assert _machine() == machine
 
 
