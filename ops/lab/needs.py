@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from tabard.errors import RefusedError
-from tabard.ops.lab.places import PRIVATE, Programs
+from tabard.ops.lab.places import CRON, PRIVATE, Programs
 
 PROGRAMS: Final = ("unshare", "nsenter", "ip", "ssh", "ssh-keygen", "sshd")
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs are looked for after the user's own PATH: Debian keeps some outside of it."""
 _LOOPBACK: Final = ("ssh", "ssh-keygen", "sshd")
 _SEPARATION: Final = "/run/sshd"
-_OPTIONAL: Final = frozenset({"/var/mail", "/dev/shm"})  # noqa: S108 -- no file is made there
+_OPTIONAL: Final = frozenset({"/var/mail", "/dev/shm", *CRON})  # noqa: S108 -- no file is made there
 _TRIED: Final = (
     ("network, mount, process and host name namespaces", ("true",)),
     ("virtual cables (veth)", ("ip", "link", "add", "name", "a", "type", "veth", "peer", "name", "b")),

@@ -11,8 +11,15 @@ from tabard.clock import SHIFT
 from tabard.ops.lab import homes, lines, ssh
 from tabard.ops.lab.plan import Host, Lab, Where
 
-PRIVATE: Final = ("/dev/shm", "/root", "/run", "/tmp", "/var/log", "/var/mail", "/var/spool", "/var/tmp")  # noqa: S108 -- mounted over
+CRON: Final = tuple(f"/etc/cron.{name}" for name in ("d", "hourly", "daily", "weekly", "monthly", "yearly"))
+"""Directories with jobs of the machine: its cron does them, and not that of a host as well."""
+PRIVATE: Final = (
+    *("/dev/shm", "/root", "/run", "/tmp", "/var/log", "/var/mail", "/var/spool", "/var/tmp"),  # noqa: S108 -- mounted over
+    *CRON,
+)
 """Directories that are empty in a host at first, and on its own disk."""
+BLANK: Final = ("/etc/crontab",)
+"""Files that are empty in a host, likewise."""
 COPIED: Final = ("/etc/hosts", "/etc/passwd", "/etc/shadow")
 """Files that a host has a copy of, with something changed."""
 SERVICES: Final = "services.json"
@@ -85,6 +92,7 @@ def specification(
     return {
         **common,
         "private": list(PRIVATE),
+        "blank": list(BLANK),
         "keep": kept(keep, PRIVATE),
         "directories": [where.logs, where.ssh, "/run/sshd", where.home, "/var/spool/cron/crontabs"],
         "copies": {

@@ -58,6 +58,9 @@ def enter(disk: str, spec: Mapping[str, Any]) -> None:
         for path, held in zip(spec["keep"], kept, strict=True):
             os.makedirs(path, exist_ok=True)
             mount(held, path, flags=_MS_BIND | _MS_REC)
+        for path in spec.get("blank", ()):
+            if os.path.isfile(path):
+                _copy(f"{top}/{os.path.basename(path)}", path, "", whole=False)
         for path, more in spec["copies"].items():
             _copy(f"{top}/{os.path.basename(path)}", path, more)
     _write(spec, present)
@@ -82,11 +85,11 @@ def _held(paths: Sequence[str]) -> Iterator[list[str]]:
             os.close(descriptor)
 
 
-def _copy(own: str, path: str, more: str) -> None:
-    """Put a copy of a file with some lines before its own in its place."""
+def _copy(own: str, path: str, more: str, *, whole: bool = True) -> None:
+    """Put a copy of a file with some lines before its own in its place; unless it is ``whole`` it has none of its own."""
     state = os.stat(path)
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        text = more + file.read()
+        text = more + (file.read() if whole else "")
     with open(own, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
     os.chmod(own, state.st_mode & 0o777)

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import msgpack
+
 from tabard.client import IntakeClient
 from tabard.errors import IntakeError
 from tabard.home import Home
@@ -126,14 +128,18 @@ class Speaker:
         """Wait until all that was handed over is accepted, over as many connections as it takes."""
 
         def accepted() -> bool:
-            with contextlib.suppress(IntakeError):
-                self._find()
-                self._client.flush(1.0)
-            self.accepted = self._lasts[self._client.accepted]
+            self.accepted = self.taken(1.0)
             return self.accepted == self.given
 
         await_true(accepted, f"{self.name}: {self.given} records accepted")
         assert not self._client.refused, self._client.refused[:3]
+
+    def taken(self, patience: float = 0.1) -> int:
+        """How many of them the node's agent has accepted by then."""
+        with contextlib.suppress(IntakeError):
+            self._find()
+            self._client.flush(patience)
+        return self._lasts[self._client.accepted]
 
     def sent(self) -> Sent:
         """What it said."""
@@ -263,6 +269,21 @@ def fields(copy: Path, name: str) -> dict[str, set[str]]:
         for node, value in rows:
             found.setdefault(node, set()).add(value)
     return found
+
+
+def lacking(copy: Path, node: str) -> range:
+    """How many log records of a node a copied store lacks, of all services and to the one: what gaps have to count.
+
+    The first number of an epoch is its opening, which is no record; where that is lost as well a gap may count it.
+    """
+    with contextlib.closing(sqlite3.connect(copy / "records.db")) as db:
+        epochs = db.execute(
+            "SELECT ranges, opened, (SELECT count(*) FROM log WHERE epoch_id = epoch.id) FROM epoch"
+            " JOIN node ON node.id = node_id WHERE name = ? AND stream = ?",
+            (node, LOGS),
+        ).fetchall()
+    low = sum(msgpack.unpackb(ranges)[-1][1] - 1 - rows for ranges, _, rows in epochs)
+    return range(low, low + sum(not opened for _, opened, _ in epochs) + 1)
 
 
 def copied(tool: Tool, folder: Path) -> Path:

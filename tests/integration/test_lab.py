@@ -128,6 +128,10 @@ def test_a_lab_is_built_broken_healed_and_taken_away(tool: Tool) -> None:
     tool.done("exec", "web1", "--", "touch", "/tmp/of-web1", "/var/spool/cron/crontabs/of-web1")
     assert not any(os.path.exists(path) for path in ("/tmp/of-web1", "/var/spool/cron/crontabs/of-web1"))
 
+    cron = "cat /etc/crontab; find /etc/cron.*/ -type f; test ! -d /etc/cron.d || touch /etc/cron.d/of-web1"
+    assert tool.done("exec", "web1", "--", "sh", "-c", cron) == ""  # none of the machine's jobs
+    assert not os.path.exists("/etc/cron.d/of-web1")
+
     firsts = [process.pid for process in marks.marked(tool.place.mark) if process.first]
     pids = [process.pid for first in firsts for process in marks.within(first)]
     assert len(firsts) == len(NODES) + 1
