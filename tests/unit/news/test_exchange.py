@@ -7,12 +7,12 @@ from collections import Counter
 import pytest
 
 from tabard.brokers.news.answering import BURST, RATE, Answering
-from tabard.brokers.news.asking import SHUNNED, TRIES, Asking
+from tabard.brokers.news.asking import MOST_ZONES, SHUNNED, TRIES, Asking
 from tabard.brokers.news.ports import OLDER, REFUSED, TAKEN, Peer, Taken
 from tabard.brokers.news.shelf import mark_of
 from tabard.brokers.trust.authority import certify_root
 from tabard.brokers.trust.directory import Directory
-from tabard.brokers.trust.rosters import Revocation, Roster, sign
+from tabard.brokers.trust.rosters import AHEAD, Revocation, Roster, sign
 from tabard.brokers.wire.rosters import (
     MOST_BYTES,
     MOST_PARTS,
@@ -293,6 +293,28 @@ def test_a_disk_that_refuses_it_does_not_keep_it_from_counting() -> None:
     chain.dmz.shelf.look()
     assert chain.dmz.trust.disk["hq"] == chain.tree.directory.rosters()["hq"]
     assert chain.dmz.shelf.fault is None
+
+
+@pytest.mark.threat("roster-claims")
+def test_a_number_of_the_future_is_not_even_asked_for() -> None:
+    """It would be refused for its number, so its transfer is spared; one of a week ahead may be a clock that is wrong."""
+    asking = Asking(Speaker("broker", "hq/dmz", "dmz"), Believing(hq=(SECOND, b"x")), Counter())
+    peer = Peer("up", Speaker("broker", "hq", "hq"))
+    row = Version("hq", NOW // 10**9 + AHEAD + 1, bytes(16))
+    asking.hear(0.0, peer, [row])
+    assert asking.ask(0.0, NOW) is None
+    asking.hear(0.0, peer, [row._replace(number=row.number - 1)])
+    assert asking.ask(0.0, NOW) is not None
+
+
+@pytest.mark.threat("roster-flood")
+def test_the_word_of_one_neighbour_is_kept_of_so_many_zones() -> None:
+    """Names of zones that there are not fill no memory, and are not asked for."""
+    asking = Asking(Speaker("broker", "hq", "hq"), Believing(hq=(SECOND, b"x")), Counter())
+    peer = Peer("down", Speaker("broker", "hq/dmz", "dmz"))
+    for number in range(2 * MOST_ZONES):
+        asking.hear(0.0, peer, [Version(f"hq/z{number}", SECOND, bytes(16))])
+    assert len(asking.ahead(0.0)) == MOST_ZONES
 
 
 @pytest.mark.threat("roster-claims")

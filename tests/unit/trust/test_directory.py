@@ -344,6 +344,7 @@ def test_nobody_shuts_an_authority_out_by_a_high_number(tree: Tree) -> None:
     assert directory.version("hq/dmz") == second
 
 
+@pytest.mark.threat("stranger-signs", "forged-roster")
 def test_a_roster_speaks_with_its_authoritys_key_for_its_own_members(tree: Tree) -> None:
     """A neighbour's signature, a foreign member, altered bytes and an unknown zone are refused, and nothing is kept."""
     _, chain = tree.node()

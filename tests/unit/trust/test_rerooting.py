@@ -8,15 +8,16 @@ import pytest
 
 from tabard.brokers.news.ports import TAKEN
 from tabard.brokers.news.shelf import TrustShelf, mark_of
-from tabard.brokers.trust import files, members, rerooting
+from tabard.brokers.trust import files, members, reasons, rerooting
 from tabard.brokers.trust.authority import Authority, Wanted, certify_root
 from tabard.brokers.trust.bundle import Bundle
 from tabard.brokers.trust.certificates import ZONE, held, issue, read
 from tabard.brokers.trust.directory import Directory
 from tabard.brokers.trust.files import Trust
-from tabard.brokers.trust.keys import PrivateKey, shown_id
+from tabard.brokers.trust.keys import CERTIFICATE, PrivateKey, shown_id
 from tabard.brokers.trust.members import Made
 from tabard.brokers.trust.rerooting import rotate_root
+from tabard.brokers.wire.codec import pack, unpack
 from tabard.errors import RefusedError, TrustError
 from tabard.home import Home
 from tests.unit.trust.places import DAY, NOW
@@ -164,6 +165,25 @@ def test_a_successor_that_the_root_did_not_name_is_none(site: Site) -> None:
         with pytest.raises(TrustError):
             fresh.take_roster(roster, site.now)
         assert fresh.root == directory.root
+
+
+@pytest.mark.threat("former-root")
+def test_a_succession_that_somebody_else_signed_in_the_root_s_name_is_none(site: Site) -> None:
+    """It names the right issuer, and bears the word of the new key: only the root's own signature lacks."""
+    thief, root = PrivateKey.generate(), site.trust.directory.root
+    own = certify_root("hq", thief, site.now)
+    bare = read(own).certificate._replace(issuer=root.key_id)
+    by_thief = read(issue(bare._replace(issuer=thief.public.key_id), thief, held(bare, thief)))
+    plain = (*unpack(by_thief.signed)[:5], root.key_id, *unpack(by_thief.signed)[6:])
+    signed = pack(plain)
+    forged = pack((signed, thief.sign(CERTIFICATE, signed), held(bare, thief)))
+    assert read(forged).certificate == bare
+    fresh = Directory(site.trust.directory.pinned, site.now)
+    roster = Authority(read(own).certificate, thief, fresh).roster(site.now + DAY, [forged, own])
+    with pytest.raises(TrustError) as refused:
+        fresh.take_roster(roster, site.now + DAY)
+    assert refused.value.reason == reasons.FORGED
+    assert fresh.root == root
 
 
 def test_a_rotation_that_was_cut_off_goes_on_with_the_key_it_made(

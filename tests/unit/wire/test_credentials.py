@@ -64,9 +64,20 @@ def test_what_is_no_list_of_chains_is_refused(value: Any) -> None:
 
 @pytest.mark.threat("malformed")
 def test_credentials_are_bounded_as_a_whole() -> None:
-    """As a whole they are bounded too."""
+    """Chains of the right form are refused, too, when there is too much in them: nobody verifies thirty certificates for a beacon."""
+    chain = [bytes(4_000)] * 2
+    assert decode_credentials(pack([1, *[chain] * 4]))
+    with pytest.raises(WireError, match="too large"):
+        decode_credentials(pack([1, *[[*chain, bytes(4_000)]] * 4]))
+    assert MAX_CREDENTIALS == 32_768
+
+
+@pytest.mark.threat("malformed")
+@pytest.mark.parametrize("depth", [10, 1_000, 30_000])
+def test_credentials_however_deep_are_refused(depth: int) -> None:
+    """Arrays within arrays: an error as any other, whatever they nest."""
     with pytest.raises(WireError):
-        decode_credentials(bytes(MAX_CREDENTIALS + 1))
+        decode_credentials(b"\x92\x01" + b"\x91" * depth + b"\xc4\x01x")
 
 
 @pytest.mark.threat("rotated-key")
