@@ -41,10 +41,10 @@ def _sign(pattern: str, temper: Temper, sentence: str, *, refused_key: bool = Fa
 
 
 CHANGED: Final = (
-    "the server's host key is not the one that is known: either it was renewed, or somebody else answers there."
-    " Ask its administrator for the new fingerprint; only if it fits, replace host_key in the [[tunnel]] table, or the"
-    " line in known_hosts, and send SIGHUP"
+    "the server's host key is not the one that is known: renewed, or somebody else answers. Ask its administrator; if the"
+    " fingerprint fits, replace host_key or the line in known_hosts, and send SIGHUP"
 )
+"""At most 200 characters, or `tabard zones` of another host would show it without its end."""
 SIGNS: Final = (
     _sign(
         r"REVOKED HOST KEY DETECTED",

@@ -33,10 +33,11 @@ class Probe:
     """One connection. Calls `judge` once, and after an answer `lost` when the connection ends by itself."""
 
     def __init__(
-        self, loop: Loop, address: Address, *, greets: bool, judge: Judge, lost: Callable[[], None]
+        self, loop: Loop, address: Address, *, answer: str, judge: Judge, lost: Callable[[], None]
     ) -> None:
         self._loop = loop
-        self._greets = greets
+        self._answer = answer
+        """``broker``, ``greeting`` or ``any``, as the settings have it."""
         self._judge = judge
         self._lost = lost
         self._heard = b""
@@ -80,7 +81,7 @@ class Probe:
             self._say(Verdict.REFUSED, os.strerror(number))
             return
         self._loop.add_reader(self._socket.fileno(), self._read)
-        if not self._greets and self._timer is not None:
+        if self._answer == "any" and self._timer is not None:
             self._timer.cancel()
             self._timer = self._loop.call_at(self._loop.now() + HELD_OPEN, self._answered)
 
@@ -101,7 +102,7 @@ class Probe:
             return
         if self._judged:
             return
-        if not self._greets:
+        if self._answer != "broker":
             self._answered()
             return
         self._heard += data

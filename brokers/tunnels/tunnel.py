@@ -188,7 +188,7 @@ class Running:
         self._asking[number] = Connection(
             self._loop,
             self._backend.place(number),
-            greets=forward.answer == "broker",
+            answer=forward.answer,
             judge=judge,
             lost=lost,
         )

@@ -32,8 +32,8 @@ from tabard.status import running
 ROUNDS: Final = 3
 TURNS: Final = 4
 """In a round, of all ways: short ones that follow each other closely, since what slows a machine comes and goes."""
-BYTES: Final[Mapping[str, int]] = {"bare": 32_000_000, "openssh": 32_000_000, "sshtunnel": 12_000_000}
-"""How much is carried in each way in a turn: some tenths of a second of it."""
+BYTES: Final[Mapping[str, int]] = {"bare": 160_000_000, "openssh": 160_000_000, "sshtunnel": 30_000_000}
+"""How much is carried in each way in a turn: some tenths of a second of it, so that a moment of something else does not decide."""
 WAYS: Final = tuple(BYTES)
 NOTICED: Final = ("openssh", "sshtunnel", "external")
 PATIENCE: Final = 60.0

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tabard import exits
+from tabard.ops.bench import sshd
 from tabard.ops.bench.sshd import Sshd, make_key
 from tests.integration.brokering import family, listeners
 from tests.integration.tunnelling import Make, make, server
@@ -86,10 +87,36 @@ def test_what_answers_has_to_be_a_broker(make: Make, server: Sshd, backend: str)
     tunnel.forwards[0]["to"] = f"127.0.0.1:{server.port}"
     tunnel.begin()
     tunnel.wrong("no broker", "SSH-2.0")
-    tunnel.forwards[0]["answer"] = "any"
-    tunnel.write()
-    tunnel.reload()
-    tunnel.up()
+    for answer in ("greeting", "any"):
+        tunnel.forwards[0]["answer"] = answer
+        tunnel.write()
+        tunnel.reload()
+        tunnel.up()
+
+
+@pytest.mark.parametrize("backend", ALL)
+def test_a_frozen_peer_of_what_greets_is_noticed(make: Make, server: Sshd, backend: str) -> None:
+    """Something else than a broker that speaks first: that the connection stays open would tell nothing."""
+    with Sshd(sshd_program()) as other:
+        tunnel = make(backend)
+        if backend == "external":
+            tunnel.behind.port = other.port
+        else:
+            tunnel.forwards[0]["to"] = f"127.0.0.1:{other.port}"
+        tunnel.forwards[0]["answer"] = "greeting"
+        tunnel.begin()
+        tunnel.up()
+        server.signal_sessions(signal.SIGSTOP)
+        tunnel.until(lambda said: said["fault"], "the frozen peer is noticed")
+        server.signal_sessions(signal.SIGCONT)
+        tunnel.up()
+
+
+def sshd_program() -> Path:
+    """That `server` has looked for."""
+    program = sshd.programs()
+    assert program is not None
+    return program
 
 
 @pytest.mark.threat("false-server")

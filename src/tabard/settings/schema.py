@@ -94,7 +94,7 @@ class Forward(NamedTuple):
     to: str
     """Where the side that does not listen hands a connection to; "" where somebody else's tunnel knows."""
     answer: str
-    """What answers there: ``broker`` or ``any``."""
+    """What answers there: ``broker``, ``greeting`` or ``any``."""
 
 
 class Tunnel(NamedTuple):

@@ -213,7 +213,7 @@ FORWARD: Final = Table(
         Setting("direction", Choice("local", "remote"), "local", "Which side listens: this host (`-L` of ssh), or the other one (`-R`)."),
         Setting("listen", forms.LISTEN, None, "Where connections are taken, a loopback address; of an external tunnel where it is."),
         Setting("to", forms.HOST_PORT, "", "Where the other side hands them to, as it names it. Must be given but for an external tunnel."),
-        Setting("answer", Choice("broker", "any"), "broker", "What answers there: a broker, which greets, or anything that keeps a connection open."),
+        Setting("answer", Choice("broker", "greeting", "any"), "broker", "What answers there: a broker, which greets; something else that speaks first, as servers of ssh, mail and databases do; or anything that keeps a connection open, and then what is frozen is not told from what is well."),
     ),
     "An address of one side that answers on the other.",
 )  # fmt: skip

@@ -6,9 +6,10 @@ import logging
 
 import pytest
 
+from tabard.agents.samplers.links import MOST_WHY
 from tabard.brokers.tunnels import core
 from tabard.brokers.tunnels.core import Core, Phase, Probe, Say, Start, Stop, Verdict
-from tabard.brokers.tunnels.failures import Failure, Temper, explain, explain_channel, of_ssh
+from tabard.brokers.tunnels.failures import CHANGED, Failure, Temper, explain, explain_channel, of_ssh
 
 PASSING = Failure(Temper.PASSING, "away")
 LASTING = Failure(Temper.LASTING, "wrong key")
@@ -221,6 +222,11 @@ def test_what_ssh_says_is_told_in_one_sentence(lines: list[str], temper: Temper,
     found = explain(lines, 255)
     assert found.temper is temper
     assert part in found.sentence
+
+
+def test_a_changed_host_key_is_told_whole_to_other_hosts() -> None:
+    """They hear so much of it, and what to do stands at its end."""
+    assert len(CHANGED) <= MOST_WHY
 
 
 def test_what_a_server_greets_with_is_none_of_sshs_words() -> None:
