@@ -94,6 +94,8 @@ class Forwarder:
             return None
         if self._hops("down", frames) is None or not self._down_topic(frames[0]):
             return None
+        if self.boundary is not None and not self.boundary.descends(frames):
+            return None
         return self._passed("down", frames)
 
     def _passed(self, lane: str, frames: list[bytes]) -> list[bytes]:

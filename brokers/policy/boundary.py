@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 from tabard.brokers.policy.applying import apply
 from tabard.brokers.policy.attesting import Attester
+from tabard.brokers.policy.descending import held_back
 from tabard.brokers.policy.laws import Law, Laws
 from tabard.brokers.wire.attested import decode_attested, encode_attested, is_attested
 from tabard.brokers.wire.batch import DATA, decode_header
@@ -63,6 +64,7 @@ class Boundary:
     def renew(self, laws: Laws, attester: Attester | None, is_local: Callable[[str], bool]) -> None:
         """Go by other policies, keys or sinks from now on."""
         self.laws = laws
+        self._looks_down = bool(laws.blind or laws.lowering)
         self._attester = attester
         self._ask_local = is_local
         self._local: dict[str, bool] = {}
@@ -87,6 +89,13 @@ class Boundary:
         except KeyError:
             way = self._way(topic, frames[0])
         return way is None or self._judged(way, topic, frames)
+
+    def descends(self, frames: list[bytes]) -> bool:
+        """Whether a message may go down; without a policy that says something of it nothing is looked at."""
+        kind = held_back(self.laws, self.is_local, frames) if self._looks_down else None
+        if kind is not None:
+            self._counters[f"down held back by policy: {kind}"] += 1
+        return kind is None
 
     def _way(self, topic: UpTopic, raw: bytes) -> _Way | None:
         way = None

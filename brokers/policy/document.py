@@ -21,8 +21,15 @@ from tabard.names import NAME, NAME_FORM, check_zone
 from tabard.records import INT_FIELDS, LOG_FIELDS
 
 POLICY_VERSION: Final = 1
+"""Of what is said of the way up alone, as earlier editions know it."""
+BOTH_WAYS: Final = 2
+"""Of what is said of the way down as well: who cannot read that lets nothing pass."""
 KINDS: Final = tuple(name for stream, name in STREAM_NAMES.items() if stream != CONTROL)
 """What a policy can hold back; the control stream always passes."""
+CURSORS: Final = "cursors"
+COMMANDS: Final = "commands"
+DOWN_KINDS: Final = (CURSORS, COMMANDS)
+"""What descends: what sinks say of what they have and want, and all else that is to a node."""
 MAX_RULES: Final = 64
 """Matchers of a policy; as many redactions, and as many globs of nodes."""
 MAX_TEXT: Final = 256
@@ -86,6 +93,9 @@ class Policy(NamedTuple):
     redact: tuple[Redaction, ...] = ()
     rate: int = 0
     """Bytes a second upwards over this link; 0: as many as come."""
+    down_kinds: tuple[str, ...] = DOWN_KINDS
+    down_nodes: tuple[str, ...] = ()
+    """Globs of the nodes to which something may descend; none: to all."""
 
     @property
     def name(self) -> str:
@@ -100,9 +110,29 @@ class Policy(NamedTuple):
         )
 
     @property
+    def lowers(self) -> bool:
+        """Whether it can hold back anything that descends."""
+        return not self.ended and self._says_of_down
+
+    @property
+    def _says_of_down(self) -> bool:
+        return bool(self.down_nodes) or set(self.down_kinds) != set(DOWN_KINDS)
+
+    @property
+    def plain(self) -> tuple[Any, ...]:
+        """As it is signed: of the first version where nothing is said of the way down."""
+        if self._says_of_down:
+            return (BOTH_WAYS, *self)
+        return (POLICY_VERSION, *self[:_UPWARD])
+
+    @property
     def says(self) -> bool:
-        """Whether it holds anything back: records, parts of them, or bytes a second."""
-        return self.changes or bool(self.rate and not self.ended)
+        """Whether it holds anything back: records, parts of them, bytes a second, or what descends."""
+        return self.changes or self.lowers or bool(self.rate and not self.ended)
+
+
+_UPWARD: Final = Policy._fields.index("down_kinds")
+_WIDTHS: Final = {POLICY_VERSION: _UPWARD, BOTH_WAYS: len(Policy._fields)}
 
 
 class EncodedPolicy(NamedTuple):
@@ -116,7 +146,7 @@ class EncodedPolicy(NamedTuple):
 def sign(policy: Policy, authority: PrivateKey) -> bytes:
     """The policy, signed by the authority of its zone. Raises TrustError for what no reader would take."""
     check(policy)
-    signed = pack((POLICY_VERSION, *policy._replace(issuer=authority.public.key_id)))
+    signed = pack(policy._replace(issuer=authority.public.key_id).plain)
     encoded = pack((signed, authority.sign(keys.POLICY, signed)))
     read(encoded)
     return encoded
@@ -138,14 +168,17 @@ def read(encoded: bytes) -> EncodedPolicy:
         raise _malformed("not a policy", "content and a signature", outer)
     signed, signature = outer
     value = decoded(signed, MAX_DOCUMENT, MAX_RULES, "a policy")
-    if not is_version(value[0] if value else None, POLICY_VERSION) or len(value) != 1 + len(Policy._fields):
-        raise _malformed("not a policy of this version", f"version {POLICY_VERSION}", value)
-    *plain, withhold, redact, rate = value[1:]
+    version = value[0] if value else None
+    known = next((each for each in _WIDTHS if is_version(version, each)), None)
+    if known is None or len(value) != 1 + _WIDTHS[known]:
+        raise _malformed("not a policy of this version", f"version {' or '.join(map(str, _WIDTHS))}", value)
+    *plain, withhold, redact, rate = value[1 : 1 + _UPWARD]
     if type(redact) is not tuple or not all(
         type(rule) is tuple and len(rule) == len(Redaction._fields) for rule in redact
     ):
         raise _malformed("malformed redactions", "lists of kind, name, pattern and text", redact)
-    policy = Policy._make((*plain, withhold, tuple(Redaction(*rule) for rule in redact), rate))
+    downward = value[1 + _UPWARD :] or (DOWN_KINDS, ())
+    policy = Policy._make((*plain, withhold, tuple(Redaction(*rule) for rule in redact), rate, *downward))
     if type(policy.issuer) is not bytes or len(policy.issuer) != ID_BYTES:
         raise _malformed("not the id of a key", f"{ID_BYTES} bytes", policy.issuer)
     check(policy)
@@ -169,10 +202,15 @@ def check(policy: Policy) -> None:
         )
     if not is_time(policy.time) or type(policy.ended) is not bool:
         raise _malformed("a malformed policy", "a time and a truth", (policy.time, policy.ended))
-    _check_texts("up_kinds", policy.up_kinds)
-    if unknown := set(policy.up_kinds) - set(KINDS):
-        raise _malformed("unknown kinds", " and ".join(KINDS), sorted(unknown), "up_kinds")
+    for key, kinds, known in (
+        ("up_kinds", policy.up_kinds, KINDS),
+        ("down_kinds", policy.down_kinds, DOWN_KINDS),
+    ):
+        _check_texts(key, kinds)
+        if unknown := set(kinds) - set(known):
+            raise _malformed("unknown kinds", " and ".join(known), sorted(unknown), key)
     _check_texts("up_nodes", policy.up_nodes)
+    _check_texts("down_nodes", policy.down_nodes)
     _check_number("up_level", policy.up_level, MAX_LEVEL)
     _check_number("rate", policy.rate, MAX_RATE)
     for number, matcher in enumerate(_listed("withhold", policy.withhold), 1):

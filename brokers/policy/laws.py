@@ -36,6 +36,11 @@ class Laws(NamedTuple):
     blind: str = ""
     """Why they cannot be told; empty when they can."""
 
+    @property
+    def lowering(self) -> list[Law]:
+        """Those that say something of what descends."""
+        return [law for law in self.all if law.rules.policy.lowers]
+
     def concerned(self, node_zone: str, *, local: bool) -> list[Law]:
         """Those that can change what comes out of a zone; `local`: to a sink of this zone, so it does not leave it."""
         return [

@@ -44,9 +44,14 @@ class Rules:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._nodes = [_glob(each) for each in policy.up_nodes]
+        self._reached = [_glob(each) for each in policy.down_nodes]
         self._kinds = frozenset(policy.up_kinds)
         self._redactions = [_Rule(rule) for rule in policy.redact]
         self._judges: dict[tuple[int, str], Callable[[Any], Any] | None] = {}
+
+    def reaches(self, node: str) -> bool:
+        """Whether something may descend to a node."""
+        return not self._reached or any(glob(node) for glob in self._reached)
 
     def withholds_all(self, stream: int, node: str) -> bool:
         """Whether nothing that a node says in a stream may pass."""

@@ -144,7 +144,7 @@ def _sections(found: ZoneMap, now: int) -> Iterator[Section]:
         ],
     )
     yield Section(
-        "Policies, each with what it lets pass upwards",
+        "Policies, each with what it lets pass",
         ("policy", "zone", "link", "says"),
         [{**each._asdict(), "link": _boundary(each)} for each in found.policies],
     )

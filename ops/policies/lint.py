@@ -85,16 +85,19 @@ def _contradictions(
             hint=f"Add it: tabard zone add {policy.below}, or remove the policy",
         )
     nodes = [each for each in members if each.role == "node" and zone_within(each.zone, policy.below)]
-    for glob in policy.up_nodes:
-        if nodes and not any(fnmatchcase(node.name, glob) for node in nodes):
+    for key, globs in (("up_nodes", policy.up_nodes), ("down_nodes", policy.down_nodes)):
+        for glob in globs:
+            if not nodes or any(fnmatchcase(node.name, glob) for node in nodes):
+                continue
             yield _finding(
                 file,
-                f"{of} lets nodes pass that there are not",
+                f"{of} names nodes that there are not",
                 expected=f"a glob that fits a node of {policy.below}: {_some(nodes)}",
-                found=repr(glob),
-                hint="Correct up_nodes and set the policy again, or ask for the rosters of the zones below: tabard keys roster",
+                found=f"{key}: {glob!r}",
+                hint=f"Correct {key} and set the policy again, or ask for the rosters of the zones below: tabard keys roster",
             )
     yield from _needs(policy, nodes, members, of, file)
+    yield from _unreached(policy, nodes, members, of, file)
 
 
 def _needs(
@@ -119,6 +122,36 @@ def _needs(
             expected=f"a recorder in {policy.below} for them, or something that passes",
             found=f"{_some(cut)}, for sink {', '.join(sinks)}",
             hint="Their records are kept nowhere but in their journals: give them a sink of their own zone, or let them pass",
+        )
+
+
+def _unreached(
+    policy: Policy, nodes: Sequence[Certificate], members: Sequence[Certificate], of: str, file: str
+) -> Iterator[Finding]:
+    """Nodes that are to hand up over the link, and that never hear what the sinks above it have and want."""
+    above = {
+        sink
+        for each in members
+        if each.role == "recorder" and not zone_within(each.zone, policy.below)
+        for sink in each.sinks
+    }
+    deaf = [
+        node
+        for node in nodes
+        if above.intersection(node.sinks)
+        and (
+            "cursors" not in policy.down_kinds
+            or (policy.down_nodes and not any(fnmatchcase(node.name, glob) for glob in policy.down_nodes))
+        )
+    ]
+    if deaf:
+        sinks = sorted({sink for node in deaf for sink in above.intersection(node.sinks)})
+        yield _finding(
+            file,
+            f"{of} keeps cursors from nodes whose certificates name sinks above that link: they hand up nothing to these",
+            expected='"cursors" in down_kinds and a glob in down_nodes for each of them, or certificates without those sinks',
+            found=f"{_some(deaf)}, for sink {', '.join(sinks)}",
+            hint="Nodes send only what a sink asks for: let its cursors down, or take the sink out of agent.sinks and the certificates",
         )
 
 

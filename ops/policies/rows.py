@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from tabard.brokers.policy.document import KINDS, Policy
+from tabard.brokers.policy.document import DOWN_KINDS, KINDS, Policy
 from tabard.ops.keys import time_of
 from tabard.ops.output import Row
 from tabard.records import severity_name
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tabard.brokers.trust.directory import Directory
 
 LIST: Final = ("policy", "zone", "below", "state", "made", "up_kinds", "up_nodes", "up_level", "withhold", "redact",
-               "rate", "says", "signed_by")  # fmt: skip
+               "rate", "down_kinds", "down_nodes", "says", "signed_by")  # fmt: skip
 TABLE: Final = ("policy", "zone", "below", "state", "says")
 HOLDS: Final = "holds"
 ENDED: Final = "removed"
@@ -40,6 +40,8 @@ def row(policy: Policy, state: str) -> Row:
         "withhold": [dict(matcher) for matcher in policy.withhold],
         "redact": [rule._asdict() for rule in policy.redact],
         "rate": policy.rate,
+        "down_kinds": list(policy.down_kinds),
+        "down_nodes": list(policy.down_nodes),
         "says": says(policy),
         "signed_by": shown_id(policy.issuer) if policy.issuer else None,
     }
@@ -66,6 +68,10 @@ def _parts(policy: Policy) -> Iterator[str]:
         yield f"{len(policy.redact)} {'rule redacts' if len(policy.redact) == 1 else 'rules redact'}"
     if policy.rate:
         yield f"at most {format_size(policy.rate)} a second"
+    if set(policy.down_kinds) != set(DOWN_KINDS):
+        yield f"down only {policy.down_kinds[0]}" if policy.down_kinds else "nothing down"
+    if policy.down_nodes:
+        yield f"down only to {', '.join(policy.down_nodes)}"
 
 
 def state_of(policy: Policy, directory: Directory, now: int) -> str:

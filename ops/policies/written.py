@@ -14,6 +14,7 @@ from typing import Any, Final
 from tabard.brokers.policy.document import (
     ATTRIBUTE,
     ATTRIBUTE_KIND,
+    DOWN_KINDS,
     FIELD,
     KINDS,
     MAX_LEVEL_KEY,
@@ -34,7 +35,7 @@ from tabard.settings.kinds import brief
 from tabard.settings.lines import KeyPath
 from tabard.units import format_size, parse_size
 
-KEYS: Final = ("up_kinds", "up_nodes", "up_level", "rate", "withhold", "redact")
+KEYS: Final = ("up_kinds", "up_nodes", "up_level", "rate", "down_kinds", "down_nodes", "withhold", "redact")
 _LEVELS: Final = frozenset({MIN_LEVEL, MAX_LEVEL_KEY})
 _MATCHED: Final = (NODE, MIN_LEVEL, MAX_LEVEL_KEY, ATTRIBUTE_KIND, *TEXT_FIELDS)
 _IN: Final = "in"
@@ -61,6 +62,8 @@ def read_policy(path: Path, id_: str, zone: str, below: str) -> Policy:
         withhold=tuple(_matcher(document, path, keys) for path, keys in _tables(document, "withhold")),
         redact=tuple(_redaction(document, path, keys) for path, keys in _tables(document, "redact")),
         rate=_rate(document),
+        down_kinds=_texts(document, ("down_kinds",), DOWN_KINDS),
+        down_nodes=_texts(document, ("down_nodes",), ()),
     )
     try:
         check(made)
@@ -76,6 +79,8 @@ def as_toml(policy: Policy) -> Iterator[str]:
     yield f"up_nodes = [{', '.join(map(_quoted, policy.up_nodes))}]"
     yield f"up_level = {_shown_level(policy.up_level)}"
     yield f"rate = {_quoted(format_size(policy.rate)) if policy.rate else 0}"
+    yield f"down_kinds = [{', '.join(map(_quoted, policy.down_kinds))}]"
+    yield f"down_nodes = [{', '.join(map(_quoted, policy.down_nodes))}]"
     for matcher in policy.withhold:
         yield ""
         yield "[[withhold]]"

@@ -231,7 +231,7 @@ def test_check_names_contradictions(homes: Homes) -> None:
     said = {finding["what"]: finding for finding in json.loads(done.stdout) if "policy" in finding["what"]}
     assert sorted(said) == [
         "the policy edge@1 of zone hq/dmz is applied by nobody: that zone has no broker",
-        "the policy edge@1 of zone hq/dmz lets nodes pass that there are not",
+        "the policy edge@1 of zone hq/dmz names nodes that there are not",
         "the policy edge@1 of zone hq/dmz withholds all logs and samples of nodes whose only sinks are above that link",
         "the policy lost@1 of zone hq speaks of a zone that there is not",
     ]
@@ -244,9 +244,31 @@ def test_check_names_contradictions(homes: Homes) -> None:
     homes.rows("hq", "node", "add", "keep", "--zone", "hq/dmz", "--sink", "main", "--out", "z.tabard")
     left = json.loads(run_on(homes.folder / "hq", "check", "-o", "json").stdout)
     assert sorted(finding["what"] for finding in left if "policy" in finding["what"]) == [
-        "the policy edge@1 of zone hq/dmz lets nodes pass that there are not",
+        "the policy edge@1 of zone hq/dmz names nodes that there are not",
         "the policy lost@1 of zone hq speaks of a zone that there is not",
     ]
+
+
+def test_check_names_nodes_that_would_hear_no_cursor(homes: Homes) -> None:
+    """They send only what a sink asks for, so nothing of them would come up."""
+    for name in ("web1", "db1"):
+        homes.rows(
+            "hq", "node", "add", name, "--zone", "hq/dmz", "--honours", "main", "--out", f"{name}.tabard"
+        )
+    homes.rows("hq", "node", "add", "gate", "--zone", "hq/dmz", "--broker", "dmz", "--out", "y.tabard")
+    (homes.folder / "down.toml").write_text('down_nodes = ["web*", "gate", "x*"]', encoding="utf-8")
+    (made,) = rows(homes, "set", "edge", "--zone", "hq/dmz", "--file", "down.toml")
+    assert made["down_nodes"] == ["web*", "gate", "x*"]
+    assert made["says"] == "down only to web*, gate, x*"
+    said = json.loads(run_on(homes.folder / "hq", "check", "-o", "json").stdout)
+    found = {each["found"]: each["what"] for each in said if "policy" in each["what"]}
+    assert "names nodes that there are not" in found["down_nodes: 'x*'"]
+    assert "they hand up nothing" in found["db1, for sink main"]
+    (homes.folder / "down.toml").write_text('down_kinds = ["cursors"]', encoding="utf-8")
+    (made,) = rows(homes, "set", "edge", "--zone", "hq/dmz", "--file", "down.toml")
+    assert made["says"] == "down only cursors"
+    said = json.loads(run_on(homes.folder / "hq", "check", "-o", "json").stdout)
+    assert not [each for each in said if "policy" in each["what"]]
 
 
 def test_a_policy_that_cannot_be_believed_or_read_is_told_of(homes: Homes) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tabard.brokers.policy.document import (
+    DOWN_KINDS,
     KINDS,
     MAX_RATE,
     MAX_TEXT,
@@ -25,6 +26,8 @@ up_kinds = ["logs"]
 up_nodes = ["web*", "gate"]
 up_level = "info"
 rate = "64KiB"
+down_kinds = ["cursors"]
+down_nodes = ["web*"]
 
 [[withhold]]
 service = "till*"
@@ -74,6 +77,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             Redaction("pattern", "message", r"\d{13,16}", "(number)"),
         ),
         rate=65_536,
+        down_kinds=("cursors",),
+        down_nodes=("web*",),
     )
 
 
@@ -116,6 +121,8 @@ _REDACTIONS = st.one_of(
     matchers=st.lists(_MATCHERS, max_size=3),
     redactions=st.lists(_REDACTIONS, max_size=3),
     rate=st.integers(0, MAX_RATE),
+    down=st.lists(st.sampled_from(DOWN_KINDS), unique=True),
+    reached=st.lists(_PLAIN, max_size=3),
 )
 def test_what_is_shown_can_be_set_again(
     tmp_path_factory: pytest.TempPathFactory,
@@ -125,6 +132,8 @@ def test_what_is_shown_can_be_set_again(
     matchers: list[dict[str, str]],
     redactions: list[Redaction],
     rate: int,
+    down: list[str],
+    reached: list[str],
 ) -> None:
     """Whatever texts it has: quotes, backslashes, signs of other alphabets."""
     made = Policy(
@@ -138,6 +147,8 @@ def test_what_is_shown_can_be_set_again(
         withhold=tuple(tuple(each.items()) for each in matchers),
         redact=tuple(redactions),
         rate=rate,
+        down_kinds=tuple(down),
+        down_nodes=tuple(reached),
     )
     folder = tmp_path_factory.mktemp("policy", numbered=True)
     again = read(folder, "\n".join(as_toml(made)))
@@ -152,6 +163,7 @@ def test_what_is_shown_can_be_set_again(
         ("up_kind = []", 1, "up_kind", "Did you mean up_kinds?"),
         ('\nup_kinds = ["control"]', 2, "up_kinds", "expected logs and samples"),
         ("up_nodes = 3", 1, "up_nodes", "expected a list of texts"),
+        ('down_kinds = ["logs"]', 1, "down_kinds", "expected cursors and commands"),
         ("up_nodes = [3]", 1, "up_nodes", "expected a text in quotes"),
         ('up_level = "loud"', 1, "up_level", "expected one of"),
         ("up_level = 25", 1, "up_level", "expected 0 to 24"),

@@ -15,6 +15,7 @@ from tabard.brokers.policy.boundary import KEYLESS, NOT_NAMED, Boundary
 from tabard.brokers.policy.document import Policy
 from tabard.brokers.policy.keeper import Keeper, is_local
 from tabard.brokers.policy.laws import FOREIGN, NO_ROSTER, UNREADABLE, Laws, laws_of
+from tabard.brokers.rising import is_trouble
 from tabard.brokers.trust.authority import Authority, Wanted
 from tabard.brokers.trust.certificates import BROKER, RECORDER
 from tabard.brokers.trust.directory import Directory
@@ -25,6 +26,7 @@ from tabard.brokers.wire.attested import check_attested, is_attested
 from tabard.brokers.wire.batch import DATA, GAP, OPEN, Header, body_digest, encode_header
 from tabard.brokers.wire.body import decode_groups
 from tabard.brokers.wire.codec import pack
+from tabard.brokers.wire.messages import Cursor, Hello, encode_cursor, encode_hello
 from tabard.brokers.wire.streams import STREAM_IDS
 from tabard.clock import SystemClock
 from tabard.home import Home
@@ -327,3 +329,74 @@ def test_a_batch_under_another_streams_topic() -> None:
     for topic, content in ((samples, logs), (control, logs), (logs, samples), (logs, control)):
         assert zone.up([topic[0], *content[1:]]) is None
     assert zone.up(control) == [*control[:5], b"b1"]
+
+
+def cursor(node: str = "web1", zone: str = "hq/dmz", sink: str = "main") -> list[bytes]:
+    """What a sink says to a node, out of the zone above."""
+    head = encode_cursor(Cursor(sink, b"s" * 8, 1, b"n" * 8, node, 1.0, ()))
+    return [topics.down_topic(zone, node), b"", head, bytes(64), b"", b"hq"]
+
+
+def hello(sink: str = "main") -> list[bytes]:
+    """What a sink says to all."""
+    return [f"a/{sink}/".encode(), b"", encode_hello(Hello(sink, b"s" * 8)), bytes(64), b"", b"hq"]
+
+
+def command(node: str = "web1", zone: str = "hq/dmz") -> list[bytes]:
+    """What is to a node and no cursor, of whatever edition."""
+    return [topics.down_topic(zone, node), b"", pack((1, 99, "do it")), bytes(64), b"", b"hq"]
+
+
+def descends(zone: Zone, frames: list[bytes]) -> bool:
+    """Whether the broker of `hq/dmz` hands it down."""
+    return zone.forwarder.down(list(frames)) is not None
+
+
+def test_without_a_word_of_the_way_down_everything_descends() -> None:
+    """A policy of the way up opens nothing of it."""
+    zone = Zone(upward(up_kinds=("logs",), **HIDE))
+    assert all(descends(zone, frames) for frames in (cursor(), hello(), command()))
+
+
+@pytest.mark.threat("down-past-a-policy")
+def test_what_may_descend_is_told_by_kind_and_node() -> None:
+    """Cursors only, to some nodes only; each that is held back is counted, and is no fault."""
+    zone = Zone(upward(down_kinds=("cursors",)))
+    assert descends(zone, cursor()) and descends(zone, hello())
+    assert not descends(zone, command()) and not descends(zone, command(zone="hq/dmz/cell"))
+    assert zone.counters["down held back by policy: commands"] == 2
+    assert not is_trouble("down held back by policy: commands")
+    zone = Zone(upward(down_nodes=("web*",)))
+    assert descends(zone, cursor()) and descends(zone, command()) and descends(zone, hello())
+    assert not descends(zone, cursor("db1")) and not descends(zone, command("db1"))
+    zone = Zone(upward(down_kinds=()))
+    assert not any(descends(zone, frames) for frames in (cursor(), hello(), command()))
+
+
+def test_the_zones_own_sink_speaks_to_its_nodes_whatever_may_come_from_above() -> None:
+    """What does not come over the link is none of its business."""
+    zone = Zone(upward(down_kinds=(), down_nodes=("none",)))
+    inside = zone.trustees.chain(RECORDER, "r", "hq/dmz", zone.trustees.key(), ("own",))
+    zone.directory.take(inside, NOON)
+    zone.renew()
+    assert descends(zone, cursor(sink="own")) and descends(zone, hello("own"))
+    assert not descends(zone, cursor()) and not descends(zone, hello())
+
+
+def test_what_goes_down_to_a_zone_below_is_said_by_that_link_alone() -> None:
+    """Also for a sink of this zone; a hello goes to all below at once."""
+    zone = Zone(Policy("in", 1, "hq/dmz", "hq/dmz/cell", down_kinds=("commands",), down_nodes=("plc*",)))
+    assert descends(zone, cursor()) and descends(zone, command()) and descends(zone, hello())
+    assert not descends(zone, cursor("plc1", "hq/dmz/cell"))
+    assert descends(zone, command("plc1", "hq/dmz/cell"))
+    assert not descends(zone, command("web1", "hq/dmz/cell/deep"))
+
+
+@pytest.mark.threat("unknown-policy")
+def test_where_policies_cannot_be_told_no_command_descends() -> None:
+    """Cursors do, since the control stream rests on them."""
+    zone = Zone()
+    assert zone.forwarder.boundary is not None
+    zone.forwarder.boundary.renew(Laws("hq/dmz", "hq", blind=UNREADABLE), zone.attester, zone.is_local)
+    assert descends(zone, cursor()) and descends(zone, hello())
+    assert not descends(zone, command())

@@ -18,7 +18,7 @@ from tabard.brokers.policy.document import (
     verify,
 )
 from tabard.brokers.trust.keys import PrivateKey
-from tabard.brokers.wire.codec import pack
+from tabard.brokers.wire.codec import pack, unpack
 from tabard.errors import TrustError
 
 KEY = PrivateKey.from_seed(b"\1" * 32)
@@ -77,6 +77,8 @@ def test_an_altered_policy_is_nobodys() -> None:
         ({"up_kinds": ("control",)}, "up_kinds"),
         ({"up_kinds": "logs"}, "up_kinds"),
         ({"up_nodes": ("",)}, "up_nodes"),
+        ({"down_nodes": ("",)}, "down_nodes"),
+        ({"down_kinds": ("cursors", "logs")}, "down_kinds"),
         ({"up_nodes": ("x",) * (MAX_RULES + 1)}, "up_nodes"),
         ({"up_level": 25}, "up_level"),
         ({"rate": -1}, "rate"),
@@ -124,9 +126,23 @@ def test_bytes_that_are_no_policy_are_refused(value: bytes) -> None:
 
 def test_a_policy_of_a_later_edition_is_not_guessed_at() -> None:
     """What it says beyond what is known here could be what matters."""
-    for content in (pack((2, *WHOLE)), pack((1, *WHOLE, "more"))):
+    for content in (pack((3, *WHOLE)), pack((1, *WHOLE)), pack((2, *WHOLE, "more")), pack((2, *WHOLE[:-1]))):
         with pytest.raises(TrustError, match="version"):
             read(pack((content, bytes(64))))
+
+
+def test_what_says_nothing_of_the_way_down_is_as_earlier_editions_know_it() -> None:
+    """They read it; what does say something of it they do not, and so let nothing pass."""
+    upward = unpack(read(sign(WHOLE, KEY)).signed)
+    assert (upward[0], upward[-1]) == (1, WHOLE.rate)
+    both = WHOLE._replace(down_kinds=("cursors",), down_nodes=("web*",))
+    found = read(sign(both, KEY))
+    assert found.policy == both._replace(issuer=KEY.public.key_id)
+    assert unpack(found.signed)[0] == 2
+    assert found.policy.lowers and found.policy.changes
+    assert not WHOLE.lowers
+    assert Policy("edge", 1, "hq", "hq", down_nodes=("a",)).says
+    assert not both._replace(ended=True).lowers
 
 
 def test_a_policy_that_says_nothing_changes_nothing() -> None:
