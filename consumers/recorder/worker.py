@@ -4,7 +4,7 @@ It commits as soon as the socket is drained, so that a single record is stored a
 socket is not drained, and a commit comes every `commit_rows` records or `commit_delay` seconds.
 
 Where the database is a server, a thread commits while the loop takes in and makes ready what comes next: up to
-`commit_rows` records, then the loop waits. What came in during a commit is committed when that is done.
+`commit_rows` records or what `Sizing` says, then the loop waits. What came in during a commit is committed when that is done.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from tabard.consumers.recorder.backfilling import Backfilling
 from tabard.consumers.recorder.beside import Beside
 from tabard.consumers.recorder.keeping import Hands, Keeping
 from tabard.consumers.recorder.owning import Watch
+from tabard.consumers.recorder.sizing import Sizing
 from tabard.consumers.recorder.steps import Steps
 from tabard.consumers.store.ports import RecorderStore, Upkeep
 
@@ -111,6 +112,7 @@ class Recorder:
         self._steps = Steps(loop, upkeep, self._wait)
         self._thread = Beside("commit", lambda: loop.call_soon(self._go_on)) if apart else None
         self._aside = StoreAside(store, self._thread) if self._thread is not None else None
+        self._sizing = Sizing()
         self.sink = Sink(
             sink,
             self._aside or store,
@@ -205,7 +207,7 @@ class Recorder:
             if self._pending_since is None:
                 self._pending_since = now
             if (
-                self.sink.pending_records >= self.limits.rows
+                self.sink.pending_records >= self._most()
                 or now - self._pending_since >= self.limits.delay
                 or self._done()
             ):
@@ -222,15 +224,23 @@ class Recorder:
             return
         settled = aside.busy
         if aside.busy:
-            if not aside.done and self.sink.pending_records < self.limits.rows:
+            if not aside.done and self.sink.pending_records < self._most():
                 return
-            self.sink.finish(self._loop.now(), aside.outcome())
+            outcome, now = aside.outcome(), self._loop.now()
+            self._sizing.end(now)
+            self.sink.finish(now, outcome)
             self._keeping.look()
-        works = self.sink.begin()
+        records, works = self.sink.pending_records, self.sink.begin()
         if works:  # the server first: it has work while the nodes are told of the commit before
+            self._sizing.begin(self._loop.now(), records)
             aside.begin(works, self._clock.wall())
         if settled or not works:
             self._settled()
+
+    def _most(self) -> int:
+        """How many records go into one commit."""
+        rows = self.limits.rows
+        return rows if self._aside is None else self._sizing.most(rows)
 
     def _go_on(self) -> None:
         """The thread has done a commit, which may have been settled by now."""

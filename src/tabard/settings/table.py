@@ -94,7 +94,7 @@ SETTINGS: Final = (
     Setting("recorder.standby_broker", forms.PARENT, "", "Name of the broker at `recorder.standby_up`."),
     Setting("recorder.standby_up", forms.ENDPOINT, "", "The `up_out` of a second broker that the up lane is read from as well."),
     Setting("recorder.standby_down", forms.ENDPOINT, "", "The `down_in` of that broker."),
-    Setting("recorder.commit_rows", Integer(1, 65_536), 4096, "Most rows in one transaction.", reload=True),
+    Setting("recorder.commit_rows", Integer(1, 65_536), 16_384, "Most rows in one transaction. Where the store is on a server, no more than it takes in within a quarter of a second, or 4,096.", reload=True),
     Setting("recorder.commit_delay", Duration("1ms", "1s"), "20ms", "Longest time rows wait for more before they are committed.", reload=True),
     Setting("recorder.credit_batches", Integer(1, 100_000), 1500, "Batches all nodes together may have on their way to this sink."),
     Setting("recorder.credit_bytes", Size("2MiB", "64GiB"), "256MiB", "Bytes all nodes together may have on their way to this sink."),
