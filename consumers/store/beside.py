@@ -27,16 +27,16 @@ def found(connection: Reading, only: Filter, ends: tuple[Key, Key], order: str, 
     """
     nodes, sql = only.nodes, connection.sql
     within, values = bounds(*ends, "gap.time", _GAP_ID)
-    lane = "" if nodes is None else f" AND {among('gap.node_id', nodes)}"
+    lane, of_nodes = _among_nodes("gap", nodes)
     inside, held_values = bounds(*ends, "held.time", f"held.id + {QUARANTINE_BASE}")
-    held_lane, held_nodes = quarantine.among_nodes(nodes)
+    held_lane, held_nodes = _among_nodes("held", nodes)
     stubs, stub_values = ("", ()) if only.conditions else _stubs(sql, nodes, ends, order, limit)
     rows = connection.again(
         f"SELECT * FROM ({gap_select(sql, sql.records)} WHERE gap.stream = ? AND {within}{lane}"  # noqa: S608
         f" ORDER BY gap.time {order}, gap.id {order} LIMIT ?) AS gaps UNION ALL"
         f" SELECT * FROM ({quarantine.select(sql, sql.records)} WHERE held.stream = ? AND {inside}{held_lane}"
         f" ORDER BY held.time {order}, held.id {order} LIMIT ?) AS batches{stubs}",
-        (LOGS, *values, *(nodes or ()), limit, LOGS, *held_values, *held_nodes, limit, *stub_values),
+        (LOGS, *values, *of_nodes, limit, LOGS, *held_values, *held_nodes, limit, *stub_values),
     )
     return list(map(gap_row, rows))
 
@@ -46,12 +46,17 @@ def _stubs(
 ) -> tuple[str, tuple[int, ...]]:
     """What to add to the question, with its values."""
     within, values = bounds(*ends, "stub.time", f"stub.id + {WITHHELD_BASE}")
-    lane, of_nodes = withheld.among_nodes(nodes)
+    lane, of_nodes = _among_nodes("stub", nodes)
     text = (
         f" UNION ALL SELECT * FROM ({withheld.select(sql, sql.records)} WHERE stub.stream = ? AND {within}{lane}"  # noqa: S608
         f" ORDER BY stub.time {order}, stub.id {order} LIMIT ?) AS stubs"
     )
     return text, (LOGS, *values, *of_nodes, limit)
+
+
+def _among_nodes(table: str, nodes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]]:
+    """The condition that a row of that table is of one of the nodes, with its values; None is any."""
+    return ("", ()) if nodes is None else (f" AND {among(f'{table}.node_id', nodes)}", nodes)
 
 
 def bounds(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tabard.consumers.store.filters import among
 from tabard.consumers.store.reading import Reading, Sql
 from tabard.consumers.store.results import QUARANTINE
 
@@ -32,8 +31,3 @@ def select(sql: Sql, database: str) -> str:
         f" FROM {database}.quarantine AS held {sql.join} {database}.node AS node ON node.id = held.node_id"
         f" LEFT JOIN {database}.epoch AS epoch ON epoch.id = held.epoch_id"
     )
-
-
-def among_nodes(nodes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]]:
-    """The condition for batches of those nodes, with its values; None is any."""
-    return ("", ()) if nodes is None else (f" AND {among('held.node_id', nodes)}", nodes)

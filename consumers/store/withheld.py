@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from tabard.consumers.store.attestation import Attestation
-from tabard.consumers.store.filters import among
 from tabard.consumers.store.newest import newest
 from tabard.consumers.store.reading import Reading, Sql
 from tabard.consumers.store.results import EQUAL_FIELDS, WITHHELD, GapRow, LogQuery, LogRow
@@ -23,11 +22,6 @@ def select(sql: Sql, database: str) -> str:
         f" LEFT JOIN {database}.policy AS policy ON policy.id = stub.policy_id"
         f" LEFT JOIN {database}.epoch AS epoch ON epoch.id = stub.epoch_id"
     )
-
-
-def among_nodes(nodes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]]:
-    """The condition for stubs of those nodes, with its values; None is any."""
-    return ("", ()) if nodes is None else (f" AND {among('stub.node_id', nodes)}", nodes)
 
 
 def asks_of_records(query: LogQuery) -> bool:
