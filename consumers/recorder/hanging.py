@@ -1,9 +1,10 @@
-"""Saying that the store does not answer, while the recorder waits for it and can say nothing itself.
+"""Saying that the recorder does not come round, while it waits for something and can say nothing itself.
 
 The loop waits for a commit that is under way before it does anything else with the store. Where a commit hangs, as on a
 disk that takes no writes or a server that is frozen, no error ever comes, and the status file grows old: it would look
 as if the recorder were frozen. So a thread of its own looks whether the loop still goes round, and where it does not,
-says since when, in the loop's place. A process that is frozen itself goes on saying nothing.
+says since when, in the loop's place. What the loop waits for, the thread cannot see: it says what is known, and names
+the store as what to look at first. A process that is frozen itself goes on saying nothing.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class Hanging:
         if self._missed < PATIENCE:
             return
         fault = (
-            f"{self._where}: the store has not answered for {self._missed * EVERY:.0f} s and gives no error, a commit hangs."
-            " Look at its disk or at its server: is it frozen? It goes on by itself; records wait on their nodes"
+            f"the recorder has waited for {self._missed * EVERY:.0f} s for something that neither ends nor fails, most likely for the"
+            f" store {self._where}. Look at its disk or at its server: is it frozen? It goes on by itself; records wait on their nodes"
         )
         if not self._said:
             _log.error("%s", fault)
@@ -66,7 +67,7 @@ class Hanging:
         self._missed = 0
         if self._said:
             self._said = False
-            _log.warning("the store answers again")
+            _log.warning("the recorder goes on: what it waited for has ended")
 
     def _run(self) -> None:
         while not self._end.wait(EVERY):
