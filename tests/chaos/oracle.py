@@ -6,6 +6,7 @@ Reads the tables by itself, with nothing of Tabard's own reading code, and knows
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,6 +166,10 @@ class _Stream:
         self._epochs = _chained(self._read_epochs())
         self._losses = self._read_losses()
         self._stubs = self._read_stubs()
+        self._wide: list[Loss] = []
+        self._placed: list[tuple[Position, Loss]] = []
+        self._places: list[Position] = []
+        self._endless: list[tuple[Position, Loss]] = []
 
     def judge(self, sent: Mapping[str, Sent], *, may_lose: bool) -> None:
         """Everything that is to be said of it."""
@@ -297,6 +302,11 @@ class _Stream:
     # --- what sources said -----------------------------------------------------------------
 
     def _judge_sources(self, sent: Mapping[str, Sent]) -> None:
+        losses = [*self._losses, *self._stubs]
+        self._wide = [loss for loss in losses if loss.at_least]
+        self._placed = sorted(((self._place(loss), loss) for loss in losses), key=lambda each: each[0])
+        self._places = [place for place, _ in self._placed]
+        self._endless = [(place, loss) for place, loss in self._placed if loss.last is None]
         places: dict[str, list[tuple[Position, int]]] = {
             name: [] for name, said in sent.items() if said.node == self._node
         }
@@ -345,18 +355,25 @@ class _Stream:
     def _judge_hole(self, name: str, hole: tuple[int, int], after: Position, before: Position) -> int:
         """Numbers that are not stored between two positions: a loss that stands there has to say so."""
         width = hole[1] - hole[0] + 1
+        if any(self._reaches_over(loss, after, before) for loss in self._wide):
+            return width
         told = 0
-        for loss in (*self._losses, *self._stubs):
-            if self._reaches_over(loss, after, before):
+        for loss in self._between(after, before):
+            if loss.at_least or loss.kind == "doubt":
                 return width
-            place = self._place(loss)
-            if after < place < before or (loss.last is None and after[0] == place[0] and place <= before):
-                if loss.at_least or loss.kind == "doubt":
-                    return width
-                told += loss.count
+            told += loss.count
         if told < width:
             self._say(f"{name} {hole[0]}..{hole[1]} are not stored, and gaps there name {told} of {width}")
         return width
+
+    def _between(self, after: Position, before: Position) -> Iterator[Loss]:
+        """Losses and stubs that stand between two positions, or begin there and have no end."""
+        places = self._places
+        for at in range(bisect_right(places, after), bisect_left(places, before)):
+            yield self._placed[at][1]
+        for place, loss in self._endless:
+            if after[0] == place[0] and place <= before and not after < place < before:
+                yield loss
 
     def _reaches_over(self, loss: Loss, after: Position, before: Position) -> bool:
         """Whether all that is missing between two records lies within a loss that has stored records on both sides."""
@@ -376,7 +393,7 @@ class _Stream:
         if epoch is None:
             return (len(self._epochs), loss.first)
         # one that reaches over stored records stands behind the last of them
-        stored = [seq for seq in epoch.seqs if loss.first <= seq <= (loss.last or 0)]
+        stored = epoch.seqs.intersection(range(loss.first, (loss.last or 0) + 1))
         return (epoch.place, max(stored, default=loss.first - 1) + 1)
 
 

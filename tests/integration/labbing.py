@@ -70,7 +70,9 @@ class Tool:
 
     def report(self, node: str) -> dict[str, Any]:
         """What a node says of itself; that something is wrong has an exit code of its own."""
-        found: dict[str, Any] = json.loads(self("exec", node, "--", "tabard", "status", "-o", "json").stdout)
+        ended = self("exec", node, "--", "tabard", "status", "-o", "json")
+        assert ended.stdout, f"{node}: {ended.returncode}, {ended.stderr}"
+        found: dict[str, Any] = json.loads(ended.stdout)
         return found
 
     def tunnels(self, node: str) -> dict[str, str]:
