@@ -203,12 +203,27 @@ def _check_free(trust: Trust, wanted: Wanted, now: int, *, again: bool) -> None:
             found=wanted.name,
             hint="If its file was lost, make it a new key: tabard keys rotate",
         )
+    _check_topic(trust, wanted, now)
     if trust.directory.tombstone(wanted.role, zone, label) is not None and not again:
         raise RefusedError(
             f"the {wanted.role} {wanted.name} was taken out of the zone",
             expected="a name that was never used",
             found=wanted.name,
             hint="To use the name again for another host: --again",
+        )
+
+
+def _check_topic(trust: Trust, wanted: Wanted, now: int) -> None:
+    """A node and a zone of one path would have one topic: who asks for the node's own would hear what goes to all of the zone."""
+    path = wanted.name if wanted.role == ZONE else f"{wanted.zone}/{wanted.name}"
+    place, _, label = path.rpartition("/")
+    taken = {ZONE: (NODE, place), NODE: (ZONE, path)}.get(wanted.role)
+    if taken is not None and place and trust.directory.certificates(*taken, label, now):
+        raise RefusedError(
+            f"a {taken[0]} of {place} has that name",
+            expected=f"a name that no node of {place} has, and no zone right below it",
+            found=label,
+            hint="The topic of that node would be that of the whole zone. Choose another name",
         )
 
 

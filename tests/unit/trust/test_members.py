@@ -352,3 +352,17 @@ def test_a_bundle_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(carried, "MAX_BUNDLE", 50)
     with pytest.raises(TrustError):
         decode_bundle(encode_bundle(good), "here")
+
+
+@pytest.mark.threat("anothers-topic")
+def test_a_node_and_a_zone_of_one_path_are_not_made(tmp_path: Path) -> None:
+    """The topic of the node dmz of hq would be that of all nodes of hq/dmz, so it would hear what is theirs; in either order."""
+    site = Site(tmp_path)
+    with pytest.raises(RefusedError, match="a zone of hq has that name"):
+        site.add(Wanted("node", "dmz", "hq"))
+    site.add(Wanted("recorder", "dmz", "hq", ("main",)))  # it has no topic of its own
+    with pytest.raises(RefusedError, match="a node of hq has that name"):
+        site.add(Wanted("zone", "hq/hub", "hq/hub"))
+    with pytest.raises(RefusedError, match="a zone of hq has that name"):
+        members.rename(site.trust, "hq", "hub", "dmz", site.now, None)
+    assert site.trust.directory.certificates("node", "hq", "hub", site.now), "it is still there"
