@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import zmq
@@ -325,6 +326,38 @@ def test_a_message_sent_from_within_the_loop_is_heard(
     loop.call_soon(lambda: publisher.send(b"0"))
     loop.run()
     assert heard[-1] == b"99"
+
+
+def test_a_socket_that_another_ones_callback_closed_is_called_no_more(loop: Loop) -> None:
+    """Both have a message in the same turn; one of the two callbacks runs, and the turns go on without the other."""
+    made = Sockets()
+    publisher = made.forward_out()
+    publisher.bind("inproc://lane")
+    subscribers = [made.subscriber(), made.subscriber()]
+    for subscriber in subscribers:
+        subscriber.subscribe(b"")
+        subscriber.connect("inproc://lane")
+        assert publisher.recv() == b"\x01"
+        publisher.setsockopt(zmq.SUBSCRIBE, b"")
+    publisher.send(b"one")
+    assert all(subscriber.poll(20_000) for subscriber in subscribers)
+    called: list[int] = []
+
+    def take(number: int) -> None:
+        other = subscribers[1 - number]
+        loop.remove_socket(other)
+        made.close_one(other)
+        called.append(number)
+        receive(subscribers[number])
+
+    for number, subscriber in enumerate(subscribers):
+        loop.add_socket(subscriber, partial(take, number))
+    loop.turn(0.0)
+    loop.turn(0.0)
+    assert len(called) == 1
+    loop.remove_socket(subscribers[called[0]])
+    loop.turn(0.0)
+    made.close()
 
 
 def test_a_busy_socket_starves_no_one(

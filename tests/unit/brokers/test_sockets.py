@@ -198,6 +198,31 @@ def test_the_peer_need_not_be_there_yet(made: Sockets, private: Path) -> None:
     assert sockets.receive(above) is None
 
 
+@pytest.mark.parametrize(
+    "frames", [(b"one",), (b"",), (b"", b"", b""), (b"topic", b"", b"x" * MAX_FRAME), tuple([b"many"] * 50)]
+)
+def test_a_message_comes_whole_and_alone(made: Sockets, private: Path, frames: tuple[bytes, ...]) -> None:
+    """Whatever frames it has, and whatever waits behind it."""
+    below, above = made.forward_out(), made.subscriber()
+    above.subscribe(b"")
+    made.bind(below, f"ipc://{private}/end", "up_out")
+    made.connect(above, f"ipc://{private}/end")
+    assert below.recv() == b"\x01"
+    below.setsockopt(zmq.SUBSCRIBE, b"")
+    for message in (frames, frames, (b"next",)):
+        sockets.send(below, message)
+    assert above.poll(20_000)
+    assert sockets.receive(above) == list(frames)
+    assert above.poll(20_000)
+    known = sockets.receive_known(above)
+    assert known is not None
+    assert known[0] == list(frames)
+    assert above.poll(20_000)
+    assert sockets.receive(above) == [b"next"]
+    assert sockets.receive(above) is None
+    assert sockets.receive_known(above) is None
+
+
 def test_a_path_is_the_one_that_the_file_system_knows(tmp_path: Path) -> None:
     """Also where the locale cannot say it: the socket lies where everybody else looks for it."""
     code = (
