@@ -13,7 +13,6 @@ from typing import Final
 
 from tabard.names import zone_within
 from tabard.settings.findings import Finding, error_at
-from tabard.settings.lint_zones import lint_zones
 from tabard.settings.schema import Broker
 from tabard.settings.tunnels import lint_tunnels
 from tabard.settings.values import Origin, Settings
@@ -35,6 +34,7 @@ SYSLOG_FILES: Final = ("/var/log/syslog", "/var/log/messages")
 """Where a syslog daemon writes what the systemd journal has as well."""
 _IN_STAGE: Final = re.compile(r"stage\.[^.]+\.")
 _LANES: Final = ("up_in", "up_out", "down_in", "down_out")
+_USED: Final = ("up", "down", "standby_up", "standby_down", "broker", "standby_broker")
 
 
 def lint(settings: Settings, broken: Collection[str] = ()) -> tuple[Finding, ...]:
@@ -45,7 +45,7 @@ def lint(settings: Settings, broken: Collection[str] = ()) -> tuple[Finding, ...
     rules = (
         (_brokers, ("broker",)),
         (_parents, ("broker",)),
-        (lint_zones, ("broker", "node.zone", *ends)),
+        (_zones, ("broker", "node.zone", *ends)),
         (_ways, ("broker", "node.zone", "tunnel", *ends)),
         (lint_tunnels, ("tunnel",)),
         (_binds, (*places, "tunnel")),
@@ -64,6 +64,14 @@ def lint(settings: Settings, broken: Collection[str] = ()) -> tuple[Finding, ...
         if not any(name in broken for name in names)
         for finding in rule(settings)
     )
+
+
+def _zones(settings: Settings) -> Iterator[Finding]:
+    said = any(settings.str(f"{role}.{name}") for role in ("agent", "recorder") for name in _USED)
+    if settings.brokers or said:  # a plain host says nothing of either, and its agent is to stay small
+        from tabard.settings.lint_zones import lint_zones
+
+        yield from lint_zones(settings)
 
 
 def _ways(settings: Settings) -> Iterator[Finding]:
