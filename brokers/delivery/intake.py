@@ -122,13 +122,23 @@ class Intake:
             self._end(book, book.last)
             # an end that was known before lies beyond what a node has that went back in time
             self._lose(stream, book, book.ended or 0, "not kept by the node any more", start=book.last + 1)
+        if len(stream.listed) > 1 and not stream.begins:
+            self._note(stream.epochs[newest])
         if part.more == 0:
             self._close_unlisted(stream)
 
+    @staticmethod
+    def _note(book: EpochBook) -> None:
+        """Store that there is an epoch of which nothing is stored yet: the one before it ends there.
+
+        Else nobody would miss it, if its node went back behind both before anything of it came.
+        """
+        book.changed = book.changed or not book.cursor.version
+
     def _fork(self, stream: StreamBook, book: EpochBook) -> EpochBook:
         """The node went back in time: take all it keeps of the epoch anew, beside what is stored."""
-        if not book.cursor.version:
-            return book  # forked a moment ago, and that is not stored yet
+        if not book.cursor.ranges.items:
+            return book  # nothing is stored of it; or it was forked a moment ago, and that is not stored yet
         self._counters["forked epoch"] += 1
         detail = (
             f"the node went back in time: of what is stored here up to {book.seen.high}, it holds from "

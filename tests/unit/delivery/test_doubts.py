@@ -103,3 +103,23 @@ def test_a_gap_that_its_node_counts_at_least_stays_inexact() -> None:
     ends.settle()
     found = ends.store.connection(RECORDS).execute("SELECT first, last, count, at_least FROM gap").fetchall()
     assert [tuple(row) for row in found] == [(4, 7, 4, 1)]
+
+
+def test_an_epoch_that_was_only_heard_of_is_missed() -> None:
+    """The one before it is stored to its end, and the node went back behind both: what stood in the later one is not known."""
+    ends = stored()
+    journal = ends.journals[0]
+    journal.begin(LATER)
+    journal.add(2)
+    ends.node.speak(ends.now)
+    for message in ends.node.outgoing(ends.now, ends.wall):
+        if b"/beacon/" in message.topic:  # what stands in it gets lost
+            ends.sink.receive(ends.now, ends.wall, message)
+    ends.sink.flush(ends.now, ends.wall)
+    ends.restart_sink()
+    del journal.batches[LATER]
+    journal.begin(b"c" * 16)
+    ends.restart_node()
+    ends.settle(20)
+    assert said(ends) == [(LATER, "doubt", "unknown end", 1, None)]
+    assert ends.node.delivered()
