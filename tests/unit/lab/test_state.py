@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tabard import exits
 from tabard.errors import RefusedError, TabardError, UsageError
 from tabard.home import Home
+from tabard.ops import entry
 from tabard.ops.lab import build, faults, look, needs, state
 from tabard.ops.lab.first import FIRST_PAUSE, LASTING, LONGEST_PAUSE, pause_after
 from tabard.ops.lab.lines import Slow, Wear
@@ -128,6 +130,12 @@ def test_no_clock_shows_any_time(
     ):
         faults.clock(place, "web1", seconds)
     assert not (tmp_path / "clock").exists()
+
+
+def test_slow_without_delay_and_rate_is_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing would be slower for it."""
+    assert entry.run(["lab", "slow", "web1", "--delay", "0s", "--home", str(tmp_path)]) == exits.WRONG_USE
+    assert "give a --delay or a --rate" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("loopback", [False, True])
