@@ -15,7 +15,7 @@ from typing import Final
 from tabard.consumers.store.ports import StoreReader
 from tabard.consumers.store.results import GapRow, LogQuery, LogRow, Stored
 from tabard.errors import StoreAway, StoreMissing
-from tabard.ops.listing import PAGE, Mark, Row, gaps_of
+from tabard.ops.listing import PAGE, Mark, Row, gaps_of, near_to
 from tabard.ops.trail import Back, Shown, Trail
 
 POLL: Final = 0.05
@@ -37,6 +37,8 @@ class Follower:
         self._query = replace(query, limit=PAGE)
         self._told = told
         self._after, self._gap = mark.record, mark.gap
+        self._near = frozenset(map(_name_of_gap, mark.near))
+        """The gaps whose arrival was less than `listing.LATE` before the newest, when they were looked at last."""
         self._which = mark.which
         self._trail = Trail(mark.before)
         self._shown = Shown()
@@ -66,14 +68,13 @@ class Follower:
         rows, reached = self._reader.tail(self._query, self._after)
         new: list[Row] = list(rows)
         due = self._away or self._looks % GAPS_EVERY == 0
-        gap = self._gap
+        gap, near = self._gap, self._near
         if due:
-            gaps = sorted(
-                (row for row in gaps_of(self._reader, self._query) if row.arrived > gap),
-                key=lambda row: row.arrived,
-            )
+            # A recorder stamps what it stores before its commit, and another one may have committed meanwhile.
+            gaps = sorted(near_to(gap, gaps_of(self._reader, self._query)), key=lambda row: row.arrived)
             gap = max([gap, *(row.arrived for row in gaps)])
-            new += gaps
+            near = frozenset(map(_name_of_gap, near_to(gap, gaps)))
+            new += [row for row in gaps if _name_of_gap(row) not in self._near]
         if unknown := {row.epoch_id for row in rows} - self._epochs.keys():
             self._epochs.update(self._reader.epochs(sorted(unknown)))
         # After all that was read: what another store said is not shown as if it were of this one.
@@ -87,7 +88,7 @@ class Follower:
             self._go_back(which, back)
             return [], 0.0
         self._looks += 1
-        self._after, self._gap = reached, gap
+        self._after, self._gap, self._near = reached, gap, near
         if rows:
             last = rows[-1]
             self._trail.passed(Stored(last.id, last.arrived, self._epochs.get(last.epoch_id, ""), last.seq))
@@ -124,7 +125,7 @@ class Follower:
     def _name(self, row: Row) -> Hashable:
         """What says that two rows are the same, whichever state of the store they are from."""
         if isinstance(row, GapRow):
-            return (row.kind, row.epoch, row.first, row.last, row.reason)
+            return _name_of_gap(row)
         return (self._epochs.get(row.epoch_id, row.epoch_id), row.seq)
 
 
@@ -139,6 +140,10 @@ def follow(follower: Follower, wait: Callable[[float], None] = time.sleep) -> It
         yield rows
         if pause:
             wait(pause)
+
+
+def _name_of_gap(row: GapRow) -> Hashable:
+    return (row.kind, row.epoch, row.first, row.last, row.reason)
 
 
 def _id_of(row: Row) -> int:

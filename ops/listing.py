@@ -15,6 +15,8 @@ from tabard.consumers.store.withheld import asks_of_records
 Row = LogRow | GapRow
 PAGE: Final = 1_000
 _GAPS: Final = 1_000
+LATE: Final = 600 * 10**9
+"""Nanoseconds by which a gap may be seen later than another one that arrived after it, by the clocks of two recorders."""
 
 
 def newest(reader: StoreReader, query: LogQuery, count: int) -> list[Row]:
@@ -62,6 +64,8 @@ class Mark(NamedTuple):
     """Which store it is."""
     before: tuple[Stored, ...] = ()
     """Some of the records up to the last one, that one included: the farther back, the fewer."""
+    near: tuple[GapRow, ...] = ()
+    """The gaps that arrived within `LATE` of the last one."""
 
     def covers(self, row: Row) -> bool:
         """Whether the row was stored by then."""
@@ -72,11 +76,17 @@ def mark(reader: StoreReader, query: LogQuery) -> Mark:
     """Where the store is now. Raises StoreError."""
     while True:
         which, record = reader.which(), reader.last_id()
-        gap = max((gap.arrived for gap in gaps_of(reader, query)), default=0)
+        gaps = gaps_of(reader, query)
+        gap = max((row.arrived for row in gaps), default=0)
         ids = [record, *(record - 2**power for power in range(record.bit_length()))]
         before = {found.id: found for found in map(reader.stored, ids) if found is not None}
         if reader.which() == which:
-            return Mark(record, gap, which, tuple(before[at] for at in sorted(before)))
+            return Mark(record, gap, which, tuple(before[at] for at in sorted(before)), near_to(gap, gaps))
+
+
+def near_to(arrived: int, gaps: Iterable[GapRow]) -> tuple[GapRow, ...]:
+    """Those that arrived later than `LATE` before a moment, or after it."""
+    return tuple(row for row in gaps if row.arrived > arrived - LATE)
 
 
 def gaps_of(reader: StoreReader, query: LogQuery) -> list[GapRow]:
