@@ -18,7 +18,7 @@ from tabard import failpoints
 from tabard.brokers import sockets
 from tabard.brokers.delivery.aside import StoreAside
 from tabard.brokers.delivery.leases import RECORDER, Identity, Keeper
-from tabard.brokers.delivery.ports import CursorConflict, Presence, StoreUnavailable
+from tabard.brokers.delivery.ports import CursorConflict, EpochWork, Presence, StoreUnavailable
 from tabard.brokers.delivery.seal import KEYLESS, OpenSeal
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.loop import Loop, Timer
@@ -113,6 +113,8 @@ class Recorder:
         self._thread = Beside("commit", lambda: loop.call_soon(self._go_on)) if apart else None
         self._aside = StoreAside(store, self._thread) if self._thread is not None else None
         self._sizing = Sizing()
+        self._committed: list[EpochWork] = []
+        """What was committed last, kept until the next commit has begun."""
         self.sink = Sink(
             sink,
             self._aside or store,
@@ -236,6 +238,7 @@ class Recorder:
             aside.begin(works, self._clock.wall())
         if settled or not works:
             self._settled()
+        self._committed = works  # those of the commit before go now: to take thousands of records apart lasts
 
     def _most(self) -> int:
         """How many records go into one commit."""

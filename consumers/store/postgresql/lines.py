@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from tabard.brokers.delivery.ports import Entry
 from tabard.consumers.store import deployed
+from tabard.consumers.store.postgresql.packing import Packed
 from tabard.consumers.store.rows import Suspicious, numbers_of
 from tabard.records import INT_FIELDS, LOG_FIELDS, LOG_INDEX
 
@@ -46,10 +47,10 @@ class Lines(NamedTuple):
     text: bytes
     """A line for each, from the column `seq` on."""
 
-    def placed(self, node_id: int, epoch_id: int, arrived: int) -> bytes:
-        """The whole lines."""
+    def placed(self, node_id: int, epoch_id: int, arrived: int) -> Packed:
+        """With what is the same for all of them."""
         head = f"{node_id}\t{epoch_id}\t{arrived}\t{self.origin}\t".encode()
-        return b"".join((head, self.text.replace(b"\n", b"\n" + head), b"\n"))
+        return Packed(self.columns, self.text, binary=False, head=head)
 
 
 class Prepared(NamedTuple):

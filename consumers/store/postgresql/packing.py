@@ -6,9 +6,8 @@ row the number of its fields, each with its length in front, -1 for NULL; number
 
 from __future__ import annotations
 
-import io
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -32,12 +31,39 @@ class Packed(NamedTuple):
     data: bytes
     binary: bool = True
     """Whether they are in the binary format; otherwise they are lines of text."""
+    head: bytes = b""
+    """What each of these lines begins with; then the last one has no line feed yet."""
+
+    @property
+    def whole(self) -> bytes:
+        """As the server takes them in."""
+        if not self.head:
+            return self.data
+        return b"".join((self.head, self.data.replace(b"\n", b"\n" + self.head), b"\n"))
 
 
-def source(parts: Sequence[Packed]) -> io.BytesIO:
+class Source:
+    """What COPY reads, piece by piece: while the server works on one, the next is made."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, size: int = -1) -> bytes:
+        """The next piece, however long it is, and nothing after the last; all that is left when no size is said."""
+        return b"".join(self._pieces) if size < 0 else next(self._pieces, b"")
+
+
+def source(parts: Sequence[Packed]) -> Source:
     """What COPY reads: parts that are all of one format."""
-    rows = [part.data for part in parts]
-    return io.BytesIO(b"".join([SIGNATURE, *rows, TRAILER] if parts[0].binary else rows))
+    return Source(_pieces(parts))
+
+
+def _pieces(parts: Sequence[Packed]) -> Iterator[bytes]:
+    if parts[0].binary:
+        yield SIGNATURE
+    yield from (part.whole for part in parts if part.data)
+    if parts[0].binary:
+        yield TRAILER
 
 
 def number(value: Any) -> bytes:

@@ -199,10 +199,7 @@ class PostgresWriter:
             self._arrived = arrived
         if stream == LOGS and not careful:
             prepared = entry.made if entry.made is not None else lines.prepare(entry, arrived)
-            packed = [
-                Packed(each.columns, each.placed(node_id, epoch_id, arrived), binary=False)
-                for each in prepared.lines
-            ]
+            packed = [each.placed(node_id, epoch_id, arrived) for each in prepared.lines]
             return Made(prepared.rows, 0, packed, prepared.configurations)
         rows = builder(stream, careful=careful)(entry, node_id, epoch_id, arrived)
         made = pack_rows(_LOG_ROW if stream == LOGS else _MAP_ROW, rows)
@@ -242,7 +239,7 @@ class PostgresWriter:
         names = ", ".join(f'"{name}"' for name in first.columns)
         command = f"COPY {table} ({names}) FROM STDIN" + (" (FORMAT binary)" if first.binary else "")
         try:
-            self._cursor.copy_expert(command, source(parts), size=1 << 20)
+            self._cursor.copy_expert(command, source(parts))  # type: ignore[arg-type]  # of a file it only reads
         except errors.CheckViolation as error:
             if (
                 error.diag.constraint_name is None

@@ -75,7 +75,7 @@ def test_every_field_comes_back(records: list[tuple[Any, ...]]) -> None:
     """Tabs, line feeds, backslashes, what looks like NULL or an end mark: nothing is taken for what it is not."""
     prepared = prepare(entry(records))
     (lines,) = prepared.lines
-    rows = lines.placed(7, 8, ARRIVED).decode().removesuffix("\n").split("\n")
+    rows = lines.placed(7, 8, ARRIVED).whole.decode().removesuffix("\n").split("\n")
     assert prepared.rows == len(records) == len(rows)
     for number, (row, whole) in enumerate(zip(rows, records, strict=True)):
         fields = dict(zip(lines.columns, row.split("\t"), strict=True))
@@ -93,7 +93,7 @@ def test_every_field_comes_back(records: list[tuple[Any, ...]]) -> None:
 def test_the_server_reads_what_was_written(copied: Any, records: list[tuple[Any, ...]]) -> None:
     """The same, by the server's own reading."""
     (lines,) = prepare(entry(records)).lines
-    assert copied(lines.columns, lines.placed(7, 8, ARRIVED)) == [
+    assert copied(lines.columns, lines.placed(7, 8, ARRIVED).whole) == [
         (7, 8, ARRIVED, "uid 1", number, *whole) for number, whole in enumerate(records, 5)
     ]
 
@@ -129,13 +129,13 @@ def test_groups_follow_one_another() -> None:
         ("time", "severity", "message"),
         ("time", "severity", "line", "message"),
     ]
-    assert prepared.lines[1].placed(1, 2, 3).decode().split("\t")[4] == "7"
+    assert prepared.lines[1].placed(1, 2, 3).whole.decode().split("\t")[4] == "7"
 
 
 def test_an_origin_is_a_field_like_others() -> None:
     """It may be missing, and hold what has to be escaped."""
-    assert b"\t\\N\t" in prepare(entry([record()], origin=None)).lines[0].placed(1, 2, 3)
-    assert b"\ta\\tb\t" in prepare(entry([record()], origin="a\tb")).lines[0].placed(1, 2, 3)
+    assert b"\t\\N\t" in prepare(entry([record()], origin=None)).lines[0].placed(1, 2, 3).whole
+    assert b"\ta\\tb\t" in prepare(entry([record()], origin="a\tb")).lines[0].placed(1, 2, 3).whole
 
 
 def test_a_time_that_nobody_said_is_that_of_the_arrival() -> None:
