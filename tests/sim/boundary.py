@@ -104,8 +104,10 @@ class FalseBorder:
 
     def _made_up(self, issuer: bytes) -> bytes:
         """A policy of the zone's authority, as it says itself."""
-        signed = pack((1, *Policy("edge", 99, BELOW, BELOW, issuer)))
-        return pack((signed, self._inside.key.sign(keys.POLICY, signed)))
+        signed = pack(Policy("edge", 99, BELOW, BELOW, issuer).plain)
+        encoded = pack((signed, self._inside.key.sign(keys.POLICY, signed)))
+        document.read(encoded)  # in its form there is nothing wrong with it
+        return encoded
 
     def tricks(self) -> tuple[Callable[[Message], list[Message]], ...]:
         """What it may do to a batch of records."""
