@@ -3,7 +3,8 @@
 libzmq tries a connection again by itself while the other side is away. It does not after the other side refused the key, or
 does not speak the protocol: then it is dialled anew here, not too often, and at once when the rosters changed. A handshake
 that the other side ends without a word is what a wrong key of the *broker* looks like, and also a tunnel that leads
-nowhere; where the broker may have several keys, the next one is tried.
+nowhere; where the broker may have several keys, the next one is tried. Where it has one, libzmq's own attempts do most times, and
+not where the other side's key changed in the middle of a handshake: so that is dialled anew as well, more seldom.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from tabard.brokers.trust.certificates import Certificate
 
 AGAIN: Final = 5.0
 """Seconds until one is dialled again who refused; up to half of it more or less, so that not all do at once."""
+STILL: Final = 15.0
+"""The same, for one who has one key and did not shake hands."""
 
 TRYING: Final = "not connected yet"
 CONNECTED: Final = "connected"
@@ -74,10 +77,11 @@ class Dial:
             self.word = _WORDS[event]
         if event in {Event.REFUSED, Event.OTHER}:  # libzmq gives up
             self._due = now + AGAIN * random.uniform(0.5, 1.5)
-        elif (
-            event is Event.BROKEN and len(self.known) > 1 and self._due is None
-        ):  # libzmq tries more often than that
-            self._due = now + AGAIN * random.uniform(0.1, 0.3)
+        elif event is Event.BROKEN and self._due is None:  # libzmq tries more often than that, most times
+            several = len(self.known) > 1
+            self._due = now + (
+                AGAIN * random.uniform(0.1, 0.3) if several else STILL * random.uniform(0.5, 1.5)
+            )
         elif event is Event.UP:
             self._due = None
         return self.word != before

@@ -200,16 +200,6 @@ def test_a_zone_that_was_cut_off_hears_of_it_once_it_is_back(site: Site) -> None
     site.wait(lambda: site.states(AGENT) == {dialling.CONNECTED}, "its node is connected")
 
 
-def test_no_file_was_carried(site: Site) -> None:
-    """All homes but that of the authority have no key of a zone, and the same rosters as it has."""
-    for name in ("dmz", "plant", AGENT):
-        assert not list((site.homes[name].trust / "keys").glob("zone.*"))
-    site.wait(
-        lambda: all(site.versions(name) == site.versions("hq") for name in ("dmz", "plant", AGENT)),
-        "all have all",
-    )
-
-
 def test_a_broker_s_key_is_rotated_and_nobody_is_cut_off(site: Site) -> None:
     """In its own home, and by a file in another one: those who dial it know of no other key than the old one then."""
     site.run("hq", "keys", "rotate", "broker", "hq", "--zone", "hq")
@@ -221,7 +211,26 @@ def test_a_broker_s_key_is_rotated_and_nobody_is_cut_off(site: Site) -> None:
         "all have heard of both keys",
     )
     site.run("hq", "keys", "revoke", site.old_key("broker", "dmz"), "--reason", "replaced")
+    new = site.key("broker", "dmz")
     site.wait(
         lambda: site.versions("dmz") == site.versions("hq"),
         "it got in by its new key, and has heard that the old one was revoked",
+    )
+    site.wait(
+        lambda: (
+            {(each["key"], each["state"]) for each in site.broker("plant").get("connections", ())}
+            == {(new, dialling.CONNECTED)}
+        ),
+        "the plant is connected by the new key",
+    )
+    site.wait(lambda: site.versions(AGENT) == site.versions("hq"), "the last one has heard of the revocation")
+
+
+def test_no_file_was_carried(site: Site) -> None:
+    """All homes but that of the authority have no key of a zone, and the same rosters as it has."""
+    for name in ("dmz", "plant", AGENT):
+        assert not list((site.homes[name].trust / "keys").glob("zone.*"))
+    site.wait(
+        lambda: all(site.versions(name) == site.versions("hq") for name in ("dmz", "plant", AGENT)),
+        "all have all",
     )
