@@ -197,8 +197,10 @@ def bastion(server: Sshd) -> Iterator[Sshd]:
         yield made
 
 
-def beyond(make: Make, server: Sshd, bastion: Sshd, tmp_path: Path, *lines: str) -> Tunnelled:
-    """A tunnel through the bastion, whose connections the configuration has shared; nobody knows the bastion's key yet."""
+def beyond(
+    make: Make, server: Sshd, bastion: Sshd, tmp_path: Path, *lines: str, stranger: bool = False
+) -> Tunnelled:
+    """A tunnel through the bastion, whose connections the configuration has shared; of a stranger nobody knows the key."""
     known = tmp_path / "known_hosts"
     tunnel = configured(
         make, server, tmp_path, f"IdentityFile {server.key_file}", "ProxyJump bastion",
@@ -206,7 +208,7 @@ def beyond(make: Make, server: Sshd, bastion: Sshd, tmp_path: Path, *lines: str)
         f"IdentityFile {bastion.key_file}", f"UserKnownHostsFile {known}",
         "ControlMaster auto", f"ControlPath {tmp_path}/shared", "ControlPersist 600", *lines,
     )  # fmt: skip
-    known.write_text(server.known_hosts)
+    known.write_text(server.known_hosts if stranger else server.known_hosts + bastion.known_hosts)
     return tunnel
 
 
@@ -215,8 +217,6 @@ def test_a_way_through_a_bastion_is_the_tunnels_own(
 ) -> None:
     """A connection that others share would stay frozen with the bastion, and outlive the tunnel."""
     tunnel = beyond(make, server, bastion, tmp_path)
-    with (tmp_path / "known_hosts").open("a") as known:
-        known.write(bastion.known_hosts)
     tunnel.begin()
     starts = tunnel.up()["counters"]["starts"]
     assert not (tmp_path / "shared").exists()
@@ -231,7 +231,7 @@ def test_the_host_key_of_a_bastion_is_checked_as_well(
     make: Make, server: Sshd, bastion: Sshd, tmp_path: Path
 ) -> None:
     """Whatever the configuration says, and by its own name; nothing is learned."""
-    tunnel = beyond(make, server, bastion, tmp_path, "StrictHostKeyChecking no")
+    tunnel = beyond(make, server, bastion, tmp_path, "StrictHostKeyChecking no", stranger=True)
     tunnel.begin()
     tunnel.wrong("the host is not known", f"[127.0.0.1]:{bastion.port}")
     assert (tmp_path / "known_hosts").read_text() == server.known_hosts
@@ -243,8 +243,6 @@ def test_nothing_is_left_of_a_way_through_a_bastion(
 ) -> None:
     """The role is killed; both ssh end."""
     tunnel = beyond(make, server, bastion, tmp_path)
-    with (tmp_path / "known_hosts").open("a") as known:
-        known.write(bastion.known_hosts)
     tunnel.begin()
     tunnel.up()
     assert tunnel.started is not None
