@@ -88,7 +88,7 @@ class Forwarder:
         `peer`: whose connection it came over; None: of a broker that was dialled, or of this user's own roles.
         """
         self.counters["down received"] += 1
-        foreign = rights.down_refusal(peer, frames[0]) if peer is not None else None
+        foreign = rights.down_refusal(peer, frames[0], b"".join(frames[2:3])) if peer is not None else None
         if foreign is not None:
             self._refuse("down", foreign)
             return None

@@ -12,7 +12,8 @@ end            who may connect                                         what they
 ``up_out``     recorders and brokers of the zone or of one above it    a recorder asks for its sink and for heartbeats, a
                                                                        broker for any but the zone's own sinks, if it is
                                                                        of a zone above (`ownsinks`)
-``down_in``    recorders and brokers of the zone or of one above it    a recorder says hello for its sink alone
+``down_in``    recorders, dispatchers and brokers of the zone or of    a recorder says hello for its sink alone, a
+               one above it                                            dispatcher sends commands to nodes alone
 ``down_out``   nodes and brokers of the zone or of one below it        a node asks for its own topic, its sinks' hellos and
                                                                        heartbeats; a broker for what lies in its zone
 =============  ======================================================  ==================================================
@@ -24,17 +25,21 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tabard.brokers.trust import reasons
-from tabard.brokers.trust.certificates import BROKER, NODE, RECORDER, Certificate
+from tabard.brokers.trust.certificates import BROKER, DISPATCHER, NODE, RECORDER, Certificate
 from tabard.brokers.wire import topics
+from tabard.brokers.wire.command import COMMAND_KIND
+from tabard.brokers.wire.messages import kind_of
 from tabard.brokers.wire.topics import UpTopic
+from tabard.errors import WireError
 from tabard.names import zone_within
 
 BELOW: Final = frozenset({NODE, BROKER})
 ABOVE: Final = frozenset({RECORDER, BROKER})
+COMMANDING: Final = ABOVE | {DISPATCHER}
 WHO: Final[Mapping[str, frozenset[str]]] = {
     "up_in": BELOW,
     "up_out": ABOVE,
-    "down_in": ABOVE,
+    "down_in": COMMANDING,
     "down_out": BELOW,
 }
 """The roles whose keys may connect to an end."""
@@ -47,6 +52,7 @@ ENDED: Final = {
     reasons.REMOVED: "a key of a removed name",
 }
 """A key that does not hold, by the reason why."""
+NO_COMMAND: Final = "a dispatcher with what is no command"
 WRONG_ROLE: Final = "a key of another role"
 WRONG_ZONE: Final = "a key of another zone"
 
@@ -73,15 +79,27 @@ def up_refusal(peer: Certificate, topic: UpTopic, hops: Sequence[str]) -> str | 
     return None if hops and hops[-1] == peer.name else "a broker that does not name itself"
 
 
-def down_refusal(peer: Certificate, topic: bytes) -> str | None:
-    """Why what came over a key's connection must not go down: a recorder speaks for its sink alone."""
+def down_refusal(peer: Certificate, topic: bytes, head: bytes) -> str | None:
+    """Why what came over a key's connection must not go down: a recorder speaks for its sink alone, a dispatcher sends commands.
+
+    Where the topic leads is another matter: no broker sends out of its zone, and a dispatcher connects in its own zone or below it.
+    """
     if peer.role == BROKER:
         return None
+    if peer.role == DISPATCHER:
+        return None if topic.startswith(topics.DOWN_PREFIX) and _is_command(head) else NO_COMMAND
     if peer.role != RECORDER:
         return WRONG_ROLE
     if topic.startswith(topics.ALL_PREFIX) and topic not in map(topics.all_topic, peer.sinks):
         return "a recorder in another sink's name"
     return None
+
+
+def _is_command(head: bytes) -> bool:
+    try:
+        return kind_of(head) == COMMAND_KIND
+    except WireError:
+        return False
 
 
 def may_ask_up(peer: Certificate, topic: bytes) -> bool:

@@ -12,6 +12,7 @@ import functools
 import os
 from typing import Final, NamedTuple, NoReturn
 
+from nacl.bindings.crypto_box import crypto_box_seal, crypto_box_seal_open
 from nacl.bindings.crypto_sign import (
     crypto_sign,
     crypto_sign_ed25519_pk_to_curve25519,
@@ -42,7 +43,9 @@ ROTATION: Final = b"rotation"
 POLICY: Final = b"policy"
 ATTESTATION: Final = b"attestation"
 """The word of a broker that it changed a body as a policy of its zone says."""
-CONTEXTS: Final = frozenset({CERTIFICATE, HOLDER, ROSTER, WIRE, ROTATION, POLICY, ATTESTATION})
+COMMAND: Final = b"command"
+"""An operator's word on a document that says what one node is to do, for life."""
+CONTEXTS: Final = frozenset({CERTIFICATE, HOLDER, ROSTER, WIRE, ROTATION, POLICY, ATTESTATION, COMMAND})
 
 # Z85 is base 85 like that of RFC 1924, in another alphabet.
 _RFC1924: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
@@ -67,6 +70,13 @@ class PublicKey(NamedTuple):
     def curve(self) -> bytes:
         """The same key for connections: Z85, 40 characters. Raises TrustError when the bytes are no key."""
         return _curve(self.raw)
+
+    def box(self, data: bytes) -> bytes:
+        """``data`` in a box that only the other half of this key opens. Raises TrustError when the bytes are no key.
+
+        It does not say who made it: what is in it has to.
+        """
+        return crypto_box_seal(data, _montgomery(self.raw))
 
     def verifies(self, context: bytes, data: bytes, signature: bytes) -> bool:
         """Whether ``signature`` is this key's over ``data``, made for ``context``."""
@@ -114,6 +124,15 @@ class PrivateKey:
         """Public and secret key of this identity for connections, in Z85."""
         secret = crypto_sign_ed25519_sk_to_curve25519(self._secret)
         return self.public.curve, z85(secret)
+
+    def unbox(self, box: bytes) -> bytes | None:
+        """What is in a box that was made for this key; None where it is for another one, or altered."""
+        try:
+            return crypto_box_seal_open(
+                box, _montgomery(self.public.raw), crypto_sign_ed25519_sk_to_curve25519(self._secret)
+            )
+        except CryptoError:
+            return None
 
     def sign(self, context: bytes, data: bytes) -> bytes:
         """The signature of ``data`` for ``context``, 64 bytes."""
@@ -164,8 +183,13 @@ def _key_id(raw: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=4_096)
 def _curve(raw: bytes) -> bytes:
+    return z85(_montgomery(raw))
+
+
+def _montgomery(raw: bytes) -> bytes:
+    """The key in the form in which it is agreed upon with others."""
     try:
-        return z85(crypto_sign_ed25519_pk_to_curve25519(raw))
+        return crypto_sign_ed25519_pk_to_curve25519(raw)
     except CryptoError as error:
         raise TrustError(
             "not a public key",

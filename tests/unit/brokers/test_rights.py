@@ -10,9 +10,12 @@ from tabard.brokers import rights
 from tabard.brokers.trust.certificates import ROLES, Certificate
 from tabard.brokers.trust.keys import PrivateKey
 from tabard.brokers.wire import topics
+from tabard.brokers.wire.command import Command, encode_command
+from tabard.brokers.wire.messages import Hello, encode_hello
 from tabard.brokers.wire.topics import UpTopic
 
 KEY = PrivateKey.from_seed(bytes(32)).public
+COMMANDED = encode_command(Command("desk", "web1", bytes(32), bytes(8), 1))
 HERE = "hq/dmz"
 """The zone of the broker that is asked."""
 ZONES = ("hq", "hq/dmz", "hq/dmz/cell", "hq/dmz2", "hq/office", "other")
@@ -25,6 +28,7 @@ MAY = {
     ("up_out", "broker"): {"hq", "hq/dmz"},
     ("down_in", "recorder"): {"hq", "hq/dmz"},
     ("down_in", "broker"): {"hq", "hq/dmz"},
+    ("down_in", "dispatcher"): {"hq", "hq/dmz"},
 }
 
 
@@ -84,7 +88,23 @@ def test_what_may_go_up(peer: Certificate, zone: str, node: str, hops: tuple[str
 )
 def test_what_may_go_down(peer: Certificate, topic: bytes, *, may: bool) -> None:
     """A recorder says hello for its own sink; a node says nothing there."""
-    assert (rights.down_refusal(peer, topic) is None) is may
+    assert (rights.down_refusal(peer, topic, b"") is None) is may
+
+
+@pytest.mark.threat("naming-another-at-a-hop")
+@pytest.mark.parametrize(
+    ("topic", "head", "may"),
+    [
+        (b"d/hq/dmz/web1/", COMMANDED, True),
+        (b"a/main/", COMMANDED, False),
+        (b"l/web1/", COMMANDED, False),
+        (b"d/hq/dmz/web1/", encode_hello(Hello("main", b"session.")), False),
+        (b"d/hq/dmz/web1/", b"", False),
+    ],
+)
+def test_a_dispatcher_sends_commands_and_nothing_else(topic: bytes, head: bytes, *, may: bool) -> None:
+    """No cursor, no retirement, no hello: those are of a recorder."""
+    assert (rights.down_refusal(of("dispatcher"), topic, head) is None) is may
 
 
 @pytest.mark.threat("anothers-topic")

@@ -11,7 +11,7 @@ import pytest
 from tabard import records
 from tabard.brokers.policy import document, patterns
 from tabard.brokers.trust import certificates, directory, rosters
-from tabard.brokers.wire import attested, batch, credentials, messages, streams, tally, topics
+from tabard.brokers.wire import attested, batch, command, credentials, messages, streams, tally, topics
 from tabard.brokers.wire import rosters as travelling
 
 MESSAGES: Final[tuple[Any, ...]] = (
@@ -23,6 +23,11 @@ MESSAGES: Final[tuple[Any, ...]] = (
     document.Redaction,
     attested.Proof,
     batch.Header,
+    command.Approval,
+    command.Command,
+    command.Document,
+    command.Order,
+    command.Parcel,
     messages.Beacon,
     messages.BeaconStream,
     messages.Cursor,
@@ -61,7 +66,7 @@ def test_no_message_is_left_out() -> None:
     """A message type that is added to the wire has to be added to this test, and so to the page."""
     found = {
         value
-        for module in (attested, batch, messages, tally, travelling)
+        for module in (attested, batch, command, messages, tally, travelling)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, tuple) and value.__module__ == module.__name__
     }
@@ -102,6 +107,12 @@ def test_streams_versions_and_limits_are_the_codes(page: str) -> None:
         credentials.MAX_CERTIFICATE,
         credentials.MAX_CERTIFICATES,
         credentials.MAX_CHAINS,
+        command.MAX_DOCUMENT,
+        command.MAX_WORDS,
+        command.MAX_WORD,
+        command.MAX_APPROVALS,
+        command.MAX_COMMAND,
+        int(command.MAX_TIMEOUT),
     )
     assert [limit for limit in limits if not re.search(rf"\b{limit}\b", plain)] == []
     assert [role for role in certificates.ROLES if f"`{role}`" not in page] == []

@@ -21,6 +21,21 @@ from tabard.brokers.wire.batch import (
 )
 from tabard.brokers.wire.body import GapInfo, Open, decode_gap, decode_groups, decode_open
 from tabard.brokers.wire.codec import pack, unpack
+from tabard.brokers.wire.command import (
+    Approval,
+    Command,
+    Document,
+    Order,
+    Parcel,
+    decode_command,
+    decode_document,
+    decode_order,
+    decode_parcel,
+    encode_command,
+    encode_document,
+    encode_order,
+    encode_parcel,
+)
 from tabard.brokers.wire.messages import (
     ALL_SHARDS,
     MAX_EPOCHS,
@@ -190,6 +205,31 @@ counted_groups: Final = st.lists(records, min_size=GROUPED, max_size=GROUPED).ma
     lambda rows: (("source", 1, "origin", tuple(rows)),)
 )
 
+sixteens: Final = sized(16)
+sixtyfours: Final = sized(64)
+times: Final = st.integers(0, 2**62)
+some_bytes: Final = st.binary(min_size=1, max_size=40)
+words: Final = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+documents: Final = st.builds(
+    lambda *parts: Document._make((*parts[:6], parts[5] + 1 + parts[6], *parts[7:])),
+    sixteens,
+    sixteens,
+    sixteens,
+    zones,
+    names,
+    times,
+    times,
+    st.floats(0.001, 86_400),
+    st.just("run"),
+    st.lists(words, min_size=1, max_size=5).map(lambda found: ("x" + found[0], *found[1:])),
+)
+orders: Final = st.builds(
+    Order,
+    some_bytes,
+    sixtyfours,
+    some_bytes,
+    st.lists(st.builds(Approval, some_bytes, sixtyfours), max_size=8).map(tuple),
+)
 
 KINDS: Final = (
     Kind("header", headers, encode_header, decode_header),
@@ -198,6 +238,10 @@ KINDS: Final = (
     Kind("cursor", cursors, encode_cursor, decode_cursor),
     Kind("hello", hellos, encode_hello, decode_hello),
     Kind("retirement", retirements, encode_retire, decode_retire),
+    Kind("document", documents, encode_document, decode_document),
+    Kind("command", st.builds(Command, names, names, digests, eights, times), encode_command, decode_command),
+    Kind("parcel", st.builds(Parcel, some_bytes, some_bytes), encode_parcel, decode_parcel),
+    Kind("order", orders, encode_order, decode_order),
     Kind("opening", opens, lambda value: pack(value._asdict()), decode_open),
     Kind("gap", gaps, lambda value: pack(value._asdict()), decode_gap),
     Kind("ranges", ranges, Ranges.encode, decode_ranges),
