@@ -6,7 +6,7 @@ opened there; until it can, nothing is accepted into the control stream, which i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tabard.agents.journal.faults import DiskRefused, Fault
@@ -68,10 +68,12 @@ class Control:
         """See `Outbox.read`."""
         return self._outbox.read(epoch, seq) if self._outbox else None
 
-    def release(self, cursors: Mapping[bytes, Ranges]) -> None:
+    def release(
+        self, cursors: Mapping[bytes, Ranges], stops: Mapping[bytes, Collection[int]] | None = None
+    ) -> None:
         """See `Outbox.release`."""
         if self._outbox:
-            self._outbox.release(cursors)
+            self._outbox.release(cursors, stops)
 
     def lacking(self, cursors: Mapping[bytes, Ranges]) -> int:
         """See `Outbox.lacking`."""

@@ -151,6 +151,11 @@ def read_frame(data: bytes, offset: int, prefix: Prefix) -> Found | Damage:
     return Found(offset, prefix, head, marks, batch)
 
 
+def head_digest(small: bytes, prefix: Prefix) -> bytes:
+    """The digest of a batch by what stands between its prefix and its body; `NO_DIGEST` when that is ruined."""
+    return _digest_of(small[: prefix.head]) if crc32(small) == prefix.crc else NO_DIGEST
+
+
 def _digest_of(head: bytes) -> bytes:
     try:
         decode_header(head)

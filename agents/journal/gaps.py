@@ -4,7 +4,8 @@ A gap is a batch of kind GAP whose header covers the dropped range; ``previous``
 batch dropped. Its body is a map: ``reason``, ``count`` (records lost: the range without an epoch's
 OPEN, which is no record), ``at_least``, and ``last_digest``, the digest of the last batch dropped, which
 the next header names as its predecessor. A gap in place of an epoch's OPEN hands on the OPEN's body as
-``open``, or what is known of that: without it nobody would know which epoch was before.
+``open``, or what is known of that: without it nobody would know which epoch was before. ``points`` say where
+batches ended that a sink may have stored before it hears of the gap (see `points`).
 
 A gap names no key and is signed when it is sent, by the key that its node has then: equal gaps stay equal, and the key of
 an old epoch need not be kept.
@@ -12,6 +13,7 @@ an old epoch need not be kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tabard.brokers.wire.batch import (
@@ -23,7 +25,9 @@ from tabard.brokers.wire.batch import (
     body_digest,
     encode_header,
 )
+from tabard.brokers.wire.body import decode_gap
 from tabard.brokers.wire.codec import pack, unpack
+from tabard.brokers.wire.points import Point, encode_points
 from tabard.digests import DIGEST_BYTES
 from tabard.errors import WireError
 
@@ -52,10 +56,12 @@ class GapMaker:
     def __init__(self, stream: int) -> None:
         self._stream = stream
 
-    def make(self, dropped: Dropped, reason: str, opening: bytes = b"") -> Batch:
+    def make(
+        self, dropped: Dropped, reason: str, opening: bytes = b"", points: Sequence[Point] = ()
+    ) -> Batch:
         """The gap that stands for `dropped`; equal arguments make equal digests.
 
-        `opening` is the body of the epoch's OPEN, when that is among what was dropped and can be read.
+        `opening` is the body of the epoch's OPEN, when that is among what was dropped and can be read. `points` rise.
         """
         width = dropped.last - dropped.first + 1
         facts: dict[str, object] = {
@@ -66,6 +72,8 @@ class GapMaker:
         }
         if opening:
             facts["open"] = opening
+        if points:
+            facts["points"] = encode_points(points)
         body = pack(facts)
         header = Header(
             self._stream,
@@ -120,6 +128,14 @@ def rebuilt_opening(previous: bytes | None, last: int, digest: bytes, wall: int)
 def gap_reason(batch: Batch) -> str:
     """Why the records of a gap frame are gone."""
     return str(_facts(batch).get("reason", DAMAGED))
+
+
+def gap_points(batch: Batch) -> tuple[Point, ...]:
+    """The points of a gap frame; none when they cannot be read."""
+    try:
+        return decode_gap(batch.body).points
+    except WireError:
+        return ()
 
 
 def joined_reasons(reasons: list[str]) -> str:

@@ -6,7 +6,7 @@ survives a power cut. Nothing here waits for a sink, and nothing is sent from he
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -306,12 +306,16 @@ class Journal:
 
     # --- letting go ----------------------------------------------------------------------------
 
-    def release(self, cursors: Mapping[bytes, Ranges]) -> None:
+    def release(
+        self, cursors: Mapping[bytes, Ranges], stops: Mapping[bytes, Collection[int]] | None = None
+    ) -> None:
         """Every required sink has stored these ranges of the epochs named; lower ones take that back.
+
+        `stops`: by epoch, the last sequence numbers of the ranges that any sink has stored.
 
         Segments stored everywhere are removed, oldest first, all but the newest `Limits.keep_acked` bytes.
         """
-        self._quota.mark(cursors)
+        self._quota.mark(cursors, stops or {})
         self._quota.drop_acked(self._limits.keep_acked)
 
     def lacking(self, cursors: Mapping[bytes, Ranges]) -> tuple[int, float | None]:

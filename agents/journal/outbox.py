@@ -13,7 +13,7 @@ answer could not be kept.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, NamedTuple
 
@@ -302,8 +302,11 @@ class Outbox:
 
     # --- letting go ----------------------------------------------------------------------------
 
-    def release(self, cursors: Mapping[bytes, Ranges]) -> None:
+    def release(
+        self, cursors: Mapping[bytes, Ranges], stops: Mapping[bytes, Collection[int]] | None = None
+    ) -> None:
         """Every required sink has stored these ranges: the oldest are removed, beyond `Limits.keep_acked` bytes."""
+        del stops  # only what may have to drop has a use for it
         self._stored = dict(cursors)
         keep = self._limits.keep_acked if len(self._epochs) <= MAX_EPOCHS else 0
         if self._bytes > keep:
@@ -368,7 +371,6 @@ class Outbox:
 
     def sync_job(self) -> None:
         """Always None: every commit is durable."""
-        return
 
     def finish_sync(self, job: object) -> None:
         """Never called with a job of this journal, since it makes none."""

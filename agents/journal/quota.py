@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from tabard import failpoints
+from tabard.agents.journal.behind import nearest
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.frames import encode_batch
 from tabard.agents.journal.gaps import (
@@ -13,16 +14,20 @@ from tabard.agents.journal.gaps import (
     QUOTA,
     Dropped,
     GapMaker,
+    gap_digest,
+    gap_points,
     gap_reason,
     joined_reasons,
     opening_of,
 )
 from tabard.agents.journal.limits import BLOCK
 from tabard.agents.journal.reader import SegmentReader
-from tabard.agents.journal.segment import Segment, encode_head
+from tabard.agents.journal.segment import Head, Segment, encode_head
 from tabard.agents.journal.shelf import Shelf
 from tabard.agents.journal.unsynced import Unsynced
 from tabard.brokers.delivery.ranges import Ranges
+from tabard.brokers.wire.batch import NO_DIGEST, Batch
+from tabard.brokers.wire.points import MAX_POINTS, POINT_BYTES, Point, mark_of
 
 GAP_WRITTEN = failpoints.declare(
     "journal.gap_written", "past putting a gap in place of records, before what it merged with is removed"
@@ -30,6 +35,9 @@ GAP_WRITTEN = failpoints.declare(
 BEFORE_UNLINK = failpoints.declare(
     "journal.before_unlink", "about to remove a segment that is not needed any more"
 )
+
+_AROUND = 16
+"""Bytes that the name and the length of points take in a gap's body."""
 
 
 class Quota:
@@ -50,13 +58,21 @@ class Quota:
         self._unsynced = unsynced
         self._newest_stored = (0, 0)
         """Number of the segment being written, and the last sequence number of it stored everywhere."""
+        self._held: Mapping[bytes, Ranges] = {}
+        self._stops: Mapping[bytes, Collection[int]] = {}
+        self._unplaced: dict[int, tuple[Point, ...]] = {}
+        """By segment, the points of a gap that the disk refused: its file may be in place all the same, and be the only copy."""
         self.dropped_records = 0
         """Records that gave way to gaps since the journal was opened."""
         self.forgotten_records = 0
         """Records whose gaps were let go since then."""
 
-    def mark(self, cursors: Mapping[bytes, Ranges]) -> None:
-        """Note which segments every required sink has stored; a lower cursor takes that back."""
+    def mark(self, cursors: Mapping[bytes, Ranges], stops: Mapping[bytes, Collection[int]]) -> None:
+        """Note which segments every required sink has stored; a lower cursor takes that back.
+
+        `stops`: by epoch, the last sequence numbers of what any of them has stored.
+        """
+        self._held, self._stops = dict(cursors), dict(stops)
         for epoch, ranges in cursors.items():
             for segment in self._catalog.epoch(epoch):
                 held = ranges.covering(segment.base)
@@ -110,6 +126,8 @@ class Quota:
     def clear(self) -> None:
         """Forget what is stored: the segments are read anew."""
         self._newest_stored = (0, 0)
+        self._held, self._stops = {}, {}
+        self._unplaced.clear()
 
     def drop_old(self, kept: int) -> None:
         """Let go of segments whose newest frame is older than journal time `kept`, in milliseconds."""
@@ -190,6 +208,7 @@ class Quota:
         self._reader.forget(segment)
         self._catalog.remove(segment)
         self._unsynced.discard(segment.number)
+        self._unplaced.pop(segment.number, None)
 
     def _give_way(self, segment: Segment, reason: str) -> bool:
         """Put a gap in place of a segment, merged with the gaps next to it."""
@@ -205,15 +224,18 @@ class Quota:
             digest=last.digest,
             gap=True,
         )
-        dropped = Dropped(head.epoch, head.base, head.end, head.previous, head.digest)
-        begins = self._reader.read(first, 1) if first.base == 1 else None
-        gap = self._gaps.make(dropped, reasons, opening_of(begins) if begins else b"")
+        try:
+            gap = self._gap(merged, head, reasons)
+        except OSError:
+            return False  # noted by the reader; what a sink may have stored is not to be forgotten for a moment's need
         image = [encode_head(head), encode_batch(gap, head.kept)]
         try:
+            self._unplaced[last.number] = gap_points(gap)
             size = self._shelf.replace(last.number, image)
         except OSError as error:
             self._shelf.faults.refused("a gap cannot be written", self._shelf.path(last.name), error)
             return False
+        del self._unplaced[last.number]
         failpoints.hit(GAP_WRITTEN)
         self.dropped_records += segment.end - segment.base + 1 - (segment.base == 1)
         for other in merged[:-1]:
@@ -226,6 +248,50 @@ class Quota:
         self._catalog.resize(last, size)
         self._catalog.changed()
         return True
+
+    def _gap(self, merged: Sequence[Segment], head: Head, reasons: str) -> Batch:
+        """The gap in the place of segments, with as many points as leave it smaller than those were, by a block.
+
+        Raises OSError when what the points are made of can be read again soon.
+        """
+        first = merged[0]
+        dropped = Dropped(head.epoch, head.base, head.end, head.previous, head.digest)
+        begins = self._reader.read(first, 1) if first.base == 1 else None
+        opening = opening_of(begins) if begins else b""
+        gap = self._gaps.make(dropped, reasons, opening)
+        room = max(sum(segment.footprint for segment in merged) - BLOCK, BLOCK) - _AROUND
+        bare = len(encode_head(head)) + len(encode_batch(gap, head.kept))
+        most = min((room - bare) // POINT_BYTES, MAX_POINTS)
+        points = self._points(merged, most) if most > 0 else []
+        return self._gaps.make(dropped, reasons, opening, points) if points else gap
+
+    def _points(self, merged: Sequence[Segment], most: int) -> list[Point]:
+        """The ends of batches within segments that a sink may have stored up to, without that of the last one."""
+        epoch = merged[0].epoch
+        held = self._held.get(epoch, Ranges())
+        stops = {run.hi for run in held}.union(self._stops.get(epoch, ()))
+        gaps: set[int] = set()
+        known: dict[int, bytes] = {}
+        batches: dict[int, Segment] = {}
+        for segment in merged:
+            known.update(self._unplaced.get(segment.number, ()))
+            for end in self._reader.ends(segment):
+                gap = self._reader.read(segment, end) if segment.head.gap else None
+                if gap is None:
+                    batches[end] = segment
+                    continue
+                gaps.add(end)
+                known.update(gap_points(gap))
+                if (digest := gap_digest(gap)) != NO_DIGEST:
+                    known[end] = mark_of(digest)
+        inside = (known.keys() | batches.keys()) - {merged[-1].end}
+        ends = nearest(sorted(inside), held, stops, gaps, most)
+        for segment in merged:
+            wanted = [end for end in ends if end not in known and batches.get(end) is segment]
+            if wanted:
+                read = self._reader.digests(segment, wanted)
+                known.update((end, mark_of(digest)) for end, digest in read.items())
+        return [Point(end, known[end]) for end in ends if end in known]
 
     def _neighbours(self, segment: Segment, reason: str) -> tuple[list[Segment], str]:
         """The segment with the gap segments of its epoch on both sides, and the reason for all of them."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.disk import File
-from tabard.agents.journal.frames import PREFIX_BYTES, Found, read_frame, read_prefix
-from tabard.agents.journal.gaps import DAMAGED, MISSING, GapMaker
+from tabard.agents.journal.frames import PREFIX_BYTES, Found, head_digest, read_frame, read_prefix
+from tabard.agents.journal.gaps import DAMAGED, MISSING, GapMaker, chain_digest
 from tabard.agents.journal.mend import Mended, expected, mend, mended_head, mended_image
 from tabard.agents.journal.segment import FIRST_FRAME, Index, Segment
 from tabard.agents.journal.shelf import Shelf, blameless, passing
-from tabard.brokers.wire.batch import KINDS, Batch
+from tabard.brokers.wire.batch import GAP, KINDS, NO_DIGEST, Batch
 
 CACHED: Final = 8
 """Segments whose index is kept."""
@@ -64,8 +64,54 @@ class SegmentReader:
         except OSError as error:
             if not blameless(error):
                 raise
-            self._shelf.faults.refused("a segment cannot be read now", self._shelf.path(segment.name), error)
+            self._refused(segment, error)
         return None
+
+    def ends(self, segment: Segment) -> list[int]:
+        """Where the frames of a closed segment end; nothing when it cannot be read.
+
+        Raises OSError when it can be read again soon.
+        """
+        try:
+            firsts = self._index(segment).firsts
+        except OSError as error:
+            self._refused(segment, error)
+            if passing(error):
+                raise
+            return []
+        return [first - 1 for first in firsts[1:]] + [segment.end] if firsts else []
+
+    def digests(self, segment: Segment, seqs: Sequence[int]) -> dict[int, bytes]:
+        """The digests of those of a closed segment's batches that end at `seqs`, as far as they can be read.
+
+        Only heads are read, but for gap frames: a body may be a megabyte, and is not needed. Raises OSError when it can be
+        read again soon.
+        """
+        found: dict[int, bytes] = {}
+        try:
+            index = self._index(segment)
+            file = self._shelf.disk.open(self._shelf.path(segment.name))
+        except OSError as error:
+            self._refused(segment, error)
+            if passing(error):
+                raise
+            return found
+        try:
+            for seq in seqs:
+                place = bisect_right(index.firsts, seq) - 1
+                digest = _digest_at(file, index, place) if place >= 0 else NO_DIGEST
+                if digest != NO_DIGEST:
+                    found[seq] = digest
+        except OSError as error:
+            self._refused(segment, error)
+            if passing(error):
+                raise
+        finally:
+            file.close()
+        return found
+
+    def _refused(self, segment: Segment, error: OSError) -> None:
+        self._shelf.faults.refused("a segment cannot be read now", self._shelf.path(segment.name), error)
 
     def _read_place(self, segment: Segment, index: Index, place: int) -> Batch | None:
         if index.offsets[place] < 0:
@@ -171,6 +217,22 @@ def read_batch(file: File, index: Index, place: int) -> Batch | None:
     if not isinstance(piece, Found) or piece.batch is None or piece.batch.header.first != index.firsts[place]:
         return None
     return piece.batch
+
+
+def _digest_at(file: File, index: Index, place: int) -> bytes:
+    """What the header after a frame names as its predecessor, `NO_DIGEST` where that is ruined. Raises OSError."""
+    offset = index.offsets[place]
+    if offset < 0:
+        return chain_digest(index.gaps[index.firsts[place]])
+    prefix = read_prefix(file.read_at(PREFIX_BYTES, offset))
+    if prefix is None or prefix.first != index.firsts[place]:
+        return NO_DIGEST
+    if prefix.kind == GAP:
+        gap = read_batch(file, index, place)
+        return chain_digest(gap) if gap else NO_DIGEST
+    return head_digest(
+        file.read_at(prefix.length - prefix.body - PREFIX_BYTES, offset + PREFIX_BYTES), prefix
+    )
 
 
 def step_through(file: File, segment: Segment) -> Index | None:

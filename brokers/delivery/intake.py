@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from tabard.brokers.delivery.book import EpochBook, StreamBook, forked_id
 from tabard.brokers.delivery.epochs import Epochs
+from tabard.brokers.delivery.partly import is_of_the_node
 from tabard.brokers.delivery.ports import Admitted, Entry, Gap, NodeKey, Withheld
 from tabard.brokers.delivery.ranges import UNKNOWN, ChainBroken, Range, Ranges, TooManyRanges
 from tabard.brokers.delivery.seal import Seal
@@ -194,6 +195,7 @@ class Intake:
         partly = pieces != [(header.first, header.last)]
         if partly and not self._epochs.follows(key, stream, book, batch):
             raise HistoryDiffers(book.epoch)
+        unsure = partly and not is_of_the_node(self._epochs, key, stream, book, header, info)
         lost = book.unsaid(header.first, header.last)
         trial = book.seen.copy()
         try:
@@ -211,7 +213,7 @@ class Intake:
         book.changed = True
         if info.open and not book.opened and header.first == 1:
             self._open_from_gap(key, stream, book, info.open)
-        if partly:
+        if unsure:
             self._lost_around(book, header, lost, info.reason)
         else:
             self._add_gaps(book, lost, info.reason, at_least=info.at_least)
@@ -219,7 +221,7 @@ class Intake:
 
     @staticmethod
     def _lost_around(book: EpochBook, header: Header, lost: Sequence[tuple[int, int]], reason: str) -> None:
-        """Of what is stored within a gap nobody can say any more whether it is what the node dropped.
+        """Of what is stored within a gap nobody can say whether it is what the node dropped.
 
         So the loss reaches over all of it, and what is missing is the least that it can be.
         """

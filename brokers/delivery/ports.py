@@ -292,10 +292,13 @@ class StreamJournal(Protocol):
         """The batch that holds `seq`, None when it is not kept (any more) or cannot be read."""
         ...
 
-    def release(self, cursors: Mapping[bytes, Ranges]) -> None:
+    def release(
+        self, cursors: Mapping[bytes, Ranges], stops: Mapping[bytes, Collection[int]] | None = None
+    ) -> None:
         """What every required sink has stored of each epoch kept; that may be dropped, oldest first.
 
         It may be less than the call before said, down to nothing: a sink can be restored or replaced.
+        `stops` are the last sequence numbers of what any of them has stored: near them it may have more by now.
         """
         ...
 

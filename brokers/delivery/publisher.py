@@ -266,11 +266,12 @@ class Publisher:
         """
         required = self._required
         for stream, journal in self._journals.items():
-            stored = {}
+            stored, stops = {}, {}
             for span in journal.spans():
                 held = [state.senders[stream].cursors.get(span.epoch, _NOTHING) for state in required]
                 stored[span.epoch] = reduce(Ranges.common, held) if held else _NOTHING
-            journal.release(stored)
+                stops[span.epoch] = {run.hi for ranges in held for run in ranges}
+            journal.release(stored, stops)
 
     def delivered(self) -> bool:
         """Whether every sink has stored everything that is durable here."""

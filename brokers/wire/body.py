@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from tabard.brokers.wire.batch import EPOCH_BYTES, MAX_SEQ
 from tabard.brokers.wire.codec import shown, unpack
+from tabard.brokers.wire.points import Point, decode_points
 from tabard.brokers.wire.rotation import Rotation, rotation_of
 from tabard.brokers.wire.streams import LOGS
 from tabard.digests import DIGEST_BYTES
@@ -56,6 +57,8 @@ class GapInfo(NamedTuple):
     """The digest of the last batch dropped, zeros when it could not be read."""
     open: bytes
     """The body of the epoch's opening, when that was dropped and could be read, else empty."""
+    points: tuple[Point, ...] = ()
+    """Where batches ended that a sink may have stored, rising; none from a node of an earlier edition."""
 
 
 def decode_open(body: bytes) -> Open:
@@ -114,6 +117,7 @@ def decode_gap(body: bytes) -> GapInfo:
         _typed(value, "at_least", bool),
         digest,
         opening,
+        decode_points(value.get("points", b""), MAX_SEQ),
     )
 
 

@@ -486,7 +486,7 @@ def _() -> Iterator[None]:
 
 @_bug("segments are removed before they are stored", "cut link", "store away", "kill recorder")
 def _() -> Iterator[None]:
-    def trust(self: Quota, _cursors: Any) -> None:
+    def trust(self: Quota, *_: Any) -> None:
         for segment in list(self._catalog)[:-1]:
             self._catalog.set_acked(segment, acked=True)
 
@@ -537,8 +537,8 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     make = GapMaker.make
 
-    def wrong(self: GapMaker, dropped: Any, reason: str, opening: bytes = b"") -> Any:
-        return make(self, dropped._replace(after=b"x" * 32), reason, opening)
+    def wrong(self: GapMaker, dropped: Any, *rest: Any) -> Any:
+        return make(self, dropped._replace(after=b"x" * 32), *rest)
 
     with _set(GapMaker, "make", wrong):
         yield

@@ -296,6 +296,8 @@ class _Check:
             inside = sum(loss.first <= seq <= loss.last for seq in seqs[loss.stored_as])
             records = loss.last - loss.first + (loss.first > 1)  # an epoch's opening is none
             if loss.at_least:
+                if not (self._world.journal_restores or self._recorder.restores):
+                    raise Violation(f"{loss} is not exact, and nothing was restored")
                 if not 0 < loss.count <= records - inside:
                     raise Violation(f"{loss} counts more than is missing: {inside} of {records} are stored")
             elif inside:

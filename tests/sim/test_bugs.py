@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sim import key_bugs, policy_bugs, sink_bugs  # noqa: F401 -- they add their own
+from tests.sim import gap_bugs, key_bugs, policy_bugs, sink_bugs  # noqa: F401 -- they add their own
 from tests.sim.bugs import BUGS, Bug
 from tests.sim.check import Violation
 from tests.sim.run import simulate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -23,6 +23,7 @@ from tabard.brokers.wire.batch import (
 )
 from tabard.brokers.wire.codec import pack
 from tabard.brokers.wire.messages import Message
+from tabard.brokers.wire.points import Point, encode_points, mark_of
 from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store.sqlite import SqliteStore
 from tabard.errors import JournalError
@@ -50,6 +51,7 @@ class MemoryJournal:
         self.stream = stream
         self.batches: dict[bytes, list[Batch]] = {}
         self.released: list[Mapping[bytes, Ranges]] = []
+        self.stops: dict[bytes, Collection[int]] = {}
         self.doubts: list[str] = []
         self.refusing = False
         self.begin(epoch)
@@ -81,11 +83,14 @@ class MemoryJournal:
         """Let go of the oldest."""
         del self.batches[epoch][:batches]
 
-    def gap(self, epoch: bytes, place: int, number: int, *, at_least: bool = False) -> Batch:
-        """Put a gap in the place of `number` batches from `place` on."""
+    def gap(
+        self, epoch: bytes, place: int, number: int, *, at_least: bool = False, points: bool = False
+    ) -> Batch:
+        """Put a gap in the place of `number` batches from `place` on; with `points` it names where each ended."""
         gone = self.batches[epoch][place : place + number]
         first, width = gone[0].header.first, gone[-1].header.last - gone[0].header.first + 1
         opened = gone[0].body if gone[0].header.kind == OPEN else b""
+        ends = [Point(batch.header.last, mark_of(batch.digest)) for batch in gone[:-1]] if points else []
         body = pack(
             {
                 "reason": "quota",
@@ -93,6 +98,7 @@ class MemoryJournal:
                 "at_least": at_least,
                 "last_digest": gone[-1].digest,
                 "open": opened,
+                "points": encode_points(ends),
             }
         )
         header = Header(
@@ -119,9 +125,12 @@ class MemoryJournal:
                 return batch
         return None
 
-    def release(self, cursors: Mapping[bytes, Ranges]) -> None:
+    def release(
+        self, cursors: Mapping[bytes, Ranges], stops: Mapping[bytes, Collection[int]] | None = None
+    ) -> None:
         """Remembered, for the test to look at."""
         self.released.append(dict(cursors))
+        self.stops = dict(stops or {})
 
     def renew(self, doubt: str) -> None:
         """Begin another epoch, unless told to refuse."""

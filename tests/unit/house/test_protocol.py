@@ -11,7 +11,17 @@ import pytest
 from tabard import records
 from tabard.brokers.policy import document, patterns
 from tabard.brokers.trust import certificates, directory, rosters
-from tabard.brokers.wire import attested, batch, command, credentials, messages, streams, tally, topics
+from tabard.brokers.wire import (
+    attested,
+    batch,
+    command,
+    credentials,
+    messages,
+    points,
+    streams,
+    tally,
+    topics,
+)
 from tabard.brokers.wire import rosters as travelling
 
 MESSAGES: Final[tuple[Any, ...]] = (
@@ -113,6 +123,7 @@ def test_streams_versions_and_limits_are_the_codes(page: str) -> None:
         command.MAX_APPROVALS,
         command.MAX_COMMAND,
         int(command.MAX_TIMEOUT),
+        points.MAX_POINTS,
     )
     assert [limit for limit in limits if not re.search(rf"\b{limit}\b", plain)] == []
     assert [role for role in certificates.ROLES if f"`{role}`" not in page] == []

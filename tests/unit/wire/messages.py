@@ -61,6 +61,7 @@ from tabard.brokers.wire.messages import (
     encode_retire,
     kind_of,
 )
+from tabard.brokers.wire.points import Point, encode_points
 from tabard.brokers.wire.rotation import Rotation
 from tabard.brokers.wire.streams import LOGS, SAMPLES, STREAM_IDS
 from tabard.digests import DIGEST_BYTES
@@ -189,8 +190,11 @@ opens: Final = st.builds(
     st.text(max_size=40),
     st.none() | st.builds(Rotation, epochs, epochs, st.binary(min_size=64, max_size=64)),
 )
+points: Final = st.dictionaries(st.integers(1, MAX_SEQ), st.binary(min_size=8, max_size=8), max_size=4).map(
+    lambda found: tuple(Point(*item) for item in sorted(found.items()))
+)
 gaps: Final = st.builds(
-    GapInfo, st.text(max_size=20), numbers, st.booleans(), digests, st.binary(max_size=20)
+    GapInfo, st.text(max_size=20), numbers, st.booleans(), digests, st.binary(max_size=20), points
 )
 records: Final = st.lists(scalars, max_size=4).map(tuple)
 groups: Final = st.lists(
@@ -231,6 +235,12 @@ orders: Final = st.builds(
     st.lists(st.builds(Approval, some_bytes, sixtyfours), max_size=8).map(tuple),
 )
 
+
+def encode_gap(value: GapInfo) -> bytes:
+    """The body of a gap, as a node writes it."""
+    return pack({**value._asdict(), "points": encode_points(value.points)})
+
+
 KINDS: Final = (
     Kind("header", headers, encode_header, decode_header),
     Kind("envelope", envelopes, encode_envelope, decode_envelope),
@@ -243,7 +253,7 @@ KINDS: Final = (
     Kind("parcel", st.builds(Parcel, some_bytes, some_bytes), encode_parcel, decode_parcel),
     Kind("order", orders, encode_order, decode_order),
     Kind("opening", opens, lambda value: pack(value._asdict()), decode_open),
-    Kind("gap", gaps, lambda value: pack(value._asdict()), decode_gap),
+    Kind("gap", gaps, encode_gap, decode_gap),
     Kind("ranges", ranges, Ranges.encode, decode_ranges),
     Kind("groups of logs", counted_groups, pack, lambda data: decode_groups(LOGS, data, GROUPED)),
     Kind("groups of samples", counted_groups, pack, lambda data: decode_groups(SAMPLES, data, GROUPED)),
