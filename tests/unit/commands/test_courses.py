@@ -1,0 +1,175 @@
+"""Commands through everything that can happen to a dispatcher, its store, its nodes and what lies between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tabard.consumers.commands.course import EXPIRED, SENT, TAKEN, Course, Heard, Rules
+from tabard.consumers.commands.desk import Desk
+from tests.unit.commands.world import World
+
+SEEDS = 60
+RESTORED = range(1_000, 1_000 + SEEDS)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_runs_at_most_once_and_what_is_told_is_true(seed: int) -> None:
+    """Messages lost, doubled and late, nodes restarted and cut off, a dispatcher killed anywhere, a clock that jumps."""
+    world = World(seed, restores=False)
+    world.run()
+    assert not world.faults(), f"seed {seed}"
+
+
+@pytest.mark.threat("restored-dispatcher-store")
+@pytest.mark.parametrize("seed", RESTORED)
+def test_a_store_that_was_put_back_runs_nothing_twice(seed: int) -> None:
+    """And says of nothing that ran that it expired."""
+    world = World(seed)
+    world.run()
+    assert not world.faults(), f"seed {seed}"
+
+
+class SendsFirst(Desk):
+    """Forgets that it sent when it is killed then."""
+
+    def _commit(self, items: Any, outputs: Any, marks: Any, now: int) -> None:
+        super()._commit([each for each in items if each.course.state != SENT], outputs, marks, now)
+        self._open.update((each.uid, each) for each in items if each.course.state == SENT)
+
+
+class NeverDoubts(Desk):
+    """Does not see that the store was put back."""
+
+    def start(self, now: int) -> None:
+        """Nothing."""
+
+
+class BelievesAnybody(Desk):
+    """Takes the word of one node for another's."""
+
+    def _take_in(self, turn: Any, now: int) -> None:
+        store: Any = self._store
+        asked = store.answers
+
+        def renamed(after: int) -> Any:
+            found, upto = asked(after)
+            places = {item.uid.hex(): item.place for item in self._open.values()}
+            return [each._replace(place=places.get(each.data["id"], each.place)) for each in found], upto
+
+        store.answers = renamed
+        super()._take_in(turn, now)
+        store.answers = asked
+
+
+class ExpiresAtOnce(Rules):
+    """Takes no answer yet for no answer."""
+
+    def expire(self, course: Course, heard: Heard | None, now: int) -> Course:
+        """Broken."""
+        return course._replace(state=EXPIRED, reason="broken")
+
+
+class CountsOneBeacon(Rules):
+    """Concludes while a message may still be believed."""
+
+    def count_beacon(self, course: Course, heard: Heard | None) -> Course:
+        """Broken."""
+        listened = super().count_beacon(course, heard)
+        return listened._replace(later=4) if listened.later else listened
+
+
+class BelievesHalf(Rules):
+    """Does not ask whether the store has everything."""
+
+    def expire(self, course: Course, heard: Heard | None, now: int) -> Course:
+        """Broken."""
+        return super().expire(course, heard and heard._replace(whole=True), now)
+
+
+class OverlooksLosses(Rules):
+    """Takes a store that lost the answer for a node that gave none."""
+
+    def expire(self, course: Course, heard: Heard | None, now: int) -> Course:
+        """Broken."""
+        return super().expire(course._replace(doubtful=False), heard and heard._replace(gap=0), now)
+
+
+class KeepsItsMind(Rules):
+    """Hears nothing after its own conclusion."""
+
+    def answered(self, course: Course, kind: str, data: Mapping[str, Any]) -> Course:
+        """Broken."""
+        return course if course.ended else super().answered(course, kind, data)
+
+
+class Insists(Rules):
+    """Sends what the node has taken."""
+
+    def step(
+        self, course: Course, heard: Heard | None, now: int, *, begin: bool = True
+    ) -> tuple[Course, bool]:
+        """Broken."""
+        if course.state in TAKEN and now < course.expires and heard is not None:
+            return self.note(course, heard, now), True
+        return super().step(course, heard, now, begin=begin)
+
+
+class SendsLate(Rules):
+    """Sends after the expiry."""
+
+    def step(
+        self, course: Course, heard: Heard | None, now: int, *, begin: bool = True
+    ) -> tuple[Course, bool]:
+        """Broken."""
+        stepped, send = super().step(course._replace(expires=2**62), heard, now, begin=begin)
+        return stepped._replace(expires=course.expires), send
+
+
+class WaitsForEver(Rules):
+    """Never gives up."""
+
+    def expire(self, course: Course, heard: Heard | None, now: int) -> Course:
+        """Broken."""
+        return super().expire(course._replace(expires=2**62), heard and heard._replace(whole=False), now)
+
+
+BROKEN_RULES = [
+    ExpiresAtOnce,
+    CountsOneBeacon,
+    BelievesHalf,
+    OverlooksLosses,
+    KeepsItsMind,
+    Insists,
+    SendsLate,
+    WaitsForEver,
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN_RULES)
+def test_a_broken_rule_is_noticed(broken: type[Rules]) -> None:
+    """The worlds are bad enough for each rule to be needed."""
+    assert _first_fault(rules=broken) is not None
+
+
+@pytest.mark.parametrize("broken", [SendsFirst, NeverDoubts, BelievesAnybody])
+def test_a_broken_desk_is_noticed(broken: type[Desk]) -> None:
+    """As above, for the order in which a desk works."""
+    assert _first_fault(desk=broken) is not None
+
+
+def test_a_node_that_forgets_is_noticed() -> None:
+    """The checker does see that something ran twice."""
+    assert _first_fault(forgets=True) is not None
+
+
+def _first_fault(**broken: Any) -> str | None:
+    for seed in range(1_000, 1_400):
+        world = World(seed, **{"restores": bool(seed % 2), **broken})
+        world.run()
+        found = world.faults()
+        if found:
+            return found[0]
+    return None
