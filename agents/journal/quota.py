@@ -22,7 +22,7 @@ from tabard.agents.journal.gaps import (
 )
 from tabard.agents.journal.limits import BLOCK
 from tabard.agents.journal.reader import SegmentReader
-from tabard.agents.journal.segment import Head, Segment, encode_head
+from tabard.agents.journal.segment import Head, Index, Segment, encode_head
 from tabard.agents.journal.shelf import Shelf
 from tabard.agents.journal.unsynced import Unsynced
 from tabard.brokers.delivery.ranges import Ranges
@@ -272,13 +272,15 @@ class Quota:
         stops = {run.hi for run in held}.union(self._stops.get(epoch, ()))
         gaps: set[int] = set()
         known: dict[int, bytes] = {}
-        batches: dict[int, Segment] = {}
+        batches: dict[int, tuple[Segment, Index]] = {}
         for segment in merged:
             known.update(self._unplaced.get(segment.number, ()))
-            for end in self._reader.ends(segment):
+            within = (stop for stop in stops if segment.base <= stop <= segment.end)
+            index, ends = self._reader.frames(segment, max(within, default=0), most)
+            for end in ends:
                 gap = self._reader.read(segment, end) if segment.head.gap else None
                 if gap is None:
-                    batches[end] = segment
+                    batches[end] = segment, index
                     continue
                 gaps.add(end)
                 known.update(gap_points(gap))
@@ -286,11 +288,13 @@ class Quota:
                     known[end] = mark_of(digest)
         inside = (known.keys() | batches.keys()) - {merged[-1].end}
         ends = nearest(sorted(inside), held, stops, gaps, most)
-        for segment in merged:
-            wanted = [end for end in ends if end not in known and batches.get(end) is segment]
-            if wanted:
-                read = self._reader.digests(segment, wanted)
-                known.update((end, mark_of(digest)) for end, digest in read.items())
+        wanted: dict[int, list[int]] = {}
+        for end in ends:
+            if end not in known:
+                wanted.setdefault(batches[end][0].number, []).append(end)
+        for seqs in wanted.values():
+            read = self._reader.digests(*batches[seqs[0]], seqs)
+            known.update((end, mark_of(digest)) for end, digest in read.items())
         return [Point(end, known[end]) for end in ends if end in known]
 
     def _neighbours(self, segment: Segment, reason: str) -> tuple[list[Segment], str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.disk import File
-from tabard.agents.journal.frames import PREFIX_BYTES, Found, head_digest, read_frame, read_prefix
+from tabard.agents.journal.frames import PREFIX_BYTES, Found, Prefix, head_digest, read_frame, read_prefix
 from tabard.agents.journal.gaps import DAMAGED, MISSING, GapMaker, chain_digest
 from tabard.agents.journal.mend import Mended, expected, mend, mended_head, mended_image
 from tabard.agents.journal.segment import FIRST_FRAME, Index, Segment
@@ -67,47 +67,61 @@ class SegmentReader:
             self._refused(segment, error)
         return None
 
-    def ends(self, segment: Segment) -> list[int]:
-        """Where the frames of a closed segment end; nothing when it cannot be read.
+    def frames(self, segment: Segment, beyond: int, most: int) -> tuple[Index, list[int]]:
+        """An index of the frames up to the one that holds `beyond` and `most` more, and where each ends.
 
-        Raises OSError when it can be read again soon.
+        Of a closed segment that cannot be read: nothing. Raises OSError when it can be read again soon.
         """
         try:
-            firsts = self._index(segment).firsts
+            index = self._pinned.get(segment.number) or self._indexes.get(segment.number)
+            known = index and (index, _ends(index, segment.end))
+            found = known or self._first_frames(segment, beyond, most)
+            if found is None:
+                index = self._index(segment)
+                found = index, _ends(index, segment.end)
         except OSError as error:
             self._refused(segment, error)
             if passing(error):
                 raise
-            return []
-        return [first - 1 for first in firsts[1:]] + [segment.end] if firsts else []
+            return Index(), []
+        return found
 
-    def digests(self, segment: Segment, seqs: Sequence[int]) -> dict[int, bytes]:
-        """The digests of those of a closed segment's batches that end at `seqs`, as far as they can be read.
+    def _first_frames(self, segment: Segment, beyond: int, most: int) -> tuple[Index, list[int]] | None:
+        """None when they cannot be told by their prefixes alone. Raises OSError."""
+        index, ends = Index(), []
+        file = self._shelf.disk.open(self._shelf.path(segment.name))
+        try:
+            for offset, prefix in _steps(file, segment):
+                index.add(prefix.first, offset, prefix.length)
+                ends.append(prefix.last)
+                if prefix.last > beyond:
+                    most -= 1
+                if most <= 0 or prefix.last == segment.end:
+                    return index, ends
+        finally:
+            file.close()
+        return None
+
+    def digests(self, segment: Segment, index: Index, seqs: Sequence[int]) -> dict[int, bytes]:
+        """The digests of those of the batches in `index` that end at `seqs`, as far as they can be read.
 
         Only heads are read, but for gap frames: a body may be a megabyte, and is not needed. Raises OSError when it can be
         read again soon.
         """
         found: dict[int, bytes] = {}
         try:
-            index = self._index(segment)
             file = self._shelf.disk.open(self._shelf.path(segment.name))
+            try:
+                for seq in seqs:
+                    digest = _digest_at(file, index, bisect_right(index.firsts, seq) - 1)
+                    if digest != NO_DIGEST:
+                        found[seq] = digest
+            finally:
+                file.close()
         except OSError as error:
             self._refused(segment, error)
             if passing(error):
                 raise
-            return found
-        try:
-            for seq in seqs:
-                place = bisect_right(index.firsts, seq) - 1
-                digest = _digest_at(file, index, place) if place >= 0 else NO_DIGEST
-                if digest != NO_DIGEST:
-                    found[seq] = digest
-        except OSError as error:
-            self._refused(segment, error)
-            if passing(error):
-                raise
-        finally:
-            file.close()
         return found
 
     def _refused(self, segment: Segment, error: OSError) -> None:
@@ -237,7 +251,15 @@ def _digest_at(file: File, index: Index, place: int) -> bytes:
 
 def step_through(file: File, segment: Segment) -> Index | None:
     """An index of `segment` by its prefixes alone; None when they do not lead from its base to its end."""
-    index = Index()
+    index, last = Index(), segment.base - 1
+    for offset, prefix in _steps(file, segment):
+        index.add(prefix.first, offset, prefix.length)
+        last = prefix.last
+    return index if last == segment.end else None
+
+
+def _steps(file: File, segment: Segment) -> Iterator[tuple[int, Prefix]]:
+    """Offset and prefix of each frame from its base to its end, as far as each leads to the next. Raises OSError."""
     offset, expected = FIRST_FRAME, segment.base
     window, start = b"", 0
     while expected <= segment.end:
@@ -245,11 +267,15 @@ def step_through(file: File, segment: Segment) -> Index | None:
             window, start = file.read_at(_WINDOW, offset), offset
         prefix = read_prefix(window, offset - start)
         if prefix is None:
-            return None
+            return
         if prefix.kind in KINDS:
             if prefix.first != expected or not prefix.width:
-                return None
-            index.add(prefix.first, offset, prefix.length)
+                return
+            yield offset, prefix
             expected = prefix.last + 1
         offset += prefix.length
-    return index if expected == segment.end + 1 else None
+
+
+def _ends(index: Index, last: int) -> list[int]:
+    """Where the frames of a segment end that ends at `last`."""
+    return [first - 1 for first in index.firsts[1:]] + [last] if index.firsts else []
