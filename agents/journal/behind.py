@@ -6,9 +6,11 @@ are the few behind where some sink was last known to have stopped; a gap that a 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from tabard.agents.journal.catalog import Catalog
+from tabard.agents.journal.tidemark import MAX_STOPS, Stop
 from tabard.brokers.delivery.ranges import Ranges
 
 IN_FLIGHT: Final = 256
@@ -37,3 +39,46 @@ def nearest(
         else:
             ranked.append((rank, end))
     return sorted(end for _, end in sorted(ranked)[:most])
+
+
+class Stops:
+    """Where sinks have stopped, as far as is known: by what they said, or by the note of a process before this one."""
+
+    def __init__(self) -> None:
+        self._held: Mapping[bytes, Ranges] = {}
+        self._said: Mapping[bytes, Collection[int]] = {}
+        self._noted: tuple[Stop, ...] = ()
+        self.notable: tuple[Stop, ...] = ()
+        """What is to be noted for the next process: the oldest that matter."""
+
+    def clear(self) -> None:
+        """The files are read anew: what sinks said may have been of others."""
+        self._held, self._said = {}, {}
+
+    def recall(self, noted: tuple[Stop, ...]) -> None:
+        """Take over what the process before this one knew; no sink has said anything yet."""
+        self._noted = self.notable = noted
+
+    def mark(
+        self, held: Mapping[bytes, Ranges], said: Mapping[bytes, Collection[int]], kept: Catalog
+    ) -> None:
+        """Take over what every sink has stored, and where any of them stopped, of what the journal keeps."""
+        self._held, self._said = dict(held), dict(said)
+        newest = kept.newest
+        found = []
+        for epoch in held:
+            segments = kept.epoch(epoch)
+            last = segments[-1].end if segments else 0
+            within, stops = self.of(epoch)
+            for stop in sorted(stops):
+                run = within.covering(stop)
+                ended = stop >= last and newest is not None and epoch != newest.epoch
+                if not ended and (run is None or stop == run.hi):
+                    found.append(Stop(epoch, stop))
+        self.notable = tuple(found[:MAX_STOPS])
+
+    def of(self, epoch: bytes) -> tuple[Ranges, set[int]]:
+        """What every sink has stored of an epoch; the last sequence numbers of what any has."""
+        held = self._held.get(epoch, Ranges())
+        stops = {run.hi for run in held}.union(self._said.get(epoch, ()))
+        return held, stops.union(stop.seq for stop in self._noted if stop.epoch == epoch)

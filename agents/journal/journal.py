@@ -12,6 +12,7 @@ from typing import Any
 
 from tabard.agents.journal.aging import JournalTime
 from tabard.agents.journal.author import Author, Opening, Owner
+from tabard.agents.journal.behind import Stops
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.disk import Disk
 from tabard.agents.journal.faults import DiskRefused, Fault, Faults
@@ -51,8 +52,9 @@ class Journal:
         self._catalog = Catalog()
         self._recent = Recent(limits.recent)
         self._reader = SegmentReader(shelf, self._catalog, self._gaps, self._recent.clear)
-        self._pen = Pen(shelf, self._catalog, author, self._time, limits)
-        self._quota = Quota(shelf, self._catalog, self._reader, self._gaps, self._pen.unsynced)
+        self._stops = Stops()
+        self._pen = Pen(shelf, self._catalog, author, self._time, limits, self._stops)
+        self._quota = Quota(shelf, self._catalog, self._reader, self._gaps, self._pen.unsynced, self._stops)
         self.when_full: Callable[[], bool] = lambda: False
         """Asks others to give way when the disk is full: whether there is more room."""
         self._replaced: Sequence[EpochSpan] = ()
@@ -115,9 +117,12 @@ class Journal:
         boot = self._author.owner.boot
         pen = self._pen
         try:
-            found = recovery.run(boot, None if remembered else pen.tidemark.read())
+            note = None if remembered else pen.tidemark.read()
+            found = recovery.run(boot, note)
         except OSError as error:
             raise self._shelf.unreadable(error) from error
+        if note is not None:
+            self._stops.recall(note.stops)
         pen.marks = found.marks
         pen.next_number = max(pen.next_number, found.next_number)
         self._time.resume(found.last, found.kept)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tabard.agents.journal.aging import JournalTime
 from tabard.agents.journal.author import Author, Opening
+from tabard.agents.journal.behind import Stops
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.faults import DiskRefused
 from tabard.agents.journal.limits import Limits
@@ -24,8 +25,9 @@ class Pen:
     """Writes frames into the newest segment of a catalog."""
 
     def __init__(
-        self, shelf: Shelf, catalog: Catalog, author: Author, time: JournalTime, limits: Limits
+        self, shelf: Shelf, catalog: Catalog, author: Author, time: JournalTime, limits: Limits, stops: Stops
     ) -> None:
+        self._stops = stops
         self._shelf = shelf
         self._catalog = catalog
         self._author = author
@@ -206,7 +208,9 @@ class Pen:
         tip = self.unsynced.tip
         if tip is not None and self.unsynced.newest:
             boot = self._author.owner.boot
-            self.tidemark.write(Note(self.unsynced.newest, tip.epoch, tip.last, tip.digest, boot, closed))
+            stops = self._stops.notable
+            number = self.unsynced.newest
+            self.tidemark.write(Note(number, tip.epoch, tip.last, tip.digest, boot, closed, stops))
 
     def replaced(self) -> bool:
         """Whether somebody replaced, cut or removed the file that is being written."""

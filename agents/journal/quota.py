@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from tabard import failpoints
-from tabard.agents.journal.behind import nearest
+from tabard.agents.journal.behind import Stops, nearest
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.frames import encode_batch
 from tabard.agents.journal.gaps import (
@@ -50,6 +50,7 @@ class Quota:
         reader: SegmentReader,
         gaps: GapMaker,
         unsynced: Unsynced,
+        stops: Stops,
     ) -> None:
         self._shelf = shelf
         self._catalog = catalog
@@ -58,8 +59,7 @@ class Quota:
         self._unsynced = unsynced
         self._newest_stored = (0, 0)
         """Number of the segment being written, and the last sequence number of it stored everywhere."""
-        self._held: Mapping[bytes, Ranges] = {}
-        self._stops: Mapping[bytes, Collection[int]] = {}
+        self._stops = stops
         self._unplaced: dict[int, tuple[Point, ...]] = {}
         """By segment, the points of a gap that the disk refused: its file may be in place all the same, and be the only copy."""
         self.dropped_records = 0
@@ -72,7 +72,7 @@ class Quota:
 
         `stops`: by epoch, the last sequence numbers of what any of them has stored.
         """
-        self._held, self._stops = dict(cursors), dict(stops)
+        self._stops.mark(cursors, stops, self._catalog)
         for epoch, ranges in cursors.items():
             for segment in self._catalog.epoch(epoch):
                 held = ranges.covering(segment.base)
@@ -126,7 +126,7 @@ class Quota:
     def clear(self) -> None:
         """Forget what is stored: the segments are read anew."""
         self._newest_stored = (0, 0)
-        self._held, self._stops = {}, {}
+        self._stops.clear()
         self._unplaced.clear()
 
     def drop_old(self, kept: int) -> None:
@@ -267,9 +267,7 @@ class Quota:
 
     def _points(self, merged: Sequence[Segment], most: int) -> list[Point]:
         """The ends of batches within segments that a sink may have stored up to, without that of the last one."""
-        epoch = merged[0].epoch
-        held = self._held.get(epoch, Ranges())
-        stops = {run.hi for run in held}.union(self._stops.get(epoch, ()))
+        held, stops = self._stops.of(merged[0].epoch)
         gaps: set[int] = set()
         known: dict[int, bytes] = {}
         batches: dict[int, tuple[Segment, Index]] = {}

@@ -2,7 +2,8 @@
 
 A note is written after every sync and is itself not synced, so that nothing waits for it. It survives the death of
 the process; after a power cut it may be an older one, or none. It is always a lower bound: a journal may hold more
-than its note says, and one that holds less was cut or lost a file, whatever its remaining bytes look like.
+than its note says, and one that holds less was cut or lost a file, whatever its remaining bytes look like. Beside that it
+says where sinks had stopped, which is a hint.
 """
 
 from __future__ import annotations
@@ -23,6 +24,16 @@ SLOT: Final = 256
 _FRONT: Final = 6
 """Bytes of CRC-32 and length before a note."""
 _BOOT: Final = 64
+MAX_STOPS: Final = 3
+"""As many as there is room for beside the rest."""
+
+
+class Stop(NamedTuple):
+    """Where a sink had stopped, as far as the journal knew: a hint, on which nothing rests."""
+
+    epoch: bytes
+    seq: int
+    """The last sequence number that it had stored."""
 
 
 class Note(NamedTuple):
@@ -38,6 +49,8 @@ class Note(NamedTuple):
     """The boot of the host."""
     closed: bool = False
     """It was closed in order: nothing was written after `last`."""
+    stops: tuple[Stop, ...] = ()
+    """At most `MAX_STOPS`. A note of an earlier version has none."""
 
 
 class Tidemark:
@@ -116,6 +129,7 @@ def _decode(slot: bytes) -> Note | None:
     try:
         value: Any = unpack(body)
         note = Note(*value)
+        note = note._replace(stops=tuple(Stop(*stop) for stop in note.stops))
     except (WireError, TypeError):
         return None
     fits = (
@@ -124,5 +138,6 @@ def _decode(slot: bytes) -> Note | None:
         == [EPOCH_BYTES, DIGEST_BYTES]
         and isinstance(note.boot, str)
         and type(note.closed) is bool
+        and all(isinstance(stop.epoch, bytes) and type(stop.seq) is int for stop in note.stops)
     )
     return note if fits else None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+from zlib import crc32
 
 from tabard.agents.journal.behind import IN_FLIGHT, nearest
 from tabard.agents.journal.gaps import gap_points
 from tabard.agents.journal.limits import BLOCK
+from tabard.agents.journal.tidemark import MAX_STOPS, SLOT, Note, Stop, Tidemark
 from tabard.brokers.delivery.ranges import Range, Ranges
 from tabard.brokers.wire.batch import GAP, NO_DIGEST, Batch
+from tabard.brokers.wire.codec import pack
 from tabard.brokers.wire.points import MAX_POINTS, Point, mark_of
 from tests.unit.journal.rig import Rig, everything
 
@@ -129,6 +132,78 @@ def test_of_many_batches_those_behind_the_sinks_are_named() -> None:
     assert len(named) == MAX_POINTS
     assert {1, 150, far, far + 150} <= set(named)
     assert far - 1 not in named
+
+
+def _stopped(rig: Rig, *stops: int) -> bytes:
+    """Two thousand small batches, of which sinks were last heard to have stored up to these; then a batch more."""
+    rig.open(bytes=1 << 20, segment=1 << 20)
+    rig.add(2_000, size=20, count=1)
+    rig.journal.sync()
+    epoch = rig.journal.spans()[-1].epoch
+    rig.journal.release({epoch: held((1, min(stops)))}, {epoch: set(stops)})
+    rig.add()
+    rig.journal.sync()
+    return epoch
+
+
+def _named(rig: Rig) -> set[int]:
+    """The points of the gap that a quota leaves."""
+    rig.journal.enforce(rig.clock.monotonic())
+    return {point.seq for point in gap_points(the_gap(rig))}
+
+
+def test_where_sinks_stopped_is_known_after_a_restart() -> None:
+    """The process was killed while they were away, and none of them has said anything since."""
+    rig = Rig()
+    _stopped(rig, 700, 900)
+    rig.open(bytes=100_000)
+    named = _named(rig)
+    assert {700, 701, 820, 900, 901, 1_020} <= named
+    assert 699 not in named
+
+
+def test_what_one_sink_says_does_not_hide_where_another_had_stopped() -> None:
+    """After a restart one is back and has gone on; the other is still away."""
+    rig = Rig()
+    epoch = _stopped(rig, 700, 900)
+    rig.open(bytes=100_000)
+    rig.journal.release({epoch: Ranges()}, {epoch: {1_300}})
+    rig.add()
+    rig.journal.sync()
+    rig.open()
+    assert {700, 790, 900, 990, 1_300, 1_390} <= _named(rig)
+
+
+def test_what_every_sink_has_got_beyond_is_not_noted_any_more() -> None:
+    """The note has room for few."""
+    rig = Rig()
+    epoch = _stopped(rig, 700, 900)
+    rig.open(bytes=100_000)
+    rig.journal.release({epoch: held((1, 1_200))}, {epoch: {1_200}})
+    rig.add()
+    rig.journal.sync()
+    assert rig.journal._pen.tidemark.read()._replace(boot="").stops == (Stop(epoch, 1_200),)  # type: ignore[union-attr]
+    rig.journal.release({epoch: held((1, rig.journal.spans()[0].last))}, {})
+    rig.add()
+    rig.journal.sync()
+    assert [stop for stop in rig.journal._stops.notable if stop.epoch == epoch] == []
+
+
+def test_a_note_without_stops_is_read() -> None:
+    """One that an earlier version wrote; and one with as many as there may be fits into its place."""
+    rig = Rig()
+    mark = Tidemark(rig.disk, "/j/tidemark")
+    rig.disk.make_directory("/j")
+    note = Note(2**60, b"e" * 16, 2**61, b"d" * 32, "b" * 64, closed=True)
+    stops = tuple(Stop(b"s" * 16, 2**61 + number) for number in range(MAX_STOPS))
+    mark.write(note._replace(stops=stops))
+    assert mark.read() == note._replace(stops=stops)
+    assert len(rig.disk.get("/j/tidemark")) <= SLOT
+    body = pack(tuple(note)[:-1])
+    front = len(body).to_bytes(2, "big")
+    image = crc32(front + body).to_bytes(4, "big") + front + body
+    rig.disk.put("/j/tidemark", image.ljust(SLOT, b"\0"))
+    assert mark.read() == note
 
 
 def test_a_gap_takes_less_than_what_it_stands_for() -> None:
