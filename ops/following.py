@@ -12,10 +12,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
+from tabard.consumers.store.arriving import Beside
 from tabard.consumers.store.ports import StoreReader
 from tabard.consumers.store.results import GapRow, LogQuery, LogRow, Stored
 from tabard.errors import StoreAway, StoreMissing
-from tabard.ops.listing import PAGE, Mark, Row, gaps_of, near_to
+from tabard.ops.listing import PAGE, Mark, Row
 from tabard.ops.trail import Back, Shown, Trail
 
 POLL: Final = 0.05
@@ -36,9 +37,11 @@ class Follower:
         self._reader = reader
         self._query = replace(query, limit=PAGE)
         self._told = told
-        self._after, self._gap = mark.record, mark.gap
-        self._near = frozenset(map(_name_of_gap, mark.near))
-        """The gaps whose arrival was less than `listing.LATE` before the newest, when they were looked at last."""
+        self._after = mark.record
+        self._beside: Beside | None = mark.beside
+        self._since = mark.beside.arrived
+        """Where that place is not known, since the store went back: what arrived later than this is to be read again."""
+        self._more = False
         self._which = mark.which
         self._trail = Trail(mark.before)
         self._shown = Shown()
@@ -67,14 +70,12 @@ class Follower:
     def _look(self) -> tuple[list[Row], float]:
         rows, reached = self._reader.tail(self._query, self._after)
         new: list[Row] = list(rows)
-        due = self._away or self._looks % GAPS_EVERY == 0
-        gap, near = self._gap, self._near
+        due = self._away or self._more or self._looks % GAPS_EVERY == 0
+        beside, more = self._beside or self._reader.beside_end(since=self._since), False
         if due:
-            # A recorder stamps what it stores before its commit, and another one may have committed meanwhile.
-            gaps = sorted(near_to(gap, gaps_of(self._reader, self._query)), key=lambda row: row.arrived)
-            gap = max([gap, *(row.arrived for row in gaps)])
-            near = frozenset(map(_name_of_gap, near_to(gap, gaps)))
-            new += [row for row in gaps if _name_of_gap(row) not in self._near]
+            gaps, beside = self._reader.beside(self._query, beside, PAGE)
+            more = bool(gaps)
+            new += gaps
         if unknown := {row.epoch_id for row in rows} - self._epochs.keys():
             self._epochs.update(self._reader.epochs(sorted(unknown)))
         # After all that was read: what another store said is not shown as if it were of this one.
@@ -82,13 +83,13 @@ class Follower:
         if self._away:
             self._told("the store is there again; going on")
             self._away = False
-        idle = reached == self._after
+        idle = reached == self._after and not more
         went_back = idle and self._reader.last_id() < self._after
         if (which != self._which or due or went_back) and (back := self._compare(which)) is not None:
             self._go_back(which, back)
             return [], 0.0
         self._looks += 1
-        self._after, self._gap, self._near = reached, gap, near
+        self._after, self._beside, self._more = reached, beside, more
         if rows:
             last = rows[-1]
             self._trail.passed(Stored(last.id, last.arrived, self._epochs.get(last.epoch_id, ""), last.seq))
@@ -108,6 +109,7 @@ class Follower:
     def _go_back(self, which: str, back: Back) -> None:
         renamed, self._which = which != self._which, which
         self._after = back.after
+        self._beside, self._since = None, max(self._since, back.since or 0)
         self._epochs.clear()
         what = (
             "the store was replaced (by a restored backup?)"
@@ -130,7 +132,7 @@ class Follower:
 
 
 def follow(follower: Follower, wait: Callable[[float], None] = time.sleep) -> Iterator[list[Row]]:
-    """What is new, as it comes: records by id, gaps by arrival. Does not end by itself.
+    """What is new, as it comes: records by id, gaps page by page. Does not end by itself.
 
     Yields an empty list when nothing new was found, so that a caller can notice that nobody reads it any more. Raises
     StoreError when the store is there and cannot be read.

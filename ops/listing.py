@@ -7,16 +7,13 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final, NamedTuple
 
+from tabard.consumers.store.arriving import Beside
 from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.ports import StoreReader
 from tabard.consumers.store.results import MAX_LIMIT, GapRow, LogQuery, LogRow, Stored
-from tabard.consumers.store.withheld import asks_of_records
 
 Row = LogRow | GapRow
 PAGE: Final = 1_000
-_GAPS: Final = 1_000
-LATE: Final = 600 * 10**9
-"""Nanoseconds by which a gap may be seen later than another one that arrived after it, by the clocks of two recorders."""
 
 
 def newest(reader: StoreReader, query: LogQuery, count: int) -> list[Row]:
@@ -58,45 +55,24 @@ class Mark(NamedTuple):
 
     record: int
     """The id of the record stored last."""
-    gap: int
-    """Arrival of the gap stored last."""
+    beside: Beside
+    """The place behind the gaps and the like that were stored last."""
     which: str = ""
     """Which store it is."""
     before: tuple[Stored, ...] = ()
     """Some of the records up to the last one, that one included: the farther back, the fewer."""
-    near: tuple[GapRow, ...] = ()
-    """The gaps that arrived within `LATE` of the last one."""
 
     def covers(self, row: Row) -> bool:
         """Whether the row was stored by then."""
-        return row.arrived <= self.gap if isinstance(row, GapRow) else row.id <= self.record
+        return self.beside.covers(row) if isinstance(row, GapRow) else row.id <= self.record
 
 
-def mark(reader: StoreReader, query: LogQuery) -> Mark:
+def mark(reader: StoreReader) -> Mark:
     """Where the store is now. Raises StoreError."""
     while True:
         which, record = reader.which(), reader.last_id()
-        gaps = gaps_of(reader, query)
-        gap = max((row.arrived for row in gaps), default=0)
+        beside = reader.beside_end()
         ids = [record, *(record - 2**power for power in range(record.bit_length()))]
         before = {found.id: found for found in map(reader.stored, ids) if found is not None}
         if reader.which() == which:
-            return Mark(record, gap, which, tuple(before[at] for at in sorted(before)), near_to(gap, gaps))
-
-
-def near_to(arrived: int, gaps: Iterable[GapRow]) -> tuple[GapRow, ...]:
-    """Those that arrived later than `LATE` before a moment, or after it."""
-    return tuple(row for row in gaps if row.arrived > arrived - LATE)
-
-
-def gaps_of(reader: StoreReader, query: LogQuery) -> list[GapRow]:
-    """The newest gaps and batches in quarantine that fit. Raises StoreError."""
-    return [
-        *reader.gaps(query.node, zone=query.zone, stream="logs", limit=_GAPS),
-        *reader.quarantine(query.node, zone=query.zone, stream="logs", limit=_GAPS),
-        *(
-            ()
-            if asks_of_records(query)
-            else reader.withheld(query.node, zone=query.zone, stream="logs", limit=_GAPS)
-        ),
-    ]
+            return Mark(record, beside, which, tuple(before[at] for at in sorted(before)))

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, abort, jsonify, render_template, url_for
 
+from tabard.consumers.store.arriving import Beside
 from tabard.consumers.store.hits import INDEX
 from tabard.consumers.store.results import GapRow, LogRow
-from tabard.consumers.store.withheld import asks_of_records
 from tabard.consumers.store.words import advice
 from tabard.records import severity_name
 from tabard.web.args import is_number
@@ -38,11 +38,9 @@ MESSAGE_SHOWN: Final = 2000
 """Characters of a message in the table; the record's own page has all."""
 STACK_SHOWN: Final = 8000
 RANGES: Final = {"15 min": "15m", "1 h": "1h", "24 h": "24h", "7 d": "7d", "all": EVERYTHING}
-_MARKS: Final = ("gap", "quarantine", "withheld")
-"""What a tail goes on from beside records: the newest of each that was seen."""
 CONTEXT: Final = 20
 """Records shown before and after one on its own page."""
-_OWN: Final = {"after", "place", "count", *_MARKS}
+_OWN: Final = {"after", "place", "count", "beside"}
 COLUMN_GROUPS: Final = {
     "system": ("system", "subsystem", "subsubsystem"),
     "product": ("product", "user1", "user2"),
@@ -65,9 +63,7 @@ def page() -> tuple[str, int]:
     reader = site().reader
     last = reader.last_id() if params.live else None  # before the page is read: no record falls between
     place = "" if last is None else place_of(reader, last)
-    gaps = _newest_gaps(params) if params.live else []
-    quarantined = _newest_quarantined(params) if params.live else []
-    withheld = _newest_withheld(params) if params.live else []
+    beside = reader.beside_end() if params.live else ""
     found = reader.logs(params.query)
     return render_page(
         "logs.html",
@@ -86,10 +82,8 @@ def page() -> tuple[str, int]:
         export=_exports(params),
         histogram=draw_histogram(reader, params, now=site().clock.wall(), link=filter_link(params)),
         facets=count_facets(reader, params.query) if params.facets else None,
-        newest_gap=max((gap.id for gap in gaps), default=0),
+        beside=beside,
         silence=silence(),
-        newest_quarantine=max((row.id for row in quarantined), default=0),
-        newest_withheld=max((row.id for row in withheld), default=0),
         ids=ID_FIELDS,
         levels=LEVELS,
         orders=ORDERS,
@@ -101,23 +95,20 @@ def page() -> tuple[str, int]:
 
 @blueprint.get("/logs/tail")
 def tail() -> Response:
-    """What was stored after the record ``after``, the gap ``gap``, the batch ``quarantine`` and the stubs ``withheld``.
+    """What was stored after the record ``after``, and beside the records after the place ``beside``.
 
-    As far as it fits the filters. JSON with rows as HTML. With ``count=1`` they are only counted. ``last``, ``gap``,
-    ``quarantine`` and ``withheld`` are what to go on from. ``recorder`` is what the page says of a silent recorder, empty
+    As far as it fits the filters. JSON with rows as HTML. With ``count=1`` they are only counted. ``last`` and ``beside``
+    are what to go on from; of gaps and the like no more come at once than `arriving.PAGE` of a kind. ``recorder`` is what the page says of a silent recorder, empty
     while it writes. ``whole`` says that more came than a page holds: the rows are then the newest page, and replace what
     is shown. ``place`` says which store it is, and which record of it the last; handed back as ``place`` it shows whether
     that still holds. ``reset`` says that it does not, or that the store ends before ``after``: another state of it
     stands there, the page must begin anew.
     """
     own = {name: value for name, value in query_items() if name in _OWN}
-    after, (gap, held, stub) = own.get("after", ""), (own.get(name, "0") for name in _MARKS)
+    after, beside = own.get("after", ""), _read_beside(own.get("beside"))
     params = asked([item for item in query_items() if item[0] not in own])
-    if not all(map(is_number, (after, gap, held, stub))) or params.problems:
-        expected = (
-            "after=ID of the last record seen, gap=ID of the last gap seen, quarantine=ID of the last batch seen,"
-            " withheld=ID of the last stubs seen, the parameters of the log page"
-        )
+    if not is_number(after) or beside is None or params.problems:
+        expected = "after=ID of the last record seen, beside=PLACE as an answer has it, the parameters of the log page"
         answer = jsonify(expected=expected, problems=[str(problem) for problem in params.problems])
         answer.status_code = 400
         return answer
@@ -126,14 +117,13 @@ def tail() -> Response:
     if newest < int(after):
         return jsonify(reset=True)
     records, last = reader.tail(params.query, int(after))
-    gaps = [row for row in _newest_gaps(params) if row.id > int(gap)]
-    quarantined = [row for row in _newest_quarantined(params) if row.id > int(held)]
-    withheld = [row for row in _newest_withheld(params) if row.id > int(stub)]
-    rows: Sequence[LogRow | GapRow] = [*records, *gaps, *quarantined, *withheld]
+    end = reader.beside_end()
+    others, beside = reader.beside(params.query, beside)
+    rows: Sequence[LogRow | GapRow] = [*records, *others]
     count = len(rows)
     whole = len(records) >= params.query.limit
     if whole:
-        rows, last = reader.logs(params.query).rows, newest
+        rows, last, beside = reader.logs(params.query).rows, newest, end
     # After all that was read: nothing of another store is shown as if it were of this one.
     if own.get("place") and not holds(reader, own["place"]):
         return jsonify(reset=True)
@@ -145,9 +135,7 @@ def tail() -> Response:
     return jsonify(
         last=last,
         place=place_of(reader, last),
-        gap=max((row.id for row in gaps), default=int(gap)),
-        quarantine=max((row.id for row in quarantined), default=int(held)),
-        withheld=max((row.id for row in withheld), default=int(stub)),
+        beside=str(beside),
         count=count,
         whole=whole,
         html=html,
@@ -272,21 +260,12 @@ def _bare_params(tz: str) -> LogParams:
     return asked([] if tz == "local" else [("tz", tz)])
 
 
-def _newest_gaps(params: LogParams) -> list[GapRow]:
-    query = params.query
-    return site().reader.gaps(query.node, zone=query.zone, stream="logs", limit=100)
-
-
-def _newest_quarantined(params: LogParams) -> list[GapRow]:
-    query = params.query
-    return site().reader.quarantine(query.node, zone=query.zone, stream="logs", limit=100)
-
-
-def _newest_withheld(params: LogParams) -> list[GapRow]:
-    query = params.query
-    if asks_of_records(query):
-        return []
-    return site().reader.withheld(query.node, zone=query.zone, stream="logs", limit=100)
+def _read_beside(text: str | None) -> Beside | None:
+    """The place in a request, the very beginning where none is given; None where it is none."""
+    try:
+        return Beside() if text is None else Beside.read(text)
+    except ValueError:
+        return None
 
 
 def _exports(params: LogParams) -> Callable[[str], str]:

@@ -290,6 +290,7 @@ class Commit:
     def _quarantine(self, unit: _Unit, reason: str) -> None:
         batch = unit.entry.batch
         header = batch.header
+        self._writer.expect(header.stream, "quarantine")
         self._writer.run(
             self._statements.add_quarantine,
             (
@@ -331,6 +332,7 @@ class Commit:
             self._gapped().add(epoch_id)
         # What is in doubt from the first record on has no place behind one: it stands where it came up, to be seen.
         whole = gap.kind == DOUBT and gap.first == 1
+        self._writer.expect(item.stream, "gap")
         self._writer.run(
             self._statements.add_gap,
             (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from tabard.brokers.delivery.leases import LeaseStore, Role
 from tabard.brokers.delivery.ports import Entry, SinkStore
+from tabard.consumers.store.arriving import Beside
 from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.holds import Hold
@@ -82,6 +83,18 @@ class StoreReader(Protocol):
 
     def last_id(self) -> int:
         """The id of the record stored last, 0 when there is none: where a tail begins."""
+        ...
+
+    def beside(self, query: LogQuery, place: Beside, limit: int = ...) -> tuple[list[GapRow], Beside]:
+        """Gaps, batches in quarantine and stubs of the log stored after a place; the place to go on from.
+
+        Those of the node and zone of the query, up to `limit` of each kind; the next ones come with the next question.
+        As with `tail`, what becomes visible later than others with higher ids is still met.
+        """
+        ...
+
+    def beside_end(self, since: int | None = None) -> Beside:
+        """The place behind all that is there, or before all that arrived after the moment `since`."""
         ...
 
     def which(self) -> str:

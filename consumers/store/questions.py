@@ -24,6 +24,7 @@ from tabard.consumers.store import (
     sinkview,
     withheld,
 )
+from tabard.consumers.store.arriving import PAGE, Beside
 from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.holds import Hold
@@ -304,6 +305,17 @@ class Questions(ABC):
     @abstractmethod
     def last_id(self) -> int:
         """The id of the record stored last, 0 when there is none: where a tail begins."""
+
+    @abstractmethod
+    def beside(self, query: LogQuery, place: Beside, limit: int = PAGE) -> tuple[list[GapRow], Beside]:
+        """Gaps, batches in quarantine and stubs of the log stored after a place; the place to go on from.
+
+        Those of the node and zone of the query, up to `limit` of each kind; the next ones come with the next question.
+        """
+
+    @abstractmethod
+    def beside_end(self, since: int | None = None) -> Beside:
+        """The place behind all that is there, or before all that arrived after the moment `since`."""
 
     @abstractmethod
     def which(self) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from tabard.consumers.store import fleet, pages
+from tabard.consumers.store import arriving, fleet, pages
+from tabard.consumers.store.arriving import PAGE, Beside
 from tabard.consumers.store.courtesy import Courtesy
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.layout import RECORDS
@@ -75,6 +76,17 @@ class Reader(Questions):
         """The id of the record stored last, 0 when there is none: where a tail begins."""
         with self._connections.use() as connection:
             return pages.last_id(connection)
+
+    def beside(self, query: LogQuery, place: Beside, limit: int = PAGE) -> tuple[list[GapRow], Beside]:
+        """Gaps, batches in quarantine and stubs of the log stored after a place; the place to go on from."""
+        with self._connections.use() as connection:
+            return arriving.after(connection, query, place, arriving.end(connection), limit, again=True)
+
+    def beside_end(self, since: int | None = None) -> Beside:
+        """The place behind all that is there, or before all that arrived after the moment `since`."""
+        with self._connections.use() as connection:
+            last = arriving.end(connection)
+            return last if since is None else arriving.since(connection, since, last)
 
     def which(self) -> str:
         """The file of the records: a restoration puts another one in its place."""

@@ -83,6 +83,7 @@ def fill(writer: Writer, item: EpochWork, node_id: int, epoch_id: int) -> None:
         _shrink(writer, texts.forget_gap, texts.shrink_gap, row_id, rest)
         for lo, hi in others:
             values = (node_id, item.stream, epoch_id, lo, hi, records(lo, hi), 0, "gap", reason, detail)
+            writer.expect(item.stream, "gap")
             writer.run(writer.statements.add_gap, (*values, time, since))
     for row_id, first, last, since in writer.all(texts.skips_within, span):
         others = without(first, last, batches)

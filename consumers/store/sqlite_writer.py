@@ -135,6 +135,9 @@ class SqliteWriter:
                 rows: list[Row] = [row for each in run for row in each.parts]
                 self._connection.executemany(self.statements.add_rows[stream], rows)
 
+    def expect(self, stream: int, table: str) -> None:
+        """Nothing: nobody else writes, so ids become visible in their order."""
+
     def add_batches(self, rows: Sequence[Sequence[Any]]) -> None:
         """One statement, run for each."""
         self._connection.executemany(self.statements.add_batch, rows)

@@ -94,6 +94,9 @@ class Writer(Protocol):
     def insert(self, stream: int, made: Sequence[Made]) -> None:
         """Write batches in their order. Raises one of `refusals` when the database does not take a row."""
 
+    def expect(self, stream: int, table: str) -> None:
+        """Before rows of a stream are added to a table beside it, gap or quarantine: see to it that readers meet them all."""
+
     def add_batches(self, rows: Sequence[Sequence[Any]]) -> None:
         """Run `add_batch` for each."""
 

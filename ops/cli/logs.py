@@ -178,7 +178,7 @@ def _rows(
         def shown(rows: Iterable[Row]) -> Iterable[Shown]:
             return listing.attested(reader, rows) if attested else ((row, ()) for row in rows)
 
-        mark = listing.mark(reader, query)
+        mark = listing.mark(reader)
         if lines is None and query.since is not None:
             stored: Iterable[Row] = listing.every(reader, query)
         else:

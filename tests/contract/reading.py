@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.contract.reading_beside import BesideContract
 from tests.contract.reading_deployments import DeploymentContract
 from tests.contract.reading_logs import LogContract
 from tests.contract.reading_nodes import NodeContract
@@ -9,5 +10,7 @@ from tests.contract.reading_quarantine import QuarantineContract
 from tests.contract.reading_samples import SampleContract
 
 
-class ReadingContract(LogContract, QuarantineContract, NodeContract, SampleContract, DeploymentContract):
+class ReadingContract(
+    LogContract, BesideContract, QuarantineContract, NodeContract, SampleContract, DeploymentContract
+):
     """Inherit, give an `engine` that is a `ReadingEngine`, and call the properties as `storage` says."""

@@ -16,7 +16,7 @@ const older = document.getElementById("older");
 const replaced = document.getElementById("replaced");
 const away = document.getElementById("away");
 const ANEW = "tabard-anew"; // in the tab's own storage: this page was made anew because of its store
-let { last, place, gap, quarantine, withheld } = state.dataset;
+let { last, place, beside } = state.dataset;
 let on = true;
 let told = recorder.innerHTML.trim();
 let waiting = 0;
@@ -35,9 +35,7 @@ function address(count) {
   url.search = window.location.search;
   url.searchParams.set("after", last);
   url.searchParams.set("place", place);
-  url.searchParams.set("gap", gap);
-  url.searchParams.set("quarantine", quarantine);
-  url.searchParams.set("withheld", withheld);
+  url.searchParams.set("beside", beside);
   if (count) url.searchParams.set("count", "1");
   return url;
 }
@@ -117,7 +115,7 @@ async function look() {
     full = got.whole;
   } else {
     waiting = 0;
-    ({ last, place, gap, quarantine, withheld } = got);
+    ({ last, place, beside } = got);
     if (got.html) insert(got.html, got.whole);
     unsaid += got.count;
   }

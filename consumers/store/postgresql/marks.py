@@ -1,4 +1,4 @@
-"""Up to which id everything that will ever be committed is visible.
+"""Up to which id everything that will ever be committed is visible: of the log, and of what stands beside it.
 
 Ids come from a sequence, in the order in which transactions draw them; they commit in any order. So a recorder says
 before it draws ids from where on it will: by an advisory lock whose key is that id, which ends with its transaction,
@@ -11,26 +11,45 @@ every dump and every forgotten session hold up the tail.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
+from tabard.consumers.store.arriving import TABLES
 from tabard.consumers.store.reading import Reading
 
-# Negative keys, so that they meet neither the locks of `partitions` and `schema` nor, most likely, those of others.
-MARK: Final = (
-    "SELECT pg_advisory_xact_lock_shared(-1 - last_value + CASE WHEN is_called THEN 0 ELSE 1 END)"
-    " FROM tabard_records.log_id_seq"
+_SPAN: Final = 1 << 60
+"""Ids that a table has keys for: the log's stand first, then those of the tables beside it."""
+_DRAWN: Final = (
+    "coalesce(pg_sequence_last_value(pg_get_serial_sequence('tabard_records.{}', 'id')::regclass), 0)"
 )
-"""Run by a recorder in the transaction of its rows, before it writes the first."""
-_DRAWN: Final = "SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM tabard_records.log_id_seq"
+# Negative keys, so that they meet neither the locks of `partitions` and `schema` nor, most likely, those of others.
+_MARK: Final = "SELECT pg_advisory_xact_lock_shared(-1 - {}::bigint - {})"
+MARK: Final = _MARK.format(0, _DRAWN.format("log"))
+"""Run by a recorder in the transaction of its log records, before it writes the first."""
+MARK_BESIDE: Final[Mapping[str, str]] = {
+    table: _MARK.format(_SPAN * place, _DRAWN.format(table)) for place, table in enumerate(TABLES, 1)
+}
+"""The same for the rows of the tables beside the log, by table."""
 _OPEN: Final = (
-    "SELECT max(classid::bigint << 32 | objid::bigint) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
+    "SELECT classid::bigint << 32 | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     " AND classid::bigint >= 2147483648"
 )
 
 
 def settled(connection: Reading) -> int:
-    """The id; to be asked where each statement sees what was committed when it began, before the rows."""
-    (drawn,) = connection.execute(_DRAWN).fetchone()
-    (key,) = connection.execute(_OPEN).fetchone()
-    return int(drawn) if key is None else min(int(drawn), -1 - int(key))
+    """The id of the log; to be asked where each statement sees what was committed when it began, before the rows."""
+    (found,) = _settled(connection, {0: "log"})
+    return found
+
+
+def settled_beside(connection: Reading) -> list[int]:
+    """Those of what stands beside it, in the order of its tables, asked likewise; they never come again here."""
+    return _settled(connection, dict(enumerate(TABLES, 1)))
+
+
+def _settled(connection: Reading, tables: Mapping[int, str]) -> list[int]:
+    drawn = connection.execute(f"SELECT {', '.join(map(_DRAWN.format, tables.values()))}").fetchone()
+    keys = [-1 - int(key) for (key,) in connection.execute(_OPEN).fetchall()]
+    open_from = {place: [key % _SPAN for key in keys if key // _SPAN == place] for place in tables}
+    return [min([int(last), *open_from[place]]) for place, last in zip(tables, drawn, strict=True)]

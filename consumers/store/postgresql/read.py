@@ -20,7 +20,8 @@ import psycopg2
 from psycopg2 import errors, extensions
 
 from tabard.brokers.wire.streams import STREAM_NAMES
-from tabard.consumers.store import pages, walk, withheld
+from tabard.consumers.store import arriving, pages, walk, withheld
+from tabard.consumers.store.arriving import PAGE, Beside
 from tabard.consumers.store.held import held
 from tabard.consumers.store.hits import Hits
 from tabard.consumers.store.layout import FILES, ROW_TABLES
@@ -29,7 +30,7 @@ from tabard.consumers.store.postgresql.away import is_away, sentence
 from tabard.consumers.store.postgresql.server import LOCK_SECONDS, Password, check_version, connect, schema_of
 from tabard.consumers.store.questions import BUDGET, Questions
 from tabard.consumers.store.reading import LOG, POSTGRESQL, Answer, DayGone, Sql
-from tabard.consumers.store.results import Count, IndexState, LogQuery, LogRow, Stats, StreamStats
+from tabard.consumers.store.results import Count, GapRow, IndexState, LogQuery, LogRow, Stats, StreamStats
 from tabard.errors import StoreAway, StoreError, StoreMissing
 
 KEPT: Final = 8
@@ -250,6 +251,18 @@ class PostgresReader(Questions):
         """Where a tail begins that wants nothing of what is there."""
         with self._server.use(begin=_EACH_ITS_OWN) as connection:
             return marks.settled(connection)
+
+    def beside(self, query: LogQuery, place: Beside, limit: int = PAGE) -> tuple[list[GapRow], Beside]:
+        """Gaps, batches in quarantine and stubs of the log stored after a place; the place to go on from."""
+        with self._server.use(begin=_EACH_ITS_OWN) as connection:
+            last = arriving.end(connection, marks.settled_beside(connection))
+            return arriving.after(connection, query, place, last, limit, again=False)
+
+    def beside_end(self, since: int | None = None) -> Beside:
+        """The place behind all that is there, or before all that arrived after the moment `since`."""
+        with self._server.use(begin=_EACH_ITS_OWN) as connection:
+            last = arriving.end(connection, marks.settled_beside(connection))
+            return last if since is None else arriving.since(connection, since, last)
 
     def which(self) -> str:
         """The server's own name, and the table of the log in it: a restoration makes another one."""

@@ -19,7 +19,7 @@ from tabard.consumers.store import deployed
 from tabard.consumers.store.layout import ROW_TABLES
 from tabard.consumers.store.models import LOG_HEAD
 from tabard.consumers.store.postgresql import closed, lines, packing
-from tabard.consumers.store.postgresql.marks import MARK
+from tabard.consumers.store.postgresql.marks import MARK, MARK_BESIDE
 from tabard.consumers.store.postgresql.packing import (
     Field,
     Packed,
@@ -103,6 +103,8 @@ class PostgresWriter:
         self._arrived: int | None = None
         """When the log rows arrive that are written; None: none are."""
         self._cursor = server.connection.cursor()
+        self._expected: set[str] = set()
+        """Tables beside the log that readers know of to get rows in this transaction."""
         self.statements = texts.statements
         self.deployments = texts.deployments
         self.presence = texts.presence
@@ -119,6 +121,7 @@ class PostgresWriter:
 
         Raises StoreUnavailable, once, when other tables are in the place of those that were written: see `Server.known`.
         """
+        self._expected.clear()
         self._cursor.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED; {WHICH}")
         row = self._cursor.fetchone()
         if not self._server.known(row[0] if row else None):
@@ -140,10 +143,12 @@ class PostgresWriter:
     def part(self) -> Iterator[None]:
         """By a savepoint."""
         self._cursor.execute("SAVEPOINT part")
+        expected = set(self._expected)
         try:
             yield
         except self.refusals:
             self._cursor.execute("ROLLBACK TO SAVEPOINT part")
+            self._expected = expected
             self._cursor.execute("RELEASE SAVEPOINT part")
             raise
         self._cursor.execute("RELEASE SAVEPOINT part")
@@ -218,6 +223,12 @@ class PostgresWriter:
         for _, run in groupby(packed, key=lambda part: (part.binary, part.columns)):
             self._copy(ROW_TABLES[stream], list(run))
 
+    def expect(self, stream: int, table: str) -> None:
+        """Only what is of the log is followed."""
+        if stream == LOGS and table not in self._expected:
+            self._cursor.execute(MARK_BESIDE[table])
+            self._expected.add(table)
+
     def add_batches(self, rows: Sequence[Sequence[Any]]) -> None:
         """One COPY."""
         self._copy("batch", [pack_rows(_BATCH, rows)])
@@ -229,6 +240,8 @@ class PostgresWriter:
             ("withheld", _WITHHELD, stubs),
         ):
             if rows:
+                if table in MARK_BESIDE:
+                    self.expect(LOGS, table)
                 self._copy(table, [pack_rows(columns, rows)])
 
     def count(self, stream: int, rows: int, size: int) -> None:

@@ -120,7 +120,7 @@ class World:
 
     def follow(self) -> Follower:
         """Somebody who follows it from now on."""
-        return Follower(self.reader, LogQuery(), listing.mark(self.reader, LogQuery()), self.told.append)
+        return Follower(self.reader, LogQuery(), listing.mark(self.reader), self.told.append)
 
     def lose(self, count: int, key: NodeKey, late: int = 0) -> None:
         """A gap, by a recorder that took the time of it so many seconds before its commit was through."""
@@ -154,6 +154,16 @@ def shown(follower: Follower) -> list[str]:
     while True:
         rows, pause = follower.look()
         found += [row.message for row in rows if isinstance(row, LogRow)]
+        if pause:
+            return found
+
+
+def look(follower: Follower) -> list[listing.Row]:
+    """All that it shows until nothing more comes."""
+    found: list[listing.Row] = []
+    while True:
+        rows, pause = follower.look()
+        found += rows
         if pause:
             return found
 
@@ -221,6 +231,41 @@ def test_an_older_state_with_new_records_behind_it_hides_none_of_them(
     assert len(world.told) == 1
     assert ("was replaced" if not same_file else "were taken away") in world.told[0]
     assert "some of what was shown may be missing" in world.told[0]
+
+
+def test_more_losses_than_are_read_at_once_all_come(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One page after another, without a pause between them, whatever is looked at how often."""
+    monkeypatch.setattr(following, "PAGE", 2)
+    monkeypatch.setattr(following, "GAPS_EVERY", 20)
+    follower = world.follow()
+    assert lost(follower) == []
+    for number in range(5):
+        world.lose(1 + number, WEB)
+    found: list[int] = []
+    looks = 0
+    while len(found) < 5:
+        found += lost(follower)
+        looks += 1
+        assert looks <= 20 + 3
+    assert found == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("same_file", [False, True], ids=["another file", "the same file"])
+def test_an_older_state_hides_no_loss(world: World, same_file: bool) -> None:
+    """Their numbers are lower than those that were passed; what was there before is not shown after all."""
+    world.say(3)
+    world.lose(7, WEB)
+    world.back_up()
+    world.say(2)
+    follower = world.follow()
+    for number in range(3):
+        world.say(1)
+        world.lose(1 + number, MAIL)
+    assert sorted(row.count for row in look(follower) if isinstance(row, GapRow)) == [1, 2, 3]
+    world.put_back(same_file=same_file)
+    world.say(1)
+    world.lose(9, MAIL)
+    assert [row.count for row in look(follower) if isinstance(row, GapRow)] == [9]
 
 
 def test_what_was_there_before_is_not_shown_after_all(world: World) -> None:

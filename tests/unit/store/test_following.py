@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tabard import failpoints
+from tabard.brokers.delivery.ports import EpochWork
 from tabard.brokers.wire.streams import LOGS
+from tabard.consumers.store.commit import BEFORE_COMMIT
 from tabard.consumers.store.layout import RECORDS
 from tabard.consumers.store.postgresql.read import PostgresReader
 from tabard.consumers.store.postgresql.server import Server
@@ -18,7 +21,9 @@ from tabard.consumers.store.postgresql.texts import texts
 from tabard.consumers.store.postgresql.writer import PostgresWriter
 from tabard.consumers.store.results import LogQuery
 from tabard.ops.bench.postgres import Postgres
-from tests.contract.chain import NOON, Chain, log
+from tests.contract.chain import MAIL, NOON, WEB, Chain, log, logs
+from tests.contract.policing import policed, together
+from tests.contract.reading_quarantine import spoilt
 
 WRITERS: Final = 3
 
@@ -104,6 +109,44 @@ def test_rows_of_a_transaction_that_ends_later_are_not_passed_over(recorders: Re
     follower.look()
     assert sorted(follower.seen) == sorted(recorders.committed[begun:])
     assert len(follower.seen) == 4
+
+
+def test_what_stands_beside_the_log_is_not_passed_over_either(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses, batches in quarantine and stubs of a commit that drew lower ids and ends later."""
+    url = postgres.database()
+    with PostgresStore.open(url) as one, PostgresStore.open(url) as other, PostgresReader(url) as reader:
+        late, early = Chain(WEB), Chain(MAIL)
+        for chain in (late, early):  # the policy too is known: nobody waits for who numbers it
+            one.commit([policed(chain, logs(2), "#.")], NOON)
+        place, hit = reader.beside_end(), failpoints.hit
+
+        def overtaken(name: str) -> None:
+            hit(name)
+            if name == BEFORE_COMMIT:
+                monkeypatch.setattr(failpoints, "hit", hit)
+                other.commit(beside(early), NOON)
+                found, between = reader.beside(LogQuery(), place)
+                assert (found, between[:3]) == ([], place[:3])  # there, and not to be counted on
+                assert len(reader.gaps()) == 1
+
+        monkeypatch.setattr(failpoints, "hit", overtaken)
+        one.commit(beside(late), NOON)
+        found, last = reader.beside(LogQuery(), place)
+        kinds = {(row.node, row.kind) for row in found}
+        assert kinds == {
+            (node, kind) for node in ("web1", "mail1") for kind in ("gap", "quarantine", "withheld")
+        }
+        assert len(found) == 6
+        assert reader.beside(LogQuery(), last) == ([], last)
+
+
+def beside(chain: Chain) -> list[EpochWork]:
+    """One commit with a row of each kind."""
+    work = together(spoilt(chain, "unreadable"), policed(chain, logs(2), "#."))
+    lost = chain.lose(1)
+    return [EpochWork(work.key, work.stream, work.cursor, work.entries, lost.gaps)]
 
 
 @settings(max_examples=60)

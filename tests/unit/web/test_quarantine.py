@@ -60,9 +60,9 @@ def test_it_arrives_on_the_live_page(client, seeder):
     seeder.logs([record()])
     first = client.get("/logs/tail?after=0").json
     seeder.poison(2)
-    answer = client.get(f"/logs/tail?after={first['last']}&gap=0&quarantine={first['quarantine']}").json
+    answer = client.get(f"/logs/tail?after={first['last']}&beside={first['beside']}").json
     assert messages(f"<table>{answer['html']}</table>") == ["Quarantine"]
-    again = client.get(f"/logs/tail?after={first['last']}&gap=0&quarantine={answer['quarantine']}").json
+    again = client.get(f"/logs/tail?after={first['last']}&beside={answer['beside']}").json
     assert again["html"] == ""
 
 

@@ -26,8 +26,7 @@ def test_only_what_came_after_is_sent(client, seeder):
     assert answer.json["count"] == 1
     again = client.get(f"/logs/tail?after={answer.json['last']}&service=x").json
     mark = {"last": answer.json["last"], "place": answer.json["place"]}
-    mark |= {"gap": 0, "quarantine": 0, "withheld": 0}
-    assert again == {**mark, "count": 0, "html": "", "whole": False, "recorder": ""}
+    assert again == {**mark, "beside": "0.0.0.0", "count": 0, "html": "", "whole": False, "recorder": ""}
 
 
 def test_gaps_arrive_too(client, seeder):
@@ -35,9 +34,9 @@ def test_gaps_arrive_too(client, seeder):
     seeder.logs([record()])
     last = client.get("/logs/tail?after=0").json["last"]
     seeder.gap(12)
-    answer = client.get(f"/logs/tail?after={last}&gap=0")
+    answer = client.get(f"/logs/tail?after={last}&beside=0.0.0.0")
     assert rows(answer) == ["Gap"]
-    assert rows(client.get(f"/logs/tail?after={last}&gap={answer.json['gap']}")) == []
+    assert rows(client.get(f"/logs/tail?after={last}&beside={answer.json['beside']}")) == []
 
 
 def test_a_flood_replaces_the_page(client, seeder):
@@ -48,6 +47,20 @@ def test_a_flood_replaces_the_page(client, seeder):
     assert rows(answer) == [str(number) for number in range(24, 14, -1)]
     again = client.get(f"/logs/tail?after={answer.json['last']}&n=10")
     assert rows(again) == []
+
+
+def test_more_gaps_than_a_page_holds_come_one_after_another(client, seeder, monkeypatch):
+    """None is passed over, however many came between two answers."""
+    monkeypatch.setattr("tabard.consumers.store.read.Reader.beside.__defaults__", (2,))
+    mark, found = client.get("/logs/tail?after=0").json, []
+    for number in range(5):
+        seeder.gap(1 + number)
+    while True:
+        mark = client.get(f"/logs/tail?after={mark['last']}&beside={mark['beside']}").json
+        if not mark["count"]:
+            break
+        found += [mark["count"]]
+    assert found == [2, 2, 1]
 
 
 def test_counting_sends_no_rows(client, seeder):
@@ -96,7 +109,17 @@ def test_a_place_that_is_none_is_that_of_another_store(client, seeder, place):
 
 
 @pytest.mark.parametrize(
-    "query", ["", "after=x", "after=-1", f"after={10**20}", "after=0&gap=x", "after=0&min=loud"]
+    "query",
+    [
+        "",
+        "after=x",
+        "after=-1",
+        f"after={10**20}",
+        "after=0&beside=x",
+        "after=0&beside=1.2.3",
+        "after=0&beside=0.0.0.9223372036854775808",
+        "after=0&min=loud",
+    ],
 )
 def test_wrong_parameters_are_answered(client, seeder, query):
     """400 with what was expected, as JSON."""

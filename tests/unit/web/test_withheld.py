@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tabard.consumers.store.arriving import Beside
 from tests.unit.web.html import messages, parse
 from tests.unit.web.seed import NOW, record
 
@@ -76,14 +77,15 @@ def test_it_arrives_on_the_live_page(client, seeder, policed):
     """What is withheld while somebody looks is shown, once, and not to who looks for a text."""
     page = parse(client.get("/logs").text)
     (state,) = [element for element in page.all("div") if element.attributes.get("id") == "tail"]
-    marks = {name: state.attributes[f"data-{name}"] for name in ("last", "gap", "quarantine", "withheld")}
-    assert marks["withheld"] == "1"
+    marks = {name: state.attributes[f"data-{name}"] for name in ("last", "beside")}
+    seen = marks["beside"]
+    assert Beside.read(seen).withheld == 1
     seeder.policed([record(time=NOW + 20)] * 2, ".#", policy="edge@3")
-    address = "/logs/tail?after={last}&gap={gap}&quarantine={quarantine}&withheld={withheld}"
+    address = "/logs/tail?after={last}&beside={beside}"
     got = client.get(address.format(**marks)).json
-    assert (got["count"], got["withheld"]) == (2, 2)
+    assert (got["count"], Beside.read(got["beside"]).withheld) == (2, 2)
     assert "edge@3" in got["html"]
     marks |= {name: got[name] for name in marks}
     assert client.get(address.format(**marks)).json["count"] == 0
-    marks["withheld"] = "1"
+    marks["beside"] = seen
     assert client.get(address.format(**marks) + "&q=hello").json["count"] == 0
