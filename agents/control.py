@@ -6,7 +6,9 @@ opened there; until it can, nothing is accepted into the control stream, which i
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tabard.agents.journal.faults import DiskRefused, Fault
@@ -59,6 +61,14 @@ class Control:
             assert self._error is not None
             raise self._error
         return outbox.append(body, count, marks)
+
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """One durable transaction, of which batches that are appended become part. Raises JournalError, also without an outbox."""
+        outbox = self._try()
+        if outbox is None:
+            assert self._error is not None
+            raise self._error
+        return outbox.transaction()
 
     def spans(self) -> Sequence[EpochSpan]:
         """See `Outbox.spans`."""

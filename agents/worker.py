@@ -13,6 +13,8 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from tabard._version import VERSION
+from tabard.agents.commands.rules import Rules
+from tabard.agents.commands.taking import Commands
 from tabard.agents.intake import bridge
 from tabard.agents.intake.batcher import Batcher, BatchLimits
 from tabard.agents.intake.defaults import Defaults
@@ -155,6 +157,24 @@ class Agent:
                 max_clients=settings.int("agent.max_clients"),
             ),
         )
+        self._rules = Rules.of(settings)
+        most = settings.bytes("journal.control_bytes")
+        self._commands = Commands(
+            self._key,
+            home.journal / "commands",
+            self.journals.control,
+            loop,
+            self._clock,
+            rules=lambda: self._rules,
+            directory=lambda: self._seal.trust.directory if self._seal.trust is not None else None,
+            unbox=self._seal.unbox,
+            knows=self.publisher.knows,
+            roomy=lambda: self.journals.control.status()["bytes"] <= most // 2,
+            refusals=self.publisher.admission.refusals,
+            counters=self.publisher.counters,
+            answered=self._pump,
+            every=settings.seconds("agent.beacon"),
+        )
         self._sampling = Sampling(
             home, settings, loop, self._clock, self.journals.samples, self._syncer.request
         )
@@ -189,12 +209,14 @@ class Agent:
         self._note("agent.started", {"version": VERSION, "boot": boot_id(), "pid": os.getpid()})
         self._required.look_after(self._loop.now())
         self._sampling.start()
+        self._commands.look_after()
         self._pump()
 
     def take(self, settings: Settings) -> None:
         """Take over what may change while running."""
         self._tailer.take(tails_of(settings), backlog=settings.bytes("intake.tail_backlog"))
         self.settings = self._sampling.settings = settings
+        self._rules = Rules.of(settings)
         self._note("agent.reloaded", {"pid": os.getpid()})
         self._look_at_keys()
 
@@ -231,10 +253,12 @@ class Agent:
     # --- publishing ------------------------------------------------------------------------
 
     def _receive(self, frames: list[bytes]) -> None:
-        if len(frames) == len(Message._fields):
-            self.publisher.receive(self._loop.now(), Message(*frames))
-        else:
+        if len(frames) != len(Message._fields):
             self.publisher.counters["malformed message"] += 1
+        elif self._commands.is_one(message := Message(*frames)):
+            self._commands.take(message)
+        else:
+            self.publisher.receive(self._loop.now(), message)
 
     def _moved(self) -> None:
         """Say at once through the other broker what was sent: some of it is lost."""
@@ -266,6 +290,7 @@ class Agent:
         now = self._loop.now()
         self.journals.enforce(now)
         self._required.look_after(now)
+        self._commands.look_after()
         self._look_at_keys()
         for refusal in self.publisher.admission.refusals.due(now):
             _log.error("%s", refusal)
@@ -342,6 +367,7 @@ class Agent:
             "links": self._uplink.status(),
             "keys": self._seal.status(),
             "rosters": self._rosters.status(),
+            "commands": self._commands.status(),
             "refused": self.publisher.admission.refusals.report(self._loop.now()),
             "faults": [*map(list, self.journals.faults()), *self._spill.faults(), *bridge.faults(reports)],
             "counters": {**self.publisher.counters, **self._counted(), **bridge.counters(reports)},

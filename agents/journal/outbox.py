@@ -32,6 +32,7 @@ from tabard.agents.journal.outbox_rows import (
     kept_between,
     load_epochs,
     load_marks,
+    mark_begun,
     replace_batch,
     stored_rows,
 )
@@ -244,9 +245,7 @@ class Outbox:
     def _begin(self) -> None:
         """Begin this run's epoch. Raises JournalError; the next append tries again."""
         with self.transaction() as db:
-            state = db.execute("SELECT clean FROM outbox_state").fetchone()
-            clean = self._opening.clean and (state is None or state[0] == 1)
-            db.execute("INSERT OR REPLACE INTO outbox_state (only, clean) VALUES (1, 0)")
+            clean = mark_begun(db, self._opening.lost) and self._opening.clean
             self._bytes += self._committed.fill_in(db, self._epochs, self._gaps)
             opening = self._author.opening(self._opening._replace(clean=clean), self._tip())
             self._epochs[opening.header.epoch] = insert_epoch(db, opening.header.epoch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tabard.agents.journal.gaps import DAMAGED, Dropped, GapMaker, chain_digest
 from tabard.brokers.delivery.ranges import Ranges
@@ -138,6 +138,19 @@ def insert_batch(db: sqlite3.Connection, epoch: KeptEpoch, batch: Batch) -> Kept
     )
     db.execute("UPDATE outbox_epoch SET last = ?, digest = ? WHERE id = ?", (header.last, digest, epoch.row))
     return epoch._replace(last=header.last, digest=digest)
+
+
+COMMANDS_LOST: Final = "commands lost"
+"""The mark of an outbox that lost something: commands may have been executed that it does not know."""
+
+
+def mark_begun(db: sqlite3.Connection, lost: int | None) -> bool:
+    """Note that an epoch is begun, and whether records were lost before it (None: none); whether the one before was closed in order."""
+    state = db.execute("SELECT clean FROM outbox_state").fetchone()
+    db.execute("INSERT OR REPLACE INTO outbox_state (only, clean) VALUES (1, 0)")
+    if lost is not None:
+        insert_mark(db, COMMANDS_LOST, True)
+    return state is None or state[0] == 1
 
 
 def insert_mark(db: sqlite3.Connection, source: str, mark: Any) -> None:

@@ -189,8 +189,7 @@ class Publisher:
         if not self.admission.word(now, cursor.sink, message, "cursor"):
             return
         before = state.session
-        descent = decode_descent(message.envelope)
-        caps = descent.caps if descent is not None else ()
+        caps = descent.caps if (descent := decode_descent(message.envelope)) is not None else ()
         if caps and (cursor.session, cursor.number) == (state.session, state.number):
             state.limit(caps, again=True)  # a broker on the way lets more pass
             return
@@ -304,6 +303,10 @@ class Publisher:
     def stored(self, sink: str) -> Mapping[int, Mapping[bytes, Ranges]]:
         """By stream and epoch, what a sink has of what the journals keep."""
         return self._sinks[sink].stored()
+
+    def knows(self, nonce: bytes) -> bool:
+        """Whether it is that of one of the last beacons."""
+        return any(nonce in state.nonces for state in self._sinks.values())
 
     # --- what goes out ---------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from tabard.brokers.delivery.seal import ClosedSeal, OpenSeal, Pen, Seal
 from tabard.brokers.trust.certificates import NODE, RECORDER, Certificate, read, when
 from tabard.brokers.trust.files import Trust
 from tabard.brokers.trust.keyfiles import KeyFile
+from tabard.brokers.trust.keys import PrivateKey
 from tabard.brokers.trust.seal import KeySeal, when_it_held
 from tabard.brokers.wire.batch import Batch
 from tabard.brokers.wire.credentials import Chain
@@ -65,6 +66,8 @@ class RoleSeal:
         self.trust: Trust | None = trust
         """The keys and rosters of the home; None while it has none."""
         self._edition = -1
+        self._boxed: tuple[PrivateKey, ...] = ()
+        """The keys that boxes for this role are made for: the one of now, and the one before it."""
         self._inner: Seal = OpenSeal()
         self._take()
 
@@ -134,7 +137,12 @@ class RoleSeal:
         except TrustError as error:
             self._close(str(error))
             return
+        self._boxed = tuple(key for key in (file.key, file.former) if key is not None)
         self.fault = None
+
+    def unbox(self, box: bytes) -> bytes | None:
+        """What is in a box for this role's key, or for the one before it; None where it is for nobody here, or altered."""
+        return next((found for key in self._boxed if (found := key.unbox(box)) is not None), None)
 
     def _former(self, trust: Trust, file: KeyFile) -> list[Chain]:
         """The chain of the key before, as long as its certificate is known: epochs of it may still be kept."""
@@ -151,6 +159,7 @@ class RoleSeal:
             _log.error("no keys can be used, so nothing is signed and nobody believed: %s", fault)
         self.fault = fault
         self._inner = ClosedSeal()
+        self._boxed = ()
 
     def __str__(self) -> str:
         inner = self._inner

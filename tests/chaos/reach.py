@@ -11,7 +11,16 @@ import tabard.brokers.role
 import tabard.consumers.recorder.role  # noqa: F401 -- imported for the fail-points that they declare
 from tabard import failpoints
 
-_OF_COMMANDS = ("test.", "move.", "erase.", "backup.", "restore.", "upgrade.", "store.hold_between")
+_OF_COMMANDS = (
+    "test.",
+    "commands.",
+    "move.",
+    "erase.",
+    "backup.",
+    "restore.",
+    "upgrade.",
+    "store.hold_between",
+)
 """Whose tests reach them by themselves."""
 
 

@@ -19,6 +19,8 @@ _ENGINES: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg2"})
 _SECRET: Final = frozenset({"password", "sslpassword"})
 _BROKER_FORM: Final = "1 to 31 of a-z 0-9 . _ - beginning with a letter or digit"
 """A broker's name is part of its sockets' names, which have to be short."""
+COMMANDS: Final = ("actions", "run")
+"""Kinds of commands that a node may accept."""
 HOST_KEYS: Final = (
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -143,6 +145,12 @@ def _language(text: str) -> str:
     return text.lower().replace("-", "_")
 
 
+def _accepted(text: str) -> str:
+    if text not in COMMANDS:
+        raise TabardError("not a kind of command")
+    return text
+
+
 def _level(text: str) -> str:
     if text not in SEVERITIES:
         raise TabardError("not a level")
@@ -219,3 +227,6 @@ SENDER: Final = Text(
 LANGUAGE: Final = Text("a language such as en, DE or de_CH", check=_language, limit=8, name="language")
 MAIL_HOST: Final = Text("a host name or IP address", check=_host, empty=True, name="host")
 LEVEL: Final = Text("one of " + ", ".join(SEVERITIES), check=_level, empty=True, name="level")
+ACCEPTED: Final = Text('"actions" or "run"', check=_accepted, name="kind of command")
+ACTION: Final = Text(names.NAME_FORM, check=names.check_node, name="action")
+WORD: Final = Text("one line of at most 4,096 characters", empty=True, limit=4096, name="word")

@@ -306,18 +306,20 @@ class Words(Kind):
 
     name = "list of"
 
-    def __init__(self, item: Text, *, empty: bool = False) -> None:
+    def __init__(self, item: Text, *, empty: bool = False, again: bool = False) -> None:
+        """`again`: an item may stand in it more than once."""
         self.reach = item.name
         self._least = 0 if empty else 1
-        self.form = f"a list of {self._least} to 64 different items, each {item.form}"
+        self.form = f"a list of {self._least} to 64{'' if again else ' different'} items, each {item.form}"
         self._item = item
+        self._again = again
 
     def read(self, raw: object) -> tuple[str, ...]:
         """The value of a decoded TOML value."""
         if not isinstance(raw, list) or not self._least <= len(raw) <= 64:
             raise self.refuse(raw)
         items = tuple(self._item.read(item) for item in raw)
-        if len(set(items)) != len(items):
+        if len(set(items)) != len(items) and not self._again:
             raise self.refuse(raw)
         return items
 

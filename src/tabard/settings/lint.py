@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from tabard.names import zone_within
+from tabard.settings.actions import lint_actions
 from tabard.settings.findings import Finding, error_at
 from tabard.settings.schema import Broker
 from tabard.settings.tunnels import lint_tunnels
@@ -48,6 +49,7 @@ def lint(settings: Settings, broken: Collection[str] = ()) -> tuple[Finding, ...
         (_zones, ("broker", "node.zone", *ends)),
         (_ways, ("broker", "node.zone", "tunnel", *ends)),
         (lint_tunnels, ("tunnel",)),
+        (lint_actions, ("action",)),
         (_binds, (*places, "tunnel")),
         (_exposed, places),
         (_lanes, ends),

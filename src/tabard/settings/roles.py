@@ -21,6 +21,8 @@ READERS: Final = (
     ("agent.*", frozenset({"agent"})),
     ("intake.*", frozenset({"agent"})),
     ("journal.*", frozenset({"agent"})),
+    ("commands.*", frozenset({"agent"})),
+    ("action", frozenset({"agent"})),
     ("broker", _FORWARDING),
     ("broker.*", frozenset({"broker"})),
     ("brokers.*", _FORWARDING),

@@ -111,6 +111,13 @@ class Tunnel(NamedTuple):
     forward: tuple[Forward, ...]
 
 
+class Action(NamedTuple):
+    """An ``[[action]]``: what this node does under a name when a command asks for it."""
+
+    name: str
+    run: tuple[str, ...]
+
+
 class Tail(NamedTuple):
     """An ``[[intake.tail]]``: files whose lines become log records."""
 

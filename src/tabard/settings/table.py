@@ -8,6 +8,7 @@ from tabard.home import ENVIRONMENT as HOME_VARIABLE
 from tabard.settings import forms
 from tabard.settings.kinds import Choice, Duration, Flag, Integer, Rate, Size, Words
 from tabard.settings.schema import (
+    Action,
     Broker,
     Forward,
     Link,
@@ -24,6 +25,7 @@ SECTIONS: Final = {
     "ports": "Where the TCP ports of this home begin.",
     "agent": "The agent: what it sends, to whom, and how often it looks around.",
     "intake": "How records come in: the local socket, TCP, what applications and hosts can send already, and tailed files.",
+    "commands": "What this node does when an operator commands it. Without keys nobody does.",
     "journal": "What the agent keeps on disk until every sink has it. Bounded, so that it never fills the host.",
     "brokers": "What holds for every broker of this home; the brokers themselves are `[[broker]]` tables.",
     "recorder": "The recorder: the sink it works for and how it commits.",
@@ -84,6 +86,10 @@ SETTINGS: Final = (
     Setting("journal.control_bytes", Size("1MiB", "1TiB"), "64MiB", "Most disk space for answers and results."),
     Setting("journal.age", Duration("1m", "3650d"), "7d", "Age at which a record that no sink took is given up."),
     Setting("journal.keep_acked", Size("0B", "1TiB"), "32MiB", "How much is kept of what every sink has, for a sink that is restored."),
+    Setting("commands.accept", Words(forms.ACCEPTED, empty=True), ["actions"], "What is accepted: named actions, and command lines as well (`run`); [] for nothing.", reload=True),
+    Setting("commands.approvals", Integer(0, 8), 0, "How many operators besides its issuer must have signed a command.", reload=True),
+    Setting("commands.max_running", Integer(1, 256), 4, "Most programs that run at a time; the others wait.", reload=True),
+    Setting("commands.output", Size("0B", "64MiB"), "1MiB", "Most output of one command that is sent; what is beyond it is counted.", reload=True),
     Setting("brokers.hwm", Integer(100, 1_000_000), 4000, "Messages a broker queues per connection before it drops."),
     Setting("brokers.max_frame", Size("1152KiB", "64MiB"), "2MiB", "Largest frame a broker takes from the wire."),
     Setting("recorder.sink", forms.SINK, "main", "The sink this recorder works for."),
@@ -236,10 +242,21 @@ TUNNEL: Final = Table(
     reload=True,
 )  # fmt: skip
 
+ACTION: Final = Table(
+    "action",
+    Action,
+    (
+        Setting("name", forms.ACTION, None, "Name of the action."),
+        Setting("run", Words(forms.WORD, again=True), None, "The program and its arguments, word by word; no shell reads them. `{1}` to `{9}` stand for arguments of the command, `{*}` as a word for all further ones."),
+    ),
+    "What this node does under a name when a command asks for it. `ping` and `noop` are built in.",
+    reload=True,
+)  # fmt: skip
+
 SCHEMA: Final = Schema(
     SECTIONS,
     SETTINGS,
-    (TAIL, BROKER, TUNNEL),
+    (TAIL, BROKER, TUNNEL, ACTION),
     {
         "node.hostname": "node.name",
         "node.id": "node.name",

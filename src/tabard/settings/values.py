@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from tabard.errors import SettingsError
 from tabard.home import Home
-from tabard.settings.schema import Broker, Schema, Tail, Tunnel
+from tabard.settings.schema import Action, Broker, Schema, Tail, Tunnel
 from tabard.settings.stages import DEFAULTS, NONE, Stage
 
 _T = TypeVar("_T")
@@ -177,6 +177,11 @@ class Settings(Values):
     def tunnels(self) -> tuple[Tunnel, ...]:
         """The ``[[tunnel]]`` tables, in the order of the file."""
         return tuple(tunnel for tunnel, _ in self.tables["tunnel"])
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """The ``[[action]]`` tables, in the order of the file."""
+        return tuple(action for action, _ in self.tables["action"])
 
     @property
     def tails(self) -> tuple[Tail, ...]:

@@ -79,8 +79,8 @@ def test_keys_work_while_their_package_is_deferred_and_that_can_still_be_used() 
         "from tabard.brokers.trust.keys import WIRE, PrivateKey;"
         "key = PrivateKey(bytes(32)); signed = key.sign(WIRE, b'x');"
         "assert key.public.verifies(WIRE, b'x', signed);"
-        "early = 'nacl.bindings.crypto_box' in sys.modules;"
-        "import nacl.bindings; size = nacl.bindings.crypto_box_PUBLICKEYBYTES;"
+        "early = 'nacl.bindings.crypto_secretbox' in sys.modules;"
+        "import nacl.bindings; size = nacl.bindings.crypto_secretbox_KEYBYTES;"
         "print(json.dumps([early, size, signed.hex()]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,17 +13,16 @@ from tabard.brokers.trust.certificates import (
     RECORDER,
     ROLES,
     ZONE,
-    issue,
 )
 from tabard.brokers.trust.commanding import Issuer, check_dispatcher, check_issuer
 from tabard.brokers.trust.directory import Directory
 from tabard.brokers.trust.keys import COMMAND, WIRE, PrivateKey
-from tabard.brokers.wire.command import RUN, Document, Order, decode_document, decode_order
+from tabard.brokers.wire.command import Order, decode_document, decode_order
 from tabard.brokers.wire.messages import Message
 from tabard.errors import TrustError, WireError
-from tests.trustees import NOON, YEAR, Trustees
+from tests.operators import ZONE_OF_NODE, document, somebody
+from tests.trustees import NOON, Trustees
 
-ZONE_OF_NODE = "hq/dmz"
 NODE_KEY = PrivateKey.from_seed(b"n" * 32)
 NONCE = b"nonce..."
 
@@ -31,32 +30,6 @@ NONCE = b"nonce..."
 @pytest.fixture(name="trustees")
 def _trustees() -> Trustees:
     return Trustees()
-
-
-def somebody(
-    trustees: Trustees, role: str, zone: str, name: str = "ada", *, commands: bool = True, until: int = YEAR
-) -> Issuer:
-    """A key and its chain."""
-    key, authority = trustees.key(), trustees.zone(zone)
-    sinks = ("main",) if role == RECORDER else ()
-    said = trustees.certificate(role, name, zone, key, authority, sinks, until)
-    return Issuer(key, (*trustees.chains[zone], issue(said._replace(commands=commands), authority, key)))
-
-
-def document(issuer: Issuer, zone: str = ZONE_OF_NODE) -> Document:
-    """One that `issuer` may sign."""
-    return Document(
-        b"i" * 16,
-        b"g" * 16,
-        issuer.key.public.key_id,
-        zone,
-        "web1",
-        NOON,
-        NOON + 10**12,
-        5.0,
-        RUN,
-        ("id",),
-    )
 
 
 def sent(order: Order, dispatcher: Issuer) -> Message:

@@ -1,0 +1,52 @@
+"""What a node says of commands: records of the control stream, each ``time, kind, data``, of which ``data`` names the command by ``id``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from tabard.brokers.wire.codec import pack
+from tabard.brokers.wire.command import RUN, Document
+
+ACCEPTED: Final = "command.accepted"
+IS_RUNNING: Final = "command.running"
+OUTPUT: Final = "command.output"
+DONE: Final = "command.done"
+FAILED: Final = "command.failed"
+REFUSED: Final = "command.refused"
+EXPIRED: Final = "command.expired"
+LOST: Final = "command.lost"
+CANCELLED: Final = "command.cancelled"
+
+MOST_SHOWN: Final = 1_000
+"""Characters of a command line that an answer shows."""
+
+Answer = tuple[str, Mapping[str, Any]]
+
+
+def body(wall: int, answers: Sequence[Answer]) -> bytes:
+    """A batch of answers; `wall`: nanoseconds since 1970."""
+    return pack([("agent", None, "agent", [(wall, kind, data) for kind, data in answers])])
+
+
+def shown(document: Document) -> str:
+    """What a command asks for, as a person would type it."""
+    line = shlex.join(document.words)
+    return (line if document.kind == RUN else f"{document.kind} {line}")[:MOST_SHOWN]
+
+
+def ending(uid: str, result: Mapping[str, Any], by: str) -> Answer:
+    """What a keeper's result says; `by`: who wanted it cancelled."""
+    took = {"id": uid, "seconds": result["seconds"], "cut": result["cut"]}
+    if result["ended"]:
+        return (
+            (CANCELLED, {"id": uid, "by": by}) if by else (FAILED, {**took, "reason": "ended from outside"})
+        )
+    if result["error"] is not None:
+        return FAILED, {**took, "reason": f"cannot start: {result['error']}"}
+    if result["timeout"]:
+        return FAILED, {**took, "reason": "timeout"}
+    if result["signal"] is not None:
+        return FAILED, {**took, "signal": result["signal"]}
+    return (DONE if result["exit"] == 0 else FAILED), {**took, "exit": result["exit"]}

@@ -1,0 +1,91 @@
+"""What a node's own settings let it do: which kinds of commands, which named actions, whose approval."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from tabard.brokers.wire.command import ACTION, Document
+from tabard.errors import RefusedError
+from tabard.settings import Settings
+
+ACTIONS: Final = "actions"
+RUNS: Final = "run"
+BUILT_IN: Final = frozenset({"ping", "noop"})
+"""They answer and do nothing, so they are done as soon as they are accepted."""
+_PLACE: Final = re.compile(r"\{([1-9]|\*)\}")
+
+
+class Rules(NamedTuple):
+    """What holds now."""
+
+    accept: frozenset[str]
+    actions: Mapping[str, tuple[str, ...]]
+    """By name, the words of a program with places for arguments: `{1}` to `{9}`, or `{*}` as a word for all further ones."""
+    approvals: int
+    running: int
+    output: int
+    """Bytes of output of one command that are sent."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Rules:
+        """Those that the settings say."""
+        return cls(
+            frozenset(settings.strings("commands.accept")),
+            {action.name: tuple(action.run) for action in settings.actions},
+            settings.int("commands.approvals"),
+            settings.int("commands.max_running"),
+            settings.bytes("commands.output"),
+        )
+
+    def words(self, document: Document) -> tuple[str, ...] | None:
+        """The program that a document means, word by word; None for what is built in. Raises RefusedError."""
+        wanted = ACTIONS if document.kind == ACTION else RUNS
+        if wanted not in self.accept:
+            raise RefusedError(
+                f"this node takes no {'named actions' if wanted == ACTIONS else 'command lines'}",
+                expected=", ".join(sorted(self.accept)) or "no commands at all",
+                found=document.kind,
+                hint="What a node accepts is its own setting: commands.accept",
+            )
+        if document.kind != ACTION:
+            return document.words
+        name, *arguments = document.words
+        if name in self.actions:
+            return filled(name, self.actions[name], arguments)
+        if name in BUILT_IN:
+            return None
+        raise RefusedError(
+            "there is no such action on this node",
+            expected="one of " + ", ".join(sorted({*self.actions, *BUILT_IN})),
+            found=name[:63],
+        )
+
+
+def places(template: tuple[str, ...]) -> tuple[int, bool]:
+    """The highest numbered place of a template, and whether it takes further arguments."""
+    found = [place for word in template for place in _PLACE.findall(word)]
+    return max((int(place) for place in found if place != "*"), default=0), "{*}" in template
+
+
+def filled(name: str, template: tuple[str, ...], arguments: list[str]) -> tuple[str, ...]:
+    """The words of an action with arguments in their places; each stays within its word. Raises RefusedError for a wrong number."""
+    least, more = places(template)
+    if len(arguments) < least or (len(arguments) > least and not more):
+        raise RefusedError(
+            f"the action {name} takes other arguments",
+            expected=f"{least} or more" if more else str(least),
+            found=str(len(arguments)),
+        )
+    words: list[str] = []
+    for word in template:
+        if word == "{*}":
+            words += arguments[least:]
+        else:
+            words.append(_PLACE.sub(lambda match: _argument(match[1], arguments), word))
+    return tuple(words)
+
+
+def _argument(place: str, arguments: list[str]) -> str:
+    return "{*}" if place == "*" else arguments[int(place) - 1]
