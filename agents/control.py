@@ -70,6 +70,11 @@ class Control:
             raise self._error
         return outbox.transaction()
 
+    @property
+    def marks(self) -> Mapping[str, Any]:
+        """See `Outbox.marks`; none while there is no outbox."""
+        return self._outbox.marks if self._outbox else {}
+
     def spans(self) -> Sequence[EpochSpan]:
         """See `Outbox.spans`."""
         return self._outbox.spans() if self._outbox else ()

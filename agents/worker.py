@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from tabard._version import VERSION
+from tabard.agents.accounting import Accounts
 from tabard.agents.commands.rules import Rules
 from tabard.agents.commands.taking import Commands
 from tabard.agents.intake import bridge
@@ -38,7 +39,7 @@ from tabard.brokers.trust.files import Trust
 from tabard.brokers.trust.rolekeys import RoleSeal
 from tabard.brokers.uplink import Uplink
 from tabard.brokers.wire import topics
-from tabard.brokers.wire.codec import pack
+from tabard.brokers.wire.control import control_body
 from tabard.brokers.wire.messages import Message
 from tabard.brokers.wire.rosters import NODE, Speaker
 from tabard.clock import SystemClock, boot_id
@@ -106,6 +107,7 @@ class Agent:
         self._required = RequiredSinks(
             home, self.journals.notes, self.journals, self.publisher, self._note_durably
         )
+        self._accounts = Accounts(home, lambda: self.journals.control.marks, self._account)
         self._syncer = Syncer(
             loop, (self.journals.logs, self.journals.samples), settings.seconds("journal.fsync"), self._pump
         )
@@ -247,8 +249,10 @@ class Agent:
             _log.error("cannot note %s: %s", kind, error)
 
     def _note_durably(self, kind: str, data: Mapping[str, Any]) -> None:
-        body = pack([("agent", None, "agent", [(self._clock.wall(), kind, data)])])
-        self.journals.control.append(body, 1, {})
+        self._account(self._clock.wall(), kind, data, {})
+
+    def _account(self, time: int, kind: str, data: Mapping[str, Any], marks: Mapping[str, Any]) -> None:
+        self.journals.control.append(control_body([(time, kind, data)]), 1, marks)
 
     # --- publishing ------------------------------------------------------------------------
 
@@ -291,6 +295,7 @@ class Agent:
         self.journals.enforce(now)
         self._required.look_after(now)
         self._commands.look_after()
+        self._accounts.take()
         self._look_at_keys()
         for refusal in self.publisher.admission.refusals.due(now):
             _log.error("%s", refusal)

@@ -1,30 +1,20 @@
-"""Who does something that has to be answered for, and a record of it in the log."""
+"""A record in the log of what has to be answered for, beside its entry in the audit."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import pwd
 import time
 from typing import Final
 
+from tabard.audit import somebody as who
 from tabard.errors import IntakeError
 from tabard.home import Home
 from tabard.records import LOG_FIELDS, SEVERITIES
 
+__all__ = ["record", "who"]
+
 LOGGER: Final = "tabard.audit"
 _PATIENCE: Final = 5.0
-
-
-def who() -> str:
-    """The user of this process, and who became it by sudo, on which host."""
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        user = f"uid {os.getuid()}"
-    behind = os.environ.get("SUDO_USER", "")
-    by = f" (sudo by {behind})" if behind and behind.isprintable() and behind != user else ""
-    return f"{user}@{os.uname().nodename}{by}"
 
 
 def record(home: Home, message: str) -> None:

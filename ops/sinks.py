@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tabard import audit
 from tabard.brokers.delivery.ports import StoreUnavailable
+from tabard.brokers.wire.messages import MAX_WHO
 from tabard.consumers.store import engines
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.place import Place
@@ -22,12 +22,8 @@ from tabard.settings import Settings
 
 
 def somebody() -> str:
-    """Who runs this command, for an audit: name and host."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        name = f"uid {os.getuid()}"
-    return f"{name}@{socket.gethostname()}"[:120]
+    """Who runs this command, as short as a store and a node keep it."""
+    return audit.somebody()[:MAX_WHO]
 
 
 @contextmanager

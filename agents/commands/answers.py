@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from tabard.brokers.wire.codec import pack
 from tabard.brokers.wire.command import RUN, Document
+from tabard.brokers.wire.control import control_body
 
 ACCEPTED: Final = "command.accepted"
 IS_RUNNING: Final = "command.running"
@@ -27,7 +27,7 @@ Answer = tuple[str, Mapping[str, Any]]
 
 def body(wall: int, answers: Sequence[Answer]) -> bytes:
     """A batch of answers; `wall`: nanoseconds since 1970."""
-    return pack([("agent", None, "agent", [(wall, kind, data) for kind, data in answers])])
+    return control_body([(wall, kind, data) for kind, data in answers])
 
 
 def shown(document: Document) -> str:

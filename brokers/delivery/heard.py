@@ -5,7 +5,7 @@ from __future__ import annotations
 from tabard.brokers.delivery.book import NodeBook, StreamBook
 from tabard.brokers.delivery.ports import NodeKey, Presence
 from tabard.brokers.wire.messages import Beacon, BeaconStream
-from tabard.brokers.wire.streams import STREAM_NAMES
+from tabard.brokers.wire.streams import CONTROL, STREAM_NAMES
 
 
 class Hearing:
@@ -31,7 +31,7 @@ def heard_of(wall: int, node: NodeBook, beacon: Beacon) -> Presence:
     return Presence(node.key, wall, beacon.wall, beacon.interval, state, beacon.facts)
 
 
-def _lag(stream: StreamBook, part: BeaconStream) -> dict[str, int]:
+def _lag(stream: StreamBook, part: BeaconStream) -> dict[str, int | str]:
     """Records that the node keeps and the store has not, over all epochs named."""
     behind = 0
     for epoch, oldest, last, _ in part.spans:
@@ -39,9 +39,12 @@ def _lag(stream: StreamBook, part: BeaconStream) -> dict[str, int]:
         holes = book.cursor.ranges.holes(last, oldest) if book else [(oldest, last)]
         behind += sum(hi - lo + (lo > 1) for lo, hi in holes)  # an epoch's opening is no record
     last_span = part.spans[-1] if part.spans else None
-    return {
+    lag: dict[str, int | str] = {
         "oldest": last_span[1] if last_span else 0,
         "last": last_span[2] if last_span else 0,
         "behind": behind,
         "epochs": len(part.spans) + part.more,
     }
+    if last_span and part.stream == CONTROL:  # where an audit ends: whoever hears it is a witness
+        lag.update(epoch=last_span[0].hex(), head=last_span[3].hex())
+    return lag

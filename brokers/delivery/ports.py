@@ -199,7 +199,8 @@ class Presence(NamedTuple):
     interval: float
     """Seconds between beacons."""
     state: Mapping[str, Any]
-    """Per stream name: `oldest` and `last` of the newest epoch, `behind` (records not stored yet), `epochs` kept."""
+    """Per stream name: `oldest` and `last` of the newest epoch, `behind` (records not stored yet), `epochs` kept;
+    of the control stream `epoch` and `head` (digest of its last batch) too, hexadecimal."""
     facts: Mapping[str, Any]
 
 

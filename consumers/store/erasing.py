@@ -7,7 +7,7 @@ What was decided, and why:
 * **What a node said is deleted**, of every stream, with its heartbeats, beacon, versions and quarantined batches. The newest row of a
   table is overwritten instead: its id would be given again. Losses, batch headers (digests, no text), cursors and the
   node's name stay: without cursors the node would send all it still has a second time. A row of `erasure` says what is missing.
-* **In samples and the control stream** a row with the text in it is deleted: they have no form in which they could say so.
+* **In samples and the control stream** a row with the text in it is deleted: they have no form in which they could say so. Entries of the audit stay.
 * **What is under a legal hold stays**, each transaction asks anew.
 * Rows are looked through by this program, a few hundred at a time, so that both engines find the same; they are changed in
   transactions of `STEP_ROWS`, with a rest behind each. A kill between two of them costs nothing: done is done, and the same
@@ -27,6 +27,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Text
 
 from tabard.consumers.store import holds, indexing, marks, models
+from tabard.consumers.store.accounts import NOT_AUDIT
 from tabard.consumers.store.erasing_parts import Part
 from tabard.consumers.store.filters import zone_condition
 from tabard.consumers.store.layout import QUARANTINED, RECORDS, STATE, FileKind
@@ -199,6 +200,8 @@ def _condition(wanted: Wanted, table: str) -> tuple[str, list[Any]]:
     if wanted.service is not None:
         parts.append(f"{table}.service = ?")
         values.append(wanted.service)
+    if table == "control":
+        parts.append(NOT_AUDIT)
     within, bounds = _within(wanted, table)
     return " AND ".join([*parts, *within]), [*values, *bounds]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from tabard.brokers.delivery.leases import LeaseStore, Role
 from tabard.brokers.delivery.ports import Entry, SinkStore
+from tabard.consumers.store.accounts import ControlQuery, ControlRow
 from tabard.consumers.store.arriving import Beside
 from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.deployments import Configuration, Deployment
@@ -38,8 +39,11 @@ from tabard.consumers.store.signed import SignedBatch
 from tabard.consumers.store.sink_results import Owned, SinkView
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from tabard.consumers.store.backfills import Backfill, Hole, Wanted
     from tabard.consumers.store.limits import RetentionLimits
+    from tabard.consumers.store.reading import Reading
 
 
 class StoreReader(Protocol):
@@ -179,6 +183,14 @@ class StoreReader(Protocol):
 
     def signed(self, part: int, epoch: int, first: int) -> list[SignedBatch]:
         """The next batches of a file behind that place, by epoch and first seq; none at its end."""
+        ...
+
+    def control(self, wanted: ControlQuery) -> list[ControlRow]:
+        """Records of the control stream, those that arrived last first; with ``after`` the other way round."""
+        ...
+
+    def accounts(self) -> AbstractContextManager[Reading]:
+        """One view of the data, in which `consumers.store.accounts` reads all that verifies the control stream."""
         ...
 
     def quarantine(

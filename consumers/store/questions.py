@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from tabard.brokers.delivery.leases import Role
 from tabard.consumers.store import (
+    accounts,
     counts,
     deployments,
     fleet,
@@ -24,6 +25,7 @@ from tabard.consumers.store import (
     sinkview,
     withheld,
 )
+from tabard.consumers.store.accounts import ControlQuery, ControlRow
 from tabard.consumers.store.arriving import PAGE, Beside
 from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.deployments import Configuration, Deployment
@@ -220,6 +222,15 @@ class Questions(ABC):
         """The next batches of a file behind that place, by epoch and first seq; none at its end."""
         with self._connections.use() as connection:
             return signed.batches(connection, part, epoch, first)
+
+    def control(self, wanted: ControlQuery) -> list[ControlRow]:
+        """Records of the control stream, those that arrived last first; with ``after`` the other way round."""
+        with self._connections.use() as connection:
+            return accounts.records(connection, wanted)
+
+    def accounts(self) -> AbstractContextManager[Reading]:
+        """One view of the data, in which `accounts` reads all that verifies the control stream."""
+        return self._connections.use()
 
     def nodes(self, now: int) -> list[NodeRow]:
         """Every node that ever spoke, by zone and name; `now` is the wall clock."""

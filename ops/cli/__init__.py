@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "join": Entry("tabard.ops.cli.join:join", "Take in keys and rosters that were made for this home."),
     "keys": Entry("tabard.ops.cli.keys:keys", "Look at keys and certificates, replace them, and take them back."),
     "policy": Entry("tabard.ops.cli.policy:policy", "Say what may pass from one zone to the one above, and try it."),
+    "audit": Entry("tabard.ops.cli.audit:audit", "Show who did what, and verify that nothing of it was altered."),
     "check": Entry("tabard.ops.cli.check:check", "Validate the settings and look for contradictions."),
     "versions": Entry("tabard.ops.cli.versions:versions", "Show which version of which service runs where, and what changed when."),
     "config": Entry("tabard.ops.cli.config:config", "Look at the configurations of services, and at the stages they run in."),

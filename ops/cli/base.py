@@ -60,18 +60,27 @@ def home_option() -> click.Option:
 class Command(click.Command):
     """A command: takes ``--home`` and passes it on as ``home``; its help ends in ``examples``.
 
-    ``examples`` are (command line, what it does).
+    ``examples`` are (command line, what it does). ``audited`` is the kind of its entry in the audit, if what it does has to be
+    answered for.
     """
 
-    def __init__(self, *args: Any, examples: Sequence[tuple[str, str]], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, examples: Sequence[tuple[str, str]], audited: str = "", **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.params.append(home_option())
         self.examples = examples
+        self.audited = audited
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run with the home that was given here, before the command, or by the environment."""
         if ctx.params["home"] is None:
             ctx.params["home"] = ctx.find_root().params.get("home") or Home(default_home(os.environ))
+        if self.audited and not ctx.params.get("dry_run"):
+            from tabard.ops.cli.accounted import accounted
+
+            run = super().invoke
+            return accounted(ctx.params["home"], self.audited, ctx.params, lambda: run(ctx))
         return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

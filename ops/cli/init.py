@@ -17,6 +17,7 @@ from tabard.settings import load
 
 @command(
     "init",
+    audited="init",
     examples=[
         (
             "tabard init --zone hq",

@@ -16,6 +16,7 @@ from tabard.settings import load
 
 @command(
     "join",
+    audited="join",
     examples=[
         ("tabard join web1.tabard", "On the host that the file was made for"),
         ("tabard join roster.tabard", "Newer rosters: what was revoked or removed since"),

@@ -93,6 +93,7 @@ def _tell(trust: Trust, rows: list[Row]) -> None:
 
 @command(
     "rotate",
+    audited="keys.rotate",
     examples=[
         ("tabard keys rotate node web1", "Its key is in this home: the new one is stored beside it"),
         (
@@ -150,6 +151,7 @@ def keys_rotate(
 
 @command(
     "renew",
+    audited="keys.renew",
     examples=[
         ("tabard keys renew", "What ends within 60 days; from cron once a week it never ends"),
         ("tabard keys renew --within 400d", "All certificates of hosts, now"),
@@ -185,6 +187,7 @@ def keys_renew(home: Home, within: float, life: float | None, output: str) -> in
 
 @command(
     "revoke",
+    audited="keys.revoke",
     examples=[("tabard keys revoke 5bf10ce5 --reason 'disk stolen'", "The first digits of an id are enough")],
 )
 @click.argument("key", type=KeyPrefix())

@@ -36,6 +36,7 @@ _ZONE_HELP: Final = "Its zone.  [default: the one whose authority is here, if th
 
 @command(
     "add",
+    audited="node.add",
     examples=[
         ("tabard node add web1 --out web1.tabard", "A host with an agent"),
         ("tabard node add gate --zone hq/dmz --broker dmz --out gate.tabard", "One with a broker as well"),
@@ -109,6 +110,7 @@ def node_add(
 
 @command(
     "remove",
+    audited="node.remove",
     examples=[
         ("tabard node remove web1", "Its node, and its recorder if it had one"),
         ("tabard node remove gate --zone hq/dmz --broker dmz", "Its broker, too"),
@@ -145,6 +147,7 @@ def node_remove(home: Home, name: str, zone: str | None, brokers: tuple[str, ...
 
 @command(
     "rename",
+    audited="node.rename",
     examples=[
         (
             "tabard node rename web1 shop1 --out shop1.tabard",

@@ -73,6 +73,7 @@ _below_option = click.option(
 
 @command(
     "set",
+    audited="policy.set",
     examples=[
         ("tabard policy set edge --zone hq/dmz --file edge.toml", "What the DMZ lets out"),
         (
@@ -173,7 +174,11 @@ def policy_show(home: Home, id_: str, zone: str | None, output: str) -> int:
     return exits.DONE
 
 
-@command("remove", examples=[("tabard policy remove edge --zone hq/dmz", "Everything passes again")])
+@command(
+    "remove",
+    audited="policy.remove",
+    examples=[("tabard policy remove edge --zone hq/dmz", "Everything passes again")],
+)
 @click.argument("id_", metavar="ID", type=PolicyId())
 @_zone_option
 @output_option

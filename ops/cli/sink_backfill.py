@@ -25,6 +25,7 @@ LOOK_EVERY: Final = 0.5
 
 @command(
     "backfill",
+    audited="sink.backfill",
     examples=[
         ("tabard sink backfill", "All that the sink of this home skipped, or holds as gaps"),
         ("tabard sink backfill plant --node web1 --wait -o json", "Of one node, until it was all looked for"),

@@ -24,6 +24,7 @@ PATIENCE: Final = 10.0
 
 @command(
     "retire",
+    audited="sink.retire",
     examples=[
         ("tabard sink retire plant", "In the home of its recorder: all its nodes are told"),
         ("tabard sink retire plant --this-node", "On one host: its agent sends nothing there any more"),

@@ -33,6 +33,7 @@ LONGEST: Final = 2_000
 
 @command(
     "forget",
+    audited="store.forget",
     examples=[
         (
             "tabard store forget --match alice@example.org --reason 'request 12' --dry-run",

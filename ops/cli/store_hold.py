@@ -73,6 +73,7 @@ _reason = click.option("--reason", type=_TEXT, required=True, metavar="TEXT", he
 
 @command(
     "add",
+    audited="hold.add",
     examples=[
         (
             "tabard store hold add audit-2026 --node till1 --since 2026-10-01 --reason 'order of the court'",
@@ -157,6 +158,7 @@ def hold_list(home: Home, released: bool, output: str) -> int:
 
 @command(
     "release",
+    audited="hold.release",
     examples=[
         (
             "tabard store hold release audit-2026 --reason 'the case is closed'",

@@ -47,6 +47,7 @@ class _Url(click.ParamType[str]):
 
 @command(
     "migrate",
+    audited="store.migrate",
     examples=[
         (
             "tabard store migrate postgresql://tabard@db/tabard --password-file ~/.tabard/store.password --switch",

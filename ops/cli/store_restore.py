@@ -25,6 +25,7 @@ _HINT: Final = "End it, and `tabard up` if that started it, and try again"
 
 @command(
     "restore",
+    audited="store.restore",
     examples=[
         ("tabard store restore /backup/store-2026-11-22", "Go back to what was stored then"),
         (

@@ -39,6 +39,7 @@ zone: Final = Group(
 
 @command(
     "add",
+    audited="zone.add",
     examples=[
         ("tabard zone add hq/dmz", "Its key stays in this home, and so hosts are added to it here"),
         (
@@ -83,6 +84,7 @@ def zone_add(home: Home, path: str, out: Path | None, life: float | None, again:
 
 @command(
     "remove",
+    audited="zone.remove",
     examples=[("tabard zone remove hq/plant", "Nothing of that zone, or below it, is believed any more")],
 )
 @click.argument("path", type=Zone())

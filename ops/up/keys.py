@@ -11,6 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
+from tabard import audit
 from tabard.brokers.trust.authority import DAY, Wanted
 from tabard.brokers.trust.certificates import ZONE
 from tabard.brokers.trust.files import Trust, found
@@ -20,7 +21,6 @@ from tabard.clock import Clock, SystemClock
 from tabard.errors import TabardError
 from tabard.home import Home
 from tabard.names import zone_within
-from tabard.ops.auditing import record, who
 from tabard.ops.keys import members_of
 from tabard.ops.stores import path_of
 from tabard.settings import Settings
@@ -40,7 +40,10 @@ def prepare(home: Home, settings: Settings, roles: Collection[str], clock: Clock
         if trust is None:
             return _found(home, settings, clock) if _is_whole(home, settings, roles) else []
         with trust.changing():
-            return _complete(trust, members_of(settings, home), clock.wall())
+            said = _complete(trust, members_of(settings, home), clock.wall())
+        if said:
+            audit.note(home, "keys.certify", {"by": "tabard up", "keys": said})
+        return said
     except (TabardError, OSError) as error:
         return [f"keys: {error}"]
 
@@ -62,8 +65,9 @@ def _found(home: Home, settings: Settings, clock: Clock) -> list[str]:
     root = settings.str("node.zone").partition("/")[0]
     if not all(zone_within(each.zone, root) for each in wanted):
         return [f"no keys were made: not all brokers of this home are in {root}; see tabard init"]
-    found(home, root, wanted, clock)
-    record(home, f"keys of the root {root} made by {who()}, who runs tabard up")
+    with audit.accounted(home, "init", {"root": root, "by": "tabard up"}) as account:
+        found(home, root, wanted, clock)
+        account.end(audit.DONE)
     return [f"this home is the root of zone {root} now, and signs what it stores: keys are in {home.trust}"]
 
 

@@ -10,6 +10,7 @@
 ``mail/``          mail of applications that waits, or was given up
 ``cron/``          what is known of the jobs of ``tabard cron``
 ``trust/``         keys, certificates and rosters, for this user only
+``audit/``         what was done here and no agent has taken up yet
 ``templates/``     templates of this site, before those of applications
 =================  ==========================================================
 """

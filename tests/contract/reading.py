@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.contract.reading_accounts import AccountContract
 from tests.contract.reading_beside import BesideContract
 from tests.contract.reading_deployments import DeploymentContract
 from tests.contract.reading_logs import LogContract
@@ -11,6 +12,12 @@ from tests.contract.reading_samples import SampleContract
 
 
 class ReadingContract(
-    LogContract, BesideContract, QuarantineContract, NodeContract, SampleContract, DeploymentContract
+    LogContract,
+    BesideContract,
+    QuarantineContract,
+    NodeContract,
+    SampleContract,
+    DeploymentContract,
+    AccountContract,
 ):
     """Inherit, give an `engine` that is a `ReadingEngine`, and call the properties as `storage` says."""
