@@ -12,6 +12,7 @@ from tabard.brokers.delivery.ports import EpochSpan, StreamJournal
 from tabard.brokers.delivery.ranges import Range
 from tabard.brokers.wire.batch import GAP, NO_DIGEST, Batch
 from tabard.brokers.wire.body import decode_gap
+from tabard.brokers.wire.points import Point, mark_of
 from tabard.errors import WireError
 
 
@@ -23,7 +24,7 @@ class Verdict(Enum):
     FOREIGN = auto()
     """What is stored is of another history: one side was rolled back."""
     UNKNOWN = auto()
-    """It cannot be read now, or a gap runs across the end of the range."""
+    """It cannot be read now, or a gap runs across the end of the range that does not name it."""
 
 
 def judge(journal: StreamJournal, span: EpochSpan, stored: Range) -> Verdict:
@@ -43,10 +44,11 @@ def judge(journal: StreamJournal, span: EpochSpan, stored: Range) -> Verdict:
 
 
 def _judge_gap(gap: Batch, stored: Range) -> Verdict:
-    if gap.header.last != stored.hi:
-        return Verdict.UNKNOWN
     try:
-        digest = decode_gap(gap.body).last_digest
+        info = decode_gap(gap.body)
     except WireError:
         return Verdict.UNKNOWN
+    if gap.header.last != stored.hi:
+        return Verdict.OURS if Point(stored.hi, mark_of(stored.after)) in info.points else Verdict.UNKNOWN
+    digest = info.last_digest
     return Verdict.OURS if digest in (NO_DIGEST, stored.after) else Verdict.FOREIGN

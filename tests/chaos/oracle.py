@@ -96,6 +96,7 @@ def judge(
     may_lose: frozenset[str],
     ignore: frozenset[str],
     service: str | None = None,
+    exact: frozenset[str] = frozenset(),
 ) -> Verdict:
     """Look at the store in the directory `store`.
 
@@ -104,6 +105,7 @@ def judge(
         sent: what each source said.
         may_lose: nodes that have a reason to lose records; on others every loss is wrong.
         ignore: nodes that are not looked at.
+        exact: nodes whose losses must be told to the last record.
         service: what sources say is of this service, and others speak as well; None where they are alone with Tabard's own roles.
     """
     verdict = Verdict()
@@ -111,9 +113,23 @@ def judge(
         db = sqlite3.connect(f"{(store / name).absolute().as_uri()}?mode=ro", uri=True)
         try:
             _judge_file(db, verdict, tables, sent, may_lose, ignore, service)
+            _judge_exact(db, verdict, exact)
         finally:
             db.close()
     return verdict
+
+
+def _judge_exact(db: sqlite3.Connection, verdict: Verdict, nodes: frozenset[str]) -> None:
+    """Of these nodes nothing was damaged or put back, so that each number of lost records is known."""
+    rows = db.execute(
+        "SELECT node.name, stream, first, last, count, reason FROM gap JOIN node ON node.id = gap.node_id"
+        " WHERE kind = 'gap' AND at_least = 1 AND last IS NOT NULL"
+    )
+    for node, stream, first, last, count, reason in rows:
+        if node in nodes:
+            verdict.wrong.append(
+                f"{node} stream {stream}: {first}..{last} ({reason}) counts {count} at least, and nothing hides the rest"
+            )
 
 
 def _judge_file(

@@ -89,6 +89,7 @@ def _run(directory: Path, log: Path, seed: int, plan: Plan) -> tuple[Torment, Ve
             sent,
             may_lose=frozenset({_CAST.damaged, _CAST.bounded}),
             ignore=frozenset({rest.RELIC}),
+            exact=frozenset({_CAST.bounded}),
         )
     return torment, verdict, wrong
 

@@ -53,6 +53,17 @@ def test_a_loss_is_wrong_on_a_node_that_has_no_reason_to_lose(store: Path) -> No
     assert any("losses without a reason" in wrong for wrong in verdict(store, may_lose=False).wrong)
 
 
+def test_a_number_that_is_a_guess_is_wrong_where_nothing_hides_it(store: Path) -> None:
+    """On a node whose files nobody damaged or put back."""
+    with sqlite3.connect(store / "records.db") as db:
+        db.execute("UPDATE gap SET at_least = 1")
+    db.close()
+    nodes = frozenset({"n1"})
+    told = judge(store, SENT, may_lose=nodes, ignore=frozenset(), exact=nodes)
+    assert any("counts 4 at least" in wrong for wrong in told.wrong), told.wrong
+    assert not judge(store, SENT, may_lose=nodes, ignore=frozenset()).wrong
+
+
 _COPY_OF_GAP = """
 INSERT INTO gap (node_id, stream, epoch_id, first, last, count, at_least, kind, reason, detail, time, arrived)
 SELECT node_id, stream, epoch_id, first, last, count, at_least, kind, reason, detail, time, arrived FROM gap

@@ -63,3 +63,13 @@ def test_what_cannot_be_read_now_is_not_known(journal: MemoryJournal) -> None:
     span = journal.spans()[0]
     del journal.batches[EPOCH][2]
     assert judge(journal, span, Range(1, 6, b"", b"?" * 32)) is Verdict.UNKNOWN
+
+
+def test_a_gap_that_names_the_end_of_the_range_tells(journal: MemoryJournal) -> None:
+    """It runs across: a point of it is ours, and of anything else nothing is known."""
+    second, third = journal.batches[EPOCH][1:3]
+    journal.gap(EPOCH, 1, 3, points=True)
+    assert verdict(journal, second.header.last, second.digest) is Verdict.OURS
+    assert verdict(journal, third.header.last, third.digest) is Verdict.OURS
+    assert verdict(journal, third.header.last, second.digest) is Verdict.UNKNOWN
+    assert verdict(journal, 6, third.digest) is Verdict.UNKNOWN
