@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from tabard.clock import Clock
 from tabard.consumers.store.ports import StoreReader
 from tabard.errors import StoreError
-from tabard.web import api, logs, nodes, status, versions, zonemap
+from tabard.web import api, audit, logs, nodes, status, versions, zonemap
 from tabard.web.faults import describe
 from tabard.web.home import Look
 from tabard.web.security import protect
@@ -49,7 +49,7 @@ def create_app(
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(FILTERS)
     protect(app, hosts)
-    for room in (logs, nodes, zonemap, versions, status, api):
+    for room in (logs, nodes, zonemap, versions, audit, status, api):
         app.register_blueprint(room.blueprint)
     app.register_error_handler(HTTPException, _wrong_request)
     app.register_error_handler(StoreError, _no_store)

@@ -89,14 +89,18 @@ def audit_list(
     Reads the store of this home, in which each entry stands as a record of the control stream of the host where it was done. Time is
     that host's. The outcome is done, partly, failed, refused, or unknown, when whoever did it died meanwhile.
     """
-    from tabard.ops.audited import asked_for, rows_of, rows_waiting
+    from tabard.consumers.audit.listing import asked_for
+    from tabard.ops.audited import rows_of, rows_waiting
     from tabard.ops.stores import open_reader
 
     if waiting:
         rows = rows_waiting(home, kinds, since, until)[-lines:]
     else:
         with open_reader(home) as reader:
-            found = reader.control(asked_for(kinds, node, zone, since, until, lines, every=every))
+            wanted = asked_for(
+                kinds, every=every, node=node, zone=zone, since=since, until=until, limit=lines
+            )
+            found = reader.control(wanted)
         rows = rows_of(reversed(found))
     if output == "table":
         from tabard.ops.audited import as_text
