@@ -138,7 +138,7 @@ class Commands:
             self._counters["command put off"] += 1
             _log.error("a command is put off: %s", error)
             return
-        self.runner.waits = True
+        self.runner.waits |= decision.what is What.KEEP
         if ends is not None:
             self.runner.end(ends)
         self._answered()

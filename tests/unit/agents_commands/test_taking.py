@@ -1,0 +1,265 @@
+"""A node that takes commands in, with a real control stream and real programs: each is answered before it is begun, or nothing happens."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tabard import failpoints
+from tabard.agents.commands import hearing, table
+from tabard.agents.commands.rules import Rules
+from tabard.agents.commands.taking import Commands
+from tabard.brokers.delivery.refusals import Refusals
+from tabard.brokers.loop import Loop
+from tabard.brokers.trust import reasons
+from tabard.brokers.trust.certificates import OPERATOR
+from tabard.brokers.wire.body import decode_groups
+from tabard.brokers.wire.command import ACTION, CANCEL, Document
+from tabard.brokers.wire.messages import Message
+from tabard.brokers.wire.streams import CONTROL
+from tests.operators import document, somebody
+from tests.trustees import NOON
+from tests.unit.agents_commands.test_hearing import ME, NONCE, Scene
+from tests.unit.agents_commands.test_table import control
+
+EVERY = 10.0
+
+
+class Clock:
+    """Stands still until it is told."""
+
+    seconds = 1000.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.seconds
+
+    def wall(self) -> int:
+        """Nanoseconds."""
+        return NOON
+
+
+class Node:
+    """A node with an outbox in a folder; `restart` forgets what is not on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.scene = Scene()
+        self.folder = folder
+        self.clock = Clock()
+        self.loop = Loop()
+        self.before: list[Commands] = []
+        """Of agents that are gone: their keepers are children of this process, as nobody else's."""
+        self.counters: Counter[str] = Counter()
+        self.rules = Rules(frozenset({"actions", "run"}), {}, 0, 1, 1000)
+        self.roomy = True
+        self.told = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Another agent takes over."""
+        self.loop.close()
+        self.loop = Loop()
+        self.control = control(self.folder / "control")
+        self.refusals = Refusals(self.counters)
+        self.commands = Commands(
+            ME,
+            self.folder / "commands",
+            self.control,
+            self.loop,
+            self.clock,
+            rules=lambda: self.rules,
+            directory=lambda: self.scene.directory,
+            unbox=self.scene.key.unbox,
+            knows=lambda nonce: nonce == NONCE,
+            roomy=lambda: self.roomy,
+            refusals=self.refusals,
+            counters=self.counters,
+            answered=self._answered,
+            every=EVERY,
+        )
+        self.before.append(self.commands)
+        self.commands.look_after()
+
+    def _answered(self) -> None:
+        self.told += 1
+
+    def document(self, *words: str, **more: Any) -> Document:
+        """What ada wants."""
+        return document(self.scene.ada)._replace(id=os.urandom(16), words=words, **more)
+
+    def give(self, *words: str, **more: Any) -> Document:
+        """Send a command; what was sent."""
+        wanted = self.document(*words, **more)
+        self.send(wanted)
+        return wanted
+
+    def send(self, wanted: Document, **more: Any) -> None:
+        """Send it, maybe again."""
+        self.commands.take(self.scene.message(self.scene.order(**wanted._asdict()), **more))
+
+    def said(self) -> list[tuple[str, str]]:
+        """Kind and id of every answer."""
+        return [(kind.removeprefix("command."), data["id"]) for kind, data in self.answers()]
+
+    def answers(self) -> list[tuple[str, dict[str, Any]]]:
+        """All answers."""
+        found: list[tuple[str, dict[str, Any]]] = []
+        for span in self.control.spans():
+            seq = 2  # behind the opening
+            while seq <= span.last and (batch := self.control.read(span.epoch, seq)) is not None:
+                for group in decode_groups(CONTROL, batch.body, batch.header.count):
+                    found += [(kind, data) for _time, kind, data in group[3]]
+                seq = batch.header.last + 1
+        return found
+
+    def kinds(self, wanted: Document) -> list[str]:
+        """What was said of one command, without output."""
+        return [kind for kind, uid in self.said() if uid == wanted.id.hex() and kind != "output"]
+
+    def turn_until(self, wanted: Document, kind: str) -> None:
+        """Let the loop go round until this was said."""
+        while kind not in self.kinds(wanted):
+            self.loop.turn(10.0)
+
+
+@pytest.fixture(name="node")
+def _node(tmp_path: Path) -> Iterator[Node]:
+    (tmp_path / "control").mkdir()
+    node = Node(tmp_path)
+    yield node
+    failpoints.arm("")
+    node.loop.close()
+    for commands in node.before:
+        for watched in commands.runner._watched.values():
+            watched.kept.end()
+            watched.kept.close()
+
+
+def waits_for(path: Path) -> tuple[str, ...]:
+    """A program that goes on once something is written there."""
+    os.mkfifo(path)
+    return (sys.executable, "-c", "import sys; open(sys.argv[1]).read()", str(path))
+
+
+def test_what_is_known_is_answered_again_once_in_a_while(node: Node) -> None:
+    """As it was, and no more often than a beacon comes."""
+    ping = node.give("ping", kind=ACTION)
+    assert node.kinds(ping) == ["accepted", "done"]
+    for _ in range(5):
+        node.send(ping)
+    assert node.kinds(ping) == ["accepted", "done"]
+    node.clock.seconds += EVERY
+    for _ in range(5):
+        node.send(ping)
+    assert node.kinds(ping) == ["accepted", "done", "done"]
+
+
+def test_what_strangers_send_is_counted_and_fills_nothing(node: Node) -> None:
+    """Nothing is written for it, however much comes; who is said to have sent it is named."""
+    foreign = somebody(node.scene.trustees, OPERATOR, "hq/office")
+    for _ in range(50):
+        node.commands.take(node.scene.message(nonce=b"x" * 8))
+        node.commands.take(node.scene.message(node.scene.order(foreign)))
+        node.commands.take(Message(b"", b"", node.scene.message().head, b"", b"", b""))
+    assert node.answers() == []
+    assert node.counters[f"command ignored: {hearing.UNKNOWN_NONCE}"] == 50
+    assert node.counters[f"refused command: {reasons.EXCEEDS}"] == 50
+    assert node.counters["malformed command"] == 50
+    assert node.refusals.why(node.clock.monotonic(), "dispatcher desk") == reasons.EXCEEDS
+
+
+def test_without_room_for_its_answers_nothing_is_accepted(node: Node) -> None:
+    """It is not answered either, so its dispatcher sends it again."""
+    node.roomy = False
+    wanted = node.give("true")
+    assert node.answers() == []
+    assert node.counters["command put off"] == 1
+    node.roomy = True
+    node.send(wanted)
+    node.turn_until(wanted, "done")
+
+
+@pytest.mark.threat("replayed-command")
+def test_what_the_disk_refuses_is_not_begun(node: Node, tmp_path: Path) -> None:
+    """Neither before it is accepted, nor before it is written down that it is begun; and once the disk is well it is begun once."""
+    mark = tmp_path / "marks"
+    words = (sys.executable, "-c", f"open({str(mark)!r}, 'a').write('x')")
+    failpoints.arm("outbox.before_commit=error")
+    wanted = node.give(*words)
+    assert node.answers() == []
+    failpoints.arm("outbox.before_commit=error@2")
+    node.send(wanted)
+    assert node.kinds(wanted) == ["accepted"]
+    assert not mark.exists() and node.commands.runner.running == 0
+    failpoints.arm("")
+    node.commands.look_after()
+    node.turn_until(wanted, "done")
+    assert mark.read_text() == "x"
+
+
+def test_what_waits_is_begun_as_the_settings_and_the_clock_are_then(node: Node, tmp_path: Path) -> None:
+    """One has expired meanwhile, the other is not accepted any more."""
+    first = node.give(*waits_for(tmp_path / "go"))
+    short = node.give("true", expires=NOON + 10**9)
+    long = node.give("true")
+    node.rules = node.rules._replace(accept=frozenset())
+    node.clock.seconds += 2.0
+    node.turn_until(first, "running")
+    (tmp_path / "go").write_text("")
+    node.turn_until(long, "refused")
+    assert node.kinds(first) == ["accepted", "running", "done"]
+    assert node.kinds(short) == ["accepted", "expired"]
+
+
+def test_what_ran_when_the_host_was_started_anew_is_lost(node: Node, tmp_path: Path) -> None:
+    """Nobody knows how far it came, so it is not begun again; what had only been accepted is."""
+    first = node.give(*waits_for(tmp_path / "go"))
+    second = node.give("true")
+    node.turn_until(first, "running")
+    with node.control.transaction() as db:
+        db.execute("UPDATE command SET boot = 'another' WHERE state = 'running'")
+    node.control.close()
+    node.restart()
+    node.turn_until(second, "done")
+    assert node.kinds(first) == ["accepted", "running", "lost"]
+    assert node.kinds(second) == ["accepted", "running", "done"]
+
+
+@pytest.mark.threat("replayed-command")
+def test_with_its_memory_lost_a_node_begins_nothing_of_before(node: Node) -> None:
+    """It says that it does not know; what is issued later is as ever."""
+    old = node.document("true", expires=NOON + 10**13)
+    with node.control.transaction() as db:
+        db.execute("UPDATE command_memory SET since = NULL")
+    node.send(old)
+    assert node.kinds(old) == ["lost"]
+    new = node.document("ping", kind=ACTION, issued=NOON + 10**12, expires=NOON + 10**13)
+    node.send(new, now=NOON + 10**12)
+    assert node.kinds(new) == ["accepted", "done"]
+
+
+def test_a_cancellation_is_answered_for_both(node: Node, tmp_path: Path) -> None:
+    """Of one that waits at once, of one that runs when it has ended, of one that is over as failed."""
+    first = node.give(*waits_for(tmp_path / "go"))
+    second = node.give("true")
+    node.turn_until(first, "running")
+    for wanted in (second, first):
+        assert node.kinds(node.give(wanted.id.hex(), kind=CANCEL)) == ["accepted", "done"]
+    assert node.kinds(second) == ["accepted", "cancelled"]
+    node.turn_until(first, "cancelled")
+    assert node.kinds(node.give(first.id.hex(), kind=CANCEL)) == ["accepted", "failed"]
+    with node.control.transaction() as db:
+        assert table.count(db, table.WAITING) == table.count(db, table.RUNNING) == 0
+
+
+def test_each_answer_is_told_at_once(node: Node) -> None:
+    """So that it is sent without waiting for anything."""
+    before = node.told
+    node.give("ping", kind=ACTION)
+    assert node.told == before + 1
