@@ -32,7 +32,7 @@ def tunnel_findings(home: Home, settings: Settings) -> Iterator[Finding]:
     """All warnings. Raises HomeError."""
     for tunnel, origin in settings.tables["tunnel"]:
         runs = locks.held(home.lock(f"tunnel.{tunnel.name}")) is not None
-        for each in _refused(home, tunnel) if runs else _in_the_way(tunnel):
+        for each in _refused(home, tunnel) if runs else _in_the_way(home, tunnel):
             error = SettingsError(
                 each.what,
                 file=origin.place,
@@ -51,7 +51,7 @@ def _refused(home: Home, tunnel: Tunnel) -> Iterator[Obstacle]:
         yield Obstacle("", f"it is refused, and needs somebody: {said.get('why')}")
 
 
-def _in_the_way(tunnel: Tunnel) -> Iterator[Obstacle]:
+def _in_the_way(home: Home, tunnel: Tunnel) -> Iterator[Obstacle]:
     from tabard.brokers.tunnels.backends import lacking
     from tabard.brokers.tunnels.tunnel import taken_port
 
@@ -70,9 +70,28 @@ def _in_the_way(tunnel: Tunnel) -> Iterator[Obstacle]:
             tunnel.config,
             "Name another one, or leave it out",
         )
+    elif tunnel.backend == "openssh" and lack is None:
+        yield from _host_keys(home, tunnel)
     taken = taken_port(tunnel)
     if taken is not None:
         yield Obstacle(".forward", taken.sentence)
+
+
+def _host_keys(home: Home, tunnel: Tunnel) -> Iterator[Obstacle]:
+    """The user who asks is taken for the one who will run it."""
+    from tabard.ops.knowncheck import unknown
+
+    for each in unknown(tunnel, home.path):
+        given = "" if each.on_the_way else "host_key in the [[tunnel]] table, or "
+        host, _, port = each.server.rpartition(":")
+        yield Obstacle(
+            ".host_key",
+            f"the host key of {each.server}{', a host on the way,' if each.on_the_way else ''} is not known: ssh will not connect",
+            f"{given}a line for {each.name} in known_hosts",
+            f"none in {', '.join(each.files) or 'no file'}",
+            "Ask its administrator for the line in /etc/ssh/ssh_host_ed25519_key.pub, and put it there;"
+            f" ssh-keyscan -p {port} {host} shows what answers now, which proves nothing by itself",
+        )
 
 
 def _key_file(tunnel: Tunnel, path: Path) -> Iterator[Obstacle]:

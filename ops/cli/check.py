@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -12,7 +12,7 @@ from tabard.home import Home
 from tabard.ops.cli.base import command
 from tabard.ops.cli.options import output_option, settings_options
 from tabard.ops.output import emit
-from tabard.settings import Finding, examine
+from tabard.settings import Finding, Settings, examine
 
 _COLUMNS = ("severity", "file", "line", "key", "what", "expected", "found", "hint")
 
@@ -38,12 +38,13 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
     address that is used twice, that another process has now, or that can be reached from elsewhere, a standby that is none, a node in a zone that no broker
     serves; keys that cannot be used, are not those of this node, or end soon; addresses that
     need keys which are not there, brokers that no roster knows, and ends where the key of a role is refused; policies
-    that cannot be believed, or that fit nothing in the rosters; tunnels whose key, port or ssh is not there, or that are refused. Of each it says file and key, what was expected and found, and what to do. An error keeps roles from
+    that cannot be believed, or that fit nothing in the rosters; tunnels whose key, port or ssh is not there, whose server nobody knows, or that are refused. Of each it says file and key, what was expected and found, and what to do. An error keeps roles from
     starting; a warning does not. Behind the findings it prints for people what it cannot judge: ports of this host that somebody
     else has to keep, names that have no address now; and what adds the next host to the zone. Exit code 0 means
     clean, 3 warnings only, 1 errors.
 
-    In JSON a finding has severity, file, line, key, what, expected, found and hint.
+    In JSON a finding has severity, file, line, key, what, expected, found and hint. What people read behind the findings
+    are objects of the severity note there, which change no exit code.
     """
     examination = examine(home, stage, args=dict(overrides), every_stage=True)
     findings = list(examination.findings)
@@ -60,8 +61,9 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
 
         findings += tunnel_findings(home, examination.settings)
         findings += connection_findings(home, examination.settings, now)
+    notes = [] if examination.settings is None else list(_notes(examination.settings, home))
     if output != "table":
-        emit((_row(finding) for finding in findings), _COLUMNS, output)
+        emit((*map(_row, findings), *map(_note, notes)), _COLUMNS, output)
     elif findings:
         for finding in findings:
             click.echo(f"{_severity(finding)}: {finding.error}")
@@ -70,18 +72,23 @@ def check(home: Home, stage: str | None, overrides: Sequence[tuple[str, str]], o
             home.settings_file if home.settings_file.exists() else f"no {home.settings_file}: defaults hold"
         )
         click.echo(f"clean ({read})")
-    if output == "table" and examination.settings is not None:
-        from tabard.ops.nexthost import next_host
-        from tabard.ops.portcheck import unjoined
-        from tabard.ops.waycheck import way_lines
-
-        for line in (*unjoined(examination.settings), *way_lines(examination.settings, home)):
-            click.echo(line)
-        for line in next_host(examination.settings, keys=home.trust.exists()):
-            click.echo(line)
+    if output == "table":
+        for lines in notes:
+            click.echo("\n".join(lines))
     if any(not finding.warning for finding in findings):
         return exits.FAILED
     return exits.PARTLY if findings else exits.DONE
+
+
+def _notes(settings: Settings, home: Home) -> Iterator[Sequence[str]]:
+    """What is no finding, each with its lines: the first says what, those behind it what to do."""
+    from tabard.ops.nexthost import next_host
+    from tabard.ops.portcheck import unjoined
+    from tabard.ops.waycheck import way_lines
+
+    yield from ([line] for line in (*unjoined(settings), *way_lines(settings, home)))
+    if lines := next_host(settings, keys=home.trust.exists()):
+        yield lines
 
 
 def _severity(finding: Finding) -> str:
@@ -100,3 +107,8 @@ def _row(finding: Finding) -> dict[str, object]:
         "found": error.found,
         "hint": error.hint,
     }
+
+
+def _note(lines: Sequence[str]) -> dict[str, object]:
+    none = dict.fromkeys(_COLUMNS)
+    return {**none, "severity": "note", "what": lines[0], "hint": "\n".join(lines[1:]) or None}

@@ -81,7 +81,8 @@ def test_contradictions_of_links_say_what_was_expected_and_found(tabard, file: P
         'parent_up = "tcp://127.0.0.1:7101"\nparent_down = "tcp://127.0.0.1:7102"\n'
     )
     found, *others = json.loads(tabard("check", "-o", "json").stdout)
-    assert all("TCP without keys" in other["what"] for other in others)
+    notes = [other for other in others if other["severity"] == "note"]
+    assert all("TCP without keys" in other["what"] for other in others if other not in notes)
     assert (found["severity"], found["file"], found["line"]) == ("error", str(file), 4)
     assert found["key"] == "broker hq.link dmz"
     assert "both sides of a link dial" in found["what"]
@@ -119,6 +120,32 @@ def test_findings_for_programs_have_every_fact(tabard, file: Path) -> None:
     assert (finding["severity"], finding["file"], finding["line"], finding["key"], finding["found"]) == (
         "error", str(file), 2, "agent.linger", "1",
     )  # fmt: skip
+
+
+def test_what_is_said_behind_the_findings_is_there_for_programs_too(tabard, file: Path) -> None:
+    """As notes, each with what to do; none of them is a finding."""
+    file.write_text(
+        '[node]\nname = "web1"\nzone = "hq"\n[agent]\nup = "tcp://127.0.0.1:1"\ndown = "tcp://127.0.0.1:2"\n'
+    )
+    (unkept,) = _notes(tabard)
+    assert unkept["what"].startswith(
+        "The agent dials tcp://127.0.0.1:1 and tcp://127.0.0.1:2, where no broker"
+    )
+    assert unkept["what"] in tabard("check").stdout
+    file.write_text('[node]\nname = "web1"\nzone = "hq"\n')
+    done = tabard("check", "-o", "json")
+    assert done.returncode == exits.DONE
+    (host,) = json.loads(done.stdout)
+    assert {name for name, value in host.items() if value is not None} == {"severity", "what", "hint"}
+    assert host["severity"] == "note"
+    assert host["what"].startswith("To add a host to zone hq")
+    assert "[[broker]]" in host["hint"]
+    assert f"{host['what']}\n{host['hint']}\n" in tabard("check").stdout
+
+
+def _notes(tabard) -> list[dict[str, str]]:
+    rows = json.loads(tabard("check", "-o", "json").stdout)
+    return [row for row in rows if row["severity"] == "note"]
 
 
 def test_a_stage_and_an_override_are_checked(tabard, file: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_tunnel_that_can_come_up_is_clean(tmp_path: Path, key: Path) -> None:
     subprocess.run(
         ["ssh-keygen", "-q", "-p", "-P", "secret", "-N", "", "-f", str(key)], check=True, capture_output=True
     )
-    assert checked(tmp_path, key_file=str(key)) == ""
+    assert checked(tmp_path, key_file=str(key), host_key=HOST_KEY) == ""
 
 
 @pytest.mark.parametrize("backend", ["openssh", "sshtunnel"])
@@ -69,7 +69,67 @@ def test_a_key_with_a_passphrase_is_well_where_there_is_an_agent(
 ) -> None:
     """It may have the key."""
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
-    assert checked(tmp_path, key_file=str(key)) == ""
+    assert checked(tmp_path, key_file=str(key), host_key=HOST_KEY) == ""
+
+
+def config(tmp_path: Path, *known: str, more: str = "") -> str:
+    """A configuration of ssh with a known_hosts of its own."""
+    file = tmp_path / "known_hosts"
+    file.write_text("".join(f"{line}\n" for line in known))
+    made = tmp_path / "ssh_config"
+    made.write_text(f"GlobalKnownHostsFile none\n{more}\nHost *\n  UserKnownHostsFile {file}\n")
+    return str(made)
+
+
+def test_a_server_whose_host_key_nobody_knows_is_told(tmp_path: Path, need: Need) -> None:
+    """With the name and the files that were looked at, and what to do; a key that is known or given is none."""
+    need("ssh", "ssh-keygen")
+    other = f"other.example.net {HOST_KEY}"
+    said = checked(tmp_path, config=config(tmp_path, other))
+    assert "tunnel hq.host_key: the host key of hq.example.net:22 is not known" in said
+    assert "a line for hq.example.net in known_hosts" in said
+    assert f"found none in {tmp_path}/known_hosts" in said
+    assert "Ask its administrator" in said
+    assert checked(tmp_path, config=config(tmp_path, other, f"hq.example.net {HOST_KEY}")) == ""
+    assert checked(tmp_path, config=config(tmp_path, other), host_key=HOST_KEY) == ""
+    assert "not known" in checked(tmp_path, config=config(tmp_path, f"@revoked hq.example.net {HOST_KEY}"))
+    assert checked(tmp_path, config=config(tmp_path, f"@cert-authority *.example.net {HOST_KEY}")) == ""
+
+
+def test_hashed_names_are_found(tmp_path: Path, need: Need) -> None:
+    """As ssh itself writes them on many hosts."""
+    need("ssh", "ssh-keygen")
+    made = config(tmp_path, f"hq.example.net {HOST_KEY}")
+    file = tmp_path / "known_hosts"
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(file)], check=True, capture_output=True)
+    assert "hq.example.net" not in file.read_text()
+    assert checked(tmp_path, config=made) == ""
+    file.write_text(file.read_text().replace("|1|", "|1|A", 1))
+    assert "not known" in checked(tmp_path, config=made)
+
+
+def test_names_are_those_that_ssh_looks_for(tmp_path: Path, need: Need) -> None:
+    """With the port, else without it; an alias as it is; hosts on the way by the names of their own."""
+    need("ssh", "ssh-keygen")
+
+    def said(known: str, more: str = "") -> str:
+        return checked(tmp_path, config=config(tmp_path, f"{known} {HOST_KEY}", more=more))
+
+    port = "Host hq.example.net\n  Port 2222"
+    assert "a line for [hq.example.net]:2222 in" in said("other", port)
+    assert said("[hq.example.net]:2222", port) == ""
+    assert said("hq.example.net", port) == ""
+    real = "Host hq.example.net\n  HostName real.example.net"
+    assert "host key of real.example.net:22 is not known" in said("hq.example.net", real)
+    alias = f"{real}\n  Port 2222\n  HostKeyAlias vault"
+    assert "a line for vault in" in said("[real.example.net]:2222", alias)
+    assert said("vault", alias) == ""
+    jump = "Host hq.example.net\n  ProxyJump me@gate,way:2200\nHost gate\n  HostName gate.example.net"
+    both = said("hq.example.net", jump)
+    assert "the host key of gate.example.net:22, a host on the way, is not known" in both
+    assert "the host key of way:2200, a host on the way, is not known" in both
+    assert said("hq.example.net,gate.example.net,[way]:2200", jump) == ""
+    assert said("other", "Host hq.example.net\n  KnownHostsCommand /bin/keys %H") == ""
 
 
 def test_a_missing_program_or_file_and_a_port_that_is_taken_are_told(

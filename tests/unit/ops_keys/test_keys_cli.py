@@ -246,7 +246,7 @@ def test_check_looks_at_the_keys(homes: Homes) -> None:
     (homes.folder / "web1/trust/root").chmod(0o644)
     done = homes.run("web1", "check", "-o", "json")
     assert done.returncode == exits.FAILED
-    assert [row["severity"] for row in json.loads(done.stdout)] == ["error"]
+    assert [row["severity"] for row in json.loads(done.stdout)] == ["error", "note"]
 
 
 def test_the_root_gets_another_key_and_other_homes_follow(homes: Homes) -> None:
