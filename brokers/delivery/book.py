@@ -7,7 +7,7 @@ the next under a name derived from that (`forked_id`). What both begin with stay
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from tabard.brokers.delivery.credit import Account
@@ -173,6 +173,8 @@ class StreamBook:
     """What the store knew of it at the beginning of the session; None in a sink that wants all there is."""
     begins: bool = False
     """Whether the sink heard of it for the first time in this session, and wants what is new only."""
+    own: Collection[bytes] = ()
+    """Digests of which the node says that they are of batches of its own; see `tabard.brokers.delivery.lately`."""
     asked: dict[tuple[bytes, int, int], int] = field(default_factory=dict)
     """Ranges asked for, with the number of the cursor message that asked."""
     unacked: int = 0

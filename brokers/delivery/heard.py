@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tabard.brokers.delivery.book import NodeBook, StreamBook
+from tabard.brokers.delivery.lately import OWN
 from tabard.brokers.delivery.ports import NodeKey, Presence
 from tabard.brokers.wire.messages import Beacon, BeaconStream
 from tabard.brokers.wire.streams import CONTROL, STREAM_NAMES
@@ -28,7 +29,10 @@ class Hearing:
 def heard_of(wall: int, node: NodeBook, beacon: Beacon) -> Presence:
     """A beacon heard at `wall`, with what of the node's streams is stored by now."""
     state = {STREAM_NAMES[part.stream]: _lag(node.streams[part.stream], part) for part in beacon.streams}
-    return Presence(node.key, wall, beacon.wall, beacon.interval, state, beacon.facts)
+    facts = {
+        name: fact for name, fact in beacon.facts.items() if name != OWN
+    }  # digests are for nobody to read
+    return Presence(node.key, wall, beacon.wall, beacon.interval, state, facts)
 
 
 def _lag(stream: StreamBook, part: BeaconStream) -> dict[str, int | str]:

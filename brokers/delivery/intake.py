@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from tabard.brokers.delivery.book import EpochBook, StreamBook, forked_id
+from tabard.brokers.delivery.book import EpochBook, NodeBook, StreamBook, forked_id
 from tabard.brokers.delivery.epochs import Epochs
+from tabard.brokers.delivery.lately import own_of
 from tabard.brokers.delivery.partly import is_of_the_node
 from tabard.brokers.delivery.ports import Admitted, Entry, Gap, NodeKey, Withheld
 from tabard.brokers.delivery.ranges import UNKNOWN, ChainBroken, Range, Ranges, TooManyRanges
 from tabard.brokers.delivery.seal import Seal
+from tabard.brokers.delivery.seams import follow, is_proven, unproven
 from tabard.brokers.delivery.signers import Signers
 from tabard.brokers.delivery.starting import SKIPPED
 from tabard.brokers.delivery.withdrawn import set_aside
@@ -77,6 +79,7 @@ class Intake:
             book.changed = True
             stream.unacked += 1
             return 0, answer
+        follow(self._epochs, key, stream, book, header)
         if admitted.withdrawn:
             set_aside(stream, book, batch, self._counters)
             return 0, answer
@@ -86,25 +89,18 @@ class Intake:
         book.entries.append(entry)
         return entry.count, answer
 
-    def spans(
-        self,
-        key: NodeKey,
-        stream: StreamBook,
-        part: BeaconStream,
-        *,
-        exact: bool,
-        disputed: Collection[tuple[int, bytes]] = (),
-    ) -> None:
-        """Take over which epochs the node keeps. `exact`: it was said within this session, so it is no echo.
+    def spans(self, node: NodeBook, stream: StreamBook, part: BeaconStream, *, exact: bool) -> None:
+        """Take over which epochs a node keeps. `exact`: it was said within this session, so it is no echo.
 
-        An epoch whose end is not the one stored, or that is `disputed`, is taken anew as another history.
+        An epoch whose end is not the one stored, or that is disputed, is taken anew as another history.
         """
+        stream.own = own_of(node.beacon.facts)
         for epoch, oldest, last, digest in part.spans:
-            book = self._epochs.book(key, stream, epoch)
+            book = self._epochs.book(node.key, stream, epoch)
             book.oldest, book.last = oldest, last
             if not exact:
                 continue
-            if (stream.stream, epoch) in disputed or _contradicts(book.seen, last, _known(digest)):
+            if (stream.stream, epoch) in node.disputed or _contradicts(book.seen, last, _known(digest)):
                 book = self._fork(stream, book)
             if oldest > 1:
                 self._lose(stream, book, oldest - 1, "not kept by the node any more")
@@ -204,13 +200,17 @@ class Intake:
                 after = _known(info.last_digest) if hi == header.last else UNKNOWN
                 try:
                     trial.add(Range(lo, hi, before, after))
-                except ChainBroken:
+                except ChainBroken as broken:
+                    if broken.seq == header.first:
+                        raise HistoryDiffers(book.epoch) from broken
                     trial.add(Range(lo, hi, UNKNOWN, UNKNOWN))
         except TooManyRanges:
             self._counters["batches beyond the eighth range"] += 1
             return True
         book.seen = trial
         book.changed = True
+        if pieces[0][0] == header.first:
+            follow(self._epochs, key, stream, book, header)
         if info.open and not book.opened and header.first == 1:
             self._open_from_gap(key, stream, book, info.open)
         if unsure:
@@ -255,14 +255,18 @@ class Intake:
         To a sink that only begins with this stream, what was gone by then is no loss.
         """
         unwanted = stream.begins and not book.cursor.version
+        seam = 0
         for lo, hi in book.seen.holes(upto, start):
             lost = book.unsaid(lo, hi)
+            proven = is_proven(stream, book, lo)
             try:
                 book.seen.add(Range(lo, hi, UNKNOWN, UNKNOWN))
             except TooManyRanges:
-                return  # the holes before it close first; the next beacon comes back to this one
+                break  # the holes before it close first; the next beacon comes back to this one
             book.changed = True
             self._add_gaps(book, lost, reason, kind=SKIPPED if unwanted else "gap")
+            if lost and start == 1 and not proven:
+                seam = lo
             if lo == 1 and lost and not book.opened and not unwanted:
                 detail = (
                     "the record that names the epoch before this one is gone: whole epochs may be missing"
@@ -279,6 +283,8 @@ class Intake:
                         detail=detail,
                     )
                 )
+        if seam and not unwanted:
+            unproven(book, seam)
 
     def _close_unlisted(self, stream: StreamBook) -> None:
         """The node names all it keeps: what is missing of any other epoch will never come."""

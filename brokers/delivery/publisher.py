@@ -380,7 +380,7 @@ class Publisher:
         state.last_beacon = now
         state.stuck_since = None
         state.next_beacon = now + self._pause(state)
-        facts = {**self._facts(), "met": self._notes.met(state.name)}
+        facts = {**self._facts(), **state.own(), "met": self._notes.met(state.name)}
         if state.retirement is not None:
             facts.update(retired=state.retirement.since, retired_by=state.retirement.by)
         beacon = Beacon(self.key.node, self.key.zone, nonce, wall, self.interval, state.streams(), facts)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from tabard.brokers.delivery.history import Verdict, judge
+from tabard.brokers.delivery.lately import Lately
 from tabard.brokers.delivery.ports import EpochSpan, StreamJournal
 from tabard.brokers.delivery.ranges import Range, Ranges
 from tabard.brokers.wire.batch import Batch
@@ -29,6 +30,9 @@ class Sender:
         self.foreign: frozenset[bytes] = frozenset()
         """The epochs of which the sink has another history than this journal."""
         self._proven: set[tuple[bytes, Range]] = set()
+        self._lately = Lately()
+        self.own: tuple[bytes, ...] = ()
+        """Digests that the last cursor named, of batches that were sent here and let go of, with others behind them."""
         self.session = NO_SESSION
         self.heard = 0
         self.sent = 0
@@ -55,6 +59,7 @@ class Sender:
         self._live = self._live_heard = None
         self._wants.clear()
         self.cursors = {}
+        self.own = ()
         self.settled = self.foreign = frozenset()
 
     def hear(self, now: float, number: int, part: CursorStream) -> None:
@@ -85,10 +90,13 @@ class Sender:
         self.cursors = {epoch: self.cursors[epoch] for epoch in self.settled if epoch in spans}
         proven: set[tuple[bytes, Range]] = set()
         foreign: set[bytes] = set()
+        own: list[bytes] = []
         for epoch, ranges in cursors:
             if epoch not in spans:
                 continue
             for item in ranges:
+                if item.hi + 1 < spans[epoch].oldest and item.after and item.after in self._lately:
+                    own.append(item.after)
                 known = (epoch, item) in self._proven
                 verdict = Verdict.OURS if known else judge(self.journal, spans[epoch], item)
                 if verdict is Verdict.OURS:
@@ -98,7 +106,7 @@ class Sender:
             # Of an epoch with two histories all is kept until the sink has heard of both, and says so.
             ours = () if epoch in foreign else (item for item in ranges if (epoch, item) in proven)
             self.cursors[epoch] = Ranges(ours)
-        self._proven, self.foreign = proven, frozenset(foreign)
+        self._proven, self.foreign, self.own = proven, frozenset(foreign), tuple(own)
         self.settled = frozenset(span.epoch for span in list(spans.values())[:-1] if self._is_settled(span))
 
     def _is_settled(self, span: EpochSpan) -> bool:
@@ -159,6 +167,7 @@ class Sender:
             return None
         self.sent += 1
         self.sent_bytes += batch.size
+        self._lately.note(batch.digest)
         return batch, self.envelope
 
     def _next_batch(self) -> Batch | None:

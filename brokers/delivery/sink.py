@@ -191,7 +191,7 @@ class Sink:
                 self._account(node, stream, envelope, received=0)
             exact = envelope.session == node.session
             self._starting.skip(wall, node.key, stream, part, beacon)
-            self._intake.spans(node.key, stream, part, exact=exact, disputed=node.disputed if exact else ())
+            self._intake.spans(node, stream, part, exact=exact)
             if stream.dirty():
                 self._dirty[node] = None
         if node.confirmed:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tabard.brokers.delivery.lately import MOST_SAID, OWN
 from tabard.brokers.delivery.notes import Retirement
 from tabard.brokers.delivery.ranges import Ranges
 from tabard.brokers.delivery.sender import Sender
@@ -128,6 +129,11 @@ class SinkState:
                 for stream, lag in self.lag().items()
             },
         }
+
+    def own(self) -> dict[str, tuple[bytes, ...]]:
+        """The fact of the next beacon about what it named and is this node's, where that is asked."""
+        own = [digest for sender in self.senders.values() for digest in sender.own]
+        return {OWN: tuple(own[:MOST_SAID])} if own else {}
 
     def streams(self) -> tuple[BeaconStream, ...]:
         """What the next beacon says of each stream; nothing to a sink that is retired."""

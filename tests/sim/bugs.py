@@ -251,13 +251,13 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     spans = Intake.spans
 
-    def short(self: Intake, key: Any, stream: Any, part: Any, **rest: Any) -> None:
+    def short(self: Intake, node: Any, stream: Any, part: Any, **rest: Any) -> None:
         seen = {epoch: book.seen.high for epoch, book in stream.epochs.items()}
         known = tuple(
             (epoch, oldest, min(last, seen.get(epoch, last)), digest)
             for epoch, oldest, last, digest in part.spans
         )
-        spans(self, key, stream, part._replace(spans=known), **rest)
+        spans(self, node, stream, part._replace(spans=known), **rest)
 
     with _set(Intake, "spans", short):
         yield
@@ -335,6 +335,34 @@ def _() -> Iterator[None]:
 @_bug("a fork does not know what is stored already", "restore host")
 def _() -> Iterator[None]:
     with _set(Epochs, "held_before", lambda *_: False):
+        yield
+
+
+BOTH_BACK: Final[dict[str, Any]] = {"seconds": 40.0, "burst": 20, "pace": 0.5, "loss": 0.0}
+
+
+@_bug(
+    "what is stored before a hole counts as proven",
+    "restore host",
+    "restore store",
+    nodes=2,
+    fault_count=8,
+    **BOTH_BACK,
+)
+def _() -> Iterator[None]:
+    with _set(intake_module, "is_proven", lambda *_: True):
+        yield
+
+
+@_bug(
+    "a fork is taken to follow what is stored before it",
+    *("restore host", "restore store", "restore store", "restore host", "wipe store"),
+    nodes=3,
+    fault_count=12,
+    **BOTH_BACK,
+)
+def _() -> Iterator[None]:
+    with _set(intake_module, "follow", _nothing):
         yield
 
 

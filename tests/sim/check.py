@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgpack
 
 from tabard.brokers.delivery.book import forked_id
+from tabard.brokers.delivery.seams import UNPROVEN
 from tabard.brokers.delivery.withdrawn import BROKEN
 from tabard.brokers.wire.batch import DATA
 from tabard.brokers.wire.streams import CONTROL, LOGS, STREAM_NAMES
@@ -263,7 +264,7 @@ class _Check:
         for loss in self._losses:
             if loss.reason == "unknown end" and self._keys.revocations:
                 continue  # what would name its end is the opening by a revoked key
-            if loss.reason in {"rolled back", "fork", "unknown end"}:
+            if loss.reason in {"rolled back", "fork", "unknown end", UNPROVEN}:
                 raise Violation(f"{loss}, and nothing was restored: a sink held what its node could lose")
 
     def _skips_are_true(self) -> None:

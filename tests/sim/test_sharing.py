@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from tests.sim.check import Violation, check
+from tabard.brokers.delivery.seams import UNPROVEN
+from tabard.brokers.wire.streams import CONTROL
+from tests.sim.check import Violation, check, stored
 from tests.sim.plan import Plan
 from tests.sim.sharing import PLAIN, SHARED_FAULTS, SharedWorld
 from tests.sim.sharing_bugs import BUGS, SharingBug
@@ -60,6 +63,16 @@ def test_recorders_that_share_store_every_record_once(first: int) -> None:
         struck.update(line.split(" ", 1)[1] for line in world.done)
     print(dict(struck))
     assert all(struck[name] for name in SHARED_FAULTS)
+
+
+def test_of_a_store_and_a_machine_that_were_both_put_back_it_is_told_what_is_not_proven() -> None:
+    """Two histories of one epoch: the node let go of its own, of which the store had all once, and has the other one now."""
+    plan, count = drawn(3688)
+    faults = (*plan.faults, "restore host", "restore journal", "restore host")
+    world = simulate(3688, replace(plan, signed=True, revoking=True, rekeys=2, faults=faults), count)
+    node = next(node for node in world.nodes if node.key.node == "n1")
+    _rows, losses = stored(world.recorders[0], node, CONTROL)
+    assert [(loss.first, loss.last) for loss in losses if loss.reason == UNPROVEN] == [(1, 31)]
 
 
 def test_there_are_enough_bugs() -> None:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
+import pytest
+
+from tabard.brokers.delivery.lately import Lately, own_of
+from tabard.brokers.wire.messages import decode_beacon
 from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store.layout import RECORDS
+from tabard.consumers.store.sqlite import SqliteStore
 from tests.unit.delivery.rig import EPOCH, NODE, Ends, MemoryJournal, opening, records
 
 LATER = b"b" * 16
@@ -123,3 +131,190 @@ def test_an_epoch_that_was_only_heard_of_is_missed() -> None:
     ends.settle(20)
     assert said(ends) == [(LATER, "doubt", "unknown end", 1, None)]
     assert ends.node.delivered()
+
+
+# --- both ends went back -------------------------------------------------------------------------
+
+
+def both_back(*, stored_later: int, written: int, kept: int) -> tuple[Ends, MemoryJournal]:
+    """A store put back to when it had 1 to 11 and `stored_later` batches, and a node to 1 to 5, which wrote others then.
+
+    The store of the time between took all that, so the node let go of all but its last `kept` batches.
+    """
+    ends = stored()
+    journal = ends.journals[0]
+    for _ in range(stored_later):
+        journal.add(2)
+    ends.settle()
+    image = ends.store.image()
+    del journal.batches[EPOCH][3:]
+    for number in range(written):
+        journal.add(3, records(3, 700 + number))
+    journal.drop(EPOCH, len(journal.batches[EPOCH]) - kept)
+    ends.store = SqliteStore.memory(image)
+    ends.restart_sink()
+    ends.restart_node()
+    return ends, journal
+
+
+def test_a_hole_between_what_is_stored_and_what_is_kept_puts_what_stands_before_it_in_doubt() -> None:
+    """6 to 11 are stored, and the node wrote others under these numbers, which it let go of: nothing shows that they are others."""
+    ends, journal = both_back(stored_later=0, written=6, kept=2)
+    assert journal.spans()[0].oldest == 18
+    ends.settle()
+    assert said(ends) == [
+        (EPOCH, "gap", "not kept by the node any more", 12, 17),
+        (EPOCH, "doubt", "not proven", 1, 11),
+    ]
+    assert ends.ranges() == [(1, 23)]
+    assert ends.node.delivered()
+
+
+def test_a_hole_before_an_end_that_is_known_does_so_too() -> None:
+    """The node keeps nothing of the epoch any more, and its next one names where it ended."""
+    ends, journal = both_back(stored_later=0, written=6, kept=2)
+    journal.begin(LATER)
+    del journal.batches[EPOCH]
+    ends.settle()
+    assert (EPOCH, "doubt", "not proven", 1, 11) in said(ends)
+
+
+def test_a_store_that_lacks_the_beginning_has_nothing_to_doubt() -> None:
+    """What is missing there has been said to be missing; behind it all is what the node has."""
+    ends = stored()
+    ends.journals[0].drop(EPOCH, 3)
+    ends.store = SqliteStore.memory()
+    ends.restart_sink()
+    ends.restart_node()
+    ends.settle()
+    assert said(ends) == [
+        (EPOCH, "gap", "not kept by the node any more", 1, 5),
+        (EPOCH, "doubt", "chain broken", 1, 1),
+    ]
+
+
+def test_an_opening_alone_is_of_every_history_of_its_epoch() -> None:
+    """The name of an epoch is drawn anew with each opening, so there is one."""
+    journal = MemoryJournal()
+    ends = Ends(journal)
+    ends.settle()
+    for _ in range(3):
+        journal.add(2)
+    journal.drop(EPOCH, 2)
+    ends.settle()
+    assert said(ends) == [(EPOCH, "gap", "not kept by the node any more", 2, 3)]
+
+
+def test_a_history_whose_beginning_is_gone_is_told_from_the_first_record_on() -> None:
+    """What is kept does not follow what is stored before it: what the node let go of was of the other history as well."""
+    ends, journal = both_back(stored_later=3, written=5, kept=2)
+    assert journal.spans()[0].oldest == 15
+    ends.settle()
+    assert (EPOCH, "doubt", "rolled back", 1, 14) in said(ends)
+
+
+def test_a_history_that_follows_what_is_stored_is_told_from_where_it_is_kept() -> None:
+    """Only the node went back: all that it let go of is stored, and what it keeps names the digest of it."""
+    ends = stored()
+    journal = go_back(ends, 2)
+    journal.drop(EPOCH, 2)
+    for number in range(6):
+        journal.add(3, records(3, 700 + number))
+    ends.settle()
+    assert [loss for loss in said(ends) if loss[1:3] == ("doubt", "rolled back")] == [
+        (EPOCH, "doubt", "rolled back", 4, None)
+    ]
+
+
+def test_a_gap_that_does_not_follow_what_is_stored_is_of_another_history() -> None:
+    """It stands right behind what is stored, and what it names before it is something else."""
+    ends, journal = both_back(stored_later=0, written=6, kept=4)
+    assert journal.spans()[0].oldest == 12
+    journal.gap(EPOCH, 0, 2)
+    ends.settle()
+    assert (EPOCH, "doubt", "rolled back", 1, 11) in said(ends)
+    assert ends.node.delivered()
+
+
+# --- only the store went back -------------------------------------------------------------------
+
+
+def store_back(ends: Ends, batches: int, kept: int) -> None:
+    """The node goes on; the store is put back behind `batches` of its, of which its journal has let go of all but `kept`."""
+    image = ends.store.image()
+    journal = ends.journals[0]
+    for _ in range(batches):
+        journal.add(2)
+    ends.settle()
+    journal.drop(EPOCH, len(journal.batches[EPOCH]) - kept)
+    ends.store = SqliteStore.memory(image)
+    ends.restart_sink()
+
+
+def test_a_node_knows_its_own_records_that_it_let_go_of() -> None:
+    """It remembers what it sent: what is missing is a gap, and of the rest there is no doubt."""
+    ends = stored()
+    store_back(ends, 4, kept=1)
+    ends.settle()
+    assert said(ends) == [(EPOCH, "gap", "not kept by the node any more", 12, 17)]
+    assert ends.ranges() == [(1, 19)]
+
+
+def test_a_machine_that_was_put_back_does_not_know_what_it_sent_since() -> None:
+    """With its memory: what it sent after that has other digests."""
+    ends = stored(2)
+    journal = ends.journals[0]
+    senders = [sender for state in ends.node._sinks.values() for sender in state.senders.values()]
+    memory = [copy.deepcopy(sender._lately) for sender in senders]
+    for _ in range(3):
+        journal.add(2)
+    ends.settle()
+    for sender, before in zip(senders, memory, strict=True):
+        sender._lately = before
+    store_back(ends, 4, kept=1)
+    ends.settle()
+    assert (EPOCH, "doubt", "not proven", 1, 11) in said(ends)
+
+
+def test_a_node_forgets_what_it_sent_long_ago() -> None:
+    """What it remembers is bounded; of what it forgot there is doubt, as nobody knows any more."""
+    ends = stored()
+    for state in ends.node._sinks.values():
+        for sender in state.senders.values():
+            sender._lately = Lately(most=3)
+    store_back(ends, 4, kept=1)
+    ends.settle()
+    assert said(ends) == [
+        (EPOCH, "gap", "not kept by the node any more", 12, 17),
+        (EPOCH, "doubt", "not proven", 1, 11),
+    ]
+
+
+def test_the_last_batches_are_remembered_however_many_were_sent() -> None:
+    """The oldest of them gives way."""
+    sent = Lately(most=3)
+    for number in range(8):
+        sent.note(bytes([number]) * 32)
+    assert [bytes([number]) * 32 in sent for number in range(8)] == [False] * 5 + [True] * 3
+
+
+def test_nobody_reads_digests_among_the_facts_of_a_node() -> None:
+    """They are for the sink, while something is to be proven; what is shown of a node is for people."""
+    ends = stored()
+    store_back(ends, 4, kept=1)
+    said_own, shown = [], []
+    for _ in range(100):
+        beacons = [decode_beacon(message.head) for message in ends.up() if b"/beacon/" in message.topic]
+        said_own += [beacon for beacon in beacons if "own" in beacon.facts]
+        shown += ends.sink.presence()
+        ends.down()
+        ends.now += 0.25
+    assert said_own
+    assert shown
+    assert not any("own" in presence.facts for presence in shown)
+
+
+@pytest.mark.parametrize("said_own", [None, 7, "x", b"x", ("x", 7, None, b""), ()])
+def test_a_fact_that_is_no_list_of_digests_proves_nothing(said_own: Any) -> None:
+    """Whoever wrote it."""
+    assert not own_of({"own": said_own})
