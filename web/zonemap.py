@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 from flask import Blueprint
 
 from tabard.consumers.zones.facts import Facts, Node, nodes_of
-from tabard.consumers.zones.far import far_of
+from tabard.consumers.zones.far import LATELY, STUBS, far_of
 from tabard.consumers.zones.joining import Link
-from tabard.consumers.zones.tree import Zone, ZoneMap, passing_over, zone_map
+from tabard.consumers.zones.tree import Zone, ZoneMap, passing_over, policy_words, zone_map
 from tabard.errors import TabardError
 from tabard.web.nodes import STATES
 from tabard.web.recorder import silence
@@ -67,9 +67,10 @@ def index() -> tuple[str, int]:
     hush = silence()
     rows = [as_known(row, hush) for row in site().reader.nodes(known_at(hush, now))]
     facts = _facts()
-    found = zone_map(
-        facts, nodes_of(rows, facts.rosters, now), now, far_of(rows, site().reader.newest_links(now))
-    )
+    reader = site().reader
+    stubs = reader.withheld(stream="samples", limit=STUBS)
+    far = far_of(rows, reader.newest_links(now), stubs, now - LATELY)
+    found = zone_map(facts, nodes_of(rows, facts.rosters, now), now, far)
     placed = {each.path for each in found.zones}
     return page(
         "zones.html",
@@ -78,6 +79,7 @@ def index() -> tuple[str, int]:
         tree=branches(found),
         loose=[link for link in found.links if link.child_zone not in placed],
         faults=found.faults,
+        policy_words=policy_words,
         unknown=found.unknown,
         hops=found.hops,
         tunnels=found.tunnels,

@@ -90,6 +90,8 @@ class Far(NamedTuple):
     brokers: Sequence[Here] = ()
     tunnels: Sequence[Tunnel] = ()
     recorders: Sequence[Reading] = ()
+    withheld: Mapping[str, Sequence[str]] = {}
+    """The zones of which samples were withheld lately, each with the policies that did it, as ``ID@NUMBER of ZONE``."""
 
 
 class Passing(NamedTuple):

@@ -6,13 +6,18 @@ those below it. Its times are by its own clock, which may be days off: they are 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from tabard.consumers.store.results import NodeRow, Sampled
+from tabard.consumers.store.results import GapRow, NodeRow, Sampled
 from tabard.consumers.zones.facts import RUNNING, STALE, Dialled, Far, Here, Joined, Reading, Tunnel
 from tabard.names import NAME, zone_within
 
+STUBS: Final = 1000
+"""Stubs of samples that are looked at, the newest."""
+LATELY: Final = 86_400_000_000_000
+"""Nanoseconds since its arrival for which one counts, as what hosts said of their links does."""
 MISSED: Final = 3
 """Samples that may be missed before what was said last counts as stale."""
 SLACK: Final = 10_000_000_000
@@ -23,8 +28,13 @@ _MOST_EVERY: Final = 3600.0
 _WORD: Final = 200
 
 
-def far_of(nodes: Sequence[NodeRow], samples: Sequence[Sampled]) -> Far:
-    """What they say; of a broker of which two nodes speak, what was said last."""
+def far_of(
+    nodes: Sequence[NodeRow], samples: Sequence[Sampled], stubs: Sequence[GapRow] = (), since: int = 0
+) -> Far:
+    """What they say; of a broker of which two nodes speak, what was said last.
+
+    `stubs` are of samples that policies withheld: by those that arrived after `since` it is told why nothing is said.
+    """
     known = {(row.zone, row.name): row for row in nodes}
     brokers: dict[tuple[str, str], Here] = {}
     tunnels: list[Tunnel] = []
@@ -43,7 +53,16 @@ def far_of(nodes: Sequence[NodeRow], samples: Sequence[Sampled]) -> Far:
             if _text(said.get("sink")):
                 hops = list(_hops(said.get("hops"), off))
                 recorders.append(Reading(said["sink"], sample.zone, hops, sample.time - off))
-    return Far(list(brokers.values()), tunnels, recorders)
+    withheld: dict[str, set[str]] = defaultdict(set)
+    for stub in stubs:
+        if stub.arrived >= since:
+            withheld[stub.zone].add(f"{stub.reason} of {stub.detail}")
+    return Far(
+        list(brokers.values()),
+        tunnels,
+        recorders,
+        {zone: sorted(policies) for zone, policies in withheld.items()},
+    )
 
 
 def stale(here: Here, every: float, now: int) -> bool:

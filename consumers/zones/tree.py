@@ -67,6 +67,8 @@ class Zone(NamedTuple):
     nodes: tuple[Node, ...]
     behind: int | None
     """Records that its nodes have and the store has not."""
+    untold: tuple[str, ...] = ()
+    """The policies by which what its hosts say of their brokers is withheld from this store; empty where that is told."""
 
 
 class Fault(NamedTuple):
@@ -103,7 +105,7 @@ def zone_map(facts: Facts, nodes: Sequence[Node] | None, now: int, far: Far | No
     lost = cut_zones(links)
     shown = [_cut_off(node, lost) for node in nodes or ()]
     paths = _paths(facts, brokers, shown)
-    zones = tuple(_zone(path, brokers, shown) for path in paths)
+    zones = tuple(_zone(path, brokers, shown, far) for path in paths)
     return ZoneMap(
         zones,
         tuple(link._replace(behind=_behind(link, nodes)) for link in links),
@@ -226,15 +228,18 @@ def _paths(facts: Facts, brokers: Sequence[Broker], nodes: Sequence[Node]) -> li
     return sorted({"/".join(path[:end]) for path in parts for end in range(1, len(path) + 1)})
 
 
-def _zone(path: str, brokers: Sequence[Broker], nodes: Sequence[Node]) -> Zone:
+def _zone(path: str, brokers: Sequence[Broker], nodes: Sequence[Node], far: Far) -> Zone:
     within = tuple(sorted(node for node in nodes if node.zone == path))
     behind = [node.behind for node in within if node.behind is not None]
+    there = tuple(broker for broker in brokers if broker.zone == path)
+    told = any(broker.state not in {ELSEWHERE, STALE} for broker in there)
     return Zone(
         path,
         path.count("/"),
-        tuple(broker for broker in brokers if broker.zone == path),
+        there,
         within,
         sum(behind) if behind else None,
+        () if told else tuple(far.withheld.get(path, ())),
     )
 
 
@@ -296,17 +301,25 @@ def _link_faults(
                     yield Fault(where, f"{count} messages of the {lane} lane {what} within the last minute")
 
 
+def policy_words(policies: Sequence[str]) -> str:
+    """``policy ID@NUMBER of ZONE``, or several."""
+    return f"polic{'y' if len(policies) == 1 else 'ies'} {', '.join(policies)}"
+
+
 def _unknown(brokers: Sequence[Broker], nodes: Sequence[Node] | None, zones: Sequence[Zone]) -> Iterator[str]:
     if nodes is None:
         yield "there is no store here that can be read: which nodes there are, and how far behind, is known where it is"
-    elsewhere = [broker.name for broker in brokers if broker.state == ELSEWHERE]
+    untold = {zone.path: zone.untold for zone in zones if zone.untold}
+    for path, policies in untold.items():
+        yield f"the brokers of {path}, their links and tunnels: not told here, samples of its hosts are withheld by {policy_words(policies)}"
+    elsewhere = [broker.name for broker in brokers if broker.state == ELSEWHERE and broker.zone not in untold]
     if elsewhere:
         yield (
             f"brokers of other homes ({', '.join(elsewhere)}): whether they run, and their other links, is known on their hosts"
         )
-    late = [broker.name for broker in brokers if broker.state == STALE]
+    late = [broker.name for broker in brokers if broker.state == STALE and broker.zone not in untold]
     if late:
         yield f"brokers of which nothing was heard lately ({', '.join(late)}): how they are now; they may be well"
-    without = [zone.path for zone in zones if not zone.brokers]
+    without = [zone.path for zone in zones if not zone.brokers and zone.path not in untold]
     if without:
         yield f"which brokers serve {', '.join(without)}: none of this home, nor a neighbour of one"

@@ -68,6 +68,7 @@ def as_object(found: ZoneMap) -> dict[str, Any]:
                 "brokers": [broker._asdict() for broker in zone.brokers],
                 "nodes": [node._asdict() for node in zone.nodes],
                 "behind": zone.behind,
+                "untold": list(zone.untold),
             }
             for zone in found.zones
         ],
@@ -190,10 +191,13 @@ def _lanes(up: Numbers | None, down: Numbers | None) -> dict[str, object]:
 
 
 def _zone(zone: Zone, now: int) -> dict[str, object]:
+    from tabard.consumers.zones.tree import policy_words
+
     states = Counter(node.state for node in zone.nodes)
+    untold = [f"not told here: withheld by {policy_words(zone.untold)}"] if zone.untold else []
     return {
         "zone": f"{'. ' * zone.depth}{zone.path}",
-        "brokers": ", ".join(_broker(broker, now) for broker in zone.brokers) or None,
+        "brokers": ", ".join((*(_broker(broker, now) for broker in zone.brokers), *untold)) or None,
         "nodes": ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or None,
         "behind": zone.behind,
     }

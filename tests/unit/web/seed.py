@@ -122,21 +122,22 @@ class Seeder:
         node: str = "web1",
         zone: str = "hq",
         policy: str = "edge@2",
+        stream: int = LOGS,
     ) -> None:
-        """Store a batch of log records of which a policy let pass what `plan` has a dot for, withheld what it has a ``#`` for."""
+        """Store a batch of records of which a policy let pass what `plan` has a dot for, withheld what it has a ``#`` for."""
         key, signed = NodeKey(node, zone), f"{policy}, signed".encode()
         attested = Attested("hq", policy, "hq1", signed, b"proof of " + signed)
-        cursor = self._cursor(key, LOGS)
+        cursor = self._cursor(key, stream)
         first = cursor.ranges.high + 1
         there = [number for number, mark in enumerate(plan) if mark == "."]
         groups = [("test", None, "uid 1000", [records[number] for number in there])] if there else []
-        batch = _batch(LOGS, DATA, cursor, first, len(plan), pack(groups))
+        batch = _batch(stream, DATA, cursor, first, len(plan), pack(groups))
         cursor.ranges.add(Range(first, batch.header.last, batch.header.previous, batch.digest))
         runs = [found.span() for found in re.finditer("#+", plan)]
         withheld = tuple(Withheld(first + start, end - start, policy) for start, end in runs)
         seqs = tuple(first + number for number in there)
         entry = Entry(batch, groups, attested=(attested,), withheld=withheld, seqs=seqs)
-        self.store.commit([EpochWork(key, LOGS, cursor, [entry])], NOW)
+        self.store.commit([EpochWork(key, stream, cursor, [entry])], NOW)
 
     def beacon(
         self,

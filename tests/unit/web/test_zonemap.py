@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tabard.brokers.wire.streams import SAMPLES
 from tabard.consumers.store.read import Reader
 from tabard.consumers.zones.facts import Facts
 from tabard.errors import HomeError
@@ -71,6 +72,22 @@ def test_losses_are_named(visit, seeder):
     lossy = scene.hop("dmz", "hq/dmz", "below", down={"sent": 60, "received": 50})
     (wire,) = visit(scene.hub(lossy)).all("div", "wire")
     assert [lost.text for lost in wire.all("strong", "lost")] == ["10 lost"]
+
+
+def test_brokers_that_a_policy_keeps_from_being_told_are_said_to_be(visit, seeder):
+    """They are not merely missing: the zone says that they are withheld, and by which policy."""
+    for zone in ("hq/dmz", "hq/dmz/plant"):
+        seeder.beacon(node="edge1", zone=zone, heard=NOW - SECOND)
+    seeder.policed([()], "#", node="edge1", zone="hq/dmz/plant", stream=SAMPLES, policy="edge@3")
+    page = visit(scene.hub(scene.hop("dmz", "hq/dmz", "below")))
+    (untold,) = page.all("span", "untold")
+    assert (
+        untold.text
+        == "its brokers are not told here: samples of its hosts are withheld by policy edge@3 of hq"
+    )
+    assert "no broker of it is known here" not in page.text
+    assert "which brokers serve" not in page.text
+    assert "the brokers of hq/dmz/plant, their links and tunnels: not told here" in page.text
 
 
 def test_a_zone_of_many_nodes_shows_the_problems_first(visit, seeder):
