@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -48,8 +49,9 @@ def python(text: str, *words: str) -> tuple[str, ...]:
 
 
 def kinds(desk: Desk, document: Document) -> list[str]:
-    """The answers without their data, and without output."""
-    return [kind.removeprefix("command.") for kind, _ in desk.of(document) if kind != "command.output"]
+    """The answers without their data, without output, and without what is only said again since it was sent again."""
+    said = [kind.removeprefix("command.") for kind, _ in desk.of(document) if kind != "command.output"]
+    return [kind for kind, _ in itertools.groupby(said)]
 
 
 def test_a_command_runs_and_says_what_its_program_says(desk: Desk) -> None:
