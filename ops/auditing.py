@@ -17,12 +17,12 @@ LOGGER: Final = "tabard.audit"
 _PATIENCE: Final = 5.0
 
 
-def record(home: Home, message: str) -> None:
+def record(home: Home, message: str, *, service: str = "tabard", attributes: str | None = None) -> None:
     """Say so in the log, too; the store itself has it for good, so an agent that is not there is no failure."""
     from tabard.client import IntakeClient
 
-    values = {"time": time.time_ns(), "severity": SEVERITIES["NOTICE"], "level": "NOTICE", "service": "tabard",
-              "logger": LOGGER, "message": message}  # fmt: skip
+    values = {"time": time.time_ns(), "severity": SEVERITIES["NOTICE"], "level": "NOTICE", "service": service,
+              "logger": LOGGER, "message": message, "attributes": attributes}  # fmt: skip
     client = IntakeClient(home.socket("intake.sock"), f"audit-{time.time_ns()}", timeout=_PATIENCE)
     with contextlib.closing(client), contextlib.suppress(IntakeError, OSError):
         client.connect()

@@ -14,7 +14,8 @@ from werkzeug.exceptions import HTTPException
 from tabard.clock import Clock
 from tabard.consumers.store.ports import StoreReader
 from tabard.errors import StoreError
-from tabard.web import api, audit, logs, nodes, status, versions, zonemap
+from tabard.web import api, audit, login, logs, nodes, people, status, versions, you, zonemap
+from tabard.web.access import Access, guard
 from tabard.web.faults import describe
 from tabard.web.home import Look
 from tabard.web.security import protect
@@ -33,12 +34,14 @@ def create_app(
     clock: Clock,
     hosts: Collection[str] = (),
     look: Look | None = None,
+    access: Access | None = None,
 ) -> Flask:
     """The viewer of the store behind ``reader``.
 
     ``timezone`` is what ``local`` means on a page (``local`` is this host's zone), ``page_size`` how many
     rows a log page has unless its URL says, ``hosts`` the names it goes by besides those of loopback, ``look``
-    tells how the roles of this home are.
+    tells how the roles of this home are. ``access`` says who gets in, and keeps the accounts; without it everybody who reaches
+    the application may read, and nobody can log in.
     Raises TabardError when there is no such time zone.
     """
     display_zone("local", timezone)
@@ -49,7 +52,11 @@ def create_app(
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(FILTERS)
     protect(app, hosts)
-    for room in (logs, nodes, zonemap, versions, audit, status, api):
+    rooms = [logs, nodes, zonemap, versions, audit, status, api]
+    if access is not None:
+        guard(app, access)
+        rooms += [login, you, people]
+    for room in rooms:
         app.register_blueprint(room.blueprint)
     app.register_error_handler(HTTPException, _wrong_request)
     app.register_error_handler(StoreError, _no_store)
@@ -67,6 +74,8 @@ def retune(app: Flask, *, timezone: str, page_size: int) -> None:
 
 
 def _wrong_request(error: HTTPException) -> Response:
+    if isinstance(error.response, Response):
+        return error.response
     lines = [error.description or ""]
     return _message(error.code or 500, error.name, lines)
 
@@ -77,7 +86,11 @@ def _no_store(error: StoreError) -> Response:
 
 
 def _fault(error: Exception) -> Response:
-    _LOG.error("a page failed: %s", request.path, exc_info=error)
+    # Not the path where it holds a secret.
+    place = (
+        request.path if request.blueprint != "login" or request.url_rule is None else request.url_rule.rule
+    )
+    _LOG.error("a page failed: %s", place, exc_info=error)
     lines = [
         "This is a fault of herald. What happened stands in its own log, with the time and this address."
     ]

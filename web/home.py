@@ -33,3 +33,13 @@ class HomeState:
 
 Look = Callable[[], HomeState]
 """How the home is at this moment. Raises TabardError when it cannot be looked into."""
+
+
+def narrowed(look: Look) -> Look:
+    """A look for who may see one zone only: whether the recorder writes, since that is what pages go by, and nothing else."""
+
+    def narrow() -> HomeState:
+        roles = [Role(each.name, each.state, None, None) for each in look().roles if each.name == "recorder"]
+        return HomeState(roles, [])
+
+    return narrow

@@ -6,6 +6,7 @@ import logging
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -13,6 +14,10 @@ from typing import Self
 
 from tabard import locks
 from tabard.clock import SystemClock
+from tabard.consumers.people import first
+from tabard.consumers.people.accounts import People
+from tabard.consumers.people.link_file import first_link
+from tabard.consumers.people.noting import note
 from tabard.consumers.store import moved
 from tabard.consumers.store.engines import open_reader
 from tabard.consumers.store.place import Place
@@ -21,7 +26,9 @@ from tabard.home import Home
 from tabard.settings import Settings
 from tabard.settings.roles import RoleSettings
 from tabard.status import StatusFile, lifeline
+from tabard.web.access import Access
 from tabard.web.app import create_app, retune
+from tabard.web.doors import Doors
 from tabard.web.home import Look
 from tabard.web.server import serve
 
@@ -55,19 +62,25 @@ def run(
     with locks.hold(home.lock("herald")):
         host, port = settings.str("herald.host"), settings.int("herald.port")
         place = Place.of(settings, home)
+        reader, clock = open_reader(place), SystemClock()
+        people, doors = People(place, reader), Doors.of(settings)
+        offered = None if once is not None else first.offer(home, people, doors.address, clock.wall())
+        access = Access(doors, people, note, first=offered, settled=lambda: first.forget(home))
         app = create_app(
-            open_reader(place),
+            reader,
             timezone=settings.str("herald.timezone"),
             page_size=settings.int("herald.page_size"),
-            clock=SystemClock(),
-            hosts=[host],
+            clock=clock,
+            hosts=doors.names,
             look=look,
+            access=access,
         )
         if once is not None:
             answer = app.test_client().get("/", headers={"Host": f"{host}:{port}"})
-            if answer.status_code != 200:
+            wanted = 200 if doors.open else 303  # to the login
+            if answer.status_code != wanted:
                 raise TabardError(
-                    "herald cannot show its first page", expected="200", found=str(answer.status_code)
+                    "herald cannot show its first page", expected=str(wanted), found=str(answer.status_code)
                 )
             ready()
             return
@@ -75,6 +88,14 @@ def run(
 
         def listening() -> None:
             _log.info("herald answers on %s", url)
+            if offered is not None:
+                _log.info(
+                    "nobody can log in yet: `tabard people first` shows the link that makes the first admin"
+                )
+                if sys.stdout.isatty():  # what goes elsewhere may become a record, and this is a secret
+                    link = first_link(home)
+                    sys.stdout.write(f"To be the first admin of herald, open once, within a day: {link}\n")
+                    sys.stdout.flush()
             ready()
 
         def reload() -> bool:

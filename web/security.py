@@ -1,4 +1,4 @@
-"""What keeps a page on loopback from being used by others: methods, host names, headers.
+"""What keeps a page from being used by other sites: methods, host names, headers.
 
 Any web site can make a browser send requests to ``127.0.0.1``, and by rebinding its own name in DNS
 even read the answers. So the name asked for must be one that this herald goes by.
@@ -10,9 +10,11 @@ import ipaddress
 from collections.abc import Collection
 from typing import Final
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 METHODS: Final = ("GET", "HEAD")
+FORMS: Final = "same-origin"
+"""Referrer policy of a page with a form: with ``no-referrer`` a browser does not say where the form comes from, either."""
 HEADERS: Final = {
     # No inline script or style anywhere: whatever a record smuggles into a page cannot run.
     "Content-Security-Policy": (
@@ -27,7 +29,7 @@ HEADERS: Final = {
 
 
 def protect(app: Flask, hosts: Collection[str]) -> None:
-    """Refuse foreign host names and other methods than GET and HEAD; set the security headers.
+    """Refuse foreign host names, and other methods than GET and HEAD but where a page acts; set the security headers.
 
     ``hosts`` are the names or addresses, without port, that herald goes by besides those of loopback.
     """
@@ -35,8 +37,8 @@ def protect(app: Flask, hosts: Collection[str]) -> None:
 
     @app.before_request
     def refuse() -> Response | None:
-        if request.method not in METHODS:
-            answer = _plain(405, f"Herald is read-only: expected GET or HEAD, found {request.method}.")
+        if request.method not in METHODS and not _acts():
+            answer = _plain(405, f"This page is read-only: expected GET or HEAD, found {request.method}.")
             answer.headers["Allow"] = ", ".join(METHODS)
             return answer
         name = host_name(request.headers.get("Host", ""))
@@ -52,11 +54,19 @@ def protect(app: Flask, hosts: Collection[str]) -> None:
     def harden(response: Response) -> Response:
         for name, value in HEADERS.items():
             response.headers[name] = value
+        if g.get("has_form"):
+            response.headers["Referrer-Policy"] = FORMS
         response.headers.pop("Server", None)
         if request.endpoint != "static":
             # Records are nobody's business but the reader's: no cache on disk keeps them.
             response.headers["Cache-Control"] = "no-store"
         return response
+
+
+def _acts() -> bool:
+    """Whether it is a POST for a page that takes one: no other method changes anything."""
+    rule = request.url_rule
+    return request.method == "POST" and rule is not None and "POST" in (rule.methods or ())
 
 
 def host_name(header: str) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 from urllib.parse import urlencode
 
-from flask import current_app, render_template, request
+from flask import current_app, g, render_template, request
 
 from tabard.clock import Clock
 from tabard.consumers.store.ports import StoreReader
 from tabard.web.args import Args, Problem
-from tabard.web.home import Look
+from tabard.web.home import Look, narrowed
+from tabard.web.scoped import readable
+from tabard.web.visitor import visitor
 from tabard.web.zones import DisplayZone, display_zone
 
 EXTENSION: Final = "herald"
@@ -29,11 +31,26 @@ class Site:
     page_size: int
     look: Look | None = None
     """How the home of this herald is; None where there is none to look into."""
+    zone: str = ""
+    """All that may be seen; "" for everything."""
 
 
 def site() -> Site:
-    """The site that answers the current request."""
-    return cast("Site", current_app.extensions[EXTENSION])
+    """The site that answers the current request, as far as who asks may see it: a page has no other way to the store."""
+    whole = cast("Site", current_app.extensions[EXTENSION])
+    zone = visitor().zone
+    if not zone:
+        return whole
+    seen: Site | None = g.get("site")
+    if seen is None or seen.zone != zone:
+        look = None if whole.look is None else narrowed(whole.look)
+        seen = g.site = replace(whole, reader=readable(whole.reader, zone), look=look, zone=zone)
+    return seen
+
+
+def has_form() -> None:
+    """Say that the page which is made has a form, so that the browser says where that comes from when it is sent."""
+    g.has_form = True
 
 
 def query_items() -> list[tuple[str, str]]:
@@ -71,6 +88,8 @@ def page(
         "now": site().clock.wall(),
         "problems": problems,
         "here": here,
+        "visitor": visitor(),
+        "doors": "herald.access" in current_app.extensions,
     }
     html = render_template(template, **{**frame, **values})
     return html, 400 if problems and status == 200 else status

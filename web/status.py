@@ -23,7 +23,8 @@ def page() -> tuple[str, int]:
     reader = site().reader
     stats, gaps, sharing, owned, fault = None, None, None, None, None
     try:
-        sharing, owned = reader.sharing(RECORDER), reader.sink().owned
+        if not site().zone:
+            sharing, owned = reader.sharing(RECORDER), reader.sink().owned
         stats, gaps = reader.stats(), missing(reader, GAPS_SHOWN)
     except StoreError as error:
         fault = describe(error)
@@ -38,6 +39,7 @@ def page() -> tuple[str, int]:
         owned=owned,
         fault=fault,
         home=_home(),
+        only=site().zone,
     )
 
 

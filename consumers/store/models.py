@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import CheckConstraint, Column, Index, MetaData, Text, UniqueConstraint, text
 
 from tabard.consumers.store.model_parts import Int16, Int64, blob, number, numbered, small, string, table
+from tabard.consumers.store.people_models import add_people_tables
 from tabard.consumers.store.policy_models import add_policy_tables
 from tabard.records import INT_FIELDS, LOG_FIELDS, REQUIRED_FIELDS, TIME_MAX, TIME_MIN
 
@@ -354,3 +355,4 @@ table(
     Index("deployment_by_configuration", "configuration_id"),
 )
 _add_rows_of_maps("control", STATE)
+add_people_tables(STATE)

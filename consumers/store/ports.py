@@ -7,9 +7,9 @@ an import of SQLAlchemy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from tabard.brokers.delivery.leases import LeaseStore, Role
 from tabard.brokers.delivery.ports import Entry, SinkStore
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from tabard.consumers.store.backfills import Backfill, Hole, Wanted
     from tabard.consumers.store.limits import RetentionLimits
     from tabard.consumers.store.reading import Reading
+
+T = TypeVar("T")
 
 
 class StoreReader(Protocol):
@@ -275,6 +277,10 @@ class StoreReader(Protocol):
 
     def sharing(self, role: Role) -> Sharing:
         """Who shares the work of a role, and what of it is held by nobody."""
+        ...
+
+    def ask(self, work: Callable[[Reading], T]) -> T:
+        """What `work` finds over one connection, in one view of the data: for those who keep tables of their own in the store."""
         ...
 
     # --- the store itself -------------------------------------------------------------------------

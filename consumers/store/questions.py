@@ -303,6 +303,11 @@ class Questions(ABC):
         with self._connections.use() as connection:
             return holders.sharing(connection, role)
 
+    def ask(self, work: Callable[[Reading], T]) -> T:
+        """What `work` finds over one connection, in one view of the data."""
+        with self._connections.use() as connection:
+            return work(connection)
+
     # --- what engines answer in ways of their own -----------------------------------------------------
 
     @abstractmethod

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from tabard.brokers.loop import Loop
+from tabard.consumers.people.link_file import first_link
 from tabard.home import Home, default_home
 from tabard.ops.up.plan import Planned, page_url
 from tabard.ops.up.supervisor import Supervisor
@@ -79,4 +80,7 @@ def _summary(home: Home, settings: Settings, children: Sequence[Planned]) -> str
         lines += ["", f"In another terminal, first: export TABARD_HOME={shlex.quote(str(home.path))}"]
     if "herald" in roles:
         lines += ["", f"Open {page_url(settings)}"]
+        link = first_link(home)
+        if link:
+            lines += [f"To be its first admin, open once, within a day: {link}"]
     return "\n".join([*lines, ""])

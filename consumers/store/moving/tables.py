@@ -151,6 +151,10 @@ TABLES: Final[tuple[Carried, ...]] = (
     Carried(RECORDS, "presence", How.WHOLE, ("node_id",)),
     Carried(RECORDS, "configuration", How.WHOLE, ("id",)),
     Carried(RECORDS, "deployment", How.WHOLE, ("id",)),
+    Carried(STATE, "person", How.WHOLE, ("id",)),
+    Carried(STATE, "person_session", How.WHOLE, ("id",)),
+    Carried(STATE, "person_token", How.WHOLE, ("id",)),
+    Carried(STATE, "person_link", How.WHOLE, ("id",)),
 )
 """In the order of copying."""
 

@@ -21,6 +21,8 @@ _BROKER_FORM: Final = "1 to 31 of a-z 0-9 . _ - beginning with a letter or digit
 """A broker's name is part of its sockets' names, which have to be short."""
 COMMANDS: Final = ("actions", "run")
 """Kinds of commands that a node may accept."""
+_TAKEN: Final = frozenset({"authorization", "cookie", "host", "origin", "user-agent"})
+"""Headers that a browser sends as somebody else wants."""
 HOST_KEYS: Final = (
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -157,6 +159,34 @@ def _level(text: str) -> str:
     return text
 
 
+def _network(text: str) -> str:
+    import ipaddress  # few settings files have one, and the agent loads this module
+
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        raise TabardError("not a network") from error
+    if not network.prefixlen:  # everybody
+        raise TabardError("no network in particular")
+    return str(network)
+
+
+def _page_url(text: str) -> str:
+    match = re.fullmatch(
+        rf"https?://(?:({_HOST.partition('|')[0]})|\[[0-9A-Fa-f:.]{{2,45}}\])(?::([0-9]{{1,5}}))?/?", text
+    )
+    if not match or (match[2] and not 0 < int(match[2]) < 65536):
+        raise TabardError("not an address of a page")
+    return text.rstrip("/")
+
+
+def _header(text: str) -> str:
+    # An underscore and a dash are the same to what hands headers on, so that another one could pass for it.
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,63}", text) or text.lower() in _TAKEN:
+        raise TabardError("not a header for this")
+    return text
+
+
 NODE: Final = Text(names.NAME_FORM, check=names.check_node, name="node")
 SINK: Final = Text(names.NAME_FORM, check=names.check_sink, name="sink")
 STAGE: Final = Text(stages.NAME_FORM, check=stages.check_name, empty=True, name="stage", limit=63)
@@ -230,3 +260,10 @@ LEVEL: Final = Text("one of " + ", ".join(SEVERITIES), check=_level, empty=True,
 ACCEPTED: Final = Text('"actions" or "run"', check=_accepted, name="kind of command")
 ACTION: Final = Text(names.NAME_FORM, check=names.check_node, name="action")
 WORD: Final = Text("one line of at most 4,096 characters", empty=True, limit=4096, name="word")
+NETWORK: Final = Text("an IP address, or a network such as 10.0.0.0/8", check=_network, name="network")
+PAGE_URL: Final = Text(
+    "http:// or https:// with a host, and a port if it has one", check=_page_url, empty=True, name="url"
+)
+HEADER: Final = Text(
+    "the name of a header: letters, digits and dashes", check=_header, empty=True, limit=64, name="header"
+)

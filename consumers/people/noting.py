@@ -1,0 +1,65 @@
+"""The one place where it is said what people did: each login, each refusal, each change.
+
+It is a log record of the service that did it, with what happened as attributes. Whoever keeps these for good takes them up here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+LOGGER: Final = "tabard.audit"
+
+LOGIN: Final = "login"
+LOGOUT: Final = "logout"
+REFUSED: Final = "refused"
+CHANGE: Final = "change"
+
+
+class Event(NamedTuple):
+    """What happened. Never with a secret in it."""
+
+    kind: str
+    """`LOGIN`, `LOGOUT`, `REFUSED` or `CHANGE`."""
+    who: str
+    """The name that was used, of an account or not; "" for nobody."""
+    where: str
+    """The address that it came from, or the host whose user it was."""
+    what: str
+    """In words."""
+    about: str = ""
+    """The account that was changed."""
+
+    @property
+    def message(self) -> str:
+        """As a log record says it."""
+        return f"{self.kind}: {self.who or 'nobody'} from {self.where or 'an unknown address'}: {self.what}"
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """As a log record has it for programs."""
+        said = {
+            "kind": self.kind,
+            "who": self.who,
+            "from": self.where,
+            "what": self.what,
+            "about": self.about,
+        }
+        return {f"people.{name}": value for name, value in said.items() if value}
+
+    @property
+    def encoded(self) -> str:
+        """The attributes as JSON."""
+        return json.dumps(self.attributes, ensure_ascii=False)
+
+
+Note = Callable[[Event], None]
+"""Takes one up."""
+
+
+def note(event: Event) -> None:
+    """Say it by the log of this process."""
+    level = logging.WARNING if event.kind == REFUSED else logging.INFO
+    logging.getLogger(LOGGER).log(level, "%s", event.message, extra=event.attributes)
