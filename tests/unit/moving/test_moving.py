@@ -54,6 +54,12 @@ _BY_HAND = (
     "INSERT INTO backfill VALUES (2, 1, 2, 3, 4, 5, 6, 7, 8, 'me', 9, NULL)",
 )
 """Rows of tables that only a sink of many hosts fills."""
+_PEOPLE = (
+    "INSERT INTO person VALUES (3, 'ann', 'admin', '', '$argon2id$x', 5, 'me', 6)",
+    "INSERT INTO person_session VALUES (9, x'0102', 3, 5, 6, 7, '192.0.2.1', 'a browser')",
+    "INSERT INTO person_token VALUES (2, x'0103', 3, 'export', 'viewer', 'hq', 5, 6)",
+    "INSERT INTO person_link VALUES (7, x'0104', NULL, 5, 6, 7)",
+)
 
 
 class Quiet:
@@ -118,6 +124,8 @@ class Scene:
         for kind in FILES:
             for text in _BY_HAND:
                 self.store.connection(kind).execute(text)
+        for text in _PEOPLE:
+            self.store.connection(STATE).execute(text)
         place = Place(str(self.directory))
         holding.add(place, Hold("case-1", None, None, "web1", None, None, None, "asked for", NOON, "me"))
         self.store.presence([Presence(WEB, NOON, NOON, 10.0, {"logs": {"last": 3}}, {"version": "1"})])
