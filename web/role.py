@@ -17,7 +17,7 @@ from tabard.clock import SystemClock
 from tabard.consumers.people import first
 from tabard.consumers.people.accounts import People
 from tabard.consumers.people.link_file import first_link
-from tabard.consumers.people.noting import note
+from tabard.consumers.people.noting import accounting
 from tabard.consumers.store import moved
 from tabard.consumers.store.engines import open_reader
 from tabard.consumers.store.place import Place
@@ -65,7 +65,7 @@ def run(
         reader, clock = open_reader(place), SystemClock()
         people, doors = People(place, reader), Doors.of(settings)
         offered = None if once is not None else first.offer(home, people, doors.address, clock.wall())
-        access = Access(doors, people, note, first=offered, settled=lambda: first.forget(home))
+        access = Access(doors, people, accounting(home), first=offered, settled=lambda: first.forget(home))
         app = create_app(
             reader,
             timezone=settings.str("herald.timezone"),

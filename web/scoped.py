@@ -12,12 +12,15 @@ What is not hidden: that there is a store, how its ids grow, when the recorder h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from tabard.brokers.delivery.leases import Role
 from tabard.consumers.people.rights import inside
+from tabard.consumers.store.accounts import ControlQuery, ControlRow
+from tabard.consumers.store.arriving import PAGE, Beside
 from tabard.consumers.store.attestation import Attestation
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.holds import Hold
@@ -95,6 +98,22 @@ class Scoped:
     def tail(self, query: LogQuery, after_id: int, budget: float = BUDGET) -> tuple[list[LogRow], int]:
         """Of the zone."""
         return self._reader.tail(self._narrow(query), after_id, budget)
+
+    def beside(self, query: LogQuery, place: Beside, limit: int = PAGE) -> tuple[list[GapRow], Beside]:
+        """Of the zone."""
+        return self._reader.beside(self._narrow(query), place, limit)
+
+    def beside_end(self, since: int | None = None) -> Beside:
+        """Of the whole store: it is where a tail begins."""
+        return self._reader.beside_end(since)
+
+    def control(self, wanted: ControlQuery) -> list[ControlRow]:
+        """Of the zone."""
+        return self._reader.control(wanted._replace(zone=self._meet(wanted.zone)))
+
+    def accounts(self) -> AbstractContextManager[Reading]:
+        """Refused: it verifies what all nodes said. Raises StoreError."""
+        raise StoreError("who may see one zone only cannot verify the whole store")
 
     def last_id(self) -> int:
         """Of the whole store: it is where a tail begins, whoever's record it is."""

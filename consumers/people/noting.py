@@ -10,6 +10,10 @@ import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from tabard import audit
+from tabard.errors import HomeError
+from tabard.home import Home
+
 LOGGER: Final = "tabard.audit"
 
 LOGIN: Final = "login"
@@ -63,3 +67,18 @@ def note(event: Event) -> None:
     """Say it by the log of this process."""
     level = logging.WARNING if event.kind == REFUSED else logging.INFO
     logging.getLogger(LOGGER).log(level, "%s", event.message, extra=event.attributes)
+
+
+def accounting(home: Home) -> Note:
+    """What says it by the log, and accounts for it in the audit of a home."""
+
+    def both(event: Event) -> None:
+        note(event)
+        what = {"from": event.where, "what": event.what, "about": event.about}
+        outcome = audit.REFUSED if event.kind == REFUSED else audit.DONE
+        try:
+            audit.note(home, f"people.{event.kind}", what, who=event.who or "nobody", outcome=outcome)
+        except HomeError as error:  # it has happened: all that is left is to say so
+            logging.getLogger(LOGGER).error("%s", error)
+
+    return both

@@ -63,6 +63,7 @@ def people_list(home: Home, output: str) -> int:
 
 @command(
     "add",
+    audited="people.add",
     examples=[
         ("tabard people add ann --role admin", "May do everything"),
         ("tabard people add bob --role operator --zone hq/dmz", "May act in that zone and those below it"),
@@ -87,6 +88,7 @@ def people_add(home: Home, name: str, role: str, zone: str | None, output: str) 
 
 @command(
     "set",
+    audited="people.set",
     examples=[
         ("tabard people set bob --role viewer", "Other rights; where bob is logged in, that ends"),
         ("tabard people set bob --all-zones", "No limit to one zone any more"),
@@ -117,7 +119,9 @@ def people_set(
 
 
 @command(
-    "remove", examples=[("tabard people remove bob", "The sessions and tokens of bob end with the account")]
+    "remove",
+    audited="people.remove",
+    examples=[("tabard people remove bob", "The sessions and tokens of bob end with the account")],
 )
 @click.argument("name")
 @output_option
@@ -129,7 +133,11 @@ def people_remove(home: Home, name: str, output: str) -> int:
     return exits.DONE
 
 
-@command("link", examples=[("tabard people link ann", "ann forgot the password: a new link, for a day")])
+@command(
+    "link",
+    audited="people.link",
+    examples=[("tabard people link ann", "ann forgot the password: a new link, for a day")],
+)
 @click.argument("name")
 @output_option
 def people_link(home: Home, name: str, output: str) -> int:

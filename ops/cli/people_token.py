@@ -58,6 +58,7 @@ def token_list(home: Home, output: str) -> int:
 
 @command(
     "add",
+    audited="people.token.add",
     examples=[
         ("tabard people token add ann nightly-export --days 30", "Reads what ann may see, for a month"),
         ("tabard people token add ann dmz-watch --zone hq/dmz", "Reads that zone and those below it"),
@@ -91,6 +92,7 @@ def token_add(home: Home, person: str, name: str, role: str, zone: str | None, d
 
 @command(
     "revoke",
+    audited="people.token.revoke",
     examples=[("tabard people token revoke ann nightly-export", "The next request with it is refused")],
 )
 @click.argument("person")

@@ -7,7 +7,12 @@ import json
 
 import pytest
 
+from tabard import audit
 from tabard.brokers.delivery.leases import RECORDER
+from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.wire.streams import CONTROL
+from tabard.consumers.store.accounts import ControlQuery
+from tabard.consumers.store.arriving import Beside
 from tabard.consumers.store.ports import StoreReader
 from tabard.consumers.store.read import Reader
 from tabard.consumers.store.results import FACET_FIELDS, LogQuery
@@ -16,6 +21,7 @@ from tabard.errors import StoreError
 from tabard.records import LOG_FIELDS
 from tabard.web.home import HomeState, Role
 from tabard.web.scoped import Scoped
+from tests.contract.chain import Chain
 from tests.unit.ops_reading.test_versions import start
 from tests.unit.web.doors import House, send
 from tests.unit.web.html import messages, parse
@@ -47,6 +53,9 @@ def settle(seeder, zone: str, word: str) -> None:
         seeder.gap(3, reason=f"{word} gap", detail=f"{word} detail", **here)
         seeder.poison(2, reason=f"{word} poison", **here)
         seeder.policed([saying(word, 7), saying(word, 6)], ".#", policy=f"{word}@2", **here)
+        said = {"uid": "ab", "who": f"{word}-who", "what": {"name": f"{word}-what"}, "outcome": "done"}
+        acts = Chain(NodeKey(node, zone), CONTROL).work([(NOW, audit.PREFIX + "keys.revoke", said)])
+        seeder.store.commit([acts], NOW)
         facts = {"system": f"{word} system", "version": f"{word}-1", "host": f"{word} host"}
         seeder.beacon(heard=NOW - SECOND, facts=facts, **here)
         host = {"cpu": 3.0, "disks": {f"/{word}": [100, 50]}}
@@ -117,6 +126,7 @@ def addresses(house: House) -> list[str]:
             "?service=shown-shop",
         ],
         "/status": [""],
+        "/audit": ["", "?kind=keys", "?node=twin", *(f"?zone={zone}" for zone in (*OTHERS, *INSIDE))],
         "/you": [""],
         "/people": [""],
         "/login": [""],
@@ -127,7 +137,7 @@ def addresses(house: House) -> list[str]:
     assert rules == set(by_rule), "a page that nobody has thought about here"
     found = [rule + search for rule, listed in by_rule.items() for search in listed]
     found += [f"/logs.{form}{search}" for form in ("csv", "ndjson") for search in searches]
-    found += ["/logs/tail" + (search + "&" if search else "?") + "after=0&gap=0" for search in searches]
+    found += ["/logs/tail" + (search + "&" if search else "?") + "after=0" for search in searches]
     found += ["/logs/tail?after=0&count=1", f"/logs/tail?after={max(ids)}"]
     found += [f"/logs/{number}{part}" for number in ids for part in ("", "/fields")]
     found += [f"/nodes/{name}{search}" for name, zone in nodes for search in ("", f"?zone={zone}")]
@@ -239,6 +249,14 @@ def test_counts_and_facets_count_what_may_be_seen(house, zone):
             rows = ask(zone=zone)
             assert bool(rows) == inside
             assert {row.zone for row in rows} <= set(INSIDE)
+        for kinds in ((), ("audit.",)):
+            acts = scoped.control(ControlQuery(kinds, zone=zone, limit=1000))
+            assert {row.node.zone for row in acts} == {
+                each for each in INSIDE if inside and zone in (None, "hq", "hq/dmz", each)
+            }
+        others, _ = scoped.beside(query, Beside())
+        assert bool(others) == inside
+        assert {row.zone for row in others} <= set(INSIDE)
         assert scoped.oldest() == min(
             row.time for row in scoped.logs(LogQuery(limit=1000)).rows if not row.is_gap
         )
@@ -291,7 +309,7 @@ def test_what_is_of_all_zones_is_not_shown(house):
                       scoped.indexes(), scoped.epochs([1]), scoped.sharing(RECORDER).holders):  # fmt: skip
             assert not empty
         assert scoped.stored_before(0, 2**62, NOW) is None
-        for ask in (scoped.sink, lambda: scoped.ask(lambda _connection: None)):
+        for ask in (scoped.sink, scoped.accounts, lambda: scoped.ask(lambda _connection: None)):
             with pytest.raises(StoreError):
                 ask()
 
