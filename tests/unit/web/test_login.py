@@ -178,6 +178,7 @@ def test_a_flood_of_tries_is_refused_before_a_password_is_checked(house):
         statuses = [log_in(client, name, "wrong").status_code for _ in range(40)]
         assert statuses == [401] * ADDRESS.burst + [429] * (40 - ADDRESS.burst)
         assert house.passwords.work - before == ADDRESS.burst
+    client = house.browser(f"192.0.2.{ord('e')}")
     answer = log_in(client, "ann")
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) >= 1
@@ -191,9 +192,8 @@ def test_a_flood_from_everywhere_does_not_lock_the_person_out(house):
     """Who was there before gets in from there."""
     house.enrol("ann")
     log_in(house.browser("192.0.2.1"), "ann")
-    for number in range(NAME.burst + 5):
-        last = log_in(house.browser(f"10.0.0.{number}"), "ann", "wrong").status_code
-    assert last == 429
+    strangers = [house.browser(f"10.0.0.{number}") for number in range(NAME.burst + 5)]
+    assert [log_in(each, "ann", "wrong").status_code for each in strangers][-5:] == [429] * 5
     assert log_in(house.browser("192.0.2.1"), "ann").status_code == 303
     assert log_in(house.browser("192.0.2.2"), "ann").status_code == 429
 
@@ -401,7 +401,7 @@ def test_who_comes_by_a_proxy_has_forms_of_their_own(build):
         "X-Forwarded-For": "198.51.100.1, 203.0.113.7",
         "Host": "logs.example.org",
     }
-    mark = re.search(r'name="csrf" value="(\w+)"', client.get("/people", headers=headers).text)[1]
+    mark = re.findall(r'name="csrf" value="(\w+)"', client.get("/people", headers=headers).text)[0]
     assert [(each.kind, each.who, each.where) for each in house.events] == [("login", "ann", "203.0.113.7")]
     form = {"csrf": mark, "name": "carl", "role": "viewer", "zone": ""}
     sent = {**headers, "Origin": "https://logs.example.org"}
