@@ -99,9 +99,23 @@ def server(postgres: Postgres) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_sockets_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Remove the socket directories outside of homes that were too deep for them."""
+    """Remove the socket directories outside of homes that several tests share, and that were too deep for them."""
     yield
-    for run in tmp_path_factory.getbasetemp().rglob("run"):
+    remove_sockets(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets_of_a_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The same of a test's own homes, before these are removed: afterwards nobody could tell where the sockets were."""
+    place: Path | None = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if place is not None:
+        remove_sockets(place)
+
+
+def remove_sockets(place: Path) -> None:
+    """What homes below a folder have outside of themselves."""
+    for run in place.rglob("run"):
         sockets = Home(run.parent).sockets
         if sockets != run:
             shutil.rmtree(sockets, ignore_errors=True)

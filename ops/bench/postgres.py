@@ -72,6 +72,10 @@ def _is_open(directory: Path) -> bool:
     return all(path.stat().st_mode & 0o001 for path in (directory, *directory.parents))
 
 
+_STOPPED: Final = 3
+"""What ``pg_ctl status`` ends with where no server runs."""
+
+
 class Postgres:
     """A server. Raises CalledProcessError when it does not start."""
 
@@ -192,8 +196,24 @@ class Postgres:
         return used
 
     def close(self) -> None:
-        """End it and remove its files."""
+        """End it, if it runs, and remove its files.
+
+        Raises RuntimeError when it is still there afterwards: its files are left to it then, and it is to be ended by hand.
+        """
+        if not self.directory.exists():
+            return
         self._run("pg_ctl", "-w", "-t", "60", "-m", "immediate", "stop", check=False)
+        try:
+            self._run("pg_ctl", "status")
+        except subprocess.CalledProcessError as error:
+            if error.returncode != _STOPPED:
+                raise RuntimeError(
+                    f"nobody can say whether the server in {self._data} was stopped"
+                ) from error
+        else:
+            raise RuntimeError(
+                f"the server in {self._data} cannot be stopped: end it, and remove {self.directory}"
+            )
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> None:

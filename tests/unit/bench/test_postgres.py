@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 
 from tabard.ops.bench import postgres
+from tests.conftest import Need
 
 
 @pytest.fixture
@@ -71,3 +72,30 @@ def test_a_server_of_the_wheel_runs(monkeypatch: pytest.MonkeyPatch, shut: bool)
         connection = psycopg2.connect(server.url("postgres"))
         assert connection.server_version >= 140_000
         connection.close()
+
+
+class Stubborn(postgres.Postgres):
+    """One that is not stopped, whatever stops it is called."""
+
+    stubborn = True
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> None:
+        if not (self.stubborn and arguments[-1] == "stop"):
+            super()._run(program, *arguments, check=check)
+
+
+def test_a_server_that_cannot_be_stopped_is_told_and_keeps_its_files(need: Need) -> None:
+    """Whoever took it for gone would leave it running without its files."""
+    programs = postgres.programs()
+    need.that(programs is not None, "a server")
+    assert programs is not None
+    server = Stubborn(programs)
+    try:
+        with pytest.raises(RuntimeError, match="cannot be stopped: end it, and remove"):
+            server.close()
+        server.execute("SELECT 1")
+    finally:
+        server.stubborn = False
+        server.close()
+    assert not server.directory.exists()
+    server.close()  # once is enough

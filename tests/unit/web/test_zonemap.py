@@ -83,7 +83,7 @@ def test_brokers_that_a_policy_keeps_from_being_told_are_said_to_be(visit, seede
     (untold,) = page.all("span", "untold")
     assert (
         untold.text
-        == "its brokers are not told here: samples of its hosts are withheld by policy edge@3 of hq"
+        == "what its brokers do is not told here: samples of its hosts are withheld by policy edge@3 of hq"
     )
     assert "no broker of it is known here" not in page.text
     assert "which brokers serve" not in page.text
