@@ -9,6 +9,7 @@ somebody else another name, and with it take that key's messages for its own zon
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final, NamedTuple
 
 from tabard.brokers.trust import keys, reasons
@@ -307,7 +308,25 @@ def _certificate(value: tuple[Any, ...]) -> Certificate:
         _checked(check_sink, sink)
     if role == RECORDER and len(sinks) != 1:
         raise _malformed("a recorder of not one sink", "exactly one sink", shown(sinks))
-    return Certificate(role, name, zone, PublicKey(raw), issuer, serial, since, until, sinks, commands)
+    # Most are of few zones: a home that knows thousands of hosts keeps what they have in common once.
+    return Certificate(
+        _once(role),
+        name,
+        _once(zone),
+        PublicKey(raw),
+        _once(issuer),
+        serial,
+        since,
+        until,
+        _once(sinks),
+        commands,
+    )
+
+
+@functools.lru_cache(maxsize=1_024)
+def _once(value: Any) -> Any:
+    """The one that was equal to it and came first."""
+    return value
 
 
 def check_names(name: Any, zone: Any) -> None:

@@ -57,7 +57,7 @@ class Directory:
         """By role, place and name, newest first."""
         self._curves: dict[bytes, bytes] = {}
         """From CURVE keys to key ids."""
-        self._rosters: dict[str, EncodedRoster] = {}
+        self._rosters: dict[str, Roster] = {}
         self._bytes: dict[str, bytes] = {}
         self._withdrawn: Final = Withdrawn()
         self._counts: dict[str, int] = {}
@@ -152,7 +152,7 @@ class Directory:
         self._check_room(members)
         for known in members:
             self._keep(known)
-        self._rosters[zone], self._bytes[zone] = found, roster
+        self._rosters[zone], self._bytes[zone] = found.roster, roster
         self._withdrawn.take(found.roster)
         self.generation += 1
         return True
@@ -236,13 +236,13 @@ class Directory:
         """The same, but 0 when the key that signed it does not hold any more: whoever has that key decides nothing by a high number."""
         known = self._rosters.get(zone)
         held = known and any(
-            each.key_id == known.roster.issuer and self.holds(each, now) for each in self.zone_keys(zone)
+            each.key_id == known.issuer and self.holds(each, now) for each in self.zone_keys(zone)
         )
-        return known.roster.version if known and held else 0
+        return known.version if known and held else 0
 
     def roster(self, zone: str) -> Roster | None:
         """The newest roster of a zone."""
-        return self._rosters[zone].roster if zone in self._rosters else None
+        return self._rosters.get(zone)
 
     def rosters(self) -> dict[str, bytes]:
         """All rosters as they were taken, by zone, outer zones after those above them."""

@@ -439,3 +439,17 @@ def test_the_recorders_of_a_sink(tree: Tree) -> None:
     assert directory.recorders("main", NOW) == [certificate]
     assert directory.recorders("other", NOW) == []
     assert directory.recorders("main", NOW + DAY) == []
+
+
+def test_what_certificates_have_in_common_is_kept_once() -> None:
+    """A home knows thousands of hosts of few zones: zone, authority, role and sinks of each would be a fifth of what it keeps."""
+    authority, made = key(1), []
+    for number, name in enumerate(("web1", "web2"), 2):
+        holder = key(number)
+        issuer = authority.public.key_id
+        said = Certificate("node", name, "hq/dmz", holder.public, issuer, number, 1, 2, ("main",))
+        made.append(read(issue(said, authority, holder)).certificate)
+    one, other = made
+    assert one.name != other.name
+    for field in ("role", "zone", "issuer", "sinks"):
+        assert getattr(one, field) is getattr(other, field)
