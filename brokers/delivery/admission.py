@@ -7,12 +7,13 @@ nothing, so the sink asks for the one in whose place it came as for any that was
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from tabard.brokers.delivery.book import NodeBook
-from tabard.brokers.delivery.ports import Admitted, NodeKey
+from tabard.brokers.delivery.ports import Admitted, Attested, NodeKey
 from tabard.brokers.delivery.refusals import Refusals
-from tabard.brokers.delivery.seal import REVOKED, UNKNOWN, Seal, parted
-from tabard.brokers.wire.batch import ATTESTED, GAP, Batch, check_batch
+from tabard.brokers.delivery.seal import REVOKED, SIGNATURE_BYTES, UNKNOWN, UNVOUCHED, Seal, parted
+from tabard.brokers.wire.batch import ATTESTED, GAP, Batch, Header, check_batch, is_epoch_of
 from tabard.brokers.wire.messages import Beacon, Message, decode_beacon
 from tabard.brokers.wire.streams import STREAM_IDS
 from tabard.brokers.wire.topics import UpTopic
@@ -37,7 +38,7 @@ class Admission:
         signature, word = parted(message.signature)
         batch = check_batch(message.head, signature, message.body)
         said = self._is_of(now, topic, batch, met=met)
-        return None if said is None else Admitted(batch, batch.body, withdrawn=said == REVOKED, word=word)
+        return None if said is None else _admitted(said, batch, batch.body, (), word)
 
     def _attested(self, now: float, topic: UpTopic, message: Message, *, met: bool) -> Admitted | None:
         """A batch whose body was changed at a boundary: the node signed the header, and others the way from there."""
@@ -51,13 +52,14 @@ class Admission:
         found = self._seal.attested(batch, body, NodeKey(topic.node, topic.zone))
         if not isinstance(found, str):
             self._counters["attested batches"] += 1
-            return Admitted(batch, body.inner, found, withdrawn=said == REVOKED, word=word)
+            return _admitted(said, batch, body.inner, found, word)
         self.refusals.note(now, f"node {topic.zone}/{topic.node}", "batch", found)
         return None
 
     def _is_of(self, now: float, topic: UpTopic, batch: Batch, *, met: bool) -> str | None:
-        """Empty when it is its node's by its header and signature, `REVOKED` when by a key that was taken back; else None.
+        """Empty when it is its node's by its header and signature, else None, or why the word of its node's key of now has to decide.
 
+        That is `REVOKED`, of a key that was taken back, or `UNKNOWN`, of one that nobody here knows though its node has a session.
         Raises WireError.
         """
         if STREAM_IDS[topic.what] != batch.header.stream:
@@ -65,9 +67,8 @@ class Admission:
                 "a batch on another stream's topic", expected=topic.what, found=str(batch.header.stream)
             )
         why = self._seal.refuses_batch(batch, NodeKey(topic.node, topic.zone))
-        withdrawn = why == REVOKED and met and batch.header.kind != GAP
-        if not why or withdrawn:
-            return REVOKED if withdrawn else ""
+        if not why or (why in (REVOKED, UNKNOWN) and met and _names_its_key(batch.header)):
+            return why
         if why == UNKNOWN and not met:
             self._counters["batch before the beacon of its node"] += 1
         else:
@@ -85,12 +86,28 @@ class Admission:
         self.refusals.note(now, f"node {topic.zone}/{topic.node}", "beacon", why)
         return None
 
-    def vouched(self, now: float, node: NodeBook, admitted: Admitted) -> bool:
-        """Whether a node says, by the key that its session was begun with, that it keeps what a withdrawn one signed."""
+    def vouched(
+        self, now: float, node: NodeBook, admitted: Admitted, cut: Callable[[float, NodeBook], bool]
+    ) -> Admitted | None:
+        """The batch; where the word of its node's key of now decides, only if that is right: that the node keeps it. Else None.
+
+        Of a node whose key of now was taken back `cut` ends the session, which it says.
+        """
+        if not (admitted.withdrawn or admitted.vouched):
+            return admitted
+        if cut(now, node):
+            return None
         why = self._seal.refuses_word(node.credentials, admitted.batch.head, admitted.word)
         if why:
-            self.refusals.note(now, f"node {node.key.zone}/{node.key.node}", "batch", why)
-        return not why
+            said = UNKNOWN if admitted.vouched and why == UNVOUCHED else why
+            self.refusals.note(now, f"node {node.key.zone}/{node.key.node}", "batch", said)
+            return None
+        if not admitted.vouched:
+            return admitted
+        self._counters["batches of an unknown key, vouched for"] += 1
+        # The word is what whoever verifies the store will have: it is kept with the signature.
+        batch = admitted.batch._replace(signature=admitted.batch.signature + admitted.word)
+        return admitted._replace(batch=batch, voucher=node.credentials)
 
     def cut(self, now: float, who: NodeKey, credentials: bytes) -> bool:
         """Whether a node that was believed by these credentials is not to be believed any more."""
@@ -103,7 +120,11 @@ class Admission:
     def takes_back(self, node: NodeBook) -> bool:
         """Whether something that is pending of a node would not be believed any more."""
         pending = (entry for of in node.streams.values() for book in of.books() for entry in book.entries)
-        return any(not entry.lost and self._seal.refuses_batch(entry.batch, node.key) for entry in pending)
+        return any(not entry.lost and self._doubts(entry.batch, node.key) for entry in pending)
+
+    def _doubts(self, batch: Batch, key: NodeKey) -> bool:
+        why = self._seal.refuses_batch(batch, key)
+        return bool(why) and not (why == UNKNOWN and len(batch.signature) > SIGNATURE_BYTES)
 
     def word(self, now: float, sink: str, message: Message, what: str) -> bool:
         """Whether a message is to be taken for the word of `sink`; `what` it is names the counter."""
@@ -111,3 +132,12 @@ class Admission:
         if why:
             self.refusals.note(now, f"sink {sink}", what, why)
         return not why
+
+
+def _names_its_key(header: Header) -> bool:
+    """Whether it can be somebody's word at all: no other key than the one that opened an epoch writes there."""
+    return header.kind != GAP and is_epoch_of(header.epoch, header.key_id)
+
+
+def _admitted(said: str, batch: Batch, body: bytes, attested: tuple[Attested, ...], word: bytes) -> Admitted:
+    return Admitted(batch, body, attested, withdrawn=said == REVOKED, word=word, vouched=said == UNKNOWN)

@@ -152,7 +152,7 @@ class Intake:
     def _entry(self, key: NodeKey, stream: StreamBook, book: EpochBook, admitted: Admitted) -> Entry:
         entry = Entry(admitted.batch, attested=admitted.attested)
         header = admitted.batch.header
-        self._signers.keep(entry)
+        self._signers.keep(entry, admitted.voucher)
         try:
             if header.kind == DATA:
                 entry.groups = decode_groups(header.stream, admitted.body, header.count)

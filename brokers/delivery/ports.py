@@ -127,6 +127,10 @@ class Admitted(NamedTuple):
     """Whether its key was taken back since: it is to be set aside, if the key that its node has now vouches for it."""
     word: bytes = b""
     """What the key of now said to that, not verified; see `tabard.brokers.delivery.seal.signed`."""
+    vouched: bool = False
+    """Whether its key is not known, as after a root was lost: it is believed only if the key that its node has now vouches for it."""
+    voucher: bytes = b""
+    """The credentials of that key, once they do."""
 
 
 @dataclass(slots=True)

@@ -86,7 +86,8 @@ class Seal(Protocol):
     def refuses_batch(self, batch: Batch, node: NodeKey) -> str:
         """Why `batch` is not to be taken for one of `node`; empty when it is its.
 
-        `REVOKED` is said only of what `node` did sign with a key of its own that was taken back since.
+        `REVOKED` is said only of what `node` did sign with a key of its own that was taken back since, or of what names a key
+        that the root has taken back and nobody has a certificate of.
         """
         ...
 

@@ -34,12 +34,15 @@ class Signers:
         """It is not known any more what is stored: keep all of them again."""
         self._kept.clear()
 
-    def keep(self, entry: Entry) -> None:
-        """Let the credentials of its key be stored with a batch, unless they were with an earlier one."""
+    def keep(self, entry: Entry, voucher: bytes = b"") -> None:
+        """Let the credentials of its key be stored with a batch, unless they were with an earlier one.
+
+        Of a key that is not known those of the key that vouched for it are kept in their place.
+        """
         key_id = entry.batch.header.key_id
         if self._seal is None or not key_id or key_id in self._kept:
             return
-        entry.signer = self._seal.chain_of(key_id)
+        entry.signer = voucher or self._seal.chain_of(key_id)
         if len(self._kept) >= MOST:
             self._kept.clear()
         if entry.signer:

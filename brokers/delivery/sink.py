@@ -141,7 +141,8 @@ class Sink:
             if node is None:
                 self._out += self.territory.call(now, key)
             return
-        if admitted.withdrawn and (self._cut(now, node) or not self.admission.vouched(now, node, admitted)):
+        admitted = self.admission.vouched(now, node, admitted, self._cut)
+        if admitted is None:
             return
         stream = node.streams[admitted.batch.header.stream]
         if envelope.sent <= stream.account.used:

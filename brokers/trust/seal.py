@@ -10,6 +10,7 @@
   than a certificate lasts. One that was revoked, or whose name was taken out, proves nothing any more: what it signed is
   told from what anybody else did, since it goes to quarantine.
 * What a key signed that is not the one of now goes out with the word of the one of now beside: that the node keeps this very batch.
+* A key that no certificate here names may be of a root that was lost: then that word is all there is, and the sink takes it.
 * Where another key opens an epoch than the one before it, the old key says so too, if it is still here and was not revoked.
 * A certificate that is not valid yet, by this clock, is believed: its authority wrote it, so it is the clock that is wrong.
 """
@@ -271,8 +272,8 @@ class KeySeal:
     def _look(self, key_id: bytes, node: NodeKey, now: int) -> _Looked:
         until = now + LOOK_AGAIN
         certificate = self._directory.by_key(key_id)
-        if certificate is None:
-            return _Looked(until, None, why.UNKNOWN)
+        if certificate is None:  # the root may have taken back what nobody has a certificate of
+            return _Looked(until, None, why.REVOKED if self._directory.revoked(key_id) else why.UNKNOWN)
         if (certificate.role, certificate.zone, certificate.name) != (NODE, node.zone, node.node):
             return _Looked(until, None, why.FOREIGN)
         try:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from tabard.brokers.delivery.ports import NodeKey
+from tabard.brokers.delivery.seal import parted
 from tabard.brokers.trust import reasons
 from tabard.brokers.trust.certificates import NODE, Certificate, read
 from tabard.brokers.trust.directory import Directory
@@ -35,7 +36,9 @@ BOTH: Final = "both"
 """Openings by another key than the epoch before, with the old key's word."""
 ALONE: Final = "alone"
 """Likewise, without it."""
-COUNTS: Final = (VERIFIED, UNSIGNED, REVOKED, UNKNOWN, WRONG, BROKEN, BOTH, ALONE)
+VOUCHED: Final = "vouched"
+"""Signed by a key that nobody knows, and by one of its node that leads to the root as well: of a time under a root that was lost."""
+COUNTS: Final = (VERIFIED, VOUCHED, UNSIGNED, REVOKED, UNKNOWN, WRONG, BROKEN, BOTH, ALONE)
 
 
 class Verifier:
@@ -85,8 +88,9 @@ class Verifier:
         if not header.key_id:  # signed when it was sent, by a key that its node had then
             return self._unnamed(node, header, head, signature)
         certificate = self._directory.by_key(header.key_id)
+        signature, word = parted(signature)
         if certificate is None:
-            return UNKNOWN
+            return self._vouched(node, header, head, word)
         if certificate.role != NODE or not _of(certificate, node):
             return WRONG
         if header.kind != GAP and not is_epoch_of(header.epoch, header.key_id):
@@ -102,6 +106,18 @@ class Verifier:
             return WRONG
         said = {self._standing(each) for each in mine if each.key.verifies(WIRE, head, signature)}
         return next((word for word in (VERIFIED, REVOKED) if word in said), UNKNOWN)
+
+    def _vouched(self, node: NodeKey, header: Header, head: bytes, word: bytes) -> str:
+        """Of a key that is not known: whether a key of its node said that it keeps this very batch."""
+        if header.kind == GAP or not is_epoch_of(header.epoch, header.key_id):
+            return WRONG if word else UNKNOWN
+        if self._directory.revoked(header.key_id) is not None:
+            return REVOKED
+        mine = (each for each in self._directory.every() if each.role == NODE and _of(each, node))
+        said = {self._standing(each) for each in mine if each.key.verifies(WIRE, head, word)}
+        if not said:
+            return WRONG if word else UNKNOWN
+        return VOUCHED if VERIFIED in said else next(iter(said))
 
     def _standing(self, certificate: Certificate) -> str:
         try:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tabard.brokers.delivery.ports import NodeKey
-from tabard.brokers.trust.verifying import UNSIGNED, VERIFIED, WRONG, Verifier
+from tabard.brokers.trust.verifying import UNSIGNED, VERIFIED, VOUCHED, WRONG, Verifier
 from tabard.brokers.wire.batch import DATA, Header, decode_header
 from tabard.brokers.wire.control import control_body
 from tabard.consumers.store.accounts import ControlBatch, ControlEpoch, ControlRow, Head
@@ -40,7 +40,7 @@ TRIMMED: Final = "trimmed"
 """Not there any more, and old enough for retention."""
 UNPROVEN: Final = "unproven"
 """In a form in which it cannot be written again: changed by a policy on its way."""
-COUNTS: Final = ("records", VERIFIED, UNSIGNED, "revoked", "unknown", ERASED, TRIMMED, UNPROVEN)
+COUNTS: Final = ("records", VERIFIED, VOUCHED, UNSIGNED, "revoked", "unknown", ERASED, TRIMMED, UNPROVEN)
 """Records, and batches, that were counted; see `Verifier` for who signed them."""
 
 

@@ -17,7 +17,7 @@ from tabard.ops.output import emit
 from tabard.settings import load
 
 KEYS: Final = (
-    "node", "zone", "verified", "unsigned", "revoked", "unknown", "wrong", "broken", "both", "alone"
+    "node", "zone", "verified", "vouched", "unsigned", "revoked", "unknown", "wrong", "broken", "both", "alone"
 )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def store_verify(home: Home, node: str | None, output: str) -> int:
     """Verify again the headers and signatures of all batches that the store keeps, and how they follow each other.
 
     Nothing that a recorder believed counts, only the root that this home has pinned and the certificates that lead to it. Columns
-    are batches: `revoked` were signed by a key that was taken back since; `unknown` by one whose certificate is not there; `wrong`
+    are batches: `vouched` were signed under a root that was lost, and by the node's key of now as well; `revoked` were signed by a key that was taken back since; `unknown` by one whose certificate is not there; `wrong`
     by somebody else, or are altered; `broken` do not follow the one before; `both` and `alone` are first records of a new key, with
     and without the word of the old one. Exit code 3: there are unknown or unsigned ones; 1: wrong or broken ones.
     """

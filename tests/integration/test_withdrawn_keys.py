@@ -102,3 +102,36 @@ def test_a_recorder_without_keys_beside_one_that_has_some(tmp_path: Path) -> Non
             wait(lambda: stored(hub) == ["one", "two"], "nothing is held up")
             shutil.copytree(Home(hub).trust, Home(second).trust)
             wait(lambda: (held(hub), held(second)) == (32, 32), "with keys it takes its part")
+
+
+def test_a_lost_root_with_a_backlog(tmp_path: Path) -> None:
+    """What waits under the old root is stored under the new one, each once, and verified again by the word of the new key."""
+    home = tmp_path / "home"
+    keys(home)
+    with Started(home, "up", "--only", ROLES, *HERE) as up:
+        up.wait_for("Ctrl-C")
+        log(home, "one")
+        wait(lambda: stored(home) == ["one"], "it is stored")
+        first = key_of(home)
+    with Started(home, "up", "--only", "agent", *HERE) as up:
+        up.wait_for("Ctrl-C")
+        log(home, "two", "three")
+    (home / "trust").rename(home / "trust.lost")
+    done = tabard(home, "init", "--zone", "hq", *HERE)
+    assert done.returncode == exits.DONE, done.stderr
+    with Started(home, "up", "--only", ROLES, *HERE) as up:
+        up.wait_for("Ctrl-C")
+        wait(lambda: key_of(home) not in {None, first}, "the agent signs with another key")
+        log(home, "four")
+        wait(lambda: stored(home) == ["one", "two", "three", "four"], "all of it is stored")
+        wait(
+            lambda: not said(home, "agent")["sinks"]["main"]["streams"]["logs"]["lag"],
+            "the node lets go of it",
+        )
+        assert not quarantined(home)
+        assert "unknown key" not in faults(home)
+        done = tabard(home, "store", "verify", "-o", "json")
+        (row,) = json.loads(done.stdout)
+        assert row["vouched"] and row["verified"] and row["unknown"]
+        assert not any(row[name] for name in ("unsigned", "revoked", "wrong", "broken"))
+        assert done.returncode == exits.PARTLY  # what was stored under the old root is still unknown here
