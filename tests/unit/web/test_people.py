@@ -6,10 +6,12 @@ import re
 
 import pytest
 
+from tabard import audit
 from tabard.consumers.people.model import DAY
-from tabard.consumers.people.noting import LOGGER, Event, note
+from tabard.consumers.people.noting import LOGGER, Event, accounting, note
 from tabard.consumers.people.rights import Rights
 from tabard.consumers.people.throttle import KNOWN
+from tabard.home import Home
 from tests.unit.web.doors import HASH, ORIGIN, PASSWORD, House, log_in, send
 from tests.unit.web.html import parse
 from tests.unit.web.seed import NOW, record
@@ -361,3 +363,22 @@ def test_what_happened_is_one_record_with_attributes(caplog):
     assert vars(first)["people.who"] == "eve"
     assert (second.levelname, vars(second)["people.about"]) == ("INFO", "bob")
     assert HASH.startswith("$argon2id$")
+
+
+def test_it_is_in_the_audit_of_the_home_as_well(tmp_path, caplog):
+    """With who, from where, and whether it was refused; a home that cannot be written to is said, and the login is not undone."""
+    home = Home(tmp_path)
+    say = accounting(home)
+    say(Event("login", "ann", "192.0.2.1", "with a password"))
+    say(Event("refused", "", "192.0.2.2", "a token that does not hold"))
+    first, second = audit.waiting(home)
+    assert (first.kind, first.who, first.what["from"], first.outcome) == (
+        "people.login",
+        "ann",
+        "192.0.2.1",
+        audit.DONE,
+    )
+    assert (second.kind, second.who, second.outcome) == ("people.refused", "nobody", audit.REFUSED)
+    (tmp_path / "other").write_text("")
+    accounting(Home(tmp_path / "other"))(Event("login", "ann", "192.0.2.1", "with a password"))
+    assert "cannot be accounted for" in caplog.text
