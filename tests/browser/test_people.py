@@ -66,7 +66,7 @@ def choose_password(page) -> None:
 
 def fits(page) -> bool:
     """Whether nothing of the page is wider than the window."""
-    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
 
 
 @pytest.mark.threat("another-zone", "link-twice")
