@@ -25,6 +25,7 @@ from tabard.agents.intake.spill import SpillReader
 from tabard.agents.intake.tail.specs import tails_of
 from tabard.agents.intake.tail.tailer import Tailer
 from tabard.agents.journals import Journals
+from tabard.agents.osname import os_name
 from tabard.agents.required import RequiredSinks
 from tabard.agents.sampling import Sampling
 from tabard.agents.syncer import SyncedJournal, Syncer
@@ -319,6 +320,7 @@ class Agent:
         return {
             "version": VERSION,
             "boot": boot_id(),
+            "os": os_name(),
             "journal_bytes": sum(stream["bytes"] for stream in journals.values()),
             AGE: max(stream.get("oldest_age", 0.0) for stream in journals.values()),
             "faults": faults[:8],

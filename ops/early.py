@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-ROLES = frozenset({"agent", "broker", "recorder", "herald", "tunnel"})
+ROLES = frozenset({"agent", "broker", "recorder", "herald", "tunnel", "dispatcher"})
 
 
 def names_role(arguments: Sequence[str]) -> bool:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CHANGES: Final = ("did", "role", "name", "zone", "key", "until", "roster")
 """Of commands that change something."""
+LOCAL: Final = "local"
+"""The operator of a home that is the root of its zones: whoever may read the keys there."""
 LIST: Final = ("role", "name", "zone", "state", "key", "since", "until", "sinks", "here", "serial", "reason")
 
 
@@ -98,7 +100,7 @@ def handed_over(path: Path | None, trust: Trust) -> Iterator[Callable[[Made], No
 
 
 def members_of(settings: Settings, home: Home) -> list[Wanted]:
-    """Who needs a key in a home with these settings: its node, its brokers, and the recorder of its sink."""
+    """Who needs a key in a home with these settings: its node, its brokers, the recorder of its sink, and its dispatcher."""
     from tabard.brokers.topology import brokers
     from tabard.brokers.trust.authority import Wanted
 
@@ -106,7 +108,15 @@ def members_of(settings: Settings, home: Home) -> list[Wanted]:
     sink = settings.str("recorder.sink")
     wanted = [Wanted("node", name, zone, settings.strings("agent.sinks"))]
     wanted += [Wanted("broker", plan.name, plan.zone) for plan in brokers(settings, home)]
-    return [*wanted, Wanted("recorder", name, zone, (sink,))]
+    wanted += [Wanted("recorder", name, zone, (sink,)), Wanted("dispatcher", name, zone, commands=True)]
+    return wanted
+
+
+def founders_of(settings: Settings, home: Home, root: str) -> list[Wanted]:
+    """Who needs a key in a home that becomes a root: its members, and an operator `local`, who is whoever may read its keys."""
+    from tabard.brokers.trust.authority import Wanted
+
+    return [*members_of(settings, home), Wanted("operator", LOCAL, root, commands=True)]
 
 
 def changes(did: str, certificates: Iterable[Certificate], trust: Trust) -> list[Row]:

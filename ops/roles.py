@@ -106,6 +106,18 @@ def recorder(line: RoleLine) -> int:
     return _serve("recorder", line, run)
 
 
+def dispatcher(line: RoleLine) -> int:
+    """Send commands, and keep what becomes of them."""
+
+    def run(how: Start) -> int:
+        from tabard.consumers.commands.role import run
+
+        run(how.home, how.load, once=how.once, ready=how.ready)
+        return exits.DONE
+
+    return _serve("dispatcher", line, run)
+
+
 def herald(line: RoleLine) -> int:
     """Show the store in a browser."""
     from tabard.ops.up.checks import refuse_missing
@@ -144,6 +156,7 @@ ROLES: Final[Mapping[str, Callable[[RoleLine], int]]] = {
     "agent": agent,
     "broker": broker,
     "recorder": recorder,
+    "dispatcher": dispatcher,
     "herald": herald,
     "tunnel": tunnel,
 }

@@ -21,7 +21,7 @@ SILENT_AFTER: Final = 15.0
 RUNNING: Final = "running"
 SILENT: Final = "silent"
 STOPPED: Final = "stopped"
-_ORDER: Final = ("up", "tunnel", "agent", "broker", "recorder", "herald")
+_ORDER: Final = ("up", "tunnel", "agent", "broker", "recorder", "dispatcher", "herald")
 
 
 @dataclass(frozen=True)

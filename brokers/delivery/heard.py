@@ -32,7 +32,7 @@ def heard_of(wall: int, node: NodeBook, beacon: Beacon) -> Presence:
     facts = {
         name: fact for name, fact in beacon.facts.items() if name != OWN
     }  # digests are for nobody to read
-    return Presence(node.key, wall, beacon.wall, beacon.interval, state, facts)
+    return Presence(node.key, wall, beacon.wall, beacon.interval, state, facts, beacon.nonce)
 
 
 def _lag(stream: StreamBook, part: BeaconStream) -> dict[str, int | str]:

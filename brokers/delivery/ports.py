@@ -206,6 +206,8 @@ class Presence(NamedTuple):
     """Per stream name: `oldest` and `last` of the newest epoch, `behind` (records not stored yet), `epochs` kept;
     of the control stream `epoch` and `head` (digest of its last batch) too, hexadecimal."""
     facts: Mapping[str, Any]
+    nonce: bytes | None = None
+    """By which a message to the node shows that it is no old one."""
 
 
 class Heard(NamedTuple):

@@ -18,6 +18,8 @@ from tabard.consumers.recorder.hanging import Hanging
 from tabard.consumers.recorder.identity import identity
 from tabard.consumers.recorder.owning import own
 from tabard.consumers.recorder.waiting import Opening
+from tabard.consumers.recorder.waking import SOCKET as WAKE
+from tabard.consumers.recorder.waking import Waking
 from tabard.consumers.recorder.worker import Budget, CommitLimits, Leases, Recorder
 from tabard.consumers.store import moved
 from tabard.consumers.store.engines import Kept, open_store
@@ -120,6 +122,7 @@ def run(
             apart=apart,
             zone=zone.partition("/")[0],
             began=owned.began if settings.str("recorder.start") == NOW else None,
+            waking=Waking(home.socket(WAKE)),
         )
 
         def look() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from tabard import failpoints
@@ -37,6 +37,7 @@ from tabard.consumers.recorder.keeping import Hands, Keeping
 from tabard.consumers.recorder.owning import Watch
 from tabard.consumers.recorder.sizing import Sizing
 from tabard.consumers.recorder.steps import Steps
+from tabard.consumers.recorder.waking import committed
 from tabard.consumers.store.ports import RecorderStore, Upkeep
 
 PRESENCE_EVERY: Final = 1.0
@@ -101,11 +102,13 @@ class Recorder:
         apart: bool = False,
         began: int | None = None,
         zone: str = "",
+        waking: Callable[[Sequence[EpochWork]], None] = lambda _works: None,
     ) -> None:
         """`zone`: in which all its brokers are, or below it. `seal`: the keys of its home, which goes unsigned without. `apart`: the database works in other processes, so that a commit leaves this one time for the next."""
         self.limits = limits
         self._seal = seal
         self._store = store
+        self._waking = waking
         self._loop = loop
         self._clock = clock
         self._upkeep = upkeep
@@ -221,7 +224,9 @@ class Recorder:
         self._pending_since = None
         aside = self._aside
         if aside is None:
-            self.sink.flush(self._loop.now(), self._clock.wall())
+            self._committed = works = self.sink.begin()
+            if works:
+                self.sink.finish(self._loop.now(), committed(self._store, works, self._clock.wall()))
             self._settled()
             return
         settled = aside.busy
@@ -258,6 +263,7 @@ class Recorder:
         self._tell()
         failpoints.hit(COMMITTED)
         self._send(self.sink.outgoing(self._loop.now()))
+        self._waking(self._committed)
         self._keeping.look()
         self._arm()
         if self._upkeep is not None:  # nodes have heard by now

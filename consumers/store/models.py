@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import CheckConstraint, Column, Index, MetaData, Text, UniqueConstraint, text
 
+from tabard.consumers.store.command_models import add_command_tables
 from tabard.consumers.store.model_parts import Int16, Int64, blob, number, numbered, small, string, table
 from tabard.consumers.store.people_models import add_people_tables
 from tabard.consumers.store.policy_models import add_policy_tables
@@ -315,6 +316,7 @@ table(
     number("interval"),
     string("state"),
     string("facts"),
+    blob("nonce", null=True),
 )
 table(
     "heartbeat",
@@ -356,3 +358,4 @@ table(
 )
 _add_rows_of_maps("control", STATE)
 add_people_tables(STATE)
+add_command_tables(STATE)

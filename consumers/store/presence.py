@@ -40,6 +40,7 @@ def _row(node_id: int, beacon: Presence) -> tuple[Any, ...]:
         round(beacon.interval * 1_000_000_000),
         _json(beacon.state),
         _json(beacon.facts),
+        beacon.nonce,
     )
 
 

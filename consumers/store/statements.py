@@ -92,7 +92,7 @@ class Statements:
 class PresenceStatements:
     """The texts for what beacons say."""
 
-    set_presence: str  # node_id, beacon, wall, interval, state, facts
+    set_presence: str  # node_id, beacon, wall, interval, state, facts, nonce
     add_heartbeat: str  # node_id, minute, beacons: added to what there is
 
 

@@ -52,7 +52,7 @@ _DRY: Final = click.option("--dry-run", is_flag=True, help="Only show what would
 def crontab_print(home: Home, **options: Any) -> int:
     """Print the lines of this home, as install would write them.
 
-    Without --role: agent; where the agent hands up to no broker elsewhere also broker, recorder and herald; described
+    Without --role: agent; where the agent hands up to no broker elsewhere also broker, recorder, dispatcher and herald; described
     brokers; `tabard mail flush` where a mail server is set.
     """
     sys.stdout.write(_installer(home, **options)(b"").decode())

@@ -37,13 +37,13 @@ def init(
 ) -> int:
     """Make the root authority and the keys of the first home.
 
-    There are keys for its node, its brokers and its recorder, as the settings name them. The root's key is the one secret that everything hangs on: it stays in trust/keys of this home. Put a copy of that
+    There are keys for its node, its brokers, its recorder and its dispatcher, as the settings name them, and for an operator `local`, who gives commands here. The root's key is the one secret that everything hangs on: it stays in trust/keys of this home. Put a copy of that
     directory where nobody reaches it over a network. Zones below the root that brokers or the node of this home are in
     get authorities of their own, here too. A home that has keys is left as it is.
     """
     from tabard.brokers.trust.files import found
     from tabard.ops.auditing import record, who
-    from tabard.ops.keys import CHANGES, changes, members_of, settle, writing
+    from tabard.ops.keys import CHANGES, changes, founders_of, settle, writing
 
     settings = load(home, stage, args=dict(overrides))
     if (
@@ -53,7 +53,7 @@ def init(
     ):
         settings = load(home, stage, args={**dict(overrides), "node.zone": zone})
     root = zone or settings.str("node.zone").partition("/")[0]
-    members = members_of(settings, home)
+    members = founders_of(settings, home, root)
     outside = next((each for each in members if not zone_within(each.zone, root)), None)
     if outside is not None:
         raise RefusedError(

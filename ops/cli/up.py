@@ -39,7 +39,9 @@ _OUT_OF_THE_WAY: Final = "Stop that process first, leave its role out with --onl
     "--brokers", type=click.IntRange(1, 8), metavar="N", help="How many brokers to chain.  [default: 1]"
 )
 @click.option(
-    "--only", metavar="ROLE,...", help="Start these roles: tunnel, broker, recorder, agent, herald."
+    "--only",
+    metavar="ROLE,...",
+    help="Start these roles: tunnel, broker, recorder, dispatcher, agent, herald.",
 )
 @settings_options
 def up(

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from tabard.errors import UsageError
 
-ROLES: Final = ("agent", "broker", "recorder", "herald", "mail", "tunnel")
+ROLES: Final = ("agent", "broker", "recorder", "dispatcher", "herald", "mail", "tunnel")
 """What may have lines; ``mail`` is the line that hands over what waits in the queue."""
 _NAMED: Final = frozenset({"broker", "tunnel"})
 _LONGEST: Final = 990
@@ -62,6 +62,7 @@ def chosen(described: Described, roles: Collection[str]) -> tuple[str, ...]:
         "agent": True,
         "broker": whole or described.own_brokers,
         "recorder": whole or described.stores,
+        "dispatcher": whole or described.stores,
         "herald": whole or described.stores,
         "mail": described.mails,
         "tunnel": bool(described.tunnels),

@@ -21,7 +21,7 @@ from tabard.clock import Clock, SystemClock
 from tabard.errors import TabardError
 from tabard.home import Home
 from tabard.names import zone_within
-from tabard.ops.keys import members_of
+from tabard.ops.keys import founders_of, members_of
 from tabard.ops.stores import path_of
 from tabard.settings import Settings
 
@@ -66,7 +66,7 @@ def _found(home: Home, settings: Settings, clock: Clock) -> list[str]:
     if not all(zone_within(each.zone, root) for each in wanted):
         return [f"no keys were made: not all brokers of this home are in {root}; see tabard init"]
     with audit.accounted(home, "init", {"root": root, "by": "tabard up"}) as account:
-        found(home, root, wanted, clock)
+        found(home, root, founders_of(settings, home, root), clock)
         account.end(audit.DONE)
     return [f"this home is the root of zone {root} now, and signs what it stores: keys are in {home.trust}"]
 

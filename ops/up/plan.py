@@ -9,9 +9,9 @@ from tabard.errors import UsageError
 from tabard.home import Home
 from tabard.settings import Settings
 
-ROLES: Final = ("tunnel", "broker", "recorder", "agent", "herald")
+ROLES: Final = ("tunnel", "broker", "recorder", "dispatcher", "agent", "herald")
 """In the order they start: each finds those it dials."""
-_ENDING: Final = ("agent", "broker", "recorder", "tunnel", "herald")
+_ENDING: Final = ("dispatcher", "agent", "broker", "recorder", "tunnel", "herald")
 """In the order they end: what the agent said last still finds its way into the store."""
 _NAMED: Final = frozenset({"tunnel", "broker"})
 """Roles of which a home may have several, or none."""

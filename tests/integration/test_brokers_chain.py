@@ -230,7 +230,7 @@ def test_up_listens_on_one_port_of_loopback(tmp_path: Path) -> None:
         assert (
             set(
                 all_roles.pids(
-                    ["broker.b1", "broker.b2", "broker.b3", "agent", "recorder", "herald"]
+                    ["broker.b1", "broker.b2", "broker.b3", "agent", "recorder", "dispatcher", "herald"]
                 ).values()
             )
             < pids

@@ -19,7 +19,7 @@ from tests.integration.upping import TABARD, Started, environment, tabard
 from tests.ports import free_port
 from tests.unit.ops_reading.test_json import described
 
-ROLES = ("agent", "broker.b1", "recorder", "herald")
+ROLES = ("agent", "broker.b1", "recorder", "dispatcher", "herald")
 
 
 @pytest.fixture(scope="module")

@@ -26,10 +26,8 @@ from tabard.brokers.loop import Loop
 from tabard.brokers.role import CONNECTIONS
 from tabard.brokers.sockets import Sockets
 from tabard.brokers.topology import LANES
-from tabard.brokers.trust.authority import Wanted
 from tabard.brokers.wire import topics
 from tabard.brokers.wire.attested import MAX_ATTESTED
-from tabard.brokers.wire.command import Command, encode_command
 from tabard.home import Home
 from tabard.status import running
 from tests import keys
@@ -71,9 +69,7 @@ class Site:
             keys.recorder("r3", "hq", "other"),
         ]
         below = [keys.broker("outer", "hq/dmz"), keys.node("far", "hq/dmz")]
-        desks = [Wanted("dispatcher", "desk", "hq", commands=True), Wanted("dispatcher", "low", "hq/dmz")]
-        members = [keys.broker(BROKER, "hq"), *nodes, *recorders, *below, *desks]
-        self.keys = keys.Keys(folder, "hq", members)
+        self.keys = keys.Keys(folder, "hq", [keys.broker(BROKER, "hq"), *nodes, *recorders, *below])
         self.keys.give(self.home, f"broker.{BROKER}", f"node.{AGENT}", f"recorder.{AGENT}")
         self.loop = Loop()
         self._made: list[Sockets] = []
@@ -237,8 +233,6 @@ def test_a_member_who_takes_somebody_else_for_the_broker_sends_nothing(
         ("down_in", "node", NODE, "a key of another role"),
         ("up_out", "broker", "outer", "a key of another zone"),
         ("down_in", "broker", "outer", "a key of another zone"),
-        ("up_out", "dispatcher", "desk", "a key of another role"),
-        ("down_in", "dispatcher", "low", "a key of another zone"),
     ],
 )
 def test_a_member_does_not_get_in_where_it_has_no_business(
@@ -327,33 +321,6 @@ def test_a_node_hears_nothing_of_another(site: Site) -> None:
     site.turn_until(all_heard, "it hears its own")
     assert heard == {own, topics.all_topic("main")}
     site.wait_for_count("down refused: a recorder in another sink's name")
-
-
-@pytest.mark.threat("naming-another-at-a-hop")
-def test_a_dispatcher_hands_down_commands_and_nothing_else(site: Site) -> None:
-    """To a node of its zone; what else it sends there, or to all, goes nowhere and is counted."""
-    listener, speaker = site.members("node", NODE), site.members("dispatcher", "desk")
-    ear, mouth = listener.subscriber(), speaker.forward_out()
-    mouth.setsockopt(zmq.XPUB_MANUAL, 0)
-    own, hello = topics.down_topic("hq", NODE), topics.all_topic("main")
-    for topic in (own, hello):
-        ear.subscribe(topic)
-    listener.connect(ear, site.ends["down_out"])
-    speaker.connect(mouth, site.ends["down_in"])
-    head = encode_command(Command("desk", NODE, bytes(32), bytes(8), 1))
-    heard: list[list[bytes]] = []
-
-    def is_heard() -> bool:
-        sockets.send(mouth, message(own))
-        sockets.send(mouth, [hello, b"", head, b"", b"", b""])
-        sockets.send(mouth, [own, b"", head, b"", b"body", b""])
-        while (frames := sockets.receive(ear)) is not None:
-            heard.append(frames)
-        return any(frames[2] == head for frames in heard)
-
-    site.turn_until(is_heard, "the command is heard")
-    assert {(frames[0], frames[2]) for frames in heard if frames[4] in {b"body", b""}} == {(own, head)}
-    site.wait_for_count("down refused: a dispatcher with what is no command")
 
 
 @pytest.mark.threat("anothers-topic")

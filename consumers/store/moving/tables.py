@@ -147,6 +147,8 @@ TABLES: Final[tuple[Carried, ...]] = (
         ("node_id", "minute / 86400000000000"),
         ("node_id", "minute", "beacons"),
     ),
+    *(Carried(STATE, name, How.WHOLE, ("id",)) for name in ("command", "command_event", "command_output")),
+    Carried(STATE, "command_mark", How.WHOLE, ("name",)),
     Carried(RECORDS, "closed_day", How.LEFT),  # retention on the server looks anew
     Carried(RECORDS, "presence", How.WHOLE, ("node_id",)),
     Carried(RECORDS, "configuration", How.WHOLE, ("id",)),

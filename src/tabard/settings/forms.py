@@ -43,6 +43,13 @@ def _endpoint(text: str) -> str:
     raise TabardError("not an endpoint")
 
 
+def _member(text: str) -> str:
+    name, equals, target = text.partition("=")
+    if not equals or not target or target.startswith("group:") or not names.NAME.fullmatch(name):
+        raise TabardError("not a member of a group")
+    return text
+
+
 def _host(text: str) -> str:
     if not re.fullmatch(_HOST, text):
         raise TabardError("not a host")
@@ -193,6 +200,12 @@ STAGE: Final = Text(stages.NAME_FORM, check=stages.check_name, empty=True, name=
 BROKER: Final = Text(_BROKER_FORM, check=names.check_node, name="broker", limit=31)
 PARENT: Final = Text(_BROKER_FORM, check=names.check_node, empty=True, name="broker", limit=31)
 ZONE: Final = Text(names.ZONE_FORM, check=names.check_zone, name="zone", limit=1024)
+MEMBER: Final = Text(
+    "NAME=TARGET: a name of a-z 0-9 . _ - and a target that is no group",
+    check=_member,
+    name="member of a group",
+    limit=256,
+)
 LABEL: Final = Text("one line of at most 128 characters", empty=True, limit=128)
 ENDPOINT: Final = Text(
     'an endpoint "tcp://HOST:PORT" or "ipc:///PATH" (at most 107 bytes of path)',

@@ -14,9 +14,12 @@ from tabard.settings.effective import effective, key_of
 from tabard.settings.reload import Reload, Reloader
 from tabard.settings.values import Settings
 
-_FORWARDING: Final = frozenset({"agent", "broker", "recorder"})
+_FORWARDING: Final = frozenset({"agent", "broker", "recorder", "dispatcher"})
+_ENDS: Final = ("up", "down", "broker", "standby_broker", "standby_up", "standby_down")
+"""Of the settings about a recorder those by which a dispatcher finds its brokers."""
 READERS: Final = (
     ("node.zone", _FORWARDING),
+    ("node.name", frozenset({"agent", "dispatcher"})),
     ("node.*", frozenset({"agent"})),
     ("agent.*", frozenset({"agent"})),
     ("intake.*", frozenset({"agent"})),
@@ -26,12 +29,14 @@ READERS: Final = (
     ("broker", _FORWARDING),
     ("broker.*", frozenset({"broker"})),
     ("brokers.*", _FORWARDING),
+    *((f"recorder.{end}", frozenset({"recorder", "dispatcher"})) for end in _ENDS),
     ("recorder.*", frozenset({"recorder"})),
+    ("dispatcher.*", frozenset({"dispatcher"})),
     ("retention.*", frozenset({"recorder"})),
-    ("store.path", frozenset({"recorder", "herald"})),
-    ("store.url", frozenset({"recorder", "herald"})),
-    ("store.password_file", frozenset({"recorder", "herald"})),
-    ("store.password_key", frozenset({"recorder", "herald"})),
+    ("store.path", frozenset({"recorder", "dispatcher", "herald"})),
+    ("store.url", frozenset({"recorder", "dispatcher", "herald"})),
+    ("store.password_file", frozenset({"recorder", "dispatcher", "herald"})),
+    ("store.password_key", frozenset({"recorder", "dispatcher", "herald"})),
     ("store.*", frozenset({"recorder"})),
     ("herald.*", frozenset({"herald"})),
     ("ports.*", frozenset({"herald"})),

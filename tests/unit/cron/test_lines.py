@@ -29,7 +29,7 @@ def read(line: str) -> tuple[str, list[str]]:
 
 def test_a_home_of_its_own_has_all_roles() -> None:
     """An agent that hands up to the broker of its home."""
-    assert chosen(WHOLE, ()) == ("agent", "broker", "recorder", "herald")
+    assert chosen(WHOLE, ()) == ("agent", "broker", "recorder", "dispatcher", "herald")
     assert chosen(WHOLE._replace(mails=True), ())[-1] == "mail"
 
 
@@ -38,7 +38,7 @@ def test_a_host_that_hands_up_elsewhere_has_an_agent() -> None:
     outer = WHOLE._replace(connects=True)
     assert chosen(outer, ()) == ("agent",)
     assert chosen(outer._replace(own_brokers=True), ()) == ("agent", "broker")
-    assert chosen(outer._replace(stores=True), ()) == ("agent", "recorder", "herald")
+    assert chosen(outer._replace(stores=True), ()) == ("agent", "recorder", "dispatcher", "herald")
     assert chosen(outer, ("herald", "agent")) == ("agent", "herald")
 
 
@@ -93,7 +93,7 @@ def test_a_path_that_crons_read_otherwise_is_refused(path: str) -> None:
 def test_a_program_that_env_takes_for_a_variable_is_refused() -> None:
     """Only where there is a stage to be set: the role would never start."""
     how = HOW._replace(program="/opt/a=b/tabard")
-    assert len(lines(WHOLE, (), how)) == 4
+    assert len(lines(WHOLE, (), how)) == 5
     with pytest.raises(UsageError, match="/usr/bin/env"):
         lines(WHOLE, (), how._replace(stage="TESTING"))
 
@@ -108,7 +108,7 @@ def test_jitter_is_the_same_each_time_and_spread_over_hosts() -> None:
     many = [waits(HOW._replace(host=f"web{number}", jitter=30)) for number in range(200)]
     assert many == [waits(HOW._replace(host=f"web{number}", jitter=30)) for number in range(200)]
     assert {wait for each in many for wait in each} == set(range(31))
-    assert waits(HOW) == [0, 0, 0, 0]
+    assert waits(HOW) == [0, 0, 0, 0, 0]
     assert waits(HOW._replace(home="/srv/other", jitter=30)) != waits(HOW._replace(jitter=30))
 
 

@@ -13,7 +13,7 @@ from tabard.settings import Settings, load
 from tabard.settings.roles import RoleSettings, announce_role, concerns
 from tabard.settings.table import SCHEMA
 
-ROLES = ("agent", "broker", "recorder", "herald", "tunnel")
+ROLES = ("agent", "broker", "recorder", "dispatcher", "herald", "tunnel")
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,8 @@ KNOWN: Final = {
     "brokers/sockets.py": "the factory: unix sockets, and TCP with CURVE",
     "brokers/tunnels/tunnel.py": "whether the port of a tunnel is free",
     "brokers/zap.py": "the door, within the process",
+    "consumers/commands/role.py": "a datagram socket in the home's private directory, on which a recorder says that there is something new",
+    "consumers/commands/serving.py": "the dispatcher's socket for the command line, in the home's private directory",
     "web/server.py": "herald's page, on loopback",
 }
 

@@ -60,6 +60,17 @@ _PEOPLE = (
     "INSERT INTO person_token VALUES (2, x'0103', 3, 'export', 'viewer', 'hq', 5, 6)",
     "INSERT INTO person_link VALUES (7, x'0104', NULL, 5, 6, 7)",
 )
+"""Rows of those who may look and act."""
+_COMMANDS = (
+    (
+        "INSERT INTO command VALUES (5, x'01', x'02', 'hq', 'web1', 'me', 'run', x'03', x'04', x'05', x'06', 0, 7, 8, 9,"
+        " 'done', '', 1, 10, x'07', 1, NULL, 0, 11)"
+    ),
+    "INSERT INTO command_event VALUES (6, 5, 10, 'done', '')",
+    "INSERT INTO command_output VALUES (7, 5, 1, 2, x'00ff')",
+    "INSERT INTO command_mark VALUES ('row', 12)",
+)
+"""Rows that a dispatcher writes."""
 
 
 class Quiet:
@@ -122,7 +133,7 @@ class Scene:
             [policed(web, logs(4), "####"), policed(answers, [[NOON, "host", {}]] * 2, "##")], NOON
         )
         for kind in FILES:
-            for text in _BY_HAND:
+            for text in (*_BY_HAND, *(_COMMANDS if kind == STATE else ())):
                 self.store.connection(kind).execute(text)
         for text in _PEOPLE:
             self.store.connection(STATE).execute(text)

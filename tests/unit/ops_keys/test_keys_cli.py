@@ -55,9 +55,16 @@ def homes(tmp_path: Path) -> Homes:
 
 
 def test_a_root_is_made_once_and_puts_a_new_home_into_its_zone(homes: Homes) -> None:
-    """Keys for the node, the broker and the recorder that the settings name; settings that are there are not touched."""
+    """Keys for the node, the broker, the recorder and the dispatcher that the settings name, and an operator; settings that are there are not touched."""
     found = homes.states("hq")
-    assert sorted(role for role, _ in found) == ["broker", "node", "recorder", "zone"]
+    assert sorted(role for role, _ in found) == [
+        "broker",
+        "dispatcher",
+        "node",
+        "operator",
+        "recorder",
+        "zone",
+    ]
     assert set(found.values()) == {"valid"}
     assert (homes.folder / "hq/tabard.toml").read_text(encoding="utf-8") == '[node]\nzone = "hq"\n'
     assert "has keys already" in homes.refused("hq", "init", "--zone", "hq")
@@ -85,6 +92,8 @@ def test_a_chain_of_zones_in_one_home(tmp_path: Path) -> None:
         ("zone", "hq/plant/line"): "hq/plant/line",
         ("node", "n"): "hq/plant/line",
         ("recorder", "n"): "hq/plant/line",
+        ("dispatcher", "n"): "hq/plant/line",
+        ("operator", "local"): "hq",
         ("broker", "hq"): "hq",
         ("broker", "line"): "hq/plant/line",
     }

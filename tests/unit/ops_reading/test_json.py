@@ -38,6 +38,16 @@ COMMANDS: Final = (
     "sink list",
     "sink backfill",
     "sink retire",
+    "run",
+    "commands list",
+    "commands show",
+    "commands cancel",
+    "operator add",
+    "operator list",
+    "operator revoke",
+    "audit list",
+    "audit verify",
+    "audit heads",
     "init",
     "zone add",
     "zone remove",
@@ -249,7 +259,7 @@ def test_keys(tmp_path: Path) -> None:
     assert {row["did"] for row in changed} == {"made", "added", "rotated", "known"}
     assert [list(row) for row in changed] == [described("tabard init")] * len(changed)
     found = rows("keys", "list", "--all")
-    assert [list(row) for row in found] == [described("tabard keys list")] * 7
+    assert [list(row) for row in found] == [described("tabard keys list")] * 9
 
 
 def test_rosters_of_a_home(tmp_path: Path) -> None:

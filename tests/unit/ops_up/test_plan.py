@@ -45,16 +45,16 @@ def settings(home: Home) -> Settings:
 
 
 def test_those_that_are_dialled_start_first(home: Home, settings: Settings) -> None:
-    """Brokers from the outermost, then the recorder, the agent and the page."""
+    """Brokers from the outermost, then the recorder, who sends commands beside it, the agent and the page."""
     names = [child.name for child in planned(settings, home)]
-    assert names == ["broker.dmz", "broker.hq", "recorder", "agent", "herald"]
+    assert names == ["broker.dmz", "broker.hq", "recorder", "dispatcher", "agent", "herald"]
     assert planned(settings, home)[0].words == ("broker", "dmz")
     assert [child.name for child in planned(settings, home, {"agent"})] == ["agent"]
 
 
 def test_those_that_hand_on_end_last(home: Home, settings: Settings) -> None:
     """In the direction in which records flow."""
-    expected = [["agent"], ["broker.dmz"], ["broker.hq"], ["recorder"], ["herald"]]
+    expected = [["dispatcher"], ["agent"], ["broker.dmz"], ["broker.hq"], ["recorder"], ["herald"]]
     assert stages(planned(settings, home)) == expected
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tabard.brokers.delivery.ports import NodeKey
 from tabard.brokers.trust.authority import HOST_LIFE
-from tabard.brokers.trust.certificates import BROKER, NODE, RECORDER
+from tabard.brokers.trust.certificates import BROKER, DISPATCHER, NODE, OPERATOR, RECORDER
 from tabard.brokers.trust.files import Trust
 from tabard.brokers.trust.rolekeys import RoleSeal
 from tabard.clock import SystemClock
@@ -54,7 +54,7 @@ def keys(home: Home) -> set[tuple[str, str, str]]:
 
 
 def test_a_new_home_is_its_own_root(home: Home) -> None:
-    """A key for the node, the recorder and each broker; the second time there is nothing to say."""
+    """A key for the node, the recorder, the dispatcher and each broker, and one for whoever commands here; the second time there is nothing to say."""
     (line,) = prepare(home, settings(home, up__brokers="2"), ROLES)
     assert "root of zone local" in line
     assert keys(home) == {
@@ -62,6 +62,8 @@ def test_a_new_home_is_its_own_root(home: Home) -> None:
         (RECORDER, "web1", "local"),
         (BROKER, "b1", "local"),
         (BROKER, "b2", "local"),
+        (DISPATCHER, "web1", "local"),
+        (OPERATOR, "local", "local"),
     }
     assert prepare(home, settings(home, up__brokers="2"), ROLES) == []
     assert RoleSeal.of_node(home, SystemClock(), NodeKey("web1", "local")).status()["key"]
@@ -131,7 +133,7 @@ def test_certificates_are_renewed_in_time(home: Home) -> None:
     prepare(home, settings(home), ROLES)
     assert prepare(home, settings(home), ROLES, Later(HOST_LIFE - RENEW - 10**12)) == []
     later = Later(HOST_LIFE - RENEW + 10**12)
-    assert len(prepare(home, settings(home), ROLES, later)) == 3
+    assert len(prepare(home, settings(home), ROLES, later)) == 4
     trust = Trust.load(home, later)
     assert trust is not None
     own = trust.certificate(NODE, "web1")

@@ -1,0 +1,303 @@
+"""A dispatcher at work: the desk's turns, what is sent, and what people of its home ask."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from tabard.brokers.loop import Loop
+from tabard.brokers.trust.commanding import check_issuer
+from tabard.brokers.trust.files import Trust
+from tabard.brokers.wire.command import Document, Order, decode_document
+from tabard.clock import Clock
+from tabard.consumers.commands.asked import AskedTables, Known
+from tabard.consumers.commands.carrying import Carrier
+from tabard.consumers.commands.course import NONCES, STATES, Rules
+from tabard.consumers.commands.desk import Desk
+from tabard.consumers.commands.following import Follower
+from tabard.consumers.commands.ports import Witness
+from tabard.consumers.commands.serving import Client
+from tabard.consumers.commands.talk import ORDERS_AT_ONCE, of_bytes, to_order
+from tabard.consumers.commands.targets import groups_of, resolve
+from tabard.consumers.store.place import Place
+from tabard.errors import RefusedError, StoreError, UsageError
+
+LOOK_EVERY: Final = 1.0
+"""Seconds between two turns when nothing wakes it."""
+FORGET_EVERY: Final = 3_600.0
+LISTED: Final = 1_000
+_HEX: Final = frozenset("0123456789abcdef")
+_ID: Final = 32
+
+_log = logging.getLogger(__name__)
+
+
+class Office:
+    """One dispatcher. `groups` are the entries of the setting, `keep` nanoseconds."""
+
+    def __init__(
+        self,
+        place: Place,
+        carrier: Carrier,
+        trust: Trust,
+        rules: Rules,
+        witness: Witness,
+        loop: Loop,
+        clock: Clock,
+        groups: Sequence[str],
+        keep: int,
+    ) -> None:
+        self.groups = groups
+        self.keep = keep
+        self.rules = rules
+        self.fault: str | None = "not begun"
+        self._place = place
+        self._carrier = carrier
+        self._trust = trust
+        self._witness = witness
+        self._loop = loop
+        self._clock = clock
+        self._tables = AskedTables(place)
+        self._desk: Desk | None = None
+        self._followers: list[Follower] = []
+        self._forgot = float("-inf")
+        self._asked: Mapping[str, Callable[[Client, dict[str, Any]], dict[str, Any]]] = {
+            "resolve": self._resolve,
+            "submit": self._submit,
+            "list": self._list,
+            "show": self._show,
+            "follow": self._follow,
+            "cancel": self._cancel,
+        }
+
+    def start(self) -> None:
+        """Begin, and go on until the loop ends."""
+        self.turn()
+        self._loop.every(LOOK_EVERY, self.turn)
+
+    def turn(self) -> None:
+        """Everything that there is to do now."""
+        self._carrier.look()
+        try:
+            desk = self._open()
+            if desk is None:
+                return
+            self._turns(desk)
+            if self._loop.now() - self._forgot > FORGET_EVERY and not self._tables.forget(
+                self._clock.wall() - self.keep
+            ):
+                self._forgot = self._loop.now()
+        except StoreError as error:
+            self._drop(error)
+
+    def _turns(self, desk: Desk) -> None:
+        now = self._clock.wall()
+        turn = desk.turn(now, self._loop.now())
+        for item in turn.sends:
+            self._carrier.send(item, self._tables.order(item.number), now)
+        if turn.changed:
+            self._tell(turn.changed)
+        if turn.more:
+            self._loop.call_soon(self.turn)
+
+    def _open(self) -> Desk | None:
+        if self._tables.replaced():
+            raise StoreError("the store was replaced by another one", where=str(self._place))
+        if self._desk is not None:
+            return self._desk
+        if not self._tables.open():
+            self._tables.close()
+            self._say("another dispatcher works for this store: this one waits for its end")
+            return None
+        desk = Desk(self._tables, self.rules, self._witness)
+        desk.start(self._clock.wall())
+        if desk.restored:
+            _log.warning(
+                "the store is an earlier state of itself: commands that had not ended by then are asked for again"
+            )
+        self._say(None)
+        self._desk = desk
+        return desk
+
+    def _drop(self, error: StoreError) -> None:
+        self._desk = None
+        self._tables.close()
+        self._tables = AskedTables(self._place)
+        self._say(str(error))
+
+    def _say(self, fault: str | None) -> None:
+        if fault is not None and fault != self.fault:
+            _log.warning("commands wait: %s", fault)
+        elif fault is None:
+            _log.info("commands go on")
+        self.fault = fault
+
+    def close(self) -> None:
+        """Leave the store."""
+        self._tables.close()
+
+    def status(self) -> dict[str, Any]:
+        """For the status file."""
+        return {
+            "fault": self.fault or self._carrier.fault,
+            "open": 0 if self._desk is None else self._desk.open,
+            "counters": dict(self._carrier.counters),
+        }
+
+    # --- what people ask -------------------------------------------------------------------
+
+    def handle(self, client: Client, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer one request. Raises TabardError."""
+        name = request.get("op")
+        asked = self._asked.get(name) if isinstance(name, str) else None
+        if asked is None:
+            raise UsageError(
+                "not a request", expected="op, one of " + ", ".join(self._asked), found=repr(name)[:60]
+            )
+        if self._desk is None:
+            self.turn()
+        try:
+            self._ready()
+            return {"ok": True, **asked(client, request)}
+        except StoreError as error:
+            self._drop(error)
+            raise
+
+    def _ready(self) -> Desk:
+        if self._desk is None:
+            raise StoreError("the dispatcher has no store just now", found=self.fault, where=str(self._place))
+        return self._desk
+
+    def _resolve(self, _client: Client, request: dict[str, Any]) -> dict[str, Any]:
+        targets = request.get("targets")
+        if not isinstance(targets, list) or not all(isinstance(each, str) for each in targets):
+            raise UsageError("wrong targets", expected="a list of texts", found=repr(targets)[:60])
+        now = self._clock.wall()
+        chosen = resolve(targets, self._tables.nodes(), groups_of(self.groups))
+        return {"nodes": [_node(each, now) for each in chosen]}
+
+    def _submit(self, _client: Client, request: dict[str, Any]) -> dict[str, Any]:
+        desk = self._ready()
+        orders, batch = request.get("orders"), request.get("batch", 0)
+        if not isinstance(orders, list) or not 0 < len(orders) <= ORDERS_AT_ONCE:
+            raise UsageError(
+                "wrong orders", expected=f"1 to {ORDERS_AT_ONCE}", found=str(type(orders).__name__)
+            )
+        if type(batch) is not int or not 0 <= batch < 2**31:
+            raise UsageError("a wrong batch", expected="a number, 0 for all at once", found=repr(batch)[:60])
+        now = self._clock.wall()
+        taken = [self._checked(to_order(each), now) for each in orders]
+        items = self._tables.add(taken, batch, now)
+        desk.add(items)
+        self._loop.call_soon(self.turn)
+        return {"added": [item.uid.hex() for item in items]}
+
+    def _checked(self, order: Order, now: int) -> tuple[Order, Document, str]:
+        """A command that its node may be asked to do. Raises WireError, TrustError, RefusedError."""
+        document = decode_document(order.document)
+        issuer = check_issuer(self._trust.directory, document.zone, order, document, now)
+        self._carrier.key_of((document.zone, document.node), now)
+        if document.expires <= now:
+            raise RefusedError(
+                "the command has expired already",
+                expected="an expiry in the future",
+                found=f"{document.node}: {document.expires}",
+            )
+        return order, document, str(issuer)
+
+    def _list(self, _client: Client, request: dict[str, Any]) -> dict[str, Any]:
+        limit, state = request.get("limit", 50), request.get("state")
+        if type(limit) is not int or not 0 < limit <= LISTED:
+            raise UsageError("a wrong limit", expected=f"1 to {LISTED}", found=repr(limit)[:60])
+        if state is not None and state not in STATES:
+            raise UsageError("not a state of commands", expected=", ".join(STATES), found=repr(state)[:60])
+        return {"commands": [_row(each) for each in self._tables.listed(limit, state=state)]}
+
+    def _show(self, _client: Client, request: dict[str, Any]) -> dict[str, Any]:
+        shown = []
+        for row in self._found(request):
+            history, outputs = self._tables.history(row["id"]), self._tables.output(row["id"])
+            printed = [{"part": each.part, "fd": each.fd, "data": of_bytes(each.data)} for each in outputs]
+            shown.append({**_row(row), "history": history, "output": printed})
+        return {"commands": shown}
+
+    def _follow(self, client: Client, request: dict[str, Any]) -> dict[str, Any]:
+        rows = self._found(request)
+        follower = Follower(client, rows[0]["group_uid"])
+        self._followers.append(follower)
+        self._loop.call_soon(lambda: self._tell({follower.group}))
+        return {}
+
+    def _cancel(self, _client: Client, request: dict[str, Any]) -> dict[str, Any]:
+        desk = self._ready()
+        rows = {row["uid"]: row for row in self._found(request)}
+        withdrawn, items = [], []
+        underway: list[dict[str, Any]] = []
+        ended: list[dict[str, Any]] = []
+        for item in self._tables.find(rows):
+            course = self.rules.withdrawn(item.course)
+            if course is not None:
+                items.append(item._replace(course=course))
+                withdrawn.append(_row({**rows[item.uid], "state": course.state, "reason": course.reason}))
+            else:
+                (ended if item.course.ended else underway).append(_row(rows[item.uid]))
+        if items:
+            desk.take(items, self._clock.wall())
+            self._loop.call_soon(lambda: self._tell({item.group for item in items}))
+        return {"withdrawn": withdrawn, "underway": underway, "ended": ended}
+
+    def _found(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        """The commands of an id, or of the beginning of one. Raises UsageError."""
+        prefix = request.get("id")
+        if not isinstance(prefix, str) or not 4 <= len(prefix) <= _ID or not _HEX.issuperset(prefix):
+            raise UsageError(
+                "not the id of a command",
+                expected="its first 4 digits at least, hexadecimal",
+                found=repr(prefix)[:60],
+            )
+        rows = self._tables.named(prefix)
+        whole = {row["uid"] for row in rows} if len({row["group_uid"] for row in rows}) > 1 else set()
+        if not rows or len(whole) > 1:
+            raise UsageError(
+                "not the id of one command, or of one submission",
+                expected="one that tabard commands list shows",
+                found=f"{prefix}, which {len(rows) or 'no'} commands have",
+            )
+        return rows
+
+    def _tell(self, groups: set[bytes]) -> None:
+        kept = []
+        try:
+            for follower in self._followers:
+                if follower.over or (follower.group in groups and follower.push(self._tables)):
+                    continue
+                kept.append(follower)
+            self._followers = kept
+        except StoreError as error:
+            self._drop(error)
+
+
+def _node(known: Known, now: int) -> dict[str, Any]:
+    facts = {name: known.facts.get(name) for name in ("os", "version")}
+    here = abs(now - known.heard) <= NONCES * known.interval
+    return {"zone": known.zone, "node": known.node, "heard": known.heard, "here": here, **facts}
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    kept = (
+        "zone",
+        "node",
+        "issuer",
+        "kind",
+        "words",
+        "timeout",
+        "state",
+        "reason",
+        "exit",
+        "attempts",
+        "made",
+        "expires",
+        "changed",
+    )
+    return {"id": row["uid"].hex(), "group": row["group_uid"].hex(), **{name: row[name] for name in kept}}
