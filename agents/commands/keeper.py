@@ -24,7 +24,6 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from tabard import failpoints, files
 from tabard.clock import boot_id
-from tabard.shell.process import run
 
 JOB: Final = "job"
 BEGUN: Final = "begun"
@@ -133,6 +132,8 @@ class _Output:
 
 def keep(folder: Path, say: Callable[[bytes], None]) -> None:
     """Do what lies in a folder, if nobody else began it. Raises OSError: nothing was begun, or how it ended cannot be written."""
+    from tabard.shell.process import run  # the agent reads this module too, and runs nothing itself
+
     job: dict[str, Any] | None = files.read_json(folder / JOB)
     failpoints.hit(BEFORE_CLAIM)
     if job is None or not claim(folder, myself()):

@@ -7,16 +7,18 @@ import json
 import os
 import pwd
 import signal
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tabard import files
 from tabard.agents.commands import keeper
 from tabard.agents.commands.keeper import BEGUN, FRAME, JOB, OUTPUT, PROGRAM, RESULT, Keeper, began
 from tabard.clock import boot_id
+
+if TYPE_CHECKING:
+    import subprocess
 
 READ: Final = 262_144
 """Bytes of output that are read at a time."""
@@ -137,6 +139,8 @@ class Kept:
     @classmethod
     def start(cls, folder: Folder) -> Kept:
         """Start one for what lies in a folder. Raises OSError."""
+        import subprocess  # most agents are never told to run a program
+
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", keeper.__name__, str(folder.path)],
             stdin=subprocess.DEVNULL,

@@ -101,7 +101,7 @@ NOT_IN_AN_AGENT = (
     # Of the tool, of OpenSSL, of servers
     *("click", "hashlib", "_hashlib", "_ssl", "ssl", "asyncio", "sqlalchemy", "flask", "cryptography"),
     # What dataclasses, pathlib and nacl bring along: see tabard.deferred
-    *("ast", "dis", "nacl.bindings.crypto_pwhash", "nacl.bindings.crypto_box"),
+    *("ast", "dis", "nacl.bindings.crypto_pwhash", "nacl.bindings.crypto_secretbox"),
     # What is imported where it is used, which is not here
     *(
         "shutil",
