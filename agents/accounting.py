@@ -20,7 +20,7 @@ NOTED: Final = 256
 """Entries committed last that are noted; their files are gone long before."""
 
 COMMITTED: Final = failpoints.declare(
-    "agent.audit_committed", "past the commit of an audit entry whose file is still there"
+    "audit.committed", "past the commit of an audit entry whose file is still there"
 )
 
 _log = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from tabard import failpoints
 _OF_COMMANDS = (
     "test.",
     "commands.",
+    "audit.",
     "dispatcher.",
     "move.",
     "erase.",

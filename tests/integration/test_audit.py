@@ -180,7 +180,7 @@ def test_where_no_agent_runs(home: Path) -> None:
     )
     (row,) = listed(home, "--waiting")
     assert (row["kind"], row["what"]["name"], row["id"]) == ("node.add", "late", None)
-    armed = {"TABARD_FAILPOINTS": "agent.audit_committed=kill"}
+    armed = {"TABARD_FAILPOINTS": "audit.committed=kill"}
     done = tabard(home, "agent", *HERE, **armed)
     assert done.returncode == -9, done.stderr
     assert len(audit.waiting(Home(home))) == 1
