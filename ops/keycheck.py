@@ -12,13 +12,28 @@ SOON: Final = 30 * 86_400 * 1_000_000_000
 """Nanoseconds before its end from which on a certificate is told of."""
 
 
+class _At:
+    """The time at which keys are judged, so that it is one throughout."""
+
+    def __init__(self, now: int) -> None:
+        self._now = now
+
+    def wall(self) -> int:
+        """Nanoseconds since 1970."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Seconds; nothing here measures a while."""
+        return self._now / 1e9
+
+
 def key_findings(home: Home, settings: Settings, now: int) -> list[Finding]:
     """None for a home without keys; ``now`` in nanoseconds since 1970."""
     from tabard.brokers.trust.certificates import when
     from tabard.brokers.trust.files import Trust
 
     try:
-        trust = Trust.load(home)
+        trust = Trust.load(home, _At(now))
     except TrustError as error:
         return [_finding(error, warning=False)]
     if trust is None:

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "nodes": Entry("tabard.ops.cli.nodes:nodes", "List the nodes, when they were heard, and how far behind they are."),
     "zones": Entry("tabard.ops.cli.zones:zones", "Show zones, brokers, links and nodes, as far as this home knows them."),
     "status": Entry("tabard.ops.cli.status:status", "Show how this home is doing, faults first."),
+    "doctor": Entry("tabard.ops.cli.doctor:doctor", "Look for what is wrong with this home and what it knows of others, and say what to do."),
     "people": Entry("tabard.ops.cli.people:people", "Say who may see and do what in herald."),
     "sink": Entry("tabard.ops.cli.sink:sink", "Look at the sinks that records go to, and end one."),
     "store": Entry("tabard.ops.cli.store:store", "Look after the store."),

@@ -66,6 +66,7 @@ COMMANDS: Final = (
     "policy remove",
     "policy test",
     "check",
+    "doctor",
     "versions",
     "config show",
     "config diff",
