@@ -156,7 +156,10 @@ def test_wrong_settings_are_said_before_anything_is_made(home: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["--only", "recorder,web"], "expected one or more of tunnel, broker, recorder, agent, herald"),
+        (
+            ["--only", "recorder,web"],
+            "expected one or more of tunnel, broker, recorder, dispatcher, agent, herald",
+        ),
         (["--port", "80"], "1024"),
         (["--brokers", "9"], "1<=x<=8"),
         (["extra"], "unexpected extra argument"),

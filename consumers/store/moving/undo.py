@@ -17,6 +17,12 @@ UNREACHED: Final = "the store goes on where it was; the database that it was cop
 EMPTIED: Final = "the store goes on where it was; the database that it was copied to is empty"
 
 
+_CHANGING: Final = {"epoch": ("version",), "presence": ("beacon",), "command": ("changed",)}
+"""Of tables whose rows change, the number that tells."""
+_NUMBERS: Final = {"command_mark": ("value",)}
+"""Of tables whose key is a text, what is compared in place of it."""
+
+
 def undo(source: Source, target: Callable[[str], AbstractContextManager[Target]]) -> str:
     """Let the store go on where it was; what was done, in words. `target` connects to a URL.
 
@@ -74,6 +80,6 @@ def _more_than(source: Source, target: Target) -> str:
 
 
 def _as_blocks(table: Carried) -> Carried:
-    """A small table as one that is compared by sums; of a cursor, how often it was set."""
-    more = ("version",) if table.name == "epoch" else ("beacon",) if table.name == "presence" else ()
-    return table._replace(block=(f"{table.key[0]} / 1024",), compared=(*table.key, *more))
+    """A small table as one that is compared by sums; of a cursor, how often it was set, of a command, when it changed."""
+    key = _NUMBERS.get(table.name, table.key)
+    return table._replace(block=(f"{key[0]} / 1024",), compared=(*key, *_CHANGING.get(table.name, ())))
