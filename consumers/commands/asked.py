@@ -10,6 +10,7 @@ from tabard.consumers.commands.course import ENDS
 from tabard.consumers.commands.ports import Output
 from tabard.consumers.commands.tables import SEEN, Tables, mapping
 from tabard.consumers.store.layout import RECORDS, STATE
+from tabard.errors import UsageError
 
 
 class Known(NamedTuple):
@@ -121,3 +122,18 @@ def _described(row: dict[str, Any]) -> dict[str, Any]:
         "words": list(document.words),
         "timeout": document.timeout,
     }
+
+
+def chosen(rows: Sequence[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
+    """Of what was found by a beginning of an id: one command, or all of one submission. Raises UsageError when it is neither."""
+    groups = {row["group_uid"] for row in rows if row["group_uid"].hex().startswith(prefix)}
+    single = [row for row in rows if row["uid"].hex().startswith(prefix)]
+    if len(groups) == 1 and not single:
+        return list(rows)
+    if len(single) == 1 and not groups:
+        return single
+    raise UsageError(
+        "not the id of one command, or of one submission",
+        expected="one that tabard commands list shows, with as many digits as tell it from others",
+        found=f"{prefix}, which {len(groups) + len(single) or 'no'} ids begin with",
+    )

@@ -31,7 +31,8 @@ class Follower:
         for item in items:
             if self._states.get(item.number) in ENDS and item.course.ended:
                 continue
-            self._outputs(tables, item)
+            if not self._outputs(tables, item):
+                return False
             if self._states.get(item.number) != item.course.state:
                 self._states[item.number] = item.course.state
                 self._client.say({"event": "state", **_named(item)})
@@ -40,8 +41,9 @@ class Follower:
         self._client.say({"event": "end"})
         return True
 
-    def _outputs(self, tables: AskedTables, item: Item) -> None:
-        while True:
+    def _outputs(self, tables: AskedTables, item: Item) -> bool:
+        """Whether all was said: a client that reads slowly is told the rest when it has read."""
+        while not self._client.full:
             found = tables.output(item.number, self._parts.get(item.number, 0))
             for output in found:
                 self._parts[item.number] = output.part
@@ -57,7 +59,8 @@ class Follower:
                     }
                 )
             if not found:
-                return
+                return True
+        return False
 
 
 def _named(item: Item) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tabard.brokers.trust.commanding import check_issuer
 from tabard.brokers.trust.files import Trust
 from tabard.brokers.wire.command import Document, Order, decode_document
 from tabard.clock import Clock
-from tabard.consumers.commands.asked import AskedTables, Known
+from tabard.consumers.commands.asked import AskedTables, Known, chosen
 from tabard.consumers.commands.carrying import Carrier
 from tabard.consumers.commands.course import NONCES, STATES, Rules
 from tabard.consumers.commands.desk import Desk
@@ -27,6 +27,8 @@ LOOK_EVERY: Final = 1.0
 """Seconds between two turns when nothing wakes it."""
 FORGET_EVERY: Final = 3_600.0
 LISTED: Final = 1_000
+MAX_SHOWN: Final = 8 * 2**20
+"""Bytes of output in one answer, about."""
 _HEX: Final = frozenset("0123456789abcdef")
 _ID: Final = 32
 
@@ -64,6 +66,7 @@ class Office:
         self._forgot = float("-inf")
         self._asked: Mapping[str, Callable[[Client, dict[str, Any]], dict[str, Any]]] = {
             "resolve": self._resolve,
+            "check": self._check,
             "submit": self._submit,
             "list": self._list,
             "show": self._show,
@@ -174,24 +177,31 @@ class Office:
         if not isinstance(targets, list) or not all(isinstance(each, str) for each in targets):
             raise UsageError("wrong targets", expected="a list of texts", found=repr(targets)[:60])
         now = self._clock.wall()
-        chosen = resolve(targets, self._tables.nodes(), groups_of(self.groups))
-        return {"nodes": [_node(each, now) for each in chosen]}
+        meant = resolve(targets, self._tables.nodes(), groups_of(self.groups))
+        return {"nodes": [_node(each, now) for each in meant]}
+
+    def _check(self, _client: Client, request: dict[str, Any]) -> dict[str, Any]:
+        """Whether these orders would be taken: asked of all before the first is given."""
+        self._orders(request)
+        return {}
 
     def _submit(self, _client: Client, request: dict[str, Any]) -> dict[str, Any]:
-        desk = self._ready()
-        orders, batch = request.get("orders"), request.get("batch", 0)
-        if not isinstance(orders, list) or not 0 < len(orders) <= ORDERS_AT_ONCE:
-            raise UsageError(
-                "wrong orders", expected=f"1 to {ORDERS_AT_ONCE}", found=str(type(orders).__name__)
-            )
+        desk, batch = self._ready(), request.get("batch", 0)
         if type(batch) is not int or not 0 <= batch < 2**31:
             raise UsageError("a wrong batch", expected="a number, 0 for all at once", found=repr(batch)[:60])
-        now = self._clock.wall()
-        taken = [self._checked(to_order(each), now) for each in orders]
-        items = self._tables.add(taken, batch, now)
+        items = self._tables.add(self._orders(request), batch, self._clock.wall())
         desk.add(items)
         self._loop.call_soon(self.turn)
         return {"added": [item.uid.hex() for item in items]}
+
+    def _orders(self, request: dict[str, Any]) -> list[tuple[Order, Document, str]]:
+        orders = request.get("orders")
+        if not isinstance(orders, list) or not 0 < len(orders) <= ORDERS_AT_ONCE:
+            raise UsageError(
+                "wrong orders", expected=f"a list of 1 to {ORDERS_AT_ONCE}", found=repr(orders)[:60]
+            )
+        now = self._clock.wall()
+        return [self._checked(to_order(each), now) for each in orders]
 
     def _checked(self, order: Order, now: int) -> tuple[Order, Document, str]:
         """A command that its node may be asked to do. Raises WireError, TrustError, RefusedError."""
@@ -215,17 +225,29 @@ class Office:
         return {"commands": [_row(each) for each in self._tables.listed(limit, state=state)]}
 
     def _show(self, _client: Client, request: dict[str, Any]) -> dict[str, Any]:
-        shown = []
+        shown, room = [], MAX_SHOWN
         for row in self._found(request):
-            history, outputs = self._tables.history(row["id"]), self._tables.output(row["id"])
-            printed = [{"part": each.part, "fd": each.fd, "data": of_bytes(each.data)} for each in outputs]
+            history, printed = self._tables.history(row["id"]), self._printed(row["id"], room)
+            room -= sum(len(each["data"]) for each in printed)
             shown.append({**_row(row), "history": history, "output": printed})
         return {"commands": shown}
+
+    def _printed(self, number: int, room: int) -> list[dict[str, Any]]:
+        """What a command printed, as far as it fits into one answer."""
+        found: list[dict[str, Any]] = []
+        while room > 0:
+            parts = self._tables.output(number, found[-1]["part"] if found else 0)
+            if not parts:
+                break
+            found += [{"part": each.part, "fd": each.fd, "data": of_bytes(each.data)} for each in parts]
+            room -= sum(len(each.data) for each in parts)
+        return found
 
     def _follow(self, client: Client, request: dict[str, Any]) -> dict[str, Any]:
         rows = self._found(request)
         follower = Follower(client, rows[0]["group_uid"])
         self._followers.append(follower)
+        client.on_room = lambda: self._loop.call_soon(lambda: self._tell({follower.group}))
         self._loop.call_soon(lambda: self._tell({follower.group}))
         return {}
 
@@ -257,14 +279,7 @@ class Office:
                 found=repr(prefix)[:60],
             )
         rows = self._tables.named(prefix)
-        whole = {row["uid"] for row in rows} if len({row["group_uid"] for row in rows}) > 1 else set()
-        if not rows or len(whole) > 1:
-            raise UsageError(
-                "not the id of one command, or of one submission",
-                expected="one that tabard commands list shows",
-                found=f"{prefix}, which {len(rows) or 'no'} commands have",
-            )
-        return rows
+        return chosen(rows, prefix)
 
     def _tell(self, groups: set[bytes]) -> None:
         kept = []

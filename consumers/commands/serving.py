@@ -17,6 +17,8 @@ from tabard.errors import TabardError
 MAX_CLIENTS: Final = 64
 MAX_WAITING: Final = 16 * 2**20
 """Bytes that a client may leave unread."""
+ENOUGH: Final = 2**20
+"""Bytes unread from which on what can be said later is."""
 _CHUNK: Final = 65_536
 
 _log = logging.getLogger(__name__)
@@ -31,7 +33,15 @@ class Client:
         self._in = bytearray()
         self._out = bytearray()
         self.closed = False
-        self.on_close: Callable[[], None] = lambda: None
+        self.on_room: Callable[[], None] = lambda: None
+        """Called when all was read of what had filled it."""
+        self._filled = False
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits to be read that what can wait should."""
+        self._filled = self._filled or len(self._out) > ENOUGH
+        return self._filled
 
     def say(self, value: Mapping[str, Any]) -> None:
         """Write a line, as soon as it is read."""
@@ -53,7 +63,6 @@ class Client:
         loop.remove_writer(fd)
         self._socket.close()
         self._serving.clients.discard(self)
-        self.on_close()
 
     def read(self) -> None:
         """Take in what there is."""
@@ -67,7 +76,7 @@ class Client:
             self.close()
             return
         self._in += data
-        while not self.closed:
+        while not self.closed and b"\n" in data:
             line, newline, rest = self._in.partition(b"\n")
             if not newline:
                 break
@@ -90,6 +99,9 @@ class Client:
             self._serving.loop.add_writer(fd, self._write)
         else:
             self._serving.loop.remove_writer(fd)
+            if self._filled:
+                self._filled = False
+                self.on_room()
 
 
 class Serving:

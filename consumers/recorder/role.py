@@ -106,6 +106,7 @@ def run(
         made = sockets.Sockets(
             hwm=settings.int("brokers.hwm"), max_frame=settings.bytes("brokers.max_frame"), keys=keys
         )
+        waking = Waking(home.socket(WAKE))
         recorder = Recorder(
             settings.str("recorder.sink"),
             store,
@@ -122,7 +123,7 @@ def run(
             apart=apart,
             zone=zone.partition("/")[0],
             began=owned.began if settings.str("recorder.start") == NOW else None,
-            waking=Waking(home.socket(WAKE)),
+            waking=waking,
         )
 
         def look() -> None:
@@ -149,6 +150,7 @@ def run(
         finally:
             hanging.close()
             recorder.close()
+            waking.close()
             kept.close()
             made.close()
 

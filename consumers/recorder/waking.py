@@ -29,6 +29,10 @@ class Waking:
             with contextlib.suppress(OSError):
                 self._socket.sendto(b"", self._path)
 
+    def close(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
+
 
 def committed(
     store: SinkStore, works: Sequence[EpochWork], wall: int

@@ -80,6 +80,9 @@ def give(
         uids.append(uid.hex())
         document = Document(uid, group, key_id, zone, node, now, ends, timeout, kind, tuple(words))
         orders.append(of_order(issue_order(document, issuer)))
-    for start in range(0, len(orders), ORDERS_AT_ONCE):
-        client.ask("submit", orders=orders[start : start + ORDERS_AT_ONCE], batch=batch)
+    parts = [orders[start : start + ORDERS_AT_ONCE] for start in range(0, len(orders), ORDERS_AT_ONCE)]
+    for part in parts if len(parts) > 1 else ():  # all of it or nothing
+        client.ask("check", orders=part)
+    for part in parts:
+        client.ask("submit", orders=part, batch=batch)
     return group.hex(), uids
