@@ -106,7 +106,7 @@ class _Mender:
             self._put_gap(end, out.expect.digest)
         elif end is None and self._ruined > out.last:
             self._put_gap(self._ruined, self._ruined_digest)
-        out.unfinished = out.torn is not None and _may_be_unfinished(data, out.torn, out.last + 1)
+        out.unfinished = out.torn is not None and may_be_unfinished(data, out.torn, out.last + 1)
         return out
 
     def _note_ruin(self, damage: Damage) -> bool:
@@ -144,7 +144,7 @@ class _Mender:
         out.last, out.digest = last, after
 
 
-def _may_be_unfinished(data: bytes, torn: Damage, next_seq: int) -> bool:
+def may_be_unfinished(data: bytes, torn: Damage, next_seq: int) -> bool:
     """Whether bytes at the end are the beginning of one frame that would have come next."""
     size = torn.end - torn.offset
     if torn.prefix is None:

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "operator": Entry("tabard.ops.cli.operator:operator", "Say who may give commands."),
     "keys": Entry("tabard.ops.cli.keys:keys", "Look at keys and certificates, replace them, and take them back."),
     "policy": Entry("tabard.ops.cli.policy:policy", "Say what may pass from one zone to the one above, and try it."),
+    "journal": Entry("tabard.ops.cli.journal:journal", "Look at what an agent keeps on its host."),
     "audit": Entry("tabard.ops.cli.audit:audit", "Show who did what, and verify that nothing of it was altered."),
     "check": Entry("tabard.ops.cli.check:check", "Validate the settings and look for contradictions."),
     "versions": Entry("tabard.ops.cli.versions:versions", "Show which version of which service runs where, and what changed when."),

@@ -23,6 +23,7 @@ COMMANDS: Final = (
     "store stats",
     "store quarantine list",
     "store verify",
+    "journal verify",
     "store hold add",
     "store hold list",
     "store hold release",
