@@ -105,18 +105,8 @@ def rotate(trust: Trust, role: str, name: str, zone: str, now: int, life: int | 
     """
     if role == ZONE and name == trust.directory.root.zone:
         return Made(rotate_root(trust, now, life))
+    old = member(trust, role, name, zone, now)
     place = name.rpartition("/")[0] if role == ZONE else zone
-    label = name.rpartition("/")[2]
-    held = trust.directory.certificates(role, name if role == ZONE else zone, label, now)
-    known = held or [
-        each for each in trust.directory.every() if (each.role, each.place, each.name) == (role, place, label)
-    ]
-    gone = trust.directory.tombstone(role, name if role == ZONE else zone, label)
-    if not known or (gone is not None and not held):
-        raise UsageError(
-            f"the zone {place} has no such member", expected="one of tabard keys list", found=f"{role} {name}"
-        )
-    old = max(known, key=lambda each: each.serial)
     authority = trust.authority(place)
     key, here = PrivateKey.generate(), trust.key(role, name)
     certificate, encoded = authority.certify(
@@ -130,6 +120,23 @@ def rotate(trust: Trust, role: str, name: str, zone: str, now: int, life: int | 
         return Made((certificate,), (file,))
     trust.store_key(file)
     return Made((certificate,))
+
+
+def member(trust: Trust, role: str, name: str, zone: str, now: int) -> Certificate:
+    """The newest certificate of a member, a zone named by its path; also one that has ended. Raises UsageError for who is none."""
+    place = name.rpartition("/")[0] if role == ZONE else zone
+    label = name.rpartition("/")[2]
+    held = trust.directory.certificates(role, name if role == ZONE else zone, label, now)
+    known = held or [
+        each for each in trust.directory.every() if (each.role, each.place, each.name) == (role, place, label)
+    ]
+    gone = trust.directory.tombstone(role, name if role == ZONE else zone, label)
+    if not known or (gone is not None and not held):
+        where = f"the zone {place} has no such member" if place else "there is no such zone"
+        raise UsageError(
+            where, expected="one of tabard keys list, a zone by its path", found=f"{role} {name}"
+        )
+    return max(known, key=lambda each: each.serial)
 
 
 def renew(trust: Trust, now: int, *, within: int = SOON, life: int | None = None) -> list[Certificate]:

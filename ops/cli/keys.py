@@ -134,6 +134,11 @@ def keys_rotate(
 
     with changing(home) as trust:
         here = trust.key(role, name) is not None
+        place = name if role == "zone" else zone_of(trust, zone)
+        now = time.time_ns()
+        root = ("zone", trust.directory.root.zone)
+        if not here and (role, name) != root:  # who is no member needs no file either
+            members.member(trust, role, name, place, now)
         if here != (out is None):
             raise UsageError(
                 "the new key is stored where the old one is",
@@ -141,8 +146,7 @@ def keys_rotate(
                 found="--out" if here else "no --out, and no such key in this home",
             )
         with handed_over(out, trust) as give:
-            place = name if role == "zone" else zone_of(trust, zone)
-            made = members.rotate(trust, role, name, place, time.time_ns(), nanoseconds(life))
+            made = members.rotate(trust, role, name, place, now, nanoseconds(life))
             give(made)
     record(home, f"key of {role} {name} rotated by {who()}")
     emit(changes("rotated", made.certificates, trust), CHANGES, output)

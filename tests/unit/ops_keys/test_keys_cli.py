@@ -189,6 +189,11 @@ def test_wrong_use_is_told_apart_from_what_is_refused(homes: Homes) -> None:
     )
     assert "a broker is named twice" in named
     assert "no --out" in homes.refused("hq", "keys", "rotate", "zone", "hq", "--out", "a.tabard", code=wrong)
+    rotate = ("keys", "rotate")
+    nobody = homes.refused("hq", *rotate, "node", "nosuch", "--zone", "hq", code=wrong)
+    assert "the zone hq has no such member" in nobody  # and not that it wants a file
+    assert "no --out" not in nobody
+    assert "there is no such zone" in homes.refused("hq", *rotate, "zone", "dmz", code=wrong)
     homes.rows("hq", "zone", "add", "hq/dmz")
     assert "--zone with one of hq, hq/dmz" in homes.refused(
         "hq", "node", "add", "a", "--out", "a.tabard", code=wrong
