@@ -113,16 +113,21 @@ def drop_with_its_header(home: Path) -> None:
 
 
 def cut(home: Path) -> None:
-    """The newest records, their headers, and the cursor that has them."""
+    """The newest records, down to before the end that the last beacon named, their headers, and the cursor that has them."""
+    with sqlite3.connect(home / "store" / "records.db") as db:
+        (state,) = db.execute("SELECT state FROM presence").fetchone()
+    db.close()
+    head = json.loads(state)["control"]
+    keep = head["last"] - 1
     with sqlite3.connect(home / "store" / "state.db") as db:
-        epoch, ranges = db.execute("SELECT id, ranges FROM epoch ORDER BY id DESC LIMIT 1").fetchone()
+        (epoch, ranges) = db.execute(
+            "SELECT id, ranges FROM epoch WHERE uid = ?", (bytes.fromhex(head["epoch"]),)
+        ).fetchone()
         whole = decode_ranges(ranges).items[-1]
-        keep = whole.hi - 4  # behind the last beacon too: the end of an agent is told in none
         db.execute("DELETE FROM control WHERE epoch_id = ? AND seq > ?", (epoch, keep))
         db.execute("DELETE FROM batch WHERE epoch_id = ? AND first > ?", (epoch, keep))
-        db.execute(
-            "UPDATE epoch SET ranges = ? WHERE id = ?", (Ranges([whole._replace(hi=keep)]).encode(), epoch)
-        )
+        cut_off = Ranges([whole._replace(hi=keep)]).encode()
+        db.execute("UPDATE epoch SET ranges = ? WHERE id = ?", (cut_off, epoch))
     db.close()
 
 
