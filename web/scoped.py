@@ -12,7 +12,6 @@ What is not hidden: that there is a store, how its ids grow, when the recorder h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -110,10 +109,6 @@ class Scoped:
     def control(self, wanted: ControlQuery) -> list[ControlRow]:
         """Of the zone."""
         return self._reader.control(wanted._replace(zone=self._meet(wanted.zone)))
-
-    def accounts(self) -> AbstractContextManager[Reading]:
-        """Refused: it verifies what all nodes said. Raises StoreError."""
-        raise StoreError("who may see one zone only cannot verify the whole store")
 
     def last_id(self) -> int:
         """Of the whole store: it is where a tail begins, whoever's record it is."""

@@ -13,6 +13,7 @@ from tabard.consumers.store import accounts, signed
 from tabard.consumers.store.accounts import Head, Kept
 from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.ports import StoreReader
+from tabard.consumers.store.reading import Reading
 from tabard.consumers.store.room import ROW_OVERHEAD
 
 T = TypeVar("T")
@@ -23,16 +24,18 @@ NEARLY: Final = 0.9
 
 def verified(reader: StoreReader, verifier: Verifier, limits: RetentionLimits, now: int) -> Auditor:
     """All of it, the heads that this store heard included; ``limits`` say what retention may have deleted. Raises StoreError."""
-    with reader.accounts() as view:
-        verifier.learn(signed.signers(view))
-        since = _kept_since(accounts.kept(view), limits, now)
-        auditor = Auditor(verifier, kept_since=since, erased=accounts.erased(view))
-        heads = accounts.heads(view)
-        for epoch in accounts.epochs(view):
-            batches = _paged(partial(accounts.batches, view, epoch.id), lambda batch: batch.first)
-            rows = _paged(partial(accounts.rows_of, view, epoch.id), lambda row: row.seq)
-            auditor.epoch(epoch, batches, rows, accounts.told(view, epoch.id))
-        auditor.heads(heads, "this store")
+    return reader.ask(lambda view: _verified(view, verifier, limits, now))
+
+
+def _verified(view: Reading, verifier: Verifier, limits: RetentionLimits, now: int) -> Auditor:
+    verifier.learn(signed.signers(view))
+    since = _kept_since(accounts.kept(view), limits, now)
+    auditor = Auditor(verifier, kept_since=since, erased=accounts.erased(view))
+    for epoch in accounts.epochs(view):
+        batches = _paged(partial(accounts.batches, view, epoch.id), lambda batch: batch.first)
+        rows = _paged(partial(accounts.rows_of, view, epoch.id), lambda row: row.seq)
+        auditor.epoch(epoch, batches, rows, accounts.told(view, epoch.id))
+    auditor.heads(accounts.heads(view), "this store")
     return auditor
 
 
@@ -48,8 +51,7 @@ def _kept_since(kept: Kept, limits: RetentionLimits, now: int) -> int:
 
 def heads(reader: StoreReader) -> list[Head]:
     """The ends that this store heard. Raises StoreError."""
-    with reader.accounts() as view:
-        return accounts.heads(view)
+    return reader.ask(accounts.heads)
 
 
 def _paged(step: Callable[[int], Sequence[T]], place: Callable[[T], int]) -> Iterator[T]:

@@ -39,8 +39,6 @@ from tabard.consumers.store.signed import SignedBatch
 from tabard.consumers.store.sink_results import Owned, SinkView
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from tabard.consumers.store.backfills import Backfill, Hole, Wanted
     from tabard.consumers.store.limits import RetentionLimits
     from tabard.consumers.store.reading import Reading
@@ -189,10 +187,6 @@ class StoreReader(Protocol):
 
     def control(self, wanted: ControlQuery) -> list[ControlRow]:
         """Records of the control stream, those that arrived last first; with ``after`` the other way round."""
-        ...
-
-    def accounts(self) -> AbstractContextManager[Reading]:
-        """One view of the data, in which `consumers.store.accounts` reads all that verifies the control stream."""
         ...
 
     def quarantine(

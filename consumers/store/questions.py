@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -227,10 +227,6 @@ class Questions(ABC):
         """Records of the control stream, those that arrived last first; with ``after`` the other way round."""
         with self._connections.use() as connection:
             return accounts.records(connection, wanted)
-
-    def accounts(self) -> AbstractContextManager[Reading]:
-        """One view of the data, in which `accounts` reads all that verifies the control stream."""
-        return self._connections.use()
 
     def nodes(self, now: int) -> list[NodeRow]:
         """Every node that ever spoke, by zone and name; `now` is the wall clock."""

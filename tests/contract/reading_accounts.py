@@ -220,8 +220,8 @@ class AccountContract(Contract):
 
 def blob(reader: StoreReader, data: bytes) -> str:
     """Bytes as a statement names them."""
-    with reader.accounts() as view:
-        return f"X'{data.hex()}'" if view.sql is SQLITE else rf"'\x{data.hex()}'::bytea"
+    here = reader.ask(lambda view: view.sql is SQLITE)
+    return f"X'{data.hex()}'" if here else rf"'\x{data.hex()}'::bytea"
 
 
 def unpack_like(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -310,7 +310,7 @@ def test_what_is_of_all_zones_is_not_shown(house):
                       scoped.indexes(), scoped.epochs([1]), scoped.sharing(RECORDER).holders):  # fmt: skip
             assert not empty
         assert scoped.stored_before(0, 2**62, NOW) is None
-        for ask in (scoped.sink, scoped.accounts, lambda: scoped.ask(lambda _connection: None)):
+        for ask in (scoped.sink, lambda: scoped.ask(lambda _connection: None)):
             with pytest.raises(StoreError):
                 ask()
 
