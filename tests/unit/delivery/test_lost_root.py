@@ -12,28 +12,19 @@ from tabard.brokers.delivery.seal import SIGNATURE_BYTES
 from tabard.brokers.trust.keys import PrivateKey
 from tabard.brokers.trust.seal import KeyPen, KeySeal
 from tabard.brokers.trust.verifying import UNKNOWN, VERIFIED, VOUCHED, WRONG, Verifier
-from tabard.brokers.wire import topics
-from tabard.brokers.wire.batch import DATA, Header, body_digest, seal_batch
-from tabard.brokers.wire.messages import Envelope, Message, encode_envelope
-from tabard.brokers.wire.streams import LOGS
+from tabard.brokers.wire.messages import Message
 from tabard.consumers.store.layout import RECORDS
 from tests.trustees import Trustees
-from tests.unit.delivery.rig import NODE, records
-from tests.unit.delivery.test_signed import Signed, quarantined
+from tests.unit.delivery.rig import NODE
+from tests.unit.delivery.test_signed import quarantined
+from tests.unit.delivery.test_withdrawn import Rekeyed
 
 
-class Rerooted(Signed):
+class Rerooted(Rekeyed):
     """A node with a backlog, and a sink with something of it stored, that both got a new root since."""
 
     def __init__(self, backlog: int = 3) -> None:
-        super().__init__()
-        assert isinstance(self.node_seal, KeySeal)
-        self.old: PrivateKey = self.node_seal.pen._key
-        self.journal.add(5)
-        self.settle(5)
-        for _ in range(backlog):
-            self.journal.add(4)
-        self.first = next(iter(self.journal.batches))
+        super().__init__(backlog)
         self.trustees = Trustees(seed=9)
         self.new = self.trustees.key()
 
@@ -58,30 +49,17 @@ class Rerooted(Signed):
         )
         return list(found)
 
-    def forged(self, key: PrivateKey, *words: bytes, epoch: bytes = b"") -> Message:
-        """A batch behind what is stored, in the node's session, by some key and with some word."""
-        session = self.sink._nodes[NODE].session
-        body = records(4, 1000)
-        before = self.journal.batches[self.first][1].digest
-        header = Header(LOGS, DATA, epoch or self.first, key.public.key_id, 7, 4, body_digest(body), before)
-        batch = seal_batch(header, body, KeyPen(key).sign)
-        sent = self.sink._nodes[NODE].streams[LOGS].account.used + 1
-        envelope = encode_envelope(Envelope(session, sent, batch.size, 0, 0))
-        topic = topics.up_topic("main", "hq", "web1", "logs")
-        signature = batch.signature + b"".join(
-            KeyPen(self.new).sign(batch.head) if word == b"right" else word for word in words
+    def forged(self, key: PrivateKey, *words: bytes) -> Message:
+        """A batch behind what is stored, in the node's session, by some key and with some words, of which ``right`` is the node's own."""
+        made = self.stolen(7, 4, self.journal.batches[self.first][1].digest, key)
+        own = KeyPen(self.new).sign(made.head)
+        return made._replace(
+            signature=made.signature + b"".join(own if word == b"right" else word for word in words)
         )
-        return Message(topic, envelope, batch.head, signature, body, b"")
 
     def meet(self) -> None:
         """Both are in a session; no batch was heard."""
-        for _ in range(3):
-            self.node.speak(self.now)
-            for message in self.node.outgoing(self.now, self.wall):
-                if b"/beacon/" in message.topic:
-                    self.sink.receive(self.now, self.wall, message)
-            self.down()
-        assert self.sink._nodes[NODE].confirmed
+        self.hear_beacons()
 
 
 def test_what_waited_under_the_old_root_is_stored() -> None:

@@ -48,6 +48,10 @@ class Rekeyed(Signed):
     def meet(self) -> None:
         """The node gets its key, and both are in a session; no batch of it was heard."""
         self.rekey()
+        self.hear_beacons()
+
+    def hear_beacons(self) -> None:
+        """Both are in a session by beacons alone."""
         for _ in range(3):
             self.node.speak(self.now)
             for message in self.node.outgoing(self.now, self.wall):
@@ -63,13 +67,13 @@ class Rekeyed(Signed):
         )
         return list(rows)
 
-    def stolen(self, first: int, count: int, previous: bytes) -> Message:
-        """A batch that somebody with the old key makes, in the node's session."""
+    def stolen(self, first: int, count: int, previous: bytes, key: PrivateKey | None = None) -> Message:
+        """A batch that somebody with the old key makes, or with another one, in the node's session."""
+        key = key or self.old
         session = self.sink._nodes[NODE].session if NODE in self.sink._nodes else NO_SESSION
         body = records(count, 1000)
-        key = self.old.public.key_id
-        header = Header(LOGS, DATA, self.first, key, first, count, body_digest(body), previous)
-        batch = seal_batch(header, body, KeyPen(self.old).sign)
+        header = Header(LOGS, DATA, self.first, key.public.key_id, first, count, body_digest(body), previous)
+        batch = seal_batch(header, body, KeyPen(key).sign)
         sent = self.sink._nodes[NODE].streams[LOGS].account.used + 1
         envelope = encode_envelope(Envelope(session, sent, batch.size, 0, 0))
         return Message(
