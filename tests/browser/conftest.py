@@ -59,11 +59,11 @@ class Herald:
 
 
 @contextlib.contextmanager
-def serving(store: Path, seeder: Seeder) -> Iterator[Herald]:
-    """Herald behind its production server, as a process of its own."""
+def serving(store: Path, seeder: Seeder, program: str = PROGRAM) -> Iterator[Herald]:
+    """Herald behind its production server, as a process of its own; ``program`` says once that it is ready."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM), str(store), str(port)],
+        [sys.executable, "-c", textwrap.dedent(program), str(store), str(port)],
         stdout=subprocess.PIPE,
         text=True,
     )

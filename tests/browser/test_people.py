@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
 import time
 
 import pytest
 
 from tests.browser.arrival import arrive
-from tests.browser.conftest import Herald
+from tests.browser.conftest import serving
 from tests.browser.scene import fill
-from tests.ports import free_port
 
 PASSWORD = "four words nobody combines"
 PROGRAM = """
@@ -41,19 +37,9 @@ PROGRAM = """
 def house(tmp_path):
     """Herald with doors, over a fleet, without anybody who has an account."""
     seeder = fill(tmp_path / "store", now=time.time_ns())
-    port = free_port()
-    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path / "store"), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield Herald(f"http://127.0.0.1:{port}", seeder, process)
-    finally:
-        process.terminate()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-        seeder.close()
+    with serving(tmp_path / "store", seeder, PROGRAM) as herald:
+        yield herald
+    seeder.close()
 
 
 def choose_password(page) -> None:
