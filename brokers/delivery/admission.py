@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from tabard.brokers.delivery.book import NodeBook
-from tabard.brokers.delivery.ports import Admitted, Attested, NodeKey
+from tabard.brokers.delivery.ports import Admitted, Attested, Entry, NodeKey
 from tabard.brokers.delivery.refusals import Refusals
-from tabard.brokers.delivery.seal import REVOKED, SIGNATURE_BYTES, UNKNOWN, UNVOUCHED, Seal, parted
+from tabard.brokers.delivery.seal import REVOKED, UNKNOWN, UNVOUCHED, Seal, parted
 from tabard.brokers.wire.batch import ATTESTED, GAP, Batch, Header, check_batch, is_epoch_of
 from tabard.brokers.wire.messages import Beacon, Message, decode_beacon
 from tabard.brokers.wire.streams import STREAM_IDS
@@ -120,11 +120,14 @@ class Admission:
     def takes_back(self, node: NodeBook) -> bool:
         """Whether something that is pending of a node would not be believed any more."""
         pending = (entry for of in node.streams.values() for book in of.books() for entry in book.entries)
-        return any(not entry.lost and self._doubts(entry.batch, node.key) for entry in pending)
+        return any(not entry.lost and self._doubts(entry, node.key) for entry in pending)
 
-    def _doubts(self, batch: Batch, key: NodeKey) -> bool:
-        why = self._seal.refuses_batch(batch, key)
-        return bool(why) and not (why == UNKNOWN and len(batch.signature) > SIGNATURE_BYTES)
+    def _doubts(self, entry: Entry, key: NodeKey) -> bool:
+        signature, word = parted(entry.batch.signature)
+        why = self._seal.refuses_batch(entry.batch._replace(signature=signature), key)
+        if why == UNKNOWN and entry.voucher:
+            return bool(self._seal.refuses_word(entry.voucher, entry.batch.head, word))
+        return bool(why)
 
     def word(self, now: float, sink: str, message: Message, what: str) -> bool:
         """Whether a message is to be taken for the word of `sink`; `what` it is names the counter."""

@@ -150,9 +150,9 @@ class Intake:
     # --- pieces ----------------------------------------------------------------------------
 
     def _entry(self, key: NodeKey, stream: StreamBook, book: EpochBook, admitted: Admitted) -> Entry:
-        entry = Entry(admitted.batch, attested=admitted.attested)
+        entry = Entry(admitted.batch, attested=admitted.attested, voucher=admitted.voucher)
         header = admitted.batch.header
-        self._signers.keep(entry, admitted.voucher)
+        self._signers.keep(entry)
         try:
             if header.kind == DATA:
                 entry.groups = decode_groups(header.stream, admitted.body, header.count)

@@ -149,6 +149,10 @@ class Entry:
     """Of an opening by another key than the epoch before it had: the encoded `tabard.brokers.wire.rotation.Proof`."""
     signer: bytes = b""
     """Credentials of the key that signed it, when they are to be kept now; see `tabard.brokers.wire.credentials`."""
+    signer_id: bytes = b""
+    """Under which name: the id of that key, or of credentials of a key that vouched their digest."""
+    voucher: bytes = b""
+    """Credentials of the key that vouched for it, where its own is not known."""
     attested: tuple[Attested, ...] = ()
     """By whom the body was changed on the way, outermost last."""
     withheld: tuple[Withheld, ...] = ()

@@ -16,10 +16,13 @@ from tabard.brokers.delivery.seal import Seal
 from tabard.brokers.wire.batch import is_epoch_of
 from tabard.brokers.wire.body import Open
 from tabard.brokers.wire.rotation import Proof, encode_proof
+from tabard.digests import digest
 from tabard.errors import WireError
 
 MOST: Final = 20_000
 """Keys of which it is remembered that they are stored."""
+_NAME: Final = 16
+"""Bytes of the name under which credentials are kept: as many as the id of a key has."""
 
 
 class Signers:
@@ -29,24 +32,27 @@ class Signers:
         self._seal = seal
         self._counters = counters
         self._kept: set[bytes] = set()
+        """By the names under which they are."""
 
     def again(self) -> None:
         """It is not known any more what is stored: keep all of them again."""
         self._kept.clear()
 
-    def keep(self, entry: Entry, voucher: bytes = b"") -> None:
+    def keep(self, entry: Entry) -> None:
         """Let the credentials of its key be stored with a batch, unless they were with an earlier one.
 
-        Of a key that is not known those of the key that vouched for it are kept in their place.
+        Of a key that is not known those of the key that vouched for it are kept, under a name of their own: whose id the
+        unknown key has may turn out to be anybody's.
         """
         key_id = entry.batch.header.key_id
-        if self._seal is None or not key_id or key_id in self._kept:
+        name = digest(entry.voucher)[:_NAME] if entry.voucher else key_id
+        if self._seal is None or not key_id or name in self._kept:
             return
-        entry.signer = voucher or self._seal.chain_of(key_id)
+        entry.signer, entry.signer_id = entry.voucher or self._seal.chain_of(key_id), name
         if len(self._kept) >= MOST:
             self._kept.clear()
         if entry.signer:
-            self._kept.add(key_id)
+            self._kept.add(name)
 
     def rotated(self, key: NodeKey, entry: Entry, info: Open) -> None:
         """Of an opening: keep what the old key said, if there was another one. Raises WireError when it cannot have said that."""

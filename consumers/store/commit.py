@@ -283,7 +283,7 @@ class Commit:
 
     def _keep_signers(self, units: Sequence[_Unit]) -> None:
         """The keys that are new here, with what proves whose they are."""
-        signers = {unit.entry.batch.header.key_id: unit.entry.signer for unit in units if unit.entry.signer}
+        signers = {unit.entry.signer_id: unit.entry.signer for unit in units if unit.entry.signer}
         for key_id in sorted(signers):
             self._writer.run(self._statements.add_signer, (key_id, signers[key_id], self._arrived))
 

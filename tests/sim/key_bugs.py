@@ -165,7 +165,7 @@ class _Forgetful:
     def again(self) -> None:
         """Nothing."""
 
-    def keep(self, _entry: Any, _voucher: bytes = b"") -> None:
+    def keep(self, _entry: Any) -> None:
         """Nothing."""
 
     def rotated(self, *_rest: Any) -> None:

@@ -187,15 +187,51 @@ def test_a_key_that_the_new_root_took_back_is_not_vouched_for() -> None:
     assert ends.node.delivered()
 
 
-def test_what_is_pending_is_not_taken_back_by_a_roster_that_says_nothing_of_it() -> None:
-    """Sessions go on when rosters change."""
+def signers(ends: Rerooted) -> list[bytes]:
+    """Under which names credentials are kept."""
+    return [name for (name,) in ends.store.connection(RECORDS).execute("SELECT key_id FROM signer")]
+
+
+@pytest.mark.threat("vouching")
+def test_what_is_kept_of_who_vouched_takes_no_place_of_a_key() -> None:
+    """A node may name the key of another one that is not known yet: what that one's own certificates are is kept all the same."""
+    ends = Rerooted()
+    ends.store = type(ends.store).memory()
+    ends.join()
+    ends.settle(20)
+    old = ends.old.public.key_id
+    assert old not in signers(ends)
+    seal = ends.sink_seal
+    assert isinstance(seal, KeySeal)
+    seal._directory.take(ends.trustees.chain("node", "web1", "hq", ends.old, ("main",)), ends.trustees.now)
+    seal.forget()
+    ends.journal.pen = KeyPen(ends.old)
+    ends.journal.begin(ends.journal.pen.epoch(ends.journal.random.randbytes))
+    ends.journal.add(2)
+    ends.settle(20)
+    assert ends.node.delivered()
+    assert old in signers(ends)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_roster_ends_no_session_for_what_was_vouched_for(known: bool) -> None:
+    """Neither one that says nothing of its key, nor one that makes it known; but one that takes back who vouched does."""
     ends = Rerooted()
     ends.join()
     ends.meet()
     for message in ends.node.outgoing(ends.now, ends.wall):
         ends.sink.receive(ends.now, ends.wall, message)
-    assert ends.sink.pending_records
+    seal = ends.sink_seal
+    assert isinstance(seal, KeySeal)
+    if known:
+        seal._directory.take(
+            ends.trustees.chain("node", "web1", "hq", ends.old, ("main",)), ends.trustees.now
+        )
+        seal.forget()
     ends.sink.recheck(ends.now)
-    assert ends.sink.attached(NODE)
-    ends.settle(20)
-    assert ends.stored() == [(1, 18)]
+    assert ends.sink.attached(NODE) and ends.sink.pending_records
+    ends.revoke(ends.new.public.key_id)
+    books = (book for of in ends.sink._nodes[NODE].streams.values() for book in of.books())
+    vouched = [entry for book in books for entry in book.entries if entry.voucher]
+    assert vouched
+    assert {ends.sink.admission._doubts(entry, NODE) for entry in vouched} == {not known}
