@@ -7,7 +7,7 @@ store keeps rows. What a key signed before it was revoked counts apart, since no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -49,9 +49,12 @@ class Verifier:
         self._directory = directory
         self._now = now
         self._before: tuple[tuple[int, int], int, bytes] | None = None
+        self._by_node: dict[NodeKey, list[Certificate]] = {}
+        """What is known of each node, whether it holds or not; looked up for what names no key, or one that is not known."""
 
     def learn(self, credentials: Iterable[bytes]) -> None:
         """Take in the certificates that a store keeps; those that do not lead to the root teach nothing."""
+        self._by_node.clear()
         for body in credentials:
             with suppress(WireError, TrustError):
                 for chain in decode_credentials(body):
@@ -101,7 +104,7 @@ class Verifier:
 
     def _unnamed(self, node: NodeKey, header: Header, head: bytes, signature: bytes) -> str:
         """By which of the node's keys: a header that names none is no way round the revocation of one, nor into its epochs."""
-        mine = [each for each in self._directory.every() if each.role == NODE and _of(each, node)]
+        mine = self._of_node(node)
         if header.kind != GAP and any(is_epoch_of(header.epoch, each.key_id) for each in mine):
             return WRONG
         said = {self._standing(each) for each in mine if each.key.verifies(WIRE, head, signature)}
@@ -109,15 +112,22 @@ class Verifier:
 
     def _vouched(self, node: NodeKey, header: Header, head: bytes, word: bytes) -> str:
         """Of a key that is not known: whether a key of its node said that it keeps this very batch."""
-        if header.kind == GAP or not is_epoch_of(header.epoch, header.key_id):
-            return WRONG if word else UNKNOWN
+        if not word:
+            return UNKNOWN
+        said = {self._standing(each) for each in self._of_node(node) if each.key.verifies(WIRE, head, word)}
+        if not said or header.kind == GAP or not is_epoch_of(header.epoch, header.key_id):
+            return WRONG
         if self._directory.revoked(header.key_id) is not None:
             return REVOKED
-        mine = (each for each in self._directory.every() if each.role == NODE and _of(each, node))
-        said = {self._standing(each) for each in mine if each.key.verifies(WIRE, head, word)}
-        if not said:
-            return WRONG if word else UNKNOWN
-        return VOUCHED if VERIFIED in said else next(iter(said))
+        return VOUCHED if VERIFIED in said else next(each for each in (REVOKED, UNKNOWN) if each in said)
+
+    def _of_node(self, node: NodeKey) -> Sequence[Certificate]:
+        """The certificates of a node's keys."""
+        if not self._by_node:
+            for each in self._directory.every():
+                if each.role == NODE:
+                    self._by_node.setdefault(NodeKey(each.name, each.zone), []).append(each)
+        return self._by_node.get(node, ())
 
     def _standing(self, certificate: Certificate) -> str:
         try:
