@@ -33,6 +33,8 @@ CUT: Final = "cut"
 """It ends before what is noted beside it."""
 UNFINISHED: Final = "unfinished"
 """The beginning of a frame at the very end: its writer died in it, and nobody was told of it; or it was cut there."""
+_HERE: Final = (0, 0)
+"""Where a verifier is told that a batch stands: whether it follows the one before it is judged here."""
 FAULTS: Final = (DAMAGED, MISSING, BROKEN, CUT, WRONG)
 
 
@@ -130,10 +132,6 @@ class Chain:
             self.find(epoch, last, last, BROKEN, f"another one, by {says}")
             facts.digest = digest
 
-    def known(self, epoch: bytes) -> EpochFacts | None:
-        """What was read of an epoch so far."""
-        return self.epochs.get(epoch)
-
     def _opened(self, batch: Batch) -> Open | None:
         if batch.header.kind != OPEN:
             return None
@@ -186,12 +184,11 @@ class Chain:
             return WRONG if header.key_id else UNSIGNED  # who names a key signs
         if self._verifier is None:
             return UNKNOWN
-        place = (0, list(self.epochs).index(header.epoch))
         proof = b""
         if opened is not None and opened.rotation is not None and opened.previous is not None:
             words = (opened.previous, opened.previous_last, opened.previous_digest)
             proof = encode_proof(Proof(opened.rotation, *words))
-        return self._verifier.batch(node or NodeKey("", ""), place, batch.head, batch.signature, proof)
+        return self._verifier.batch(node or NodeKey("", ""), _HERE, batch.head, batch.signature, proof)
 
 
 def worst(said: Counter[str]) -> str:
