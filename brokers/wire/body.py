@@ -117,7 +117,7 @@ def decode_gap(body: bytes) -> GapInfo:
         _typed(value, "at_least", bool),
         digest,
         opening,
-        decode_points(value.get("points", b""), MAX_SEQ),
+        decode_points(value.get("points", b"")),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
+from tabard.brokers.wire.batch import MAX_SEQ
 from tabard.brokers.wire.codec import shown
 from tabard.errors import WireError
 
@@ -41,11 +42,11 @@ def encode_points(points: Iterable[Point]) -> bytes:
     return b"".join(_POINT.pack(*point) for point in points)
 
 
-def decode_points(value: Any, most_seq: int) -> tuple[Point, ...]:
+def decode_points(value: Any) -> tuple[Point, ...]:
     """Check and decode points.
 
     Raises:
-        WireError: no bytes, too many, cut short, or sequence numbers that do not rise from 1 to `most_seq`.
+        WireError: no bytes, too many, cut short, or sequence numbers that do not rise.
     """
     if not isinstance(value, bytes) or len(value) % POINT_BYTES or len(value) > MAX_POINTS * POINT_BYTES:
         raise WireError(
@@ -56,10 +57,10 @@ def decode_points(value: Any, most_seq: int) -> tuple[Point, ...]:
     points = tuple(Point(*fields) for fields in _POINT.iter_unpack(value))
     before = 0
     for point in points:
-        if not before < point.seq <= most_seq:
+        if not before < point.seq <= MAX_SEQ:
             raise WireError(
                 "a gap with points out of order",
-                expected=f"rising from 1 to {most_seq}",
+                expected=f"rising from 1 to {MAX_SEQ}",
                 found=f"{point.seq} behind {before}",
             )
         before = point.seq
