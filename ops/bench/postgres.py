@@ -72,8 +72,8 @@ def _is_open(directory: Path) -> bool:
     return all(path.stat().st_mode & 0o001 for path in (directory, *directory.parents))
 
 
-_STOPPED: Final = 3
-"""What ``pg_ctl status`` ends with where no server runs."""
+_STOPPED: Final = (3, 4)
+"""What ``pg_ctl status`` ends with where no server runs, and where there never was one."""
 
 
 class Postgres:
@@ -100,7 +100,7 @@ class Postgres:
             )
             self.start()
         except BaseException:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            self.close()
             raise
 
     @property
@@ -206,7 +206,7 @@ class Postgres:
         try:
             self._run("pg_ctl", "status")
         except subprocess.CalledProcessError as error:
-            if error.returncode != _STOPPED:
+            if error.returncode not in _STOPPED:
                 raise RuntimeError(
                     f"nobody can say whether the server in {self._data} was stopped"
                 ) from error
