@@ -19,7 +19,7 @@ from tabard.brokers.delivery.seal import Seal
 from tabard.clock import Clock
 
 FILE: Final = "outbox.db"
-_BESIDE: Final = ("-journal", "-wal", "-shm")
+BESIDE: Final = ("-journal", "-wal", "-shm")
 _NEW: Final = ".new"
 
 
@@ -158,11 +158,11 @@ class OutboxFile:
         with suppress(OSError):
             os.makedirs(self.quarantine, mode=0o700, exist_ok=True)
             number = len(os.listdir(self.quarantine))
-            for part in ("", *_BESIDE):
+            for part in ("", *BESIDE):
                 with suppress(FileNotFoundError):
                     os.rename(self.path + part, f"{self.quarantine}/{FILE}.{number}{part}")
 
     def _remove_beside(self) -> None:
         """What lies beside a database that is gone must not be played back into the next one."""
-        if any(os.path.exists(self.path + part) for part in _BESIDE):
+        if any(os.path.exists(self.path + part) for part in BESIDE):
             self.set_aside()

@@ -6,9 +6,11 @@ accepted, and a gap that was to take the place of others takes it.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +18,7 @@ from tabard.agents.journal.chain import CUT, DAMAGED, MISSING, UNFINISHED, Chain
 from tabard.agents.journal.disk import Disk, RealDisk
 from tabard.agents.journal.frames import HEAD, Damage, walk
 from tabard.agents.journal.mend import may_be_unfinished
+from tabard.agents.journal.outbox_file import BESIDE
 from tabard.agents.journal.outbox_file import FILE as OUTBOX
 from tabard.agents.journal.segment import (
     FIRST_FRAME,
@@ -179,17 +182,27 @@ def _read_outbox(directory: str, chain: Chain) -> None:
     path = Path(directory, OUTBOX)
     number = 0
     if path.exists():
-        try:
-            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-                found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-                if found != "ok":
-                    chain.find(b"", None, None, DAMAGED, f"{OUTBOX}: {found}")
-                number = _read_rows(db, chain)
-        except sqlite3.DatabaseError as error:
-            chain.find(b"", None, None, DAMAGED, f"{OUTBOX}: {error}")
+        with tempfile.TemporaryDirectory() as room:
+            copy = _copied(path, room)
+            try:
+                with closing(sqlite3.connect(copy)) as db:
+                    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+                    if found != "ok":
+                        chain.find(b"", None, None, DAMAGED, f"{OUTBOX}: {found}")
+                    number = _read_rows(db, chain)
+            except sqlite3.DatabaseError as error:
+                chain.find(b"", None, None, DAMAGED, f"{OUTBOX}: {error}")
     note = Tidemark(RealDisk(), f"{directory}/{TIDEMARK}").read()
     if note is not None and number <= note.number:
         _hold(chain, note)
+
+
+def _copied(path: Path, room: str) -> Path:
+    """A copy of a database, with what lies beside it: a host that died in a transaction left one to be undone, which writes."""
+    for part in ("", *BESIDE):
+        with suppress(FileNotFoundError):
+            shutil.copyfile(f"{path}{part}", Path(room, f"{OUTBOX}{part}"))
+    return Path(room, OUTBOX)
 
 
 def _read_rows(db: sqlite3.Connection, chain: Chain) -> int:

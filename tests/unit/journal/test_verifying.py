@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -374,3 +375,23 @@ def test_a_journal_without_keys(tmp_path: Path) -> None:
     read_journal(DIRECTORY, chain, rig.disk)
     (facts,) = chain.epochs.values()
     assert (chain.findings, worst(facts.said)) == ([], UNSIGNED)
+
+
+def test_a_control_stream_of_a_host_that_died_in_a_transaction(box: Box, tmp_path: Path) -> None:
+    """What was not committed is undone in what is looked at; nothing is written where it lies."""
+    died = tmp_path / "died"
+    with closing(sqlite3.connect(box.place / "outbox.db", isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = TRUNCATE")
+        db.execute("PRAGMA cache_size = 1")
+        db.execute("BEGIN")
+        db.execute("CREATE TABLE filler (data BLOB)")
+        for _ in range(200):
+            db.execute("INSERT INTO filler VALUES (zeroblob(4096))")
+        db.execute("DELETE FROM outbox_batch WHERE first = 3")
+        shutil.copytree(box.place, died)
+        db.execute("ROLLBACK")
+    assert (died / "outbox.db-journal").stat().st_size
+    before = {path.name: path.read_bytes() for path in died.iterdir()}
+    box.place = died
+    assert box.found() == []
+    assert {path.name: path.read_bytes() for path in died.iterdir()} == before
