@@ -39,6 +39,9 @@ class Site:
         self.home.settings_file.write_text(
             '[node]\nname = "n1"\nzone = "hq"\n[agent]\nbeacon = "1s"\n'
             '[journal]\nlogs_bytes = "1MiB"\nsegment = "64KiB"\nkeep_acked = "0B"\n'
+            # What is on its way when the link is cut may arrive once it is back, though the journal has dropped it:
+            # no more of it than a small part, so that there is a gap each time.
+            "[recorder]\ncredit_batches = 4\n"
             '[[broker]]\nname = "b1"\nzone = "hq"\n'
         )
         self._running: dict[str, Started] = {}
