@@ -6,18 +6,19 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from tabard.brokers.wire import answers as words
+from tabard.brokers.wire.answers import KINDS
 from tabard.brokers.wire.command import RUN, Document
 from tabard.brokers.wire.control import control_body
 
-ACCEPTED: Final = "command.accepted"
-IS_RUNNING: Final = "command.running"
-OUTPUT: Final = "command.output"
-DONE: Final = "command.done"
-FAILED: Final = "command.failed"
-REFUSED: Final = "command.refused"
-EXPIRED: Final = "command.expired"
-LOST: Final = "command.lost"
-CANCELLED: Final = "command.cancelled"
+ACCEPTED: Final = KINDS[words.ACCEPTED]
+IS_RUNNING: Final = KINDS[words.RUNNING]
+DONE: Final = KINDS[words.DONE]
+FAILED: Final = KINDS[words.FAILED]
+REFUSED: Final = KINDS[words.REFUSED]
+EXPIRED: Final = KINDS[words.EXPIRED]
+LOST: Final = KINDS[words.LOST]
+CANCELLED: Final = KINDS[words.CANCELLED]
 
 MOST_SHOWN: Final = 1_000
 """Characters of a command line that an answer shows."""

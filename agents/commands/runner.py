@@ -20,6 +20,7 @@ from tabard.agents.commands.rules import Rules
 from tabard.agents.commands.table import Row
 from tabard.agents.control import Control
 from tabard.brokers.loop import Loop
+from tabard.brokers.wire.answers import OUTPUT, RUNNING
 from tabard.brokers.wire.command import decode_document
 from tabard.clock import Clock, boot_id
 from tabard.errors import JournalError, RefusedError
@@ -257,7 +258,7 @@ class Runner:
             said.append((answers.IS_RUNNING, {"id": uid.hex(), "pid": pid}))
         pieces, read = watched.kept.folder.output(watched.read)
         for number, (descriptor, data) in enumerate(pieces, watched.chunk + 1):
-            said.append((answers.OUTPUT, {"id": uid.hex(), "n": number, "fd": descriptor, "data": data}))
+            said.append((OUTPUT, {"id": uid.hex(), "n": number, "fd": descriptor, "data": data}))
         if not said:
             return False
         chunk = watched.chunk + len(pieces)
@@ -266,7 +267,7 @@ class Runner:
                 table.answer(db, uid, *said[0])
             table.sent(db, uid, read, chunk)
             self.say(*said)
-        watched.state, watched.read, watched.chunk, watched.pid = table.RUNNING, read, chunk, pid
+        watched.state, watched.read, watched.chunk, watched.pid = RUNNING, read, chunk, pid
         return True
 
     def _finish(self, uid: bytes, watched: _Watched) -> None:

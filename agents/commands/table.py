@@ -10,20 +10,12 @@ import sqlite3
 from typing import Final, NamedTuple
 
 from tabard.agents.journal.outbox_rows import COMMANDS_LOST
+from tabard.brokers.wire.answers import ACCEPTED, ENDS, RUNNING, STATE_OF
 from tabard.brokers.wire.codec import pack, unpack
 
-WAITING: Final = "accepted"
-"""Durable, and not begun."""
+WAITING: Final = ACCEPTED
 STARTING: Final = "starting"
 """It may have been begun: only its folder says."""
-RUNNING: Final = "running"
-REFUSED: Final = "refused"
-EXPIRED: Final = "expired"
-DONE: Final = "done"
-FAILED: Final = "failed"
-LOST: Final = "lost"
-CANCELLED: Final = "cancelled"
-FINAL: Final = frozenset({REFUSED, EXPIRED, DONE, FAILED, LOST, CANCELLED})
 MOST_KEPT: Final = 10_000
 """Rows; with so many no new command is taken."""
 MOST_WAITING: Final = 1_000
@@ -132,8 +124,8 @@ def count(db: sqlite3.Connection, state: str = "") -> int:
 def insert(
     db: sqlite3.Connection, uid: bytes, issuer: str, expires: int, document: bytes, kind: str, data: object
 ) -> None:
-    """A new command; its state is the last part of the kind of its answer."""
-    values = (uid, kind.rpartition(".")[2], issuer, expires, document, kind, pack(data))
+    """A new command; its state is what its answer says."""
+    values = (uid, STATE_OF[kind], issuer, expires, document, kind, pack(data))
     db.execute(
         "INSERT INTO command (id, state, issuer, expires, document, kind, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
         values,
@@ -142,10 +134,10 @@ def insert(
 
 def answer(db: sqlite3.Connection, uid: bytes, kind: str, data: object) -> None:
     """Another state of a command, with the answer that says it."""
-    state = kind.rpartition(".")[2]
+    state = STATE_OF[kind]
     db.execute(
         "UPDATE command SET state = ?, kind = ?, data = ?, document = CASE WHEN ? THEN x'' ELSE document END WHERE id = ?",
-        (state, kind, pack(data), state in FINAL, uid),
+        (state, kind, pack(data), state in ENDS, uid),
     )
 
 
@@ -171,9 +163,9 @@ def cancelled_by(db: sqlite3.Connection, uid: bytes, by: str) -> None:
 
 def forget(db: sqlite3.Connection, now: int) -> None:
     """Let go of those that have ended and have expired by a dispatcher's clock."""
-    marks = ", ".join("?" * len(FINAL))
+    marks = ", ".join("?" * len(ENDS))
     where = f"WHERE expires <= ? AND state IN ({marks})"
-    values = (now, *sorted(FINAL))
+    values = (now, *ENDS)
     latest = db.execute(f"SELECT max(expires) FROM command {where}", values).fetchone()[0]  # noqa: S608 -- marks only
     if latest is not None:
         db.execute("UPDATE command_memory SET forgotten = max(forgotten, ?)", (latest,))

@@ -21,6 +21,7 @@ from tabard.brokers.loop import Loop
 from tabard.brokers.trust.certificates import Certificate
 from tabard.brokers.trust.commanding import approvers
 from tabard.brokers.trust.directory import Directory
+from tabard.brokers.wire.answers import ENDS
 from tabard.brokers.wire.command import COMMAND_KIND, decode_command
 from tabard.brokers.wire.messages import Message, kind_of
 from tabard.clock import Clock
@@ -192,7 +193,7 @@ class Commands:
         if row is None:  # it may come yet
             table.insert(db, target, by, heard.document.expires, b"", *said)
             return None, [said], ""
-        if row.state in table.FINAL:
+        if row.state in ENDS:
             return None, [], f"it has ended: {row.state}"
         if row.state == table.WAITING:
             table.answer(db, target, *said)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from tabard import audit
+from tabard.brokers.wire.answers import ACCEPTED, KINDS, REFUSED
 from tabard.consumers.store.accounts import ControlQuery
 
-BESIDE: Final = ("sink.", "command.accepted", "command.refused")
+BESIDE: Final = ("sink.", KINDS[ACCEPTED], KINDS[REFUSED])
 """Kinds beside those of `audit.PREFIX` that say who did what."""
 _NAMES: Final = ("who", "by", "issuer")
 """Under which names a record says who did it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tabard.brokers.wire.answers import ENDS
 from tabard.brokers.wire.command import decode_document
-from tabard.consumers.commands.course import ENDS
 from tabard.consumers.commands.ports import Output
 from tabard.consumers.commands.tables import SEEN, Tables, mapping
 from tabard.consumers.store.layout import RECORDS, STATE

@@ -10,26 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from tabard.brokers.wire.answers import (
+    ACCEPTED,
+    CANCELLED,
+    DONE,
+    ENDS,
+    EXPIRED,
+    FAILED,
+    LOST,
+    REFUSED,
+    RUNNING,
+    STATE_OF,
+    TAKEN,
+)
 from tabard.records import clean_text
 
 QUEUED: Final = "queued"
 SENT: Final = "sent"
-ACCEPTED: Final = "accepted"
-RUNNING: Final = "running"
-DONE: Final = "done"
-FAILED: Final = "failed"
-EXPIRED: Final = "expired"
-REFUSED: Final = "refused"
-LOST: Final = "lost"
-CANCELLED: Final = "cancelled"
-STATES: Final = (QUEUED, SENT, ACCEPTED, RUNNING, DONE, FAILED, EXPIRED, REFUSED, LOST, CANCELLED)
-ENDS: Final = frozenset({DONE, FAILED, EXPIRED, REFUSED, LOST, CANCELLED})
-TAKEN: Final = frozenset({ACCEPTED, RUNNING})
+STATES: Final = (QUEUED, SENT, *TAKEN, *ENDS)
+"""The first two are its dispatcher's own; the others are what a node says, or what is concluded from its silence."""
 _RANK: Final = {QUEUED: 0, SENT: 0, ACCEPTED: 1, RUNNING: 2, **dict.fromkeys(ENDS, 3)}
-
-ANSWERS: Final[Mapping[str, str]] = {f"command.{state}": state for state in (*TAKEN, *ENDS)}
-"""What a control record says has become of a command, by its kind."""
-OUTPUT: Final = "command.output"
 
 SECOND: Final = 1_000_000_000
 SOONEST: Final = SECOND
@@ -101,7 +101,7 @@ class Rules:
 
     def answered(self, course: Course, kind: str, data: Mapping[str, Any]) -> Course:
         """What a record of the command's own node makes of it; the same where it is no news."""
-        state = ANSWERS.get(kind)
+        state = STATE_OF.get(kind)
         if state is None or (course.said and _RANK[state] <= _RANK[course.state]):
             return course
         if state == EXPIRED and course.doubtful:  # it may have run, and been forgotten since
@@ -215,13 +215,13 @@ def reason_of(data: Mapping[str, Any]) -> str:
 def summary(states: Iterable[str]) -> str:
     """What became of several commands: ``done``, ``failed``, ``refused`` where that holds for all of them, ``open`` while some go on, else ``partly``."""
     found = set(states)
-    if found - ENDS:
+    if found.difference(ENDS):
         return "open"
     if found == {DONE}:
-        return "done"
+        return DONE
     if found == {REFUSED}:
-        return "refused"
-    return "partly" if DONE in found else "failed"
+        return REFUSED
+    return "partly" if DONE in found else FAILED
 
 
 def _over(course: Course, state: str, reason: str) -> Course:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tabard import failpoints
-from tabard.consumers.commands.course import NONCES, OUTPUT, Course, Heard, Rules, beginners
+from tabard.brokers.wire.answers import OUTPUT
+from tabard.consumers.commands.course import NONCES, Course, Heard, Rules, beginners
 from tabard.consumers.commands.ports import (
     Answer,
     DeskStore,

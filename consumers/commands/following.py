@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tabard.brokers.wire.answers import ENDS
 from tabard.consumers.commands.asked import AskedTables
-from tabard.consumers.commands.course import ENDS
 from tabard.consumers.commands.ports import Item
 from tabard.consumers.commands.serving import Client
 from tabard.consumers.commands.talk import of_bytes

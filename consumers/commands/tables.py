@@ -10,11 +10,12 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from tabard.brokers.wire.answers import ENDS, OUTPUT, STATE_OF
 from tabard.brokers.wire.codec import pack, unpack
 from tabard.brokers.wire.command import Approval, Document, Order
 from tabard.brokers.wire.messages import NONCE_BYTES
 from tabard.brokers.wire.streams import CONTROL, STREAM_NAMES
-from tabard.consumers.commands.course import ANSWERS, ENDS, OUTPUT, QUEUED, Course
+from tabard.consumers.commands.course import QUEUED, Course
 from tabard.consumers.commands.ports import Answer, Item, Marks, Output, Place, Seen
 from tabard.consumers.store import opening
 from tabard.consumers.store.layout import RECORDS, STATE, check_version
@@ -71,7 +72,7 @@ _CHANGE: Final = (
 _EVENT: Final = "INSERT INTO command_event (command_id, time, state, reason) VALUES (?, ?, ?, ?)"
 _OUTPUT: Final = "INSERT INTO command_output (command_id, part, fd, data) VALUES (?, ?, ?, ?) ON CONFLICT (command_id, part) DO NOTHING"
 _MARK: Final = "INSERT INTO command_mark (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-_KINDS: Final = (*ANSWERS, OUTPUT)
+_KINDS: Final = (*STATE_OF, OUTPUT)
 _MARKS: Final = ", ".join("?" * len(_KINDS))
 _ANSWERS: Final = (
     "SELECT control.id, zone, name, kind, data, time FROM control JOIN node ON node.id = control.node_id"  # noqa: S608

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from tabard import exits
+from tabard.consumers.commands.course import STATES
 from tabard.home import Home
 from tabard.ops.cli.base import Entry, command
 from tabard.ops.cli.group import Group
@@ -17,18 +18,6 @@ from tabard.ops.commands.client import Client
 from tabard.ops.commands.shown import JSON, LIST, SHORT, Printer, data_of, row
 from tabard.ops.output import emit
 
-_STATES: Final = (
-    "queued",
-    "sent",
-    "accepted",
-    "running",
-    "done",
-    "failed",
-    "expired",
-    "refused",
-    "lost",
-    "cancelled",
-)
 _CANCEL_EXPIRES: Final = 86_400.0
 _CANCEL_TIMEOUT: Final = 60.0
 _CANCELLED: Final = ("id", "zone", "node", "did", "state")
@@ -64,7 +53,7 @@ commands: Final = Group(
     ],
 )
 @click.option("-n", "--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="How many.")
-@click.option("--state", type=click.Choice(_STATES), help="Only those in this state.")
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
 @_via
 @output_option
 def commands_list(home: Home, limit: int, state: str | None, via: str | None, output: str) -> int:

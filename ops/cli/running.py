@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from tabard import exits
+from tabard.brokers.wire.answers import DONE, ENDS
 from tabard.errors import UsageError
 from tabard.home import Home
 from tabard.ops.cli.base import Command, command
@@ -20,7 +21,6 @@ from tabard.ops.output import emit
 
 _PLAN: Final = ("zone", "node", "here", "heard", "os", "version")
 _AWAY: Final = "the node is away: it gets this when it is back, or it expires"
-_ENDS: Final = frozenset({"done", "failed", "expired", "refused", "lost", "cancelled"})
 _WORDS: Final = "tabard.run.words"
 
 
@@ -212,7 +212,7 @@ def _follow(
         state = str(event.get("state"))
         away = state == "queued" and row["reason"]
         row.update(state=state, exit=event.get("exit"), reason=row["reason"] if away else event.get("reason"))
-        if state in _ENDS:
+        if state in ENDS:
             waiting.discard(row["id"])
         if not waiting:
             break
@@ -224,7 +224,7 @@ def _emit(rows: dict[str, dict[str, Any]], output: str) -> None:
     if output != "table":
         emit(rows.values(), RAN, output)
         return
-    if len(rows) == 1 and all(each["state"] == "done" for each in rows.values()):
+    if len(rows) == 1 and all(each["state"] == DONE for each in rows.values()):
         return
     short = [{**each, "id": each["id"][:SHORT]} for each in rows.values()]
     emit(short, RAN_TABLE, output, sys.stderr)

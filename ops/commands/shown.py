@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tabard import exits
+from tabard.brokers.wire.answers import DONE, FAILED, REFUSED
 from tabard.consumers.commands.course import summary
 from tabard.ops.output import Row, printable
 
@@ -36,9 +37,9 @@ JSON: Final = (
 RAN: Final = ("id", "group", "zone", "node", "state", "reason", "exit", "stdout", "stderr")
 RAN_TABLE: Final = ("id", "zone", "node", "state", "exit", "reason")
 CODES: Final = {
-    "done": exits.DONE,
-    "failed": exits.FAILED,
-    "refused": exits.REFUSED,
+    DONE: exits.DONE,
+    FAILED: exits.FAILED,
+    REFUSED: exits.REFUSED,
     "partly": exits.PARTLY,
     "open": exits.PARTLY,
 }

@@ -19,6 +19,7 @@ from tabard.brokers.delivery.refusals import Refusals
 from tabard.brokers.loop import Loop
 from tabard.brokers.trust import reasons
 from tabard.brokers.trust.certificates import OPERATOR
+from tabard.brokers.wire.answers import RUNNING
 from tabard.brokers.wire.body import decode_groups
 from tabard.brokers.wire.command import ACTION, CANCEL, Document
 from tabard.brokers.wire.messages import Message
@@ -255,7 +256,7 @@ def test_a_cancellation_is_answered_for_both(node: Node, tmp_path: Path) -> None
     node.turn_until(first, "cancelled")
     assert node.kinds(node.give(first.id.hex(), kind=CANCEL)) == ["accepted", "failed"]
     with node.control.transaction() as db:
-        assert table.count(db, table.WAITING) == table.count(db, table.RUNNING) == 0
+        assert table.count(db, table.WAITING) == table.count(db, RUNNING) == 0
 
 
 def test_each_answer_is_told_at_once(node: Node) -> None:

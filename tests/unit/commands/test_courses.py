@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tabard.consumers.commands.course import EXPIRED, SENT, TAKEN, Course, Heard, Rules
+from tabard.brokers.wire.answers import EXPIRED, TAKEN
+from tabard.consumers.commands.course import SENT, Course, Heard, Rules
 from tabard.consumers.commands.desk import Desk
 from tests.unit.commands.world import World
 

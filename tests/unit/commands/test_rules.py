@@ -6,16 +6,10 @@ from typing import Any
 
 import pytest
 
+from tabard.brokers.wire.answers import ACCEPTED, CANCELLED, DONE, EXPIRED, FAILED, LOST, REFUSED
 from tabard.consumers.commands.course import (
-    ACCEPTED,
-    CANCELLED,
-    DONE,
-    EXPIRED,
-    FAILED,
-    LOST,
     MAX_REASON,
     QUEUED,
-    REFUSED,
     SECOND,
     SENT,
     Course,

@@ -13,9 +13,10 @@ import pytest
 
 from tabard.brokers.delivery.ports import EpochWork
 from tabard.brokers.loop import Loop
+from tabard.brokers.wire.answers import DONE
 from tabard.brokers.wire.streams import CONTROL, LOGS
 from tabard.consumers.commands.asked import chosen
-from tabard.consumers.commands.course import DONE, Course
+from tabard.consumers.commands.course import Course
 from tabard.consumers.commands.following import Follower
 from tabard.consumers.commands.ports import Item, Output
 from tabard.consumers.commands.serving import MAX_CLIENTS, Client, Serving

@@ -9,10 +9,11 @@ import psycopg2
 import pytest
 
 from tabard.brokers.delivery.ports import Gap, Presence
+from tabard.brokers.wire.answers import DONE
 from tabard.brokers.wire.command import Approval, Document, Order, encode_document
 from tabard.brokers.wire.streams import CONTROL
 from tabard.consumers.commands.asked import AskedTables
-from tabard.consumers.commands.course import DONE, QUEUED, SECOND, SENT
+from tabard.consumers.commands.course import QUEUED, SECOND, SENT
 from tabard.consumers.commands.ports import Item, Marks, Output
 from tabard.consumers.store.place import Place
 from tabard.consumers.store.postgresql.store import PostgresStore

@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tabard.brokers.wire.answers import DONE, ENDS, EXPIRED, FAILED, LOST
 from tabard.brokers.wire.command import Order
-from tabard.consumers.commands.course import DONE, ENDS, EXPIRED, FAILED, LOST, SECOND, Course, Rules
+from tabard.consumers.commands.course import SECOND, Course, Rules
 from tabard.consumers.commands.desk import Desk
 from tabard.consumers.commands.ports import Answer, Item, Marks, Output, Place, Seen
 

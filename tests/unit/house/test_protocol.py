@@ -12,6 +12,7 @@ from tabard import records
 from tabard.brokers.policy import document, patterns
 from tabard.brokers.trust import certificates, directory, rosters
 from tabard.brokers.wire import (
+    answers,
     attested,
     batch,
     command,
@@ -88,6 +89,11 @@ def test_no_message_is_left_out() -> None:
 def test_the_layouts_of_records_are_described(page: str) -> None:
     """Positions have names on the page: the fields of a log record and of a sample."""
     assert [name for name in (*records.LOG_FIELDS, *records.SAMPLE_FIELDS) if not _says(page, name)] == []
+
+
+def test_what_a_node_answers_is_described(page: str) -> None:
+    """Each kind of record in which a node says what became of a command."""
+    assert [kind for kind in (*answers.STATE_OF, answers.OUTPUT) if not _says(page, kind)] == []
 
 
 def test_streams_versions_and_limits_are_the_codes(page: str) -> None:
