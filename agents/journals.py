@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tabard._version import VERSION
 from tabard.agents.control import Control
+from tabard.agents.journal.author import Author, Owner
 from tabard.agents.journal.disk import RealDisk
 from tabard.agents.journal.faults import Fault
 from tabard.agents.journal.journal import Journal
@@ -47,27 +48,23 @@ class Journals:
             home.journal.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock.enter_context(hold_directory(home.journal, "this journal"))
         self.notes = Notes.open(home.journal)
-        common: dict[str, Any] = {
-            "clock": clock,
-            "seal": seal,
-            "entropy": os.urandom,
-            "boot": boot_id(),
-            "node": key.node,
-            "zone": key.zone,
-            "version": VERSION,
-        }
+        owner = Owner(boot_id(), key.node, key.zone, VERSION)
 
         def place(stream: int) -> str:
             return str(home.journal / STREAM_NAMES[stream])
 
+        def author(stream: int) -> Author:
+            return Author(stream, owner, clock=clock, seal=seal, entropy=os.urandom)
+
+        def opened(stream: int) -> Journal:
+            return Journal.open(RealDisk(), place(stream), author(stream), _limits(settings, stream))
+
         limits = _limits(settings, CONTROL)
         self.control = Control(
-            place(CONTROL), lambda: open_outbox(place(CONTROL), CONTROL, limits=limits, **common), clock
+            place(CONTROL), lambda: open_outbox(place(CONTROL), author(CONTROL), limits), clock
         )
-        self.logs = Journal.open(RealDisk(), place(LOGS), LOGS, limits=_limits(settings, LOGS), **common)
-        self.samples = Journal.open(
-            RealDisk(), place(SAMPLES), SAMPLES, limits=_limits(settings, SAMPLES), **common
-        )
+        self.logs = opened(LOGS)
+        self.samples = opened(SAMPLES)
         self._signed_by: dict[int, bytes] = dict.fromkeys(self.by_stream, key_id)
         """By stream, which key opened the epoch that is written."""
         self.control.when_full = lambda: self._samples_give_way(place(CONTROL), place(SAMPLES))

@@ -25,12 +25,15 @@ _PENS_KEPT: Final = 4
 
 
 class Owner(NamedTuple):
-    """Whose journal it is."""
+    """Whose journal it is, as the first record of each epoch says."""
 
     boot: str
+    """Changes with every boot of the host."""
     node: str
     zone: str
+    """The path of the node's zone."""
     version: str
+    """The agent's."""
 
 
 class Opening(NamedTuple):
@@ -54,6 +57,7 @@ class Author:
     def __init__(
         self, stream: int, owner: Owner, *, clock: Clock, seal: Seal, entropy: Callable[[int], bytes]
     ) -> None:
+        """Of the stream with that id; `seal` signs, and `entropy` gives as many random bytes as asked for: names of epochs."""
         self.stream = stream
         self.owner = owner
         self.clock = clock

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from tabard.agents.journal.aging import JournalTime
-from tabard.agents.journal.author import Author, Opening, Owner
+from tabard.agents.journal.author import Author, Opening
 from tabard.agents.journal.behind import Stops
 from tabard.agents.journal.catalog import Catalog
 from tabard.agents.journal.disk import Disk
@@ -29,9 +29,7 @@ from tabard.agents.journal.shelf import Shelf
 from tabard.agents.journal.writer import SyncJob
 from tabard.brokers.delivery.ports import EpochSpan
 from tabard.brokers.delivery.ranges import Ranges
-from tabard.brokers.delivery.seal import Seal
 from tabard.brokers.wire.batch import NO_DIGEST, Batch
-from tabard.clock import Clock
 
 _AGE_SHARE = 8
 """A segment grows for at most this part of the journal's age limit, so that little goes at once."""
@@ -67,16 +65,8 @@ class Journal:
         cls,
         disk: Disk,
         directory: str,
-        stream: int,
-        *,
+        author: Author,
         limits: Limits,
-        clock: Clock,
-        seal: Seal,
-        entropy: Callable[[int], bytes],
-        boot: str,
-        node: str,
-        zone: str,
-        version: str,
     ) -> Journal:
         """Recover what `directory` holds and begin a new epoch.
 
@@ -86,22 +76,13 @@ class Journal:
         Args:
             disk: where the files are.
             directory: the journal's own directory; made if missing.
-            stream: the stream's id.
+            author: makes the batches of its stream; its clock is also that of ages and stamps.
             limits: its bounds.
-            clock: monotonic for ages, wall for stamps.
-            seal: signs the batches.
-            entropy: as many random bytes as asked for; names epochs.
-            boot: changes with every boot of the host.
-            node: this node's name, for the OPEN.
-            zone: this node's zone path, for the OPEN.
-            version: the agent's version, for the OPEN.
 
         Raises:
             JournalError: the directory cannot be used at all.
         """
-        owner = Owner(boot, node, zone, version)
-        author = Author(stream, owner, clock=clock, seal=seal, entropy=entropy)
-        journal = cls(Shelf(disk, directory, Faults(clock)), author, limits)
+        journal = cls(Shelf(disk, directory, Faults(author.clock)), author, limits)
         journal._recover(remembered=False)
         # What fails here is noted as a fault. Reading works, and append and sync try again.
         with suppress(DiskRefused):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, NamedTuple
 
-from tabard.agents.journal.author import Author, Opening, Owner
+from tabard.agents.journal.author import Author, Opening
 from tabard.agents.journal.faults import DiskRefused, Fault, Faults
 from tabard.agents.journal.gaps import GapMaker
 from tabard.agents.journal.limits import MAX_MARKS, Limits
@@ -40,9 +40,7 @@ from tabard.agents.journal.segment import Prior
 from tabard.agents.journal.tidemark import Tidemark
 from tabard.brokers.delivery.ports import EpochSpan
 from tabard.brokers.delivery.ranges import Ranges
-from tabard.brokers.delivery.seal import Seal
 from tabard.brokers.wire.batch import Batch
-from tabard.clock import Clock
 
 MAX_EPOCHS: Final = 256
 """Stored epochs beyond this number are let go at once."""
@@ -104,16 +102,9 @@ class Outbox:
     def open(
         cls,
         connect: Callable[[], sqlite3.Connection],
-        stream: int,
-        *,
+        author: Author,
         limits: Limits,
-        clock: Clock,
-        seal: Seal,
-        entropy: Callable[[int], bytes],
-        boot: str,
-        node: str,
-        zone: str,
-        version: str,
+        *,
         where: str = "outbox",
         lost: int | None = None,
         tidemark: Tidemark | None = None,
@@ -125,15 +116,8 @@ class Outbox:
 
         Args:
             connect: opens the database, in autocommit mode (``isolation_level=None``).
-            stream: the stream's id.
+            author: makes the batches of its stream.
             limits: its bounds; only `bytes` and `keep_acked` apply.
-            clock: wall for stamps.
-            seal: signs the batches.
-            entropy: as many random bytes as asked for; names epochs.
-            boot: changes with every boot of the host.
-            node: this node's name, for the OPEN.
-            zone: this node's zone path, for the OPEN.
-            version: the agent's version, for the OPEN.
             where: the database's path, for messages.
             lost: at least so many records were lost with a database that had to be set aside; None for none.
             tidemark: where is noted how far it was committed.
@@ -142,8 +126,6 @@ class Outbox:
         Raises:
             JournalError: the database cannot be read.
         """
-        owner = Owner(boot, node, zone, version)
-        author = Author(stream, owner, clock=clock, seal=seal, entropy=entropy)
         outbox = cls(connect, author, limits, where, tidemark, file)
         outbox._database.connection()
         outbox._compare(lost)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Final
 
+from tabard.agents.journal.author import Author
 from tabard.agents.journal.disk import RealDisk
 from tabard.agents.journal.limits import Limits
 from tabard.agents.journal.outbox import Outbox
@@ -15,27 +16,13 @@ from tabard.agents.journal.outbox_db import SCHEMA
 from tabard.agents.journal.shelf import QUARANTINE
 from tabard.agents.journal.tidemark import FILE as TIDEMARK
 from tabard.agents.journal.tidemark import Tidemark
-from tabard.brokers.delivery.seal import Seal
-from tabard.clock import Clock
 
 FILE: Final = "outbox.db"
 BESIDE: Final = ("-journal", "-wal", "-shm")
 _NEW: Final = ".new"
 
 
-def open_outbox(
-    directory: str,
-    stream: int,
-    *,
-    limits: Limits,
-    clock: Clock,
-    seal: Seal,
-    entropy: Callable[[int], bytes],
-    boot: str,
-    node: str,
-    zone: str,
-    version: str,
-) -> Outbox:
+def open_outbox(directory: str, author: Author, limits: Limits) -> Outbox:
     """Open the outbox in `directory`, made if missing; the arguments are those of `Outbox.open`.
 
     A file that is no database, or a malformed one, is moved to the quarantine; the new epoch then says that
@@ -52,15 +39,8 @@ def open_outbox(
         file.set_aside()
     outbox = Outbox.open(
         file.connect,
-        stream,
-        limits=limits,
-        clock=clock,
-        seal=seal,
-        entropy=entropy,
-        boot=boot,
-        node=node,
-        zone=zone,
-        version=version,
+        author,
+        limits,
         where=file.path,
         lost=0 if damage else None,
         tidemark=Tidemark(RealDisk(), f"{directory}/{TIDEMARK}", durable=True),

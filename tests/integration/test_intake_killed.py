@@ -18,12 +18,12 @@ from tabard.agents.intake.protocol import frame_of
 from tabard.agents.journal.disk import RealDisk
 from tabard.agents.journal.journal import Journal
 from tabard.agents.journal.limits import Limits
-from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire.batch import DATA
 from tabard.brokers.wire.streams import LOGS
-from tabard.clock import SystemClock, boot_id
+from tabard.clock import SystemClock
 from tabard.intake_frames import HEAD
 from tabard.records import LOG_INDEX
+from tests.authors import author
 from tests.unit.intake.samples import log_record
 
 FRAMES = 40
@@ -33,19 +33,7 @@ MESSAGE = LOG_INDEX["message"]
 
 def open_journal(directory):
     """The journal of the log stream, as an agent opens it."""
-    return Journal.open(
-        RealDisk(),
-        directory,
-        LOGS,
-        limits=Limits(),
-        clock=SystemClock(),
-        seal=OpenSeal(),
-        entropy=os.urandom,
-        boot=boot_id(),
-        node="web1",
-        zone="hq",
-        version="1",
-    )
+    return Journal.open(RealDisk(), directory, author(LOGS), Limits())
 
 
 def serve(directory):

@@ -20,10 +20,9 @@ from tabard.agents.journal.limits import Limits
 from tabard.agents.journal.outbox import Outbox
 from tabard.agents.journal.outbox_file import open_outbox
 from tabard.brokers.delivery.ranges import Range, Ranges
-from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST, Batch
 from tabard.brokers.wire.streams import CONTROL, LOGS
-from tabard.clock import SystemClock, boot_id
+from tests.authors import author
 from tests.conftest import Need
 from tests.unit.journal.rig import data, everything, gaps, opening
 
@@ -32,19 +31,7 @@ LIMITS = Limits(segment=64 * 1024, keep_acked=0, recent=0)
 
 def start(directory: Path, limits: Limits = LIMITS) -> Journal:
     """Open the journal in `directory` as an agent does."""
-    return Journal.open(
-        RealDisk(),
-        str(directory),
-        LOGS,
-        limits=limits,
-        clock=SystemClock(),
-        seal=OpenSeal(),
-        entropy=os.urandom,
-        boot=boot_id(),
-        node="web1",
-        zone="hq",
-        version="1",
-    )
+    return Journal.open(RealDisk(), str(directory), author(LOGS), limits)
 
 
 def fill(journal: Journal, times: int, size: int = 5_000) -> None:
@@ -276,18 +263,7 @@ OUTBOX = textwrap.dedent(
 
 def start_outbox(directory: str) -> Outbox:
     """Open the outbox in `directory` as an agent does."""
-    return open_outbox(
-        directory,
-        CONTROL,
-        limits=LIMITS,
-        clock=SystemClock(),
-        seal=OpenSeal(),
-        entropy=os.urandom,
-        boot=boot_id(),
-        node="web1",
-        zone="hq",
-        version="1",
-    )
+    return open_outbox(directory, author(CONTROL), LIMITS)
 
 
 @pytest.mark.parametrize("point", ["outbox.before_commit=kill@20", "outbox.after_commit=kill@20"])

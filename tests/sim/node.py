@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
+from tabard.agents.journal.author import Author, Owner
 from tabard.agents.journal.journal import Journal
 from tabard.agents.journal.limits import Limits
 from tabard.agents.journal.outbox import Outbox
@@ -152,22 +153,15 @@ class SimNode:
         return set(Notes(lambda: self.noted, self._write_note, "notes").retired())
 
     def _outbox(self) -> Outbox:
-        return Outbox.open(self.database.connect, CONTROL, limits=self.outbox_limits, **self._author())
+        return Outbox.open(self.database.connect, self._author(CONTROL), self.outbox_limits)
 
     def _journal(self, stream: int) -> Journal:
         directory = f"journal/{STREAM_NAMES[stream]}"
-        return Journal.open(self.disk, directory, stream, limits=self.limits, **self._author())
+        return Journal.open(self.disk, directory, self._author(stream), self.limits)
 
-    def _author(self) -> dict[str, Any]:
-        return {
-            "clock": self.clock,
-            "seal": self.seal,
-            "entropy": self.rng.randbytes,
-            "boot": self.clock.boot,
-            "node": self.key.node,
-            "zone": self.key.zone,
-            "version": "sim",
-        }
+    def _author(self, stream: int) -> Author:
+        owner = Owner(self.clock.boot, self.key.node, self.key.zone, "sim")
+        return Author(stream, owner, clock=self.clock, seal=self.seal, entropy=self.rng.randbytes)
 
     def _restart_later(self) -> None:
         life = self.life

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from tabard.agents.journal.faults import DiskRefused
 from tabard.agents.journal.limits import Limits
 from tabard.agents.journal.outbox import Outbox
 from tabard.agents.journal.outbox_file import open_outbox
-from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire.codec import pack
 from tabard.brokers.wire.streams import CONTROL
 from tabard.clock import SystemClock
 from tabard.errors import JournalError
+from tests.authors import author
 
 
 class Gate:
@@ -31,18 +30,7 @@ class Gate:
         """Open it, or refuse."""
         if self.closed:
             raise JournalError("the outbox cannot be opened", found="Read-only file system")
-        return open_outbox(
-            self._directory,
-            CONTROL,
-            limits=Limits(),
-            clock=SystemClock(),
-            seal=OpenSeal(),
-            entropy=os.urandom,
-            boot="boot",
-            node="n1",
-            zone="lab",
-            version="test",
-        )
+        return open_outbox(self._directory, author(CONTROL), Limits())
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,9 @@ from tabard.agents.commands.table import Memory
 from tabard.agents.control import Control
 from tabard.agents.journal.limits import Limits
 from tabard.agents.journal.outbox_file import FILE, open_outbox
-from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire.streams import CONTROL
 from tabard.clock import SystemClock
+from tests.authors import author
 
 ONE, TWO = b"1" * 16, b"2" * 16
 
@@ -24,18 +23,7 @@ def control(folder: Path) -> Control:
     clock = SystemClock()
 
     def opened() -> object:
-        return open_outbox(
-            str(folder),
-            CONTROL,
-            limits=Limits(),
-            clock=clock,
-            seal=OpenSeal(),
-            entropy=os.urandom,
-            boot="boot",
-            node="n1",
-            zone="lab",
-            version="test",
-        )
+        return open_outbox(str(folder), author(CONTROL, clock=clock), Limits())
 
     return Control(str(folder), opened, clock)  # type: ignore[arg-type]
 

@@ -10,10 +10,10 @@ from tabard.agents.journal.gaps import chain_digest
 from tabard.agents.journal.journal import Journal
 from tabard.agents.journal.limits import Limits
 from tabard.brokers.delivery.ranges import Range, Ranges
-from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire.batch import DATA, GAP, NO_DIGEST, OPEN, Batch, check_batch
 from tabard.brokers.wire.codec import unpack
 from tabard.brokers.wire.streams import LOGS
+from tests.authors import OWNER, author
 from tests.sim.disk import SimDisk
 
 DIRECTORY = "/j/logs"
@@ -61,15 +61,13 @@ class Rig:
         self._journal = Journal.open(
             self.disk,
             self.directory,
-            self.stream,
-            limits=self.limits,
-            clock=self.clock,
-            seal=OpenSeal(),
-            entropy=self.rng.randbytes,
-            boot=f"boot {self.boots}",
-            node="web1",
-            zone="hq",
-            version="1.0",
+            author(
+                self.stream,
+                self.rng.randbytes,
+                owner=OWNER._replace(boot=f"boot {self.boots}"),
+                clock=self.clock,
+            ),
+            self.limits,
         )
         return self._journal
 

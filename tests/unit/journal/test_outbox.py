@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,10 @@ from tabard.agents.journal.limits import Limits
 from tabard.agents.journal.outbox import Outbox
 from tabard.agents.journal.outbox_file import open_outbox
 from tabard.brokers.delivery.ranges import Range, Ranges
-from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire.batch import GAP, NO_DIGEST, Batch
 from tabard.brokers.wire.codec import unpack
 from tabard.brokers.wire.streams import CONTROL
+from tests.authors import author
 from tests.unit.journal.rig import SimClock
 
 LIMITS = Limits(bytes=1 << 20, keep_acked=0)
@@ -40,17 +39,7 @@ class Box:
     def open(self, **changes: Any) -> Outbox:
         """Start anew on what is there."""
         self.outbox = Outbox.open(
-            lambda: self.db,
-            CONTROL,
-            limits=self.limits,
-            clock=SimClock(),
-            seal=OpenSeal(),
-            entropy=self.rng.randbytes,
-            boot="b",
-            node="web1",
-            zone="hq",
-            version="1",
-            **changes,
+            lambda: self.db, author(CONTROL, self.rng.randbytes, clock=SimClock()), self.limits, **changes
         )
         return self.outbox
 
@@ -176,18 +165,7 @@ def test_an_epoch_whose_beginning_was_rolled_back_is_begun_again() -> None:
         db.execute(f"PRAGMA query_only = {int(read_only)}")
         return db
 
-    outbox = Outbox.open(
-        connect,
-        CONTROL,
-        limits=LIMITS,
-        clock=SimClock(),
-        seal=OpenSeal(),
-        entropy=box.rng.randbytes,
-        boot="b",
-        node="web1",
-        zone="hq",
-        version="1",
-    )
+    outbox = Outbox.open(connect, author(CONTROL, box.rng.randbytes, clock=SimClock()), LIMITS)
     assert outbox.spans()[-1].epoch == old
     with pytest.raises(DiskRefused, match="readonly"):
         outbox.append(b"x", 1, {})
@@ -338,16 +316,7 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
 
     def start() -> Outbox:
         return open_outbox(
-            str(tmp_path / "control"),
-            CONTROL,
-            limits=LIMITS,
-            clock=SimClock(),
-            seal=OpenSeal(),
-            entropy=rng.randbytes,
-            boot="b",
-            node="web1",
-            zone="hq",
-            version="1",
+            str(tmp_path / "control"), author(CONTROL, rng.randbytes, clock=SimClock()), LIMITS
         )
 
     outbox = start()
@@ -371,17 +340,5 @@ def test_a_database_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
     """With the place, to be tried again."""
     (tmp_path / "control").mkdir()
     (tmp_path / "control" / "outbox.db").mkdir()
-    unused: Callable[[int], bytes] = Random(1).randbytes
     with pytest.raises(DiskRefused, match=r"outbox\.db"):
-        open_outbox(
-            str(tmp_path / "control"),
-            CONTROL,
-            limits=LIMITS,
-            clock=SimClock(),
-            seal=OpenSeal(),
-            entropy=unused,
-            boot="b",
-            node="web1",
-            zone="hq",
-            version="1",
-        )
+        open_outbox(str(tmp_path / "control"), author(CONTROL), LIMITS)

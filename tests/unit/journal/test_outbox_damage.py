@@ -17,10 +17,10 @@ from tabard.agents.journal.faults import DiskRefused
 from tabard.agents.journal.limits import Limits
 from tabard.agents.journal.outbox import Outbox
 from tabard.agents.journal.outbox_file import open_outbox
-from tabard.brokers.delivery.seal import OpenSeal
 from tabard.brokers.wire.batch import DATA, GAP
 from tabard.brokers.wire.codec import unpack
 from tabard.brokers.wire.streams import CONTROL
+from tests.authors import author
 from tests.unit.journal.rig import SimClock
 from tests.unit.journal.test_outbox import everything
 
@@ -43,16 +43,7 @@ class Desk:
     def open(self) -> Outbox:
         """Start on what is there, as after a kill: what was open stays as it is."""
         self.outbox = open_outbox(
-            str(self.path),
-            CONTROL,
-            limits=LIMITS,
-            clock=SimClock(),
-            seal=OpenSeal(),
-            entropy=self.rng.randbytes,
-            boot="b",
-            node="web1",
-            zone="hq",
-            version="1",
+            str(self.path), author(CONTROL, self.rng.randbytes, clock=SimClock()), LIMITS
         )
         return self.outbox
 

@@ -36,6 +36,7 @@ from tabard.brokers.trust.seal import KeySeal
 from tabard.brokers.trust.verifying import REVOKED, UNKNOWN, UNSIGNED, VERIFIED, WRONG
 from tabard.brokers.wire.batch import Batch, body_digest, encode_header
 from tabard.brokers.wire.streams import CONTROL, LOGS
+from tests.authors import author
 from tests.trustees import Trustees
 from tests.unit.journal.rig import DIRECTORY, Rig, SimClock
 
@@ -75,10 +76,8 @@ class Kept(Zone):
 
     def open(self) -> Journal:
         """As an agent that starts."""
-        return Journal.open(
-            RealDisk(), str(self.place), LOGS, limits=LIMITS, clock=SimClock(), seal=self.seal,
-            entropy=self.random.randbytes, boot="b", node="web1", zone="hq", version="1",
-        )  # fmt: skip
+        who = author(LOGS, self.random.randbytes, clock=SimClock(), seal=self.seal)
+        return Journal.open(RealDisk(), str(self.place), who, LIMITS)
 
     def add(self) -> Batch:
         """One batch of three records."""
@@ -308,10 +307,8 @@ class Box(Zone):
     def __init__(self, place: Path) -> None:
         super().__init__()
         self.place = place
-        outbox = open_outbox(
-            str(place), CONTROL, limits=LIMITS, clock=SimClock(), seal=self.seal,
-            entropy=Random(3).randbytes, boot="b", node="web1", zone="hq", version="1",
-        )  # fmt: skip
+        who = author(CONTROL, Random(3).randbytes, clock=SimClock(), seal=self.seal)
+        outbox = open_outbox(str(place), who, LIMITS)
         for _ in range(4):
             outbox.append(b"answer", 1, {})
         outbox.close()
