@@ -7,6 +7,7 @@ the file `begun` first decides that, the keeper or this agent, so one that was n
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -178,9 +179,8 @@ class Runner:
                         {"id": uid, "reason": error.what, "expected": error.expected, "issuer": row.issuer},
                     )
             if ended is not None or not words:
-                kind, data = ended or (answers.DONE, {"id": uid, "exit": 0, "seconds": 0.0, "cut": 0})
-                table.answer(db, row.id, kind, data)
-                self.say((kind, data))
+                done: answers.Answer = (answers.DONE, {"id": uid, "exit": 0, "seconds": 0.0, "cut": 0})
+                self._say_end(db, row.id, *(ended or done))
             else:
                 table.starting(db, row.id, boot_id())
         if ended is not None or not words:
@@ -289,6 +289,12 @@ class Runner:
 
     def _end(self, uid: bytes, kind: str, data: Mapping[str, object]) -> None:
         with self._control.transaction() as db:
-            table.answer(db, uid, kind, data)
-            self.say((kind, data))
+            self._say_end(db, uid, kind, data)
         self._answered()
+
+    def _say_end(self, db: sqlite3.Connection, uid: bytes, kind: str, data: Mapping[str, object]) -> None:
+        """Write down how one ended, with how many parts of its output were sent: whoever reads waits for those."""
+        row = table.find(db, uid)
+        whole = {**data, "parts": row.chunk if row else 0}
+        table.answer(db, uid, kind, whole)
+        self.say((kind, whole))

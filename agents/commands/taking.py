@@ -159,7 +159,7 @@ class Commands:
             answers.ACCEPTED,
             {"id": uid, "issuer": issuer, "what": answers.shown(heard.document)},
         )
-        done: answers.Answer = (answers.DONE, {"id": uid, "exit": 0, "seconds": 0.0, "cut": 0})
+        done: answers.Answer = (answers.DONE, {"id": uid, "exit": 0, "seconds": 0.0, "cut": 0, "parts": 0})
         ends: bytes | None = None
         said: list[answers.Answer] = []
         if decision.what is What.EXPIRE:
@@ -167,7 +167,7 @@ class Commands:
         elif decision.what is What.LOSE:
             said = [(answers.LOST, {"id": uid, "reason": decision.reason})]
         elif decision.what is What.REFUSE:
-            refusal = {"reason": decision.reason, "expected": decision.expected, "issuer": issuer}
+            refusal = {"reason": decision.reason, "expected": decision.expected, "issuer": issuer, "parts": 0}
             said = [(answers.REFUSED, {"id": uid, **refusal})]
         elif decision.what is What.CANCEL:
             ends, others, failed = self._cancel(db, heard, issuer)
@@ -189,7 +189,7 @@ class Commands:
         """Which command is to be ended, what is to be said of it, and why it cannot be cancelled."""
         target = bytes.fromhex(heard.document.words[0])
         row = table.find(db, target)
-        said: answers.Answer = (answers.CANCELLED, {"id": target.hex(), "by": by})
+        said: answers.Answer = (answers.CANCELLED, {"id": target.hex(), "by": by, "parts": 0})
         if row is None:  # it may come yet
             table.insert(db, target, by, heard.document.expires, b"", *said)
             return None, [said], ""

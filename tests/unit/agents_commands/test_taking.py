@@ -259,6 +259,18 @@ def test_a_cancellation_is_answered_for_both(node: Node, tmp_path: Path) -> None
         assert table.count(db, table.WAITING) == table.count(db, RUNNING) == 0
 
 
+def test_an_end_says_how_many_parts_of_output_there_are(node: Node) -> None:
+    """Those that were sent of this command; none where nothing ran."""
+    talking = node.give(sys.executable, "-c", "import sys; print(1); print(2, file=sys.stderr)")
+    silent = node.give("ping", kind=ACTION)
+    refused = node.give("nothing", kind=ACTION)
+    node.turn_until(talking, "done")
+    ends = {data["id"]: data["parts"] for _, data in node.answers() if "parts" in data}
+    sent = [data["n"] for kind, data in node.answers() if kind == "command.output"]
+    assert sent == [1, 2]
+    assert ends == {talking.id.hex(): 2, silent.id.hex(): 0, refused.id.hex(): 0}
+
+
 def test_each_answer_is_told_at_once(node: Node) -> None:
     """So that it is sent without waiting for anything."""
     before = node.told
