@@ -36,13 +36,17 @@ def emit(rows: Iterable[Row], columns: Sequence[str], output: str, stream: TextI
 
 
 def cell(value: object) -> str:
-    """One value as a table shows it: nothing for None, yes and no, text made printable."""
+    """One value as a table shows it: nothing for None, yes and no, local times to the millisecond, text made printable."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return ", ".join(cell(item) for item in value)
+    if type(value) is not str and isinstance(value, str):
+        from tabard.web.zones import Instant, when  # what shows no time does not pay for it
+
+        value = when(value.time) if isinstance(value, Instant) else value
     return printable(str(value))
 
 

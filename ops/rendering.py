@@ -10,10 +10,8 @@ import click
 from tabard.consumers.store.results import WITHHELD, GapRow, LogRow
 from tabard.ops.output import printable
 from tabard.records import severity_name
-from tabard.web.zones import DisplayZone
+from tabard.web.zones import when
 
-LOCAL: Final = DisplayZone("local", None)
-"""The zone of whoever reads: TZ, else the host's."""
 _COLOURS: Final = {"DEBUG": "bright_black", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "bright_red"}
 _CONTINUED: Final = "    | "
 """Begins every line after a record's first, so that none of them can be taken for another record."""
@@ -42,12 +40,6 @@ def as_lines(row: LogRow | GapRow, *, colour: bool) -> Iterator[str]:
     trace = row.stack or (row.exception if row.message else None)
     for line in (trace or "").rstrip("\n").split("\n") if trace else ():
         yield _CONTINUED + printable(line)
-
-
-def when(time: int) -> str:
-    """``2026-11-03 17:00:00.123+01:00``: local, to the millisecond, in a form that --since takes."""
-    offset = LOCAL.at(time).strftime("%z")
-    return f"{LOCAL.date(time)} {LOCAL.clock(time)}{offset[:3]}:{offset[3:5]}"
 
 
 def amount(gap: GapRow) -> str:

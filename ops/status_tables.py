@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from tabard.ops.output import emit, printable
-from tabard.ops.rendering import when
 from tabard.web.scales import show_bytes
+from tabard.web.zones import when
 
 _STATES: Final = {
     "well": "All is well.",

@@ -12,10 +12,10 @@ from tabard.consumers.store.limits import RetentionLimits
 from tabard.consumers.store.measures import Measures
 from tabard.consumers.store.place import Place
 from tabard.consumers.store.results import LevelRows
-from tabard.ops.rendering import when
 from tabard.ops.status_tables import Section, store_lines, table_lines
 from tabard.units import format_duration
 from tabard.web.scales import show_bytes
+from tabard.web.zones import when
 
 _SECOND = 1_000_000_000
 

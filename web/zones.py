@@ -70,7 +70,7 @@ def display_zone(name: str, local: str = "local") -> DisplayZone:
     """
     wanted = local if name == "local" else name
     if wanted == "local":
-        return DisplayZone("local", None)
+        return LOCAL
     if wanted.lower() == "utc":
         return DisplayZone(name, UTC)
     try:
@@ -105,10 +105,30 @@ def parse_instant(text: str, *, now: int, zone: DisplayZone) -> int:
     return time
 
 
-def iso(time: int) -> str:
+LOCAL: Final = DisplayZone("local", None)
+"""The zone of whoever reads: TZ, else the host's."""
+
+
+class Instant(str):
+    """A time as JSON and CSV have it, which knows what a table needs to show it in a shorter form."""
+
+    __slots__ = ("time",)
+    time: int
+    """Nanoseconds since 1970."""
+
+
+def iso(time: int) -> Instant:
     """``2026-11-03T13:02:07.123456789Z``: UTC to the nanosecond, for JSON and CSV."""
     whole, rest = divmod(time, SECOND)
-    return f"{_EPOCH + timedelta(seconds=whole):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
+    text = Instant(f"{_EPOCH + timedelta(seconds=whole):%Y-%m-%dT%H:%M:%S}.{rest:09}Z")
+    text.time = time
+    return text
+
+
+def when(time: int) -> str:
+    """``2026-11-03 17:00:00.123+01:00``: local, to the millisecond, in a form that --since takes."""
+    offset = LOCAL.at(time).strftime("%z")
+    return f"{LOCAL.date(time)} {LOCAL.clock(time)}{offset[:3]}:{offset[3:5]}"
 
 
 def age(seconds: float) -> str:

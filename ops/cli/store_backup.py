@@ -74,7 +74,6 @@ def store_backup(home: Home, target: Path, verify: bool, output: str) -> int:
 
 def shown(target: Path, manifest: Manifest, output: str) -> Row:
     """A backup as a row."""
-    from tabard.ops.rendering import when
     from tabard.web.scales import show_bytes
     from tabard.web.zones import iso
 
@@ -85,7 +84,7 @@ def shown(target: Path, manifest: Manifest, output: str) -> Row:
         "sink": manifest.sink,
         "schema": manifest.schema,
         "version": manifest.tabard,
-        "made": when(manifest.made) if table else iso(manifest.made),
+        "made": iso(manifest.made),
         "records": manifest.records,
         "bytes": show_bytes(manifest.bytes) if table else manifest.bytes,
         "files": [file.name for file in manifest.files],

@@ -55,7 +55,6 @@ def store_restore(home: Home, source: Path, upgrade: bool, while_running: bool, 
     from tabard.consumers.store.backup_manifest import Manifest
     from tabard.consumers.store.place import Place
     from tabard.ops.progress import Meter
-    from tabard.ops.rendering import when
     from tabard.web.zones import iso
 
     settings = load(home)
@@ -71,7 +70,7 @@ def store_restore(home: Home, source: Path, upgrade: bool, while_running: bool, 
             done = engines.restore(place, source, manifest, meter, upgrade=upgrade)
     row = {
         "backup": str(source.absolute()),
-        "made": when(manifest.made) if output == "table" else iso(manifest.made),
+        "made": iso(manifest.made),
         "records": manifest.records,
         "store": str(place),
         "aside": done.aside or None,

@@ -20,12 +20,12 @@ class Time(click.ParamType[int]):
         """Nanoseconds since 1970 UTC."""
         if isinstance(value, int):
             return value
-        from tabard.web.zones import DisplayZone, parse_instant
+        from tabard.web.zones import LOCAL, parse_instant
 
         if str(value).strip().startswith("-"):
             self.fail(f"expected 5m for five minutes ago, or a date and time, found {value!r}", param, ctx)
         try:
-            return parse_instant(value, now=time.time_ns(), zone=DisplayZone("local", None))
+            return parse_instant(value, now=time.time_ns(), zone=LOCAL)
         except TabardError as error:
             self.fail(str(error), param, ctx)
 

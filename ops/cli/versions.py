@@ -112,9 +112,7 @@ def _row(found: Deployment) -> Row:
 
 
 def _line(found: Deployment) -> Row:
-    from tabard.ops.rendering import when
-
-    return {**_row(found), "configuration": found.digest[:12], "since": when(found.since)}
+    return {**_row(found), "configuration": found.digest[:12]}
 
 
 def _change(change: Change) -> Row:
@@ -139,12 +137,9 @@ def _change(change: Change) -> Row:
 
 
 def _change_line(change: Change) -> Row:
-    from tabard.ops.rendering import when
-
     this = change.deployment
     return {
         **_change(change),
-        "time": when(this.since),
         "before": change.before.version if change.before else None,
         "configuration": this.digest[:12],
         "promoted": f"from {change.promoted_from}" if change.promoted_from else None,

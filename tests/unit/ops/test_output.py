@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tabard.ops.output import emit, printable, width
+from tabard.web.zones import iso
 
 ROWS = [
     {"name": "a", "size": 10, "up": True, "note": None},
@@ -72,3 +75,17 @@ def test_printable_text_is_left_as_it_is(text: str) -> None:
     assert printable(text).isprintable()
     if text.isprintable():
         assert printable(text) == text
+
+
+def test_a_time_is_local_to_the_millisecond_in_a_table_and_whole_in_json(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As `tabard logs` shows it, in every list: people compare them."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    rows: list[dict[str, object]] = [{"at": iso(1_795_415_639_584_373_559), "all": [iso(0)]}]
+    assert written(rows, ("at", "all"), "table").splitlines()[1].split("  ") == [
+        "2026-11-23 06:33:59.584+00:00",
+        "1970-01-01 00:00:00.000+00:00",
+    ]
+    assert written(rows, ("at",), "ndjson") == '{"at": "2026-11-23T06:33:59.584373559Z"}\n'
