@@ -13,6 +13,7 @@ folder has::
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import struct
@@ -20,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
 from tabard import failpoints, files
 from tabard.clock import boot_id
@@ -33,6 +34,10 @@ RESULT: Final = "result"
 FRAME: Final = struct.Struct(">BI")
 GRACE: Final = 5.0
 """Seconds between SIGTERM and SIGKILL."""
+PATIENCE: Final = 3_600.0
+"""Seconds for which it tries to say how a program ended, while the disk takes it not."""
+RETRY: Final = 1.0
+"""Seconds between two tries."""
 OF_OUTPUT: Final = b"o"
 """Said to the agent when there is more output."""
 
@@ -45,6 +50,35 @@ BEFORE_RESULT = failpoints.declare(
 
 class Ended(Exception):
     """Raised where it is told to end what it stands by."""
+
+
+class Asked:
+    """Whether it is told to end. That interrupts it only while its program runs; before and after that it is looked at."""
+
+    def __init__(self) -> None:
+        self.told = False
+        self._raises = False
+
+    def note(self, *_: object) -> None:
+        """A signal says so. Raises Ended while that may be raised."""
+        self.told = True
+        self._settle()
+
+    def check(self) -> None:
+        """Raises Ended if it was told already."""
+        if self.told:
+            raise Ended
+
+    def interrupt(self, *, may: bool) -> None:
+        """Whether `note` raises from now on; if so this does too, where it was told already."""
+        self._raises = may
+        if self.told:
+            self._settle()
+
+    def _settle(self) -> None:
+        if self._raises:
+            self._raises = False  # once: while the program is being ended nothing disturbs that
+            raise Ended
 
 
 class Keeper(NamedTuple):
@@ -130,41 +164,77 @@ class _Output:
         return False
 
 
-def keep(folder: Path, say: Callable[[bytes], None]) -> None:
+def keep(folder: Path, say: Callable[[bytes], None], asked: Asked) -> None:
     """Do what lies in a folder, if nobody else began it. Raises OSError: nothing was begun, or how it ended cannot be written."""
-    from tabard.shell.process import run  # the agent reads this module too, and runs nothing itself
-
     job: dict[str, Any] | None = files.read_json(folder / JOB)
     failpoints.hit(BEFORE_CLAIM)
     if job is None or not claim(folder, myself()):
         return
     failpoints.hit(AFTER_CLAIM)
-    output = _Output(folder / OUTPUT, job["output"], say)
     since = time.monotonic()
     result: dict[str, Any] = {"exit": None, "signal": None, "timeout": False, "ended": False, "error": None}
     try:
-        ending = run(
-            job["words"],
-            stdin=None,
-            env=job["env"],
-            cwd=job["cwd"],
-            timeout=job["timeout"],
-            grace=GRACE,
-            take_out=lambda data: output.take(1, data),
-            take_err=lambda data: output.take(2, data),
-            started=lambda pid, _signal: _note(folder, pid, say),
-        )
-    except Ended:
-        result["ended"] = True
-    except (OSError, ValueError) as error:
-        result["error"] = getattr(error, "strerror", None) or str(error)
+        output = _Output(folder / OUTPUT, job["output"], say)
+    except OSError as error:
+        result |= {"error": _reason(error), "cut": 0}
     else:
-        result["timeout"] = ending.timed_out
-        result["signal" if ending.code < 0 else "exit"] = abs(ending.code)
-    result |= {"seconds": round(time.monotonic() - since, 6), "cut": output.cut}
-    failpoints.hit(BEFORE_RESULT)
-    files.write_json(folder / RESULT, result)
-    files.sync(folder)
+        result |= _follow(folder, job, output, say, asked)
+        result["cut"] = output.cut
+    result["seconds"] = round(time.monotonic() - since, 6)
+    _write(folder, result)
+
+
+def _follow(
+    folder: Path, job: dict[str, Any], output: _Output, say: Callable[[bytes], None], asked: Asked
+) -> dict[str, Any]:
+    """Run the program to its end, and say how that was."""
+    from tabard.shell.process import run  # the agent reads this module too, and runs nothing itself
+
+    def started(pid: int, _signal: object) -> None:
+        _note(folder, pid, say)
+        asked.interrupt(may=True)
+
+    try:
+        try:
+            asked.check()
+            ending = run(
+                job["words"],
+                stdin=None,
+                env=job["env"],
+                cwd=job["cwd"],
+                timeout=job["timeout"],
+                grace=GRACE,
+                take_out=lambda data: output.take(1, data),
+                take_err=lambda data: output.take(2, data),
+                started=started,
+            )
+        finally:
+            asked.interrupt(may=False)
+    except Ended:
+        return {"ended": True}
+    except (OSError, ValueError) as error:
+        return {"error": _reason(error)}
+    return {"timeout": ending.timed_out, "signal" if ending.code < 0 else "exit": abs(ending.code)}
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _write(folder: Path, result: dict[str, Any]) -> None:
+    """Say how it ended. A disk that takes it not may be well again soon, and nobody else knows it. Raises OSError."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            failpoints.hit(BEFORE_RESULT)
+            files.write_json(folder / RESULT, result)
+            files.sync(folder)
+        except OSError as error:
+            if error.errno == errno.ENOENT or time.monotonic() > end:  # nobody wants it, or will
+                raise
+            time.sleep(RETRY)
+        else:
+            return
 
 
 def _note(folder: Path, pid: int, say: Callable[[bytes], None]) -> None:
@@ -176,22 +246,22 @@ def _note(folder: Path, pid: int, say: Callable[[bytes], None]) -> None:
 
 def main(folder: str) -> int:
     """Stand by the command in a folder; what is to be said to the agent goes to the standard output."""
+    asked = Asked()
+    signal.signal(signal.SIGTERM, asked.note)
     for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
+        signal.signal(number, _ignore)
     os.set_blocking(1, False)
-    keep(Path(folder), _say)
+    keep(Path(folder), _say, asked)
     return 0
+
+
+def _ignore(_number: int, _frame: object) -> None:
+    """Unlike what is ignored by the system this does not pass on to the program."""
 
 
 def _say(word: bytes) -> None:
     with contextlib.suppress(OSError):  # an agent that is gone, or has not read yet, looks at the files
         os.write(1, word)
-
-
-def _end(_number: int, _frame: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Ended
 
 
 if __name__ == "__main__":

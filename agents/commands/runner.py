@@ -135,6 +135,9 @@ class Runner:
         folder = Folder(self._room, row.id, row.attempt)
         same_boot = row.boot == boot_id()
         if row.state == table.STARTING and same_boot and folder.never_begun():
+            if row.by:
+                self._end(row.id, answers.CANCELLED, {"id": row.id.hex(), "by": row.by})
+                return
             with self._control.transaction() as db:
                 table.not_begun(db, row.id)
             return
@@ -273,13 +276,15 @@ class Runner:
     def _finish(self, uid: bytes, watched: _Watched) -> None:
         failpoints.hit(ENDED)
         result = watched.kept.folder.result()
+        with self._control.transaction() as db:
+            row = table.find(db, uid)
+        by = row.by if row else ""
         if result is not None:
-            with self._control.transaction() as db:
-                row = table.find(db, uid)
-            self._end(uid, *answers.ending(uid.hex(), result, row.by if row else ""))
+            self._end(uid, *answers.ending(uid.hex(), result, by))
         elif watched.kept.folder.never_begun():
             reason = "cannot start: the process that should have begun it ended before it did"
-            self._end(uid, answers.FAILED, {"id": uid.hex(), "reason": reason, "seconds": 0.0, "cut": 0})
+            failed = answers.FAILED, {"id": uid.hex(), "reason": reason, "seconds": 0.0, "cut": 0}
+            self._end(uid, *((answers.CANCELLED, {"id": uid.hex(), "by": by}) if by else failed))
         else:
             self._end(uid, answers.LOST, {"id": uid.hex(), "reason": GONE})
             watched.kept.folder.end_program()

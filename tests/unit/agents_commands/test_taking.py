@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from tabard.brokers.delivery.refusals import Refusals
 from tabard.brokers.loop import Loop
 from tabard.brokers.trust import reasons
 from tabard.brokers.trust.certificates import OPERATOR
-from tabard.brokers.wire.answers import RUNNING
+from tabard.brokers.wire.answers import ENDS, RUNNING
 from tabard.brokers.wire.body import decode_groups
 from tabard.brokers.wire.command import ACTION, CANCEL, Document
 from tabard.brokers.wire.messages import Message
@@ -126,6 +127,7 @@ class Node:
     def turn_until(self, wanted: Document, kind: str) -> None:
         """Let the loop go round until this was said."""
         while kind not in self.kinds(wanted):
+            assert not self.kinds(wanted) or self.kinds(wanted)[-1] not in ENDS
             self.loop.turn(10.0)
 
 
@@ -139,6 +141,8 @@ def _node(tmp_path: Path) -> Iterator[Node]:
     for commands in node.before:
         for watched in commands.runner._watched.values():
             watched.kept.end()
+            if watched.kept._process is not None:
+                watched.kept._process.send_signal(signal.SIGCONT)
             watched.kept.close()
 
 
@@ -269,6 +273,84 @@ def test_an_end_says_how_many_parts_of_output_there_are(node: Node) -> None:
     sent = [data["n"] for kind, data in node.answers() if kind == "command.output"]
     assert sent == [1, 2]
     assert ends == {talking.id.hex(): 2, silent.id.hex(): 0, refused.id.hex(): 0}
+
+
+def stopped_keeper(
+    node: Node, monkeypatch: pytest.MonkeyPatch, point: str, *words: str
+) -> tuple[Document, int]:
+    """A command whose keeper stands still at a fail-point, and that keeper."""
+    monkeypatch.setenv("TABARD_FAILPOINTS", f"{point}=stop")
+    wanted = node.give(*words)
+    process = node.commands.runner._watched[wanted.id].kept._process
+    assert process is not None
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+    return wanted, process.pid
+
+
+KEPT_STILL = ("commands.keeper_before_claim", "commands.keeper_after_claim")
+
+
+@pytest.mark.parametrize("point", KEPT_STILL)
+def test_what_is_cancelled_before_its_program_is_begun_never_begins(
+    node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: str
+) -> None:
+    """Its keeper is there already: told before it begins, it begins nothing, and says how it ended."""
+    wanted, pid = stopped_keeper(node, monkeypatch, point, "touch", str(tmp_path / "made"))
+    assert node.kinds(node.give(wanted.id.hex(), kind=CANCEL)) == ["accepted", "done"]
+    os.kill(pid, signal.SIGCONT)
+    node.turn_until(wanted, "cancelled")
+    assert node.kinds(wanted) == ["accepted", "cancelled"]
+    assert not (tmp_path / "made").exists()
+
+
+def test_what_is_cancelled_before_it_is_begun_stays_so_over_a_start_of_the_agent(
+    node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its keeper had not begun it, so it could wait for its turn again; but it is not wanted any more."""
+    wanted, pid = stopped_keeper(node, monkeypatch, KEPT_STILL[0], "touch", str(tmp_path / "made"))
+    with node.control.transaction() as db:
+        table.cancelled_by(db, wanted.id, "ada of hq")
+    node.control.close()
+    node.restart()
+    assert node.kinds(wanted) == ["accepted", "cancelled"]
+    os.kill(pid, signal.SIGCONT)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert not (tmp_path / "made").exists()
+
+
+def test_what_is_cancelled_and_loses_its_keeper_before_it_is_begun_is_cancelled(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not begun, and that is known."""
+    wanted, pid = stopped_keeper(node, monkeypatch, KEPT_STILL[0], "true")
+    node.give(wanted.id.hex(), kind=CANCEL)
+    os.kill(pid, signal.SIGKILL)
+    node.turn_until(wanted, "cancelled")
+    assert node.kinds(wanted) == ["accepted", "cancelled"]
+
+
+def test_a_cancellation_while_the_end_is_written_down_disturbs_nothing(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program had ended by itself, and that is what is said."""
+    wanted, pid = stopped_keeper(node, monkeypatch, "commands.keeper_before_result", "true")
+    node.give(wanted.id.hex(), kind=CANCEL)
+    os.kill(pid, signal.SIGCONT)
+    node.turn_until(wanted, "done")
+    assert node.kinds(wanted) == ["accepted", "running", "done"]
+
+
+def test_how_it_ended_is_said_once_the_disk_takes_it(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else knows it, so its keeper tries again."""
+    monkeypatch.setenv("TABARD_FAILPOINTS", "commands.keeper_before_result=error")
+    wanted = node.give("true")
+    node.turn_until(wanted, "done")
+
+
+def test_a_program_can_be_interrupted(node: Node) -> None:
+    """What its keeper does not listen to is not ignored by the program."""
+    text = "import signal, sys; sys.exit(signal.getsignal(signal.SIGHUP) != signal.SIG_DFL)"
+    node.turn_until(node.give(sys.executable, "-c", text), "done")
 
 
 def test_each_answer_is_told_at_once(node: Node) -> None:
