@@ -64,9 +64,16 @@ class Folder:
 
     def never_begun(self) -> bool:
         """See that nobody begins it any more; False when somebody did. Raises OSError: nobody knows."""
-        if not self.path.exists() or keeper.claim(self.path, None):
+        if not self._is_there() or keeper.claim(self.path, None):
             return True
         return files.read_json(self.path / BEGUN) == {}  # an agent made it
+
+    def _is_there(self) -> bool:
+        try:
+            os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        return True
 
     def begun(self) -> Keeper | None:
         """Who began it."""
@@ -116,15 +123,28 @@ class Folder:
 
     def remove(self) -> None:
         """Nothing of it is needed any more."""
-        files.remove_folder(self.path)
+        _remove(self.path)
 
 
 def sweep(room: Path, kept: Iterable[str]) -> None:
     """Remove the folders of what is over."""
+    names = set(kept)
     with contextlib.suppress(OSError):
-        for entry in os.scandir(room):
-            if entry.name not in set(kept):
-                files.remove_folder(Path(entry.path))
+        for entry in list(os.scandir(room)):
+            if entry.name not in names:
+                _remove(Path(entry.path))
+
+
+def _remove(path: Path) -> None:
+    """Take a folder away as a whole first: without its file `begun`, but with its job, a keeper that is late would begin it."""
+    gone = path
+    if not path.name.startswith("."):
+        gone = path.with_name(f".{path.name}")
+        try:
+            os.rename(path, gone)
+        except OSError:  # it is not there, or stays as it is until the next start
+            return
+    files.remove_folder(gone)
 
 
 class Kept:
