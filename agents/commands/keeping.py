@@ -24,6 +24,9 @@ READ: Final = 262_144
 """Bytes of output that are read at a time."""
 PIECE: Final = 65_536
 """Bytes of one answer with output."""
+MANY: Final = 200
+"""Pieces of one look after which those of the two kinds are not kept in their order any more."""
+DESCRIPTORS: Final = (1, 2)
 _ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 """What a program gets of the agent's environment. The rest may hold passwords."""
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -115,15 +118,27 @@ class Folder:
                 break
             part = data[at + FRAME.size : at + FRAME.size + size]
             at += FRAME.size + size
-            if pieces and pieces[-1][0] == descriptor and len(pieces[-1][1]) + size <= PIECE:
-                pieces[-1] = (descriptor, pieces[-1][1] + part)
-            else:
-                pieces.append((descriptor, part))
+            if descriptor in DESCRIPTORS and part:  # what lost power may hold anything
+                _append(pieces, descriptor, part)
         return pieces, start + at
 
     def remove(self) -> None:
         """Nothing of it is needed any more."""
         _remove(self.path)
+
+
+def _append(pieces: list[tuple[int, bytes]], descriptor: int, part: bytes) -> None:
+    """Add to the last piece if that is of the same kind; once there are many, to the last one of its kind.
+
+    So there is no more than a batch holds, however a program mixes its two outputs. Of what it mixes so much only the order of each is kept.
+    """
+    at = len(pieces) - 1
+    if len(pieces) >= MANY:
+        at = next((at for at in (at, at - 1) if pieces[at][0] == descriptor), at)
+    if at >= 0 and pieces[at][0] == descriptor and len(pieces[at][1]) + len(part) <= PIECE:
+        pieces[at] = (descriptor, pieces[at][1] + part)
+    else:
+        pieces.append((descriptor, part))
 
 
 def sweep(room: Path, kept: Iterable[str]) -> None:
