@@ -145,7 +145,7 @@ def _keyless(home: Home, roles: Sequence[_Role]) -> Iterator[Finding]:
 
 def _of(trust: Trust, home: Home, role: _Role, now: int) -> Iterator[Finding]:
     from tabard.brokers import rights
-    from tabard.brokers.expected import found
+    from tabard.brokers.expected import found, unsaid
 
     speaks = bool(role.bound or role.dials)
     own = [each for each in _own(trust) if _is_of(each, role)]
@@ -186,6 +186,16 @@ def _of(trust: Trust, home: Home, role: _Role, now: int) -> Iterator[Finding]:
                 hint=error.hint or "",
             )
             continue
+        place, names = unsaid(expected, role.zone, trust.directory, now)
+        if names:
+            yield _finding(
+                home,
+                role.key,
+                f"which broker of {place} is dialled is not said, at {address}: each of their keys is tried in turn",
+                expected=f"{expected.key or 'a setting'} with one of {', '.join(names)}",
+                found="no name",
+                hint="Name the broker that is at this address",
+            )
         refused = rights.refusal(end, own[0], broker.zone) if own else None
         if refused is not None:
             yield _finding(

@@ -36,7 +36,7 @@ def next_host(settings: Settings, *, keys: bool = False) -> list[str]:
     return [
         f"To add a host to zone {broker.zone}, this goes into its tabard.toml:",
         f'  [node]\n  zone = "{broker.zone}"',
-        f'  [agent]\n  up = "tcp://127.0.0.1:{ports[0]}"\n  down = "tcp://127.0.0.1:{ports[1]}"',
+        f'  [agent]\n  up = "tcp://127.0.0.1:{ports[0]}"\n  down = "tcp://127.0.0.1:{ports[1]}"\n  broker = "{broker.name}"',
         f"and this is its way here: ssh -N {forwards} THIS-HOST",
         *(joined if keys else ()),
     ]

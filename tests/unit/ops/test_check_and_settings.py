@@ -35,6 +35,7 @@ def test_what_adds_the_next_host_is_printed(tabard, file: Path) -> None:
     assert keys_alone_lack(done.stdout)
     assert "ssh -N -L 7101:127.0.0.1:7101 -L 7102:127.0.0.1:7102 THIS-HOST" in done.stdout
     lines = done.stdout.partition("into its tabard.toml:\n")[2].partition("and this is its way")[0]
+    assert 'broker = "b1"' in lines
     file.write_text(f'{lines}\n[[intake.tail]]\npath = "/srv/none.log"\n')
     assert keys_alone_lack(tabard("check", TABARD_NODE_NAME="web2").stdout)
 
