@@ -83,7 +83,9 @@ class _Known:
     told: tuple[int | None, ...] = ()
     """As of when each end told; None: now."""
     heards: tuple[tuple[int | None, int], ...] = ()
-    """When each end heard the other one last, with as of when it told."""
+    """When each end that ought to hear the other one heard it last, with as of when it told."""
+    missed: tuple[tuple[int | None, int], ...] = ()
+    """The same of an end that hears nothing while the other one uses another link."""
 
 
 _WORST: Final = (DEAD, HALF, UP, STANDBY, AWAY, UNKNOWN)
@@ -122,7 +124,7 @@ def _made(link: _Known, zones: Mapping[str, str]) -> Link:
         link.dials,
         link.end,
         state,
-        _last_heard(link.heards),
+        _latest(_last_heard(link.heards), _last_heard(link.missed)),
         link.since,
         link.up,
         link.down,
@@ -140,14 +142,22 @@ def _last_heard(heards: Sequence[tuple[int | None, int]]) -> int | None:
     return min((heard for as_of, heard in heards if as_of == latest), default=None)
 
 
+def _latest(*times: int | None) -> int | None:
+    return max((time for time in times if time is not None), default=None)
+
+
 def _merge(into: _Known, link: _Known) -> None:
     """What one more end, or the settings, know of it. Where both ends tell, the receiver's own numbers are the newest."""
     into.child_zone = into.child_zone or link.child_zone
     into.parent_zone = into.parent_zone or link.parent_zone
     into.dials = into.dials or link.dials
     into.end = into.end or link.end
-    into.heards += tuple((as_of, link.heard) for as_of in link.told if link.heard is not None)
-    into.since = max((time for time in (into.since, link.since) if time is not None), default=None)
+    heard = tuple((as_of, link.heard) for as_of in link.told if link.heard is not None)
+    if AWAY in link.states:
+        into.missed += heard
+    else:
+        into.heards += heard
+    into.since = _latest(into.since, link.since)
     into.up = max((lane for lane in (into.up, link.up) if lane is not None), default=None)
     into.down = max((lane for lane in (into.down, link.down) if lane is not None), default=None)
     into.states += link.states
@@ -162,9 +172,10 @@ def _upward(broker: Here, now: int) -> Iterator[_Known]:
         row = used.get(parent.end, {})
         name = row.get("broker") or parent.name
         link = _Known(broker.name, name, broker.zone, row.get("zone"), CHILD, parent.end)
-        link.heard = row.get("heard")
         hop = heard.pop(name, None)
         _number(link, hop)
+        # While it is a standby nothing is numbered over it, and it is heard all the same.
+        link.heard = _latest(link.heard, row.get("heard"))
         link.states = (_state_above(broker, row, now),)
         yield link
     if broker.dialled_by is not None and broker.dialled_by not in heard:

@@ -117,6 +117,17 @@ def test_a_standby_that_is_well_is_not_used() -> None:
     assert found.faults == ()
 
 
+def test_a_standby_that_was_used_before_is_heard() -> None:
+    """Nothing is numbered over it since then, and the broker above hears nothing of who hands up to another one."""
+    rows = (above("hq1", "hq", "tcp://hq:1", used=False), above("hq2", "hq", "tcp://hq:2"))
+    used_long_ago = hop("hq1", "hq", "above", heard=NOW - 400 * SECOND, is_heard=False, well=False)
+    dmz = outer(*rows, hops=(used_long_ago,), ends=("tcp://hq:1", "tcp://hq:2"))
+    hq1 = Here("hq1", "hq", "running", LONG_AGO, hops=(unheard("dmz", "hq/dmz", "below", ways=2),))
+    for brokers in ((dmz,), (dmz, hq1), (hq1, dmz)):
+        standby = next(link for link in seen(facts(*brokers)).links if link.parent == "hq1")
+        assert (standby.state, standby.heard) == ("standby", NOW - SECOND)
+
+
 def test_a_link_that_carries_one_way_is_told_from_a_dead_one() -> None:
     """The child is heard, and says that it hears nobody above."""
     found = seen(facts(hub(hop("dmz", "hq/dmz", "below", well=False))))
