@@ -9,6 +9,8 @@ from tabard.consumers.store.results import NodeRow
 from tabard.consumers.zones.staleness import PATIENCE, Known, lacking
 
 RUNNING: Final = "running"
+SILENT: Final = "silent"
+"""It runs, and says nothing any more."""
 STOPPED: Final = "stopped"
 ELSEWHERE: Final = "elsewhere"
 """A broker that does not belong to this home: what it does is not known here."""

@@ -11,7 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tabard.consumers.store.results import GapRow, NodeRow, Sampled
-from tabard.consumers.zones.facts import RUNNING, STALE, Dialled, Far, Here, Joined, Reading, Tunnel
+from tabard.consumers.zones.facts import (
+    RUNNING,
+    SILENT,
+    STALE,
+    STOPPED,
+    Dialled,
+    Far,
+    Here,
+    Joined,
+    Reading,
+    Tunnel,
+)
 from tabard.names import NAME, zone_within
 
 STUBS: Final = 1000
@@ -22,7 +33,7 @@ MISSED: Final = 3
 """Samples that may be missed before what was said last counts as stale."""
 SLACK: Final = 10_000_000_000
 """Nanoseconds beyond that, for the way."""
-_STATES: Final = frozenset({RUNNING, "silent", "stopped"})
+_STATES: Final = frozenset({RUNNING, SILENT, STOPPED})
 _MOST: Final = 64
 _MOST_EVERY: Final = 3600.0
 _WORD: Final = 200

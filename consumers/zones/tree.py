@@ -1,17 +1,29 @@
 """The zone map: pure, from what a home knows of its brokers and what its store knows of the nodes.
 
 A link that is dead is one fault, however many nodes are behind it; those are *cut off*, and nobody knows whether they are
-well. A node that is silent for another reason is not down, either: nothing was heard of it. What cannot be known here is
+well. So is a broker that rests, where its zone has no other one. A node that is silent for another reason is not down, either: nothing was heard of it. What cannot be known here is
 said, and not guessed.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from tabard.consumers.zones.facts import ELSEWHERE, RUNNING, STALE, Facts, Far, Here, Node, Passing, Tunnel
+from tabard.consumers.zones.facts import (
+    ELSEWHERE,
+    RUNNING,
+    SILENT,
+    STALE,
+    STOPPED,
+    Facts,
+    Far,
+    Here,
+    Node,
+    Passing,
+    Tunnel,
+)
 from tabard.consumers.zones.joining import (
     AWAY,
     BYPASSED,
@@ -28,7 +40,8 @@ from tabard.consumers.zones.staleness import PATIENCE
 from tabard.names import zone_within
 
 CUT_OFF: Final = "cut off"
-"""State of a node behind a dead link, of which nothing is heard."""
+"""State of a node behind a dead link, or below brokers that rest, of which nothing is heard."""
+_RESTING: Final = frozenset({SILENT, STOPPED})
 _HEARD: Final = frozenset({"up", "late"})
 
 
@@ -102,7 +115,7 @@ def zone_map(facts: Facts, nodes: Sequence[Node] | None, now: int, far: Far | No
     found = links_of(facts, now)
     links = tuple(_judged(link, found, facts, nodes) for link in found)
     brokers = tuple(_brokers(facts, links))
-    lost = cut_zones(links)
+    lost = cut_zones(links) | resting_zones(facts, brokers)
     shown = [_cut_off(node, lost) for node in nodes or ()]
     paths = _paths(facts, brokers, shown)
     zones = tuple(_zone(path, brokers, shown, far) for path in paths)
@@ -195,6 +208,15 @@ def cut_zones(links: Sequence[Link]) -> frozenset[str]:
     return frozenset(zone for zone in dead - left if zone is not None)
 
 
+def resting_zones(facts: Facts, brokers: Sequence[Broker]) -> frozenset[str]:
+    """The zones, from this home's own on downwards, all of whose brokers are known to be frozen or not to run: nothing passes them."""
+    states: dict[str, set[str]] = defaultdict(set)
+    for broker in brokers:
+        if broker.zone is not None and zone_within(broker.zone, facts.zone):
+            states[broker.zone].add(broker.state)
+    return frozenset(zone for zone, found in states.items() if found <= _RESTING)
+
+
 def _cut_off(node: Node, lost: frozenset[str]) -> Node:
     if node.state in _HEARD or not any(zone_within(node.zone, zone) for zone in lost):
         return node
@@ -246,8 +268,9 @@ def _zone(path: str, brokers: Sequence[Broker], nodes: Sequence[Node], far: Far)
 def _faults(facts: Facts, links: Sequence[Link], zones: Sequence[Zone], now: int) -> Iterator[Fault]:
     for broker in facts.brokers:
         if broker.state not in {RUNNING, STALE}:
-            does = "says nothing any more: is it frozen?" if broker.state == "silent" else "does not run"
-            yield Fault(f"broker {broker.name}", does)
+            does = "says nothing any more: is it frozen?" if broker.state == SILENT else "does not run"
+            cut = [node for zone in zones if zone_within(zone.path, broker.zone) for node in zone.nodes]
+            yield Fault(f"broker {broker.name}", does + _cut_words(cut))
     for link in links:
         yield from _link_faults(link, links, facts.brokers, zones)
     for zone in zones:
@@ -282,9 +305,7 @@ def _link_faults(
         link.child,
         link.parent,
     }:  # else it is the broker's fault, said above
-        cut = Counter(node.state for zone in zones for node in zone.nodes if is_behind(node, link))[CUT_OFF]
-        are = "nodes behind it are" if cut > 1 else "node behind it is"
-        more = f"; {cut} {are} cut off" if cut else ""
+        more = _cut_words([node for zone in zones for node in zone.nodes if is_behind(node, link)])
         if any(other.child_zone == link.child_zone and other.state == UP for other in links):
             more = "; it goes on through another link"
         at = f" at {link.end}" if link.end else ""
@@ -299,6 +320,11 @@ def _link_faults(
                 count = broker.risen.get(f"{lane} {counter} on the link from {sender}", 0)
                 if count and broker.name == receiver:
                     yield Fault(where, f"{count} messages of the {lane} lane {what} within the last minute")
+
+
+def _cut_words(behind: Sequence[Node]) -> str:
+    cut = sum(node.state == CUT_OFF for node in behind)
+    return f"; {cut} {'nodes behind it are' if cut > 1 else 'node behind it is'} cut off" if cut else ""
 
 
 def policy_words(policies: Sequence[str]) -> str:

@@ -95,6 +95,36 @@ def test_a_frozen_broker_is_one_fault_although_its_neighbours_miss_it() -> None:
     assert [fault.where for fault in found.faults] == ["broker dmz"]
 
 
+@pytest.mark.parametrize(
+    ("state", "does"),
+    [("silent", "says nothing any more: is it frozen?"), ("stopped", "does not run")],
+)
+def test_a_broker_that_rests_is_one_fault_however_many_nodes_are_behind_it(state: str, does: str) -> None:
+    """The only one of its zone: all that the store hears comes through it."""
+    silent = [each._replace(state="silent") for each in FLEET]
+    found = seen(facts(hub()._replace(state=state)), silent)
+    assert {each.state for zone in found.zones for each in zone.nodes} == {"cut off"}
+    assert [(fault.where, fault.what) for fault in found.faults] == [
+        ("broker hq", f"{does}; 3 nodes behind it are cut off")
+    ]
+
+
+@pytest.mark.parametrize("other", ["running", "stale"])
+def test_one_of_a_pair_that_rests_cuts_nothing_off(other: str) -> None:
+    """The nodes may use the other one."""
+    silent = [each._replace(state="silent") for each in FLEET]
+    pair = facts(hub()._replace(state="silent"), hub()._replace(name="hq2", state=other))
+    found = seen(pair, silent)
+    assert {each.state for zone in found.zones for each in zone.nodes} == {"silent"}
+
+
+def test_a_broker_above_this_home_that_rests_cuts_nothing_off() -> None:
+    """What this home's store hears does not come through it."""
+    pair = facts(hub()._replace(state="silent"), outer(above("hq", "hq", "tcp://hq:1")), zone="hq/dmz")
+    found = seen(pair, [node("edge1", "hq/dmz", "silent")])
+    assert [each.state for zone in found.zones for each in zone.nodes] == ["silent"]
+
+
 def test_one_of_a_pair_that_is_away_is_a_fault_and_cuts_nothing_off() -> None:
     """It goes on through the other one."""
     rows = (
