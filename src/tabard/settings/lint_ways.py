@@ -30,6 +30,9 @@ class _Dialled(NamedTuple):
     origin: Origin
     by: Broker | None = None
     """The broker that hands up there; None for a role, and for a broker that dials one below."""
+    word: str = ""
+    """What the settings call the broker there, and by which name; "" when they do not."""
+    said: str = ""
 
 
 def lint_ways(settings: Settings) -> Iterator[Finding]:
@@ -46,6 +49,7 @@ def lint_ways(settings: Settings) -> Iterator[Finding]:
     for circle in circles:
         yield _circle(circle, origins[circle[0]])
     yield from _two_parents(settings)
+    yield from _two_names(settings)
     yield from _beside(settings, at)
     if not circles and not named:
         yield from _too_long(up, origins)
@@ -90,20 +94,23 @@ def _reaches(dialled: str, bound: str) -> bool:
 def _all_dialled(settings: Settings) -> Iterator[_Dialled]:
     for broker, origin in settings.tables["broker"]:
         key = f"broker {broker.name}"
-        for name, address, end in (
-            ("parent_up", broker.parent_up, "up_in"),
-            ("parent_down", broker.parent_down, "down_out"),
-            ("standby_up", broker.standby_up, "up_in"),
-            ("standby_down", broker.standby_down, "down_out"),
+        for word, said, up, down in (
+            ("parent", broker.parent, broker.parent_up, broker.parent_down),
+            ("standby", broker.standby, broker.standby_up, broker.standby_down),
         ):
-            yield _Dialled(f"{key}.{name}", address, end, origin, broker)
+            yield _Dialled(f"{key}.{word}_up", up, "up_in", origin, broker, word, said)
+            yield _Dialled(f"{key}.{word}_down", down, "down_out", origin, broker)
         for link in broker.link:
-            yield _Dialled(f"{key}.link {link.peer}.up", link.up, "up_out", origin)
-            yield _Dialled(f"{key}.link {link.peer}.down", link.down, "down_in", origin)
+            peer = f"{key}.link {link.peer}"
+            yield _Dialled(f"{peer}.up", link.up, "up_out", origin, None, "peer", link.peer)
+            yield _Dialled(f"{peer}.down", link.down, "down_in", origin)
     for role, up, down in (("agent", "up_in", "down_out"), ("recorder", "up_out", "down_in")):
-        for name, end in (("up", up), ("down", down), ("standby_up", up), ("standby_down", down)):
-            key = f"{role}.{name}"
-            yield _Dialled(key, settings.str(key), end, settings.origin(key))
+        for first in ("", "standby_"):
+            word, key = f"{first}broker", f"{role}.{first}up"
+            said = settings.str(f"{role}.{word}")
+            yield _Dialled(key, settings.str(key), up, settings.origin(key), None, word, said)
+            key = f"{role}.{first}down"
+            yield _Dialled(key, settings.str(key), down, settings.origin(key))
 
 
 def _leads(dialled: _Dialled, at: _Places) -> Iterator[Finding]:
@@ -131,18 +138,15 @@ def _leads(dialled: _Dialled, at: _Places) -> Iterator[Finding]:
             found=f"{there.zone!r} at {dialled.address}",
             hint="A broker forwards for its own zone and those below it: correct the address, or a zone",
         )
-    elif child is not None and dialled.end == "up_in":
-        word = "parent" if dialled.key.endswith("parent_up") else "standby"
-        said = child.parent if word == "parent" else child.standby
-        if said and said != there.name:
-            yield finding_at(
-                dialled.origin,
-                dialled.key,
-                f"it leads to broker {there.name}, and its {word} is said to be {said}",
-                expected=f"an address of {said}, or {word} = {there.name!r}",
-                found=dialled.address,
-                hint="The key of the broker that is named is expected there, so no connection would come up",
-            )
+    elif dialled.said and dialled.said != there.name:
+        yield finding_at(
+            dialled.origin,
+            dialled.key,
+            f"it leads to broker {there.name}, and its {dialled.word} is said to be {dialled.said}",
+            expected=f"an address of {dialled.said}, or {dialled.word} = {there.name!r}",
+            found=dialled.address,
+            hint="The key of the broker that is named is expected there, so no connection would come up",
+        )
 
 
 def _pair(broker: Broker, origin: Origin) -> Iterator[Finding]:
@@ -238,6 +242,25 @@ def _two_parents(settings: Settings) -> Iterator[Finding]:
                         hint="Let only the zone right above dial it",
                     )
             seen.append((broker, link.peer, link.up))
+
+
+def _two_names(settings: Settings) -> Iterator[Finding]:
+    """One address below, said to be of two brokers: only one of them can be there."""
+    seen: dict[str, tuple[str, str]] = {}
+    for broker, origin in settings.tables["broker"]:
+        for link in broker.link:
+            if link.dials != "this" or not link.up:
+                continue
+            other, peer = seen.setdefault(link.up, (broker.name, link.peer))
+            if peer != link.peer:
+                yield finding_at(
+                    origin,
+                    f"broker {broker.name}.link {link.peer}.up",
+                    f"the link of broker {other} to {peer} has the same address",
+                    expected=f"another address than that of {peer}",
+                    found=link.up,
+                    hint="Another broker listens at each address: give that of the one that is named",
+                )
 
 
 def _beside(settings: Settings, at: _Places) -> Iterator[Finding]:

@@ -51,6 +51,24 @@ def use(role: str, **keys: str) -> str:
             broker("a", parent="b") + link("b") + broker("b"), "broker a", "runs in a circle", id="mixed"
         ),
         pytest.param(
+            broker("a", **OUTER) + link("d", up=C, down=D),
+            "broker a.link d.up",
+            "leads to broker a, and its peer is said to be d",
+            id="link-to-itself-by-another-name",
+        ),
+        pytest.param(
+            broker("a", **OPEN) + link("d", up=C, down=D) + link("e", up=C, down=D),
+            "broker a.link e.up",
+            "the link of broker a to d has the same address",
+            id="two-names-for-one-address",
+        ),
+        pytest.param(
+            broker("a", **OPEN) + use("agent", up=A, down=B, broker="d"),
+            "agent.up",
+            "leads to broker a, and its broker is said to be d",
+            id="agent-names-another",
+        ),
+        pytest.param(
             broker("a", **OPEN) + broker("d", "hq/dmz", parent_up=B, parent_down=A),
             "broker d.parent_up",
             "leads to the down_out of broker a",
