@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tabard.brokers.trust.authority import DAY, Wanted
 from tabard.brokers.trust.bundle import Bundle
-from tabard.brokers.trust.certificates import NODE, RECORDER, ZONE, Certificate, read
+from tabard.brokers.trust.certificates import DISPATCHER, NODE, RECORDER, ZONE, Certificate, read
 from tabard.brokers.trust.files import Trust
 from tabard.brokers.trust.keyfiles import KeyFile
 from tabard.brokers.trust.keys import PrivateKey, shown_id
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SOON: Final = 60 * DAY
 """Certificates that end within this time are renewed."""
+HOST: Final = (NODE, RECORDER, DISPATCHER)
+"""Roles whose certificates bear the name of their host; a broker has a name of its own."""
 
 
 class Made(NamedTuple):
@@ -85,16 +87,14 @@ def remove(
 
 
 def rename(trust: Trust, zone: str, old: str, new: str, now: int, life: int | None) -> Made:
-    """A tombstone for a host's node and recorder that names the new one, which has new keys. Raises RefusedError, UsageError."""
+    """A tombstone for each of a host's `HOST` that names the new one, which has new keys. Raises RefusedError, UsageError."""
     held = [
-        certificate
-        for role in (NODE, RECORDER)
-        for certificate in trust.directory.certificates(role, zone, old, now)[:1]
+        certificate for role in HOST for certificate in trust.directory.certificates(role, zone, old, now)[:1]
     ]
     wanted = [Wanted(each.role, new, zone, each.sinks, each.commands) for each in held]
     for each in wanted:
         _check_free(trust, each, now, again=False)
-    remove(trust, zone, [(NODE, old), (RECORDER, old)], now, successor=new)
+    remove(trust, zone, [(role, old) for role in HOST], now, successor=new)
     return add(trust, wanted, now, life=life, again=False, keep=False)
 
 

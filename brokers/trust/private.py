@@ -30,15 +30,12 @@ def read_private(path: Path, limit: int) -> bytes:
         raise unsafe(
             path, "a file that this user can read, and no link", error.strerror or str(error)
         ) from error
-    with open(descriptor, "rb") as file:
-        state = os.fstat(descriptor)
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid() or stat.S_IMODE(state.st_mode) & 0o077:
+        os.close(descriptor)
         mode = f"{stat.filemode(state.st_mode)} owned by uid {state.st_uid}"
-        if (
-            not stat.S_ISREG(state.st_mode)
-            or state.st_uid != os.geteuid()
-            or stat.S_IMODE(state.st_mode) & 0o077
-        ):
-            raise unsafe(path, f"a file of mode 0600 owned by uid {os.geteuid()}", mode)
+        raise unsafe(path, f"a file of mode 0600 owned by uid {os.geteuid()}", mode)
+    with open(descriptor, "rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise TrustError(

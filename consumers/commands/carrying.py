@@ -52,7 +52,7 @@ class Carrier:
         self._tell(
             None
             if self.issuer() is not None
-            else "this home has no key of a dispatcher: tabard init, or tabard up where the authority is"
+            else "this home has no key of a dispatcher: tabard up makes it where the authority of its zone is here, else tabard node add --sink there, and tabard join"
         )
 
     def _tell(self, fault: str | None) -> None:

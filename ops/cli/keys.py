@@ -44,7 +44,7 @@ keys: Final = Group(
         ("tabard keys revoke 5bf10ce5 --reason 'disk stolen'", "From the next roster on nobody believes it"),
     ],
 )
-_ROLES: Final = ("zone", "node", "broker", "recorder")
+_ROLES: Final = ("zone", "node", "broker", "recorder", "dispatcher", "operator")
 
 
 @command(

@@ -31,6 +31,21 @@ class Name(click.ParamType[str]):
             self.fail(str(error), param, ctx)
 
 
+class BrokerName(click.ParamType[str]):
+    """The name of a broker that is to be: one that settings take."""
+
+    name = "broker"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name."""
+        from tabard.settings import forms
+
+        try:
+            return str(forms.BROKER.read(str(value)))
+        except TabardError as error:
+            self.fail(str(error), param, ctx)
+
+
 class KeyPrefix(click.ParamType[str]):
     """The first digits of a key's id."""
 

@@ -13,7 +13,7 @@ from tabard.errors import UsageError
 from tabard.home import Home
 from tabard.ops.cli.base import Entry, command
 from tabard.ops.cli.group import Group
-from tabard.ops.cli.keyvalues import Name, life_option, nanoseconds, out_option
+from tabard.ops.cli.keyvalues import BrokerName, Name, life_option, nanoseconds, out_option
 from tabard.ops.cli.options import output_option
 from tabard.ops.cli.values import SinkName, Zone
 from tabard.ops.output import emit
@@ -51,7 +51,7 @@ _ZONE_HELP: Final = "Its zone.  [default: the one whose authority is here, if th
 @click.option(
     "--broker",
     "brokers",
-    type=Name(),
+    type=BrokerName(),
     multiple=True,
     metavar="NAME",
     help="A broker that runs there; may be repeated.",
@@ -82,6 +82,8 @@ def node_add(
 ) -> int:
     """Make keys and certificates for a host: of its agent, and of a broker and a recorder if they are named.
 
+    Beside a recorder belongs a dispatcher, so a host with --sink has a key for one, too.
+
     The file holds its secrets. Carry it over on a way that you trust, run `tabard join` there, and remove it on both ends.
     """
     from tabard.brokers.trust import members
@@ -100,7 +102,11 @@ def node_add(
         place = zone_of(trust, zone)
         wanted = [Wanted("node", name, place, honours or ("main",))]
         wanted += [Wanted("broker", each, place) for each in brokers]
-        wanted += [Wanted("recorder", name, place, (sink,))] if sink else []
+        if sink:
+            wanted += [
+                Wanted("recorder", name, place, (sink,)),
+                Wanted("dispatcher", name, place, commands=True),
+            ]
         made = members.add(trust, wanted, time.time_ns(), life=nanoseconds(life), again=again, keep=False)
         give(made)
     record(home, f"node {name} of {place} added by {who()}")
@@ -112,7 +118,7 @@ def node_add(
     "remove",
     audited="node.remove",
     examples=[
-        ("tabard node remove web1", "Its node, and its recorder if it had one"),
+        ("tabard node remove web1", "Its node, and its recorder and dispatcher if it had them"),
         ("tabard node remove gate --zone hq/dmz --broker dmz", "Its broker, too"),
     ],
 )
@@ -128,15 +134,15 @@ def node_add(
 )
 @output_option
 def node_remove(home: Home, name: str, zone: str | None, brokers: tuple[str, ...], output: str) -> int:
-    """Take a host out of its zone: its name becomes a tombstone, and no certificate of it holds any more.
+    """Take a host out of its zone: its name becomes a tombstone, and no certificate of that name holds any more.
 
-    Let it hand up first what its journal still holds. Other homes learn it from the next roster, which travels by itself.
+    Brokers have names of their own: give each that ran there with --broker, or its key goes on being believed. Let it hand up first what its journal still holds. Other homes learn it from the next roster, which travels by itself.
     """
     from tabard.brokers.trust import members
     from tabard.ops.auditing import record, who
     from tabard.ops.keys import CHANGES, changes, changing, zone_of
 
-    names = [("node", name), ("recorder", name), *(("broker", each) for each in brokers)]
+    names = [*((role, name) for role in members.HOST), *(("broker", each) for each in brokers)]
     with changing(home) as trust:
         place = zone_of(trust, zone)
         gone = members.remove(trust, place, names, time.time_ns())

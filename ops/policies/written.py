@@ -128,6 +128,11 @@ def _matcher(document: Document, path: KeyPath, keys: Mapping[str, Any]) -> Matc
             ]
         else:
             pairs.append((key, _text(document, place, value)))
+    levels = dict(pairs)
+    lowest, highest = levels.get(MIN_LEVEL), levels.get(MAX_LEVEL_KEY)
+    if isinstance(lowest, int) and isinstance(highest, int) and lowest > highest:
+        raise _wrong(document, (*path, MAX_LEVEL_KEY), "no record fits, so nothing would be withheld", f"at least {MIN_LEVEL} {keys[MIN_LEVEL]}",
+                     brief(keys[MAX_LEVEL_KEY]))  # fmt: skip
     return tuple(pairs)
 
 

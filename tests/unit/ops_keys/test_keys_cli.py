@@ -145,7 +145,9 @@ def test_a_zones_authority_can_be_carried_away(homes: Homes) -> None:
         "plant", "node", "add", "line1", "--sink", "near", "--honours", "near", "--out", "line1.tabard"
     )
     rows = homes.rows("line1", "join", "line1.tabard")
-    assert [row["role"] for row in rows] == ["zone", "zone", "node", "recorder"]
+    assert [row["role"] for row in rows] == ["zone", "zone", "node", "recorder", "dispatcher"]
+    rotated = homes.rows("plant", "keys", "rotate", "dispatcher", "line1", "--out", "new.tabard")
+    assert [(row["did"], row["role"]) for row in rotated] == [("rotated", "dispatcher")]
     assert "is not in this home" in homes.refused(
         "hq", "node", "add", "x", "--zone", "hq/plant", "--out", "x.tabard"
     )
@@ -157,7 +159,17 @@ def test_a_zones_authority_can_be_carried_away(homes: Homes) -> None:
         ("zone", "hq/plant"): "removed",
         ("node", "line1"): "removed",
         ("recorder", "line1"): "removed",
+        ("dispatcher", "line1"): "removed",
     }
+
+
+def test_a_store_host_that_goes_has_no_say_any_more(homes: Homes) -> None:
+    """None of the keys that bear its name: that of its dispatcher carries commands."""
+    homes.rows("hq", "node", "add", "store1", "--sink", "main", "--out", "store1.tabard")
+    gone = homes.rows("hq", "node", "remove", "store1")
+    assert {row["role"] for row in gone} == {"node", "recorder", "dispatcher"}
+    states = homes.rows("hq", "keys", "list")
+    assert {row["state"] for row in states if row["name"] == "store1"} == {"removed"}
 
 
 def test_a_new_root_is_believed_only_on_purpose(homes: Homes) -> None:
@@ -198,6 +210,8 @@ def test_wrong_use_is_told_apart_from_what_is_refused(homes: Homes) -> None:
     assert "--zone with one of hq, hq/dmz" in homes.refused(
         "hq", "node", "add", "a", "--out", "a.tabard", code=wrong
     )
+    long = ("node", "add", "a", "--zone", "hq", "--broker", "b" * 32, "--out", "a.tabard")
+    assert "1 to 31 of" in homes.refused("hq", *long, code=wrong), "settings take no longer one"
     assert "no zone above it" in homes.refused("hq", "zone", "add", "other")
     assert "is not in this home" in homes.refused("hq", "zone", "add", "other/dmz")
     assert "has no keys" in homes.refused("empty", "keys")

@@ -171,6 +171,12 @@ def test_what_is_shown_can_be_set_again(
         ("rate = -1", 1, "rate", "expected 0 to"),
         ("withhold = 3", 1, "withhold", "expected tables [[withhold]]"),
         ('[[withhold]]\n[[withhold]]\nnode = "a"', 1, "withhold.1", "at least one field"),
+        (
+            '[[withhold]]\nmax_level = "info"\nmin_level = "error"',
+            2,
+            "withhold.1.max_level",
+            "expected at least min_level error",
+        ),
         ('[[withhold]]\nnode = "a"\nservise = "x"', 3, "withhold.1.servise", "Did you mean service?"),
         ('[[withhold]]\nattribute = "x"', 2, "withhold.1.attribute", "expected a table"),
         ('[[withhold]]\nattribute.a = ""', 2, "withhold.1.attribute.a", "expected 1 to 256 characters"),

@@ -202,16 +202,19 @@ def test_a_key_is_revoked_by_a_zone_above_it(site: Site) -> None:
 
 
 def test_a_renamed_host_has_new_keys(site: Site) -> None:
-    """Of its node and its recorder; the old name leads to the new one."""
-    site.join(site.add(WEB1, Wanted("recorder", "web1", "hq/dmz", ("near",))))
+    """Of its node, its recorder and its dispatcher; the old name leads to the new one."""
+    dispatcher = Wanted("dispatcher", "web1", "hq/dmz", commands=True)
+    site.join(site.add(WEB1, Wanted("recorder", "web1", "hq/dmz", ("near",)), dispatcher))
     made = members.rename(site.trust, "hq/dmz", "web1", "shop1", NOW, None)
     assert [(each.role, each.name, each.sinks) for each in made.certificates] == [
         ("node", "shop1", ("main",)),
         ("recorder", "shop1", ("near",)),
+        ("dispatcher", "shop1", ()),
     ]
+    assert [each.commands for each in made.certificates] == [False, False, True]
     site.join(made)
     trust = site.at()
-    for role in ("node", "recorder"):
+    for role in ("node", "recorder", "dispatcher"):
         tombstone = trust.directory.tombstone(role, "hq/dmz", "web1")
         assert tombstone is not None and tombstone.successor == "shop1"
         assert trust.directory.certificates(role, "hq/dmz", "web1", NOW) == []
@@ -309,6 +312,8 @@ def test_a_file_that_others_can_read_is_refused(site: Site) -> None:
         join(Home(site.folder / "web1"), path, clock=site.clock)
     with pytest.raises(TrustError, match="no such file"):
         join(Home(site.folder / "web1"), site.folder / "nothing", clock=site.clock)
+    with pytest.raises(TrustError, match=f"{site.folder}: not safe for keys.*found d"):
+        join(Home(site.folder / "web1"), site.folder, clock=site.clock)
 
 
 def test_a_join_that_was_cut_off_is_completed_by_another(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
