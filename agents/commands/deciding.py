@@ -71,7 +71,7 @@ def decide(
         return Decision(What.CANCEL)
     try:
         words = rules.words(document)
-        _check_approvals(rules, approved)
+        check_approvals(rules, approved)
     except RefusedError as error:
         return Decision(What.REFUSE, error.what, error.expected or "")
     except WireError as error:
@@ -79,7 +79,8 @@ def decide(
     return Decision(What.ANSWER if words is None else What.KEEP)
 
 
-def _check_approvals(rules: Rules, approved: Callable[[], int]) -> None:
+def check_approvals(rules: Rules, approved: Callable[[], int]) -> None:
+    """See that enough others approve. Raises RefusedError, and WireError like `approved`."""
     if not rules.approvals:
         return
     found = approved()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tabard import failpoints
 from tabard.agents.commands import answers, table
@@ -22,9 +22,9 @@ from tabard.agents.commands.table import Row
 from tabard.agents.control import Control
 from tabard.brokers.loop import Loop
 from tabard.brokers.wire.answers import OUTPUT, RUNNING
-from tabard.brokers.wire.command import decode_document
+from tabard.brokers.wire.command import Document, Order, decode_document, decode_order
 from tabard.clock import Clock, boot_id
-from tabard.errors import JournalError, RefusedError
+from tabard.errors import JournalError, RefusedError, WireError
 
 POLL: Final = 0.25
 """Seconds between two looks at a keeper of an agent before."""
@@ -42,6 +42,13 @@ GONE: Final = "the process that stood by it is gone, and nobody knows how it end
 BOOTED: Final = "the host was started anew while it ran"
 
 _log = logging.getLogger(__name__)
+
+
+class Program(NamedTuple):
+    """What is to be begun."""
+
+    words: tuple[str, ...]
+    timeout: float
 
 
 @dataclass
@@ -72,6 +79,7 @@ class Runner:
         clock: stamps the answers.
         rules: what holds now.
         expired: whether an expiry, ns since 1970, has come by a dispatcher's clock, as far as is known.
+        believed: sees that who issued and approved an order is believed still; raises RefusedError, WireError.
         answered: is called when there are new answers.
     """
 
@@ -83,6 +91,7 @@ class Runner:
         clock: Clock,
         rules: Callable[[], Rules],
         expired: Callable[[int], bool],
+        believed: Callable[[Order, Document], None],
         answered: Callable[[], object],
     ) -> None:
         self._room = room
@@ -91,6 +100,7 @@ class Runner:
         self._clock = clock
         self._rules = rules
         self._expired = expired
+        self._believed = believed
         self._answered = answered
         self._watched: dict[bytes, _Watched] = {}
         self.ready = False
@@ -166,44 +176,50 @@ class Runner:
             row = table.next_waiting(db)
             if row is None:
                 return False
-            uid = row.id.hex()
-            document = decode_document(row.document)
-            rules = self._rules()
-            words: tuple[str, ...] = ()
-            ended: answers.Answer | None = None
-            if self._expired(row.expires):
-                ended = answers.EXPIRED, {"id": uid, "now": self._clock.wall()}
-            else:
-                try:
-                    words = rules.words(document) or ()
-                except RefusedError as error:  # the settings are others by now
-                    ended = (
-                        answers.REFUSED,
-                        {"id": uid, "reason": error.what, "expected": error.expected, "issuer": row.issuer},
-                    )
-            if ended is not None or not words:
-                done: answers.Answer = (answers.DONE, {"id": uid, "exit": 0, "seconds": 0.0, "cut": 0})
-                self._say_end(db, row.id, *(ended or done))
-            else:
+            program = self._look_again(row)
+            if isinstance(program, Program):
                 table.starting(db, row.id, boot_id())
-        if ended is not None or not words:
+            else:
+                self._say_end(db, row.id, *program)
+        if not isinstance(program, Program):
             self._answered()
             return True
         failpoints.hit(STARTING)
         folder = Folder(self._room, row.id, row.attempt)
         try:
-            folder.write(words, document.timeout, rules.output)
+            folder.write(program.words, program.timeout, self._rules().output)
             failpoints.hit(WRITTEN)
             kept = Kept.start(folder)
         except OSError as error:
             reason = f"cannot start: {error.strerror or error}"
-            self._end(row.id, answers.FAILED, {"id": uid, "reason": reason, "seconds": 0.0, "cut": 0})
+            self._end(
+                row.id, answers.FAILED, {"id": row.id.hex(), "reason": reason, "seconds": 0.0, "cut": 0}
+            )
             folder.remove()
             return True
         failpoints.hit(STARTED)
         self._watched[row.id] = _Watched(kept, table.STARTING)
         self._loop.add_reader(kept.descriptor, partial(self._heard, row.id))
         return True
+
+    def _look_again(self, row: Row) -> Program | answers.Answer:
+        """The program of what has waited, or how it ends now: time has passed, and settings and keys may be others."""
+        uid = row.id.hex()
+        if self._expired(row.expires):
+            return answers.EXPIRED, {"id": uid, "now": self._clock.wall()}
+        try:
+            order = decode_order(row.order)
+            document = decode_document(order.document)
+            self._believed(order, document)
+            words = self._rules().words(document)
+        except (RefusedError, WireError) as error:
+            expected = error.expected or ""
+            return answers.REFUSED, {
+                "id": uid, "reason": error.what, "expected": expected, "issuer": row.issuer
+            }  # fmt: skip
+        if words is None:
+            return answers.DONE, {"id": uid, "exit": 0, "seconds": 0.0, "cut": 0}
+        return Program(words, document.timeout)
 
     def end(self, uid: bytes) -> None:
         """End one that was begun: somebody cancelled it, which is committed."""

@@ -43,8 +43,8 @@ class Row(NamedTuple):
     state: str
     issuer: str
     expires: int
-    document: bytes
-    """Empty once it has ended."""
+    order: bytes
+    """Encoded, to be believed again when it is begun; empty once it has ended."""
     attempt: int
     """Numbers the folders of those that were not begun."""
     boot: str
@@ -122,10 +122,10 @@ def count(db: sqlite3.Connection, state: str = "") -> int:
 
 
 def insert(
-    db: sqlite3.Connection, uid: bytes, issuer: str, expires: int, document: bytes, kind: str, data: object
+    db: sqlite3.Connection, uid: bytes, issuer: str, expires: int, order: bytes, kind: str, data: object
 ) -> None:
     """A new command; its state is what its answer says."""
-    values = (uid, STATE_OF[kind], issuer, expires, document, kind, pack(data))
+    values = (uid, STATE_OF[kind], issuer, expires, order, kind, pack(data))
     db.execute(
         "INSERT INTO command (id, state, issuer, expires, document, kind, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
         values,

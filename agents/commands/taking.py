@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tabard.agents.commands import answers, table
-from tabard.agents.commands.deciding import Decision, Load, What, decide
+from tabard.agents.commands.deciding import Decision, Load, What, check_approvals, decide
 from tabard.agents.commands.hearing import Heard, Ignored, hear
 from tabard.agents.commands.rules import Rules
 from tabard.agents.commands.runner import Runner
@@ -19,13 +19,13 @@ from tabard.brokers.delivery.ports import NodeKey
 from tabard.brokers.delivery.refusals import Refusals
 from tabard.brokers.loop import Loop
 from tabard.brokers.trust.certificates import Certificate
-from tabard.brokers.trust.commanding import approvers
+from tabard.brokers.trust.commanding import approvers, check_issuer
 from tabard.brokers.trust.directory import Directory
 from tabard.brokers.wire.answers import ENDS
-from tabard.brokers.wire.command import COMMAND_KIND, decode_command
+from tabard.brokers.wire.command import COMMAND_KIND, Document, Order, decode_command, encode_order
 from tabard.brokers.wire.messages import Message, kind_of
 from tabard.clock import Clock
-from tabard.errors import JournalError, TrustError, WireError
+from tabard.errors import JournalError, RefusedError, TrustError, WireError
 
 _REPEATED: Final = 10_000
 """Commands of which is remembered when they were answered last."""
@@ -83,10 +83,10 @@ class Commands:
         self._counters = counters
         self._answered = answered
         self._every = every
-        self._now = (0, 0.0)
+        self._now: tuple[int, float] | None = None
         """What a dispatcher's clock said last, and when that was."""
         self._repeated: OrderedDict[bytes, float] = OrderedDict()
-        self.runner = Runner(room, control, loop, clock, rules, self._has_expired, answered)
+        self.runner = Runner(room, control, loop, clock, rules, self._has_expired, self._believe, answered)
 
     def look_after(self) -> None:
         """Find what an agent before this one began, and begin what waits."""
@@ -177,7 +177,7 @@ class Commands:
             said = [accepted, done]
         else:
             said = [accepted]
-        keeps = heard.order.document if decision.what is What.KEEP else b""
+        keeps = encode_order(heard.order) if decision.what is What.KEEP else b""
         table.insert(db, heard.document.id, issuer, heard.document.expires, keeps, *said[-1])
         self._repeat(heard.document.id, now)
         self.runner.say(*said)
@@ -206,6 +206,19 @@ class Commands:
         assert directory is not None  # or its issuer had not been believed
         return len(approvers(directory, self._me.zone, heard.order, heard.issuer, heard.now))
 
+    def _believe(self, order: Order, document: Document) -> None:
+        """See that those are believed still who wanted what has waited. Raises RefusedError, WireError."""
+        directory = self._directory()
+        if directory is None:
+            raise RefusedError(
+                "this node has no keys any more",
+                expected="those by which it believed the issuer",
+                found="a home without keys",
+            )
+        now = self._dispatchers_now() or document.issued
+        issuer = check_issuer(directory, self._me.zone, order, document, now)
+        check_approvals(self._rules(), lambda: len(approvers(directory, self._me.zone, order, issuer, now)))
+
     def _repeat(self, uid: bytes, now: float) -> None:
         self._repeated[uid] = now
         self._repeated.move_to_end(uid)
@@ -213,8 +226,15 @@ class Commands:
             self._repeated.popitem(last=False)
 
     def _has_expired(self, expires: int) -> bool:
+        now = self._dispatchers_now()
+        return now is not None and expires <= now
+
+    def _dispatchers_now(self) -> int | None:
+        """Nanoseconds since 1970 by the clock of the dispatcher that was heard last; None: none was since the agent was started."""
+        if self._now is None:
+            return None
         said, when = self._now
-        return bool(said) and expires <= said + int((self._clock.monotonic() - when) * 1e9)
+        return said + int((self._clock.monotonic() - when) * 1e9)
 
     def status(self) -> dict[str, Any]:
         """For the status file."""

@@ -52,7 +52,7 @@ def test_what_has_ended_is_forgotten_once_it_has_expired(tmp_path: Path) -> None
         table.answer(db, ONE, "command.done", {"id": ONE.hex()})
         row = table.find(db, ONE)
         assert row is not None
-        assert (row.state, row.document, row.answer) == ("done", b"", ("command.done", {"id": ONE.hex()}))
+        assert (row.state, row.order, row.answer) == ("done", b"", ("command.done", {"id": ONE.hex()}))
         table.forget(db, 200)
     assert kept(stream) == ([], Memory(100, 0))
 

@@ -353,6 +353,39 @@ def test_a_program_can_be_interrupted(node: Node) -> None:
     node.turn_until(node.give(sys.executable, "-c", text), "done")
 
 
+@pytest.mark.threat("revoked-operator")
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_waits_is_not_begun_when_its_operator_was_revoked_meanwhile(
+    node: Node, tmp_path: Path, *, restarted: bool
+) -> None:
+    """It was accepted when the operator was believed; also when no dispatcher was heard since the agent was started."""
+    first = node.give(*waits_for(tmp_path / "go"))
+    second = node.give("touch", str(tmp_path / "made"))
+    node.turn_until(first, "running")
+    assert node.scene.directory is not None
+    node.scene.directory.take_roster(node.scene.trustees.revoke(node.scene.ada.key.public.key_id), NOON)
+    if restarted:
+        node.control.close()
+        node.restart()
+    (tmp_path / "go").write_text("")
+    node.turn_until(second, "refused")
+    assert node.kinds(first) == ["accepted", "running", "done"]
+    (refused,) = [data for kind, data in node.answers() if kind == "command.refused"]
+    assert "revoked" in refused["reason"]
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.threat("revoked-operator")
+def test_what_waits_is_not_begun_in_a_home_without_keys(node: Node, tmp_path: Path) -> None:
+    """They were taken away: nobody is believed any more."""
+    first = node.give(*waits_for(tmp_path / "go"))
+    second = node.give("true")
+    node.turn_until(first, "running")
+    node.scene.directory = None
+    (tmp_path / "go").write_text("")
+    node.turn_until(second, "refused")
+
+
 def test_each_answer_is_told_at_once(node: Node) -> None:
     """So that it is sent without waiting for anything."""
     before = node.told
