@@ -17,7 +17,9 @@ WAITING: Final = ACCEPTED
 STARTING: Final = "starting"
 """It may have been begun: only its folder says."""
 MOST_KEPT: Final = 10_000
-"""Rows; with so many no new command is taken."""
+"""Rows; with so many no new command is taken,"""
+MOST_ANSWERED: Final = MOST_KEPT + 1_000
+"""and with so many none is refused any more, since that has to be remembered as well."""
 MOST_WAITING: Final = 1_000
 
 _COLUMNS: Final = "id, number, state, issuer, expires, document, attempt, boot, read, chunk, by, kind, data"
@@ -72,7 +74,7 @@ class Memory(NamedTuple):
     forgotten: int = 0
     """The latest expiry of those that were forgotten."""
     since: int | None = 0
-    """Commands issued up to then may have been executed, and nobody knows; None: up to when is not known yet."""
+    """Commands issued up to then may have been executed, and nobody knows; 0: of none that is so; None: up to when is not known yet."""
 
 
 def ensure(db: sqlite3.Connection) -> None:
@@ -89,6 +91,16 @@ def ensure(db: sqlite3.Connection) -> None:
 def memory(db: sqlite3.Connection) -> Memory:
     """What is remembered of those without a row."""
     return Memory(*db.execute("SELECT forgotten, since FROM command_memory").fetchone())
+
+
+def remember_expired(db: sqlite3.Connection, expires: int) -> None:
+    """One that expires then counts as expired, whatever a clock says later; it needs no row."""
+    db.execute("UPDATE command_memory SET forgotten = max(forgotten, ?)", (expires,))
+
+
+def expires_at(db: sqlite3.Connection, uid: bytes, expires: int) -> None:
+    """It is known by now when one expires that was cancelled before it came."""
+    db.execute("UPDATE command SET expires = ? WHERE id = ? AND expires > ?", (expires, uid, expires))
 
 
 def remember_since(db: sqlite3.Connection, since: int) -> None:
@@ -168,7 +180,7 @@ def forget(db: sqlite3.Connection, now: int) -> None:
     values = (now, *ENDS)
     latest = db.execute(f"SELECT max(expires) FROM command {where}", values).fetchone()[0]  # noqa: S608 -- marks only
     if latest is not None:
-        db.execute("UPDATE command_memory SET forgotten = max(forgotten, ?)", (latest,))
+        remember_expired(db, latest)
         db.execute(f"DELETE FROM command {where}", values)  # noqa: S608 -- likewise
 
 

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from tabard.agents.commands import answers, table
-from tabard.agents.commands.deciding import Decision, Load, What, check_approvals, decide
+from tabard.agents.commands.deciding import (
+    CLOCKS,
+    LOST,
+    Decision,
+    Load,
+    What,
+    check_approvals,
+    decide,
+    may_have_been,
+    recalled,
+)
 from tabard.agents.commands.hearing import Heard, Ignored, hear
 from tabard.agents.commands.rules import Rules
 from tabard.agents.commands.runner import Runner
@@ -22,7 +32,15 @@ from tabard.brokers.trust.certificates import Certificate
 from tabard.brokers.trust.commanding import approvers, check_issuer
 from tabard.brokers.trust.directory import Directory
 from tabard.brokers.wire.answers import ENDS
-from tabard.brokers.wire.command import COMMAND_KIND, Document, Order, decode_command, encode_order
+from tabard.brokers.wire.command import (
+    CANCEL,
+    COMMAND_KIND,
+    MAX_LIFE,
+    Document,
+    Order,
+    decode_command,
+    encode_order,
+)
 from tabard.brokers.wire.messages import Message, kind_of
 from tabard.clock import Clock
 from tabard.errors import JournalError, RefusedError, TrustError, WireError
@@ -123,16 +141,20 @@ class Commands:
         try:
             with self._control.transaction() as db:
                 table.ensure(db)
-                memory = table.memory(db)
-                if memory.since is None:
-                    table.remember_since(db, heard.now)
-                known = table.find(db, heard.document.id)
+                before = table.memory(db)
+                memory = recalled(before, heard.now, self._clock.wall())
+                if memory.since is not None and memory != before:
+                    table.remember_since(db, memory.since)
+                known, named = table.find(db, heard.document.id), self._named(db, heard)
                 load = Load(table.count(db), table.count(db, table.WAITING))
-                decision = decide(heard, self._rules(), known, memory, load, lambda: self._approved(heard))
-                if decision.what in {What.KEEP, What.CANCEL} and not (self.runner.ready and self._roomy()):
+                decision = decide(
+                    heard, self._rules(), known, memory, load, lambda: self._approved(heard), named
+                )
+                keeps = decision.what is What.KEEP
+                if decision.what is What.PUT_OFF or (keeps and not (self.runner.ready and self._roomy())):
                     self._counters["command put off"] += 1  # its dispatcher sends it again
                     return
-                ends = self._note(db, heard, decision, known, now)
+                ends = self._note(db, heard, decision, known or named, memory, now)
                 table.forget(db, heard.now)
         except JournalError as error:
             self._repeated.pop(heard.document.id, None)
@@ -146,14 +168,24 @@ class Commands:
         self.runner.begin()
 
     def _note(
-        self, db: sqlite3.Connection, heard: Heard, decision: Decision, known: table.Row | None, now: float
+        self,
+        db: sqlite3.Connection,
+        heard: Heard,
+        decision: Decision,
+        row: table.Row | None,
+        memory: table.Memory,
+        now: float,
     ) -> bytes | None:
-        """Write down what was decided, with its answers; the command that is to be ended, if one is. Raises JournalError."""
+        """Write down what was decided, with its answers; the command that is to be ended, if one is. Raises JournalError.
+
+        `row`: that of the command, or of the one that it cancels.
+        """
         uid, issuer = heard.document.id.hex(), _shown(heard.issuer)
         if decision.what is What.REPEAT:
-            assert known is not None
-            self._repeat(known.id, now)
-            self.runner.say(known.answer)
+            assert row is not None
+            self._repeat(row.id, now)
+            self.runner.say(row.answer)
+            table.expires_at(db, row.id, heard.document.expires)
             return None
         accepted: answers.Answer = (
             answers.ACCEPTED,
@@ -162,15 +194,20 @@ class Commands:
         done: answers.Answer = (answers.DONE, {"id": uid, "exit": 0, "seconds": 0.0, "cut": 0, "parts": 0})
         ends: bytes | None = None
         said: list[answers.Answer] = []
+        remembers = True
         if decision.what is What.EXPIRE:
             said = [(answers.EXPIRED, {"id": uid, "now": heard.now})]
+            if heard.document.expires <= heard.now:
+                table.remember_expired(db, heard.document.expires)
+            remembers = False
         elif decision.what is What.LOSE:
             said = [(answers.LOST, {"id": uid, "reason": decision.reason})]
+            remembers = False  # as long as it knows that it does not know
         elif decision.what is What.REFUSE:
             refusal = {"reason": decision.reason, "expected": decision.expected, "issuer": issuer, "parts": 0}
             said = [(answers.REFUSED, {"id": uid, **refusal})]
         elif decision.what is What.CANCEL:
-            ends, others, failed = self._cancel(db, heard, issuer)
+            ends, others, failed = self._cancel(db, heard, issuer, row, memory)
             last = (answers.FAILED, {**done[1], "exit": 1, "reason": failed}) if failed else done
             said = [accepted, *others, last]
         elif decision.what is What.ANSWER:
@@ -178,20 +215,22 @@ class Commands:
         else:
             said = [accepted]
         keeps = encode_order(heard.order) if decision.what is What.KEEP else b""
-        table.insert(db, heard.document.id, issuer, heard.document.expires, keeps, *said[-1])
+        if remembers:
+            table.insert(db, heard.document.id, issuer, heard.document.expires, keeps, *said[-1])
         self._repeat(heard.document.id, now)
         self.runner.say(*said)
         return ends
 
     def _cancel(
-        self, db: sqlite3.Connection, heard: Heard, by: str
+        self, db: sqlite3.Connection, heard: Heard, by: str, row: table.Row | None, memory: table.Memory
     ) -> tuple[bytes | None, list[answers.Answer], str]:
         """Which command is to be ended, what is to be said of it, and why it cannot be cancelled."""
         target = bytes.fromhex(heard.document.words[0])
-        row = table.find(db, target)
         said: answers.Answer = (answers.CANCELLED, {"id": target.hex(), "by": by, "parts": 0})
-        if row is None:  # it may come yet
-            table.insert(db, target, by, heard.document.expires, b"", *said)
+        if row is None:  # it may come yet, or be one of those that are not remembered any more
+            if may_have_been(memory, heard.now - MAX_LIFE):
+                said = answers.LOST, {"id": target.hex(), "reason": LOST}
+            table.insert(db, target, by, heard.now + CLOCKS + MAX_LIFE, b"", *said)
             return None, [said], ""
         if row.state in ENDS:
             return None, [], f"it has ended: {row.state}"
@@ -200,6 +239,11 @@ class Commands:
             return None, [said], ""
         table.cancelled_by(db, target, by)
         return target, [], ""
+
+    def _named(self, db: sqlite3.Connection, heard: Heard) -> table.Row | None:
+        """The command that is to be cancelled."""
+        document = heard.document
+        return table.find(db, bytes.fromhex(document.words[0])) if document.kind == CANCEL else None
 
     def _approved(self, heard: Heard) -> int:
         directory = self._directory()

@@ -41,6 +41,9 @@ MAX_COMMAND: Final = 131_072
 """Bytes of the body of such a message, and of what is in its box."""
 MAX_TIMEOUT: Final = 86_400.0
 """Seconds that a run may take at most."""
+MAX_DAYS: Final = 400
+MAX_LIFE: Final = MAX_DAYS * 86_400 * 10**9
+"""Nanoseconds between the issue of a command and its expiry: for so long a node may have to remember it."""
 _LAST: Final = 2**63 - 1
 
 RUN: Final = "run"
@@ -144,6 +147,12 @@ def decode_document(data: bytes) -> Document:
     if _time(expires, "expires") <= issued:
         raise WireError(
             "a command that ends before it begins", expected=f"an expiry after {issued}", found=str(expires)
+        )
+    if expires - issued > MAX_LIFE:
+        raise WireError(
+            "a command that lasts too long",
+            expected=f"an expiry at most {MAX_DAYS} days after its issue",
+            found=f"{(expires - issued) / 10**9:.9f} s",
         )
     if type(timeout) not in (int, float) or not 0 < timeout <= MAX_TIMEOUT:
         raise WireError(

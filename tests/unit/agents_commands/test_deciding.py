@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tabard.agents.commands.deciding import CLOCKS, Decision, Load, What, decide
+from tabard.agents.commands.deciding import CLOCKS, Decision, Load, What, decide, recalled
 from tabard.agents.commands.hearing import Heard
 from tabard.agents.commands.rules import Rules
-from tabard.agents.commands.table import MOST_KEPT, MOST_WAITING, Memory, Row
+from tabard.agents.commands.table import MOST_ANSWERED, MOST_KEPT, MOST_WAITING, Memory, Row
 from tabard.brokers.trust import reasons
 from tabard.brokers.trust.certificates import OPERATOR, read
 from tabard.brokers.trust.commanding import issue_order
@@ -33,13 +33,14 @@ def decided(
     memory: Memory = Memory(),  # noqa: B008 -- a constant
     load: Load = NOTHING,
     approved: int = 0,
+    named: Row | None = None,
     now: int = NOON + 5,
     **more: Any,
 ) -> Decision:
     """Of the document with other fields."""
     said = DOCUMENT._replace(**more)
     heard = Heard(said, issue_order(said, ADA), read(ADA.chain[-1]).certificate, now)
-    return decide(heard, rules, known, memory, load, lambda: approved)
+    return decide(heard, rules, known, memory, load, lambda: approved, named)
 
 
 def test_a_program_waits_for_its_turn_and_what_is_built_in_is_answered() -> None:
@@ -114,8 +115,37 @@ def test_too_few_approvals_and_wrong_ones_are_refused() -> None:
     assert decide(heard, rules, None, Memory(), NOTHING, forged).what is What.REFUSE
 
 
+def test_what_is_forgotten_is_told_by_the_later_clock() -> None:
+    """A dispatcher whose clock stands at zero does not switch that off, nor one that is behind."""
+    assert recalled(Memory(3, 7), NOON, NOON) == Memory(3, 7)
+    assert recalled(Memory(3, None), NOON, 5) == recalled(Memory(3, None), 0, NOON) == Memory(3, NOON)
+    assert decided(memory=recalled(Memory(0, None), 0, 0), now=0, issued=0, expires=10**12).what is What.LOSE
+
+
+@pytest.mark.threat("replayed-command")
+def test_what_is_issued_in_time_to_come_is_refused() -> None:
+    """It would seem to have been issued after a later loss of what is remembered, and be executed again."""
+    assert decided(now=NOON - CLOCKS).what is What.KEEP
+    assert decided(now=NOON - CLOCKS - 1).what is What.REFUSE
+
+
+def test_a_full_node_can_be_told_to_cancel() -> None:
+    """That only takes away. Beyond some room what cannot be remembered is not answered, but what ends a command that goes on is."""
+    full, over = Load(MOST_KEPT, MOST_WAITING), Load(MOST_ANSWERED, MOST_WAITING)
+    cancels: dict[str, Any] = {"kind": CANCEL, "words": ("0" * 32,)}
+    goes_on = KNOWN._replace(state="running")
+    assert decided(load=full, **cancels).what is What.CANCEL
+    assert decided(load=over, **cancels).what is What.PUT_OFF
+    assert decided(load=over, named=KNOWN, **cancels).what is What.PUT_OFF
+    assert decided(load=over, named=goes_on, **cancels).what is What.CANCEL
+    assert decided(load=over, named=goes_on._replace(by="bob"), **cancels).what is What.PUT_OFF
+
+
 def test_there_is_a_bound() -> None:
-    """Of what waits, and of what is remembered."""
+    """Of what waits, of what is remembered, and of what is refused."""
+    assert decided(load=Load(MOST_ANSWERED - 1, 0)).what is What.REFUSE
+    assert decided(load=Load(MOST_ANSWERED, 0)).what is What.PUT_OFF
+    assert decided(RULES._replace(accept=frozenset()), load=Load(MOST_ANSWERED, 0)).what is What.PUT_OFF
     assert decided(load=Load(MOST_KEPT, 0)).what is What.REFUSE
     assert decided(load=Load(0, MOST_WAITING)).what is What.REFUSE
     assert decided(load=Load(MOST_KEPT - 1, MOST_WAITING - 1)).what is What.KEEP

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tabard import failpoints
-from tabard.agents.commands import hearing, table
+from tabard.agents.commands import deciding, hearing, table
+from tabard.agents.commands.deciding import CLOCKS
 from tabard.agents.commands.rules import Rules
 from tabard.agents.commands.taking import Commands
 from tabard.brokers.delivery.refusals import Refusals
@@ -31,6 +32,7 @@ from tests.unit.agents_commands.test_hearing import ME, NONCE, Scene
 from tests.unit.agents_commands.test_table import control
 
 EVERY = 10.0
+DAY = 86_400 * 10**9
 
 
 class Clock:
@@ -384,6 +386,82 @@ def test_what_waits_is_not_begun_in_a_home_without_keys(node: Node, tmp_path: Pa
     node.scene.directory = None
     (tmp_path / "go").write_text("")
     node.turn_until(second, "refused")
+
+
+def rows(node: Node) -> int:
+    """How many commands are remembered."""
+    with node.control.transaction() as db:
+        return table.count(db)
+
+
+def test_what_is_never_begun_anyway_takes_no_room(node: Node) -> None:
+    """What has expired, and what may have been executed: that is decided anew each time, with the same end."""
+    expired = node.document("true")
+    for _ in range(2):
+        node.send(expired, now=expired.expires)
+        node.clock.seconds += EVERY
+    node.send(expired)
+    assert node.kinds(expired) == ["expired"] * 3, "also by a clock that went back"
+    with node.control.transaction() as db:
+        db.execute("UPDATE command_memory SET since = NULL")
+    lost = node.document("true", expires=expired.expires + 1)
+    for _ in range(2):
+        node.send(lost)
+        node.clock.seconds += EVERY
+    assert node.kinds(lost) == ["lost", "lost"]
+    assert rows(node) == 0
+
+
+def test_a_full_node_cancels_and_answers_nothing_it_cannot_remember(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when its control stream is half full: an end of what runs makes room."""
+    running = node.give(*waits_for(tmp_path / "go"))
+    node.turn_until(running, "running")
+    monkeypatch.setattr(deciding, "MOST_KEPT", 1)
+    monkeypatch.setattr(deciding, "MOST_ANSWERED", 1)
+    node.roomy = False
+    put_off = node.give("ping", kind=ACTION)
+    assert node.kinds(put_off) == []
+    assert node.counters["command put off"] == 1
+    assert node.kinds(node.give(running.id.hex(), kind=CANCEL)) == ["accepted", "done"]
+    node.turn_until(running, "cancelled")
+
+
+def test_what_was_cancelled_before_it_came_stays_so_as_long_as_it_can_come(
+    node: Node, tmp_path: Path
+) -> None:
+    """However soon the cancellation itself expires; and once it has come, no longer than it can come again."""
+    late = node.document("touch", str(tmp_path / "made"), expires=NOON + 300 * DAY)
+    node.give(late.id.hex(), kind=CANCEL, expires=NOON + 10**9)
+    node.send(node.document("noop", kind=ACTION), now=NOON + 299 * DAY)
+    node.send(late, now=NOON + 299 * DAY)
+    node.commands.look_after()
+    assert node.kinds(late) == ["cancelled"] * 2
+    node.send(node.document("ping", kind=ACTION, expires=late.expires + 5), now=late.expires)
+    assert rows(node) == 1
+
+
+def test_what_may_have_run_is_not_said_to_be_cancelled(node: Node) -> None:
+    """Where the node lost what it knew of that."""
+    with node.control.transaction() as db:
+        db.execute("UPDATE command_memory SET since = ?", (NOON - 10**12,))
+    old = node.document("true", issued=NOON - 2 * 10**12)
+    assert node.kinds(node.give(old.id.hex(), kind=CANCEL)) == ["accepted", "done"]
+    assert node.kinds(old) == ["lost"]
+
+
+@pytest.mark.threat("replayed-command")
+def test_a_clock_at_zero_does_not_bring_back_what_may_have_run(node: Node) -> None:
+    """The host's own clock counts as well."""
+    with node.control.transaction() as db:
+        db.execute("UPDATE command_memory SET since = NULL")
+    old = node.document("true")
+    node.send(old, now=NOON - 10**9 - CLOCKS)
+    assert node.kinds(old) == ["lost"]
+    again = node.document("true", issued=NOON + CLOCKS)
+    node.send(again)
+    assert node.kinds(again) == ["lost"]
 
 
 def test_each_answer_is_told_at_once(node: Node) -> None:

@@ -128,6 +128,7 @@ def test_streams_versions_and_limits_are_the_codes(page: str) -> None:
         command.MAX_WORD,
         command.MAX_APPROVALS,
         command.MAX_COMMAND,
+        command.MAX_DAYS,
         int(command.MAX_TIMEOUT),
         points.MAX_POINTS,
     )

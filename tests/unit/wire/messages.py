@@ -22,6 +22,7 @@ from tabard.brokers.wire.batch import (
 from tabard.brokers.wire.body import GapInfo, Open, decode_gap, decode_groups, decode_open
 from tabard.brokers.wire.codec import pack, unpack
 from tabard.brokers.wire.command import (
+    MAX_LIFE,
     Approval,
     Command,
     Document,
@@ -222,7 +223,7 @@ documents: Final = st.builds(
     zones,
     names,
     times,
-    times,
+    st.integers(0, MAX_LIFE - 1),
     st.floats(0.001, 86_400),
     st.just("run"),
     st.lists(words, min_size=1, max_size=5).map(lambda found: ("x" + found[0], *found[1:])),

@@ -13,6 +13,7 @@ from tabard.brokers.wire.command import (
     CANCEL,
     MAX_APPROVALS,
     MAX_DOCUMENT,
+    MAX_LIFE,
     MAX_WORD,
     MAX_WORDS,
     RUN,
@@ -48,6 +49,7 @@ def test_a_document_comes_back_as_it_was_signed() -> None:
         {"node": None},
         {"issued": -1},
         {"expires": 5},
+        {"expires": 6 + MAX_LIFE},
         {"expires": 2**63},
         {"timeout": 0},
         {"timeout": 86_401},
@@ -93,6 +95,7 @@ def test_the_largest_and_the_smallest_pass(kind: str) -> None:
         document = GOOD._replace(kind=kind, words=words, timeout=timeout)
         assert command.decode_document(command.encode_document(document)) == document
     assert command.encode_document(GOOD._replace(words=("a",) * MAX_WORDS))
+    assert command.encode_document(GOOD._replace(expires=GOOD.issued + MAX_LIFE))
 
 
 def test_a_version_that_is_not_known_is_refused() -> None:
