@@ -86,6 +86,11 @@ class StoreAside:
         self._worker.wait()
         return self._store.digest(key, stream, epoch, last)
 
+    def spans(self, key: NodeKey, stream: int, epoch: bytes, seq: int) -> bool:
+        """See `SinkStore.spans`."""
+        self._worker.wait()
+        return self._store.spans(key, stream, epoch, seq)
+
     def heard(self, key: NodeKey, stream: int) -> Heard:
         """See `SinkStore.heard`."""
         self._worker.wait()

@@ -46,6 +46,14 @@ class Epochs:
         """The digest of the batch that ends at `last`, None when that is not known."""
         return book.known_digest(last) or self._store.digest(key, stream.stream, book.stored_as, last)
 
+    def spans(self, key: NodeKey, stream: StreamBook, book: EpochBook, seq: int) -> bool:
+        """Whether one batch is known to hold both `seq` and what follows it, so that no other can end there."""
+        pending = (*book.committing, *book.entries)
+        headers = (entry.batch.header for entry in pending)
+        return any(header.first <= seq < header.last for header in headers) or self._store.spans(
+            key, stream.stream, book.stored_as, seq
+        )
+
     def follows(self, key: NodeKey, stream: StreamBook, book: EpochBook, batch: Batch) -> bool:
         """Whether a batch can follow what is stored before it."""
         header = batch.header

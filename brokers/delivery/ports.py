@@ -238,6 +238,10 @@ class SinkStore(Protocol):
         """The digest of the stored batch that ends at `last`, None when there is none. Raises StoreUnavailable."""
         ...
 
+    def spans(self, key: NodeKey, stream: int, epoch: bytes, seq: int) -> bool:
+        """Whether one stored batch is known to hold both `seq` and what follows it. Raises StoreUnavailable."""
+        ...
+
     def heard(self, key: NodeKey, stream: int) -> Heard:
         """Whether a stream of a node was ever heard of, and what of it was skipped. Raises StoreUnavailable."""
         ...

@@ -11,6 +11,8 @@ What could go wrong, and what stands against it:
   it is in doubt as well. It is no loss, and none is counted.
 * Only the node went back: what it let go of is stored, and the first that it keeps follows it, so nothing is said of it.
 * An epoch of which only the opening is stored: its name is drawn anew with each opening, so every history of it begins with that one.
+* What is stored there is within a gap or behind the edge of one that nobody can read, its header went with retention, or what is kept
+  begins with such an edge: nothing differs and nothing is shown to be the same, so it is not proven, and nobody is said to have gone back.
 * A batch of a history that the store has already: its digest is the same, and with it all before it.
 """
 
@@ -21,7 +23,7 @@ from typing import Final
 from tabard.brokers.delivery.book import EpochBook, StreamBook
 from tabard.brokers.delivery.epochs import Epochs
 from tabard.brokers.delivery.ports import Gap, NodeKey
-from tabard.brokers.wire.batch import Header
+from tabard.brokers.wire.batch import NO_DIGEST, Header
 
 UNPROVEN: Final = "not proven"
 ROLLED_BACK: Final = "rolled back"
@@ -47,15 +49,19 @@ def follow(epochs: Epochs, key: NodeKey, stream: StreamBook, book: EpochBook, he
     before = header.first - 1
     if not book.past or before != book.previous_last or before < 2:
         return
-    if any(epochs.digest(key, stream, past, before) == header.previous for past in book.past):
-        return
-    if not any(past.seen.covering(before) for past in book.past):
-        return  # it is missing, and said to be
-    detail = (
-        f"the node went back in time: what it keeps from {header.first} on does not follow what is stored here, so those"
-        " before it, as they are stored, may not be the ones that it let go of"
-    )
-    book.past[-1].gaps.append(_doubt(book.past[-1], 1, before, ROLLED_BACK, detail))
+    holding = [past for past in book.past if past.seen.covering(before)]
+    known = [epochs.digest(key, stream, past, before) for past in holding]
+    if not holding or header.previous in known:
+        return  # missing and said to be, or proven
+    differs = any(known) or any(epochs.spans(key, stream, past, before) for past in holding)
+    if header.previous == NO_DIGEST or not differs:
+        reason, why = UNPROVEN, "nothing shows that what the node keeps from"
+        follows = "on follows what is stored here"
+    else:
+        reason, why = ROLLED_BACK, "the node went back in time: what it keeps from"
+        follows = "on does not follow what is stored here"
+    detail = f"{why} {header.first} {follows}, so those before it, as they are stored, may not be the ones that it let go of"
+    book.past[-1].gaps.append(_doubt(book.past[-1], 1, before, reason, detail))
 
 
 def _doubt(book: EpochBook, first: int, last: int, reason: str, detail: str) -> Gap:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tabard.brokers.delivery.ports import EpochCursor, NodeKey
@@ -42,15 +42,30 @@ def unfinished(writer: Writer, key: NodeKey, stream: int) -> list[EpochCursor]:
 
 def batch_digest(writer: Writer, key: NodeKey, stream: int, epoch: bytes, last: int) -> bytes | None:
     """The digest of the stored or quarantined batch that ends at `last`, None when there is none, or its header is gone."""
+    for head, first, count in _batches_at(writer, key, stream, epoch, last):
+        if first + count - 1 == last:
+            return digest(head)
+    return None
+
+
+def spans(writer: Writer, key: NodeKey, stream: int, epoch: bytes, seq: int) -> bool:
+    """Whether one batch that is stored or in quarantine holds both `seq` and what follows it, as far as headers are kept."""
+    found = _batches_at(writer, key, stream, epoch, seq)
+    return any(first + count - 1 > seq for _head, first, count in found)
+
+
+def _batches_at(
+    writer: Writer, key: NodeKey, stream: int, epoch: bytes, seq: int
+) -> Iterator[tuple[bytes, int, int]]:
+    """Header, first and count of the last batches that begin at `seq` or before."""
     node_id = _node_id(writer, key)
     row = None if node_id is None else writer.one(writer.statements.find_epoch, (node_id, stream, epoch))
     if row is None:
-        return None
+        return
     for text in (writer.statements.header, writer.statements.quarantined_header):
-        found = writer.one(text, (row[0], last))
-        if found is not None and found[1] + found[2] - 1 == last:
-            return digest(found[0])
-    return None
+        found = writer.one(text, (row[0], seq))
+        if found is not None:
+            yield bytes(found[0]), int(found[1]), int(found[2])
 
 
 def _node_id(writer: Writer, key: NodeKey) -> int | None:

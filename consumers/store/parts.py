@@ -106,6 +106,11 @@ class PartedStore(ABC, Generic[P]):
         with self._of(stream).writing() as writer:
             return asking.batch_digest(writer, key, stream, epoch, last)
 
+    def spans(self, key: NodeKey, stream: int, epoch: bytes, seq: int) -> bool:
+        """Whether one batch whose header is kept holds both `seq` and what follows it. Raises StoreUnavailable."""
+        with self._of(stream).writing() as writer:
+            return asking.spans(writer, key, stream, epoch, seq)
+
     def commit(self, work: Sequence[EpochWork], arrived: int) -> None:
         """Write `work`: one transaction for each part, as `SinkStore.commit` says.
 

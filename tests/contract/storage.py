@@ -225,6 +225,19 @@ class StorageContract(Contract):
         assert store.digest(WEB, SAMPLES, chain.epoch, 3) is None
         assert store.digest(MAIL, LOGS, chain.epoch, 3) is None
 
+    def test_it_is_known_that_a_batch_goes_on_behind_a_number(self, store: SinkStore) -> None:
+        """`spans` answers for what is stored and what is in quarantine, and is false for the end of a batch and for all else."""
+        chain = Chain()
+        batch, groups = chain.cut(logs(3))
+        chain.take(batch)
+        poison, _groups = chain.cut(count=2, body=b"\xc1 not msgpack")
+        chain.take(poison)
+        entries = [Entry(batch, groups), Entry(poison, poison="bytes are not valid msgpack")]
+        store.commit([EpochWork(WEB, LOGS, chain.cursor, entries)], ARRIVED)
+        found = [seq for seq in range(8) if store.spans(WEB, LOGS, chain.epoch, seq)]
+        assert found == [1, 2, 4]
+        assert not store.spans(MAIL, LOGS, chain.epoch, 1)
+
     def test_headers_and_signatures_are_kept(self, engine: Engine[Any], store: SinkStore) -> None:
         """What the node signed can be verified later: one row a batch, those without records included."""
         chain = Chain()

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
+from tabard.brokers.delivery.book import EpochBook, StreamBook
+from tabard.brokers.delivery.credit import Budget
+from tabard.brokers.delivery.epochs import Epochs
 from tabard.brokers.delivery.lately import Lately, own_of
+from tabard.brokers.delivery.seams import follow
+from tabard.brokers.wire.batch import GAP, NO_DIGEST, Header
 from tabard.brokers.wire.messages import decode_beacon
 from tabard.brokers.wire.streams import LOGS
 from tabard.consumers.store.layout import RECORDS
@@ -136,15 +141,21 @@ def test_an_epoch_that_was_only_heard_of_is_missed() -> None:
 # --- both ends went back -------------------------------------------------------------------------
 
 
-def both_back(*, stored_later: int, written: int, kept: int) -> tuple[Ends, MemoryJournal]:
+def both_back(
+    *, stored_later: int, written: int, kept: int, lost: bool = False
+) -> tuple[Ends, MemoryJournal]:
     """A store put back to when it had 1 to 11 and `stored_later` batches, and a node to 1 to 5, which wrote others then.
 
-    The store of the time between took all that, so the node let go of all but its last `kept` batches.
+    The store of the time between took all that, so the node let go of all but its last `kept` batches. With `lost` what the
+    store had later is one gap, and a batch behind it.
     """
     ends = stored()
     journal = ends.journals[0]
     for _ in range(stored_later):
         journal.add(2)
+    if lost:
+        journal.add(2)
+        journal.gap(EPOCH, 6, stored_later)
     ends.settle()
     image = ends.store.image()
     del journal.batches[EPOCH][3:]
@@ -211,6 +222,30 @@ def test_a_history_whose_beginning_is_gone_is_told_from_the_first_record_on() ->
     assert journal.spans()[0].oldest == 15
     ends.settle()
     assert (EPOCH, "doubt", "rolled back", 1, 14) in said(ends)
+
+
+def test_a_history_that_begins_where_a_gap_is_stored_is_not_proven() -> None:
+    """Within a gap there are no digests: none that follows, and none that would show another history."""
+    ends, journal = both_back(stored_later=3, written=5, kept=2, lost=True)
+    assert journal.spans()[0].oldest == 15
+    ends.settle()
+    doubts = [loss for loss in said(ends) if loss[1] == "doubt"]
+    assert (EPOCH, "doubt", "not proven", 1, 14) in doubts
+    assert (EPOCH, "doubt", "rolled back", 1, 14) not in doubts
+
+
+def test_a_gap_that_cannot_name_what_was_before_it_proves_nothing() -> None:
+    """Its edge is zeros, since the node could not read what stood there: that is no other digest."""
+    ends = stored()
+    seen = ends.store.load(NODE, LOGS, [EPOCH])[EPOCH]
+    for named, reason in ((b"?" * 32, "rolled back"), (NO_DIGEST, "not proven")):
+        book = EpochBook.of(EPOCH, seen)
+        book.oldest = 12
+        header = Header(LOGS, GAP, EPOCH, b"", 12, 6, b"", named)
+        follow(Epochs(ends.store), NODE, StreamBook(LOGS, Budget(9).open()), book.fork(), header)
+        assert [(gap.kind, gap.reason, gap.first, gap.last) for gap in book.gaps] == [
+            ("doubt", reason, 1, 11)
+        ]
 
 
 def test_a_history_that_follows_what_is_stored_is_told_from_where_it_is_kept() -> None:
