@@ -36,7 +36,7 @@ class Placing:
         """Put the segment with the next number where it belongs."""
         catalog, head = self._catalog, segment.head
         newest = catalog.newest
-        while newest and newest.epoch == head.epoch and head.gap and head.base <= newest.base <= head.end:
+        while newest and head.replaces(newest.head):
             catalog.remove(newest)  # this gap took its place; only its name was still there
             self._shelf.remove(newest.name)
             newest = catalog.newest
@@ -107,13 +107,9 @@ class Placing:
     def _end_epoch(self, newest: Segment, following: Segment) -> None:
         """Say where the epoch of `newest` ended, as the head of the epoch after it knows."""
         newest.newest = following.head.before
-        prior = following.head.prior
-        if (
-            prior is not None
-            and prior.epoch == newest.epoch
-            and prior.last >= max(newest.base - 1, newest.head.end)
-        ):
-            newest.end, newest.digest = prior.last, prior.digest
+        prior, tip = following.head.prior, newest.head.ended_by(following.head)
+        if tip is not None and tip.last >= max(newest.base - 1, newest.head.end):
+            newest.end, newest.digest = tip
             return
         self.scan(newest)
         if prior is not None and not self._catalog.epoch(prior.epoch):

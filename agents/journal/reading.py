@@ -22,8 +22,10 @@ from tabard.agents.journal.outbox_file import BESIDE
 from tabard.agents.journal.outbox_file import FILE as OUTBOX
 from tabard.agents.journal.segment import (
     FIRST_FRAME,
+    HEAD_WINDOW,
     Head,
     SegmentDamaged,
+    Tip,
     read_head,
     segment_name,
     segment_number,
@@ -31,7 +33,7 @@ from tabard.agents.journal.segment import (
 )
 from tabard.agents.journal.tidemark import FILE as TIDEMARK
 from tabard.agents.journal.tidemark import Note, Tidemark
-from tabard.brokers.wire.batch import KINDS, NO_DIGEST, check_batch
+from tabard.brokers.wire.batch import KINDS, check_batch
 from tabard.brokers.wire.streams import CONTROL
 from tabard.errors import WireError
 
@@ -76,37 +78,41 @@ class _Segments:
         if note is not None and max(numbers, default=0) <= note.number:
             _hold(self._chain, note)
 
-    def _data(self, number: int) -> bytes:
-        path = f"{self._directory}/{segment_name(number)}"
-        stat = self._disk.stat(path)
-        file = self._disk.open(path)
+    def _data(self, number: int, size: int | None = None) -> bytes:
+        """The first `size` bytes of a file, or all."""
+        file = self._disk.open(f"{self._directory}/{segment_name(number)}")
         try:
-            return file.read_at(stat.size if stat else 0, 0)
+            return file.read_at(file.stat().size if size is None else size, 0)
         finally:
             file.close()
 
     def _head(self, number: int, *, newest: bool) -> Head | None:
-        data = self._data(number)
         try:
-            return read_head(data)
+            return read_head(self._data(number, HEAD_WINDOW))
         except SegmentDamaged as damage:
-            begun = newest and unfinished_start(data)  # its writer died in its first write: it held nothing
+            begun = newest and unfinished_start(
+                self._data(number)
+            )  # its writer died in its first write: it held nothing
             what = UNFINISHED if begun else DAMAGED
             self._chain.find(b"", None, None, what, f"{segment_name(number)}: {damage}")
             return None
 
     def _read(self, file: _File, following: _File | None) -> None:
         head, chain = file.head, self._chain
-        end: int | None = None
+        tip: Tip | None = None
         if head is not None:
             if head.prior is not None and chain.epochs:
                 prior, says = head.prior, "the head of the file after it"
                 chain.ends(prior.epoch, prior.last, prior.digest, what=MISSING, says=says)
-            end = _end(head, following)
-        self._frames(file, end, newest=following is None)
-        if head is not None and end is not None and end >= head.base:
-            digest = head.digest if head.stated_end else _digest_after(following)
-            chain.ends(head.epoch, end, digest, what=MISSING, says=_LATER if following else "its own head")
+            if head.stated_end is not None:
+                tip = Tip(head.end, head.digest)
+            elif following is not None and following.head is not None:
+                tip = head.ended_by(following.head)
+        self._frames(file, tip.last if tip else None, newest=following is None)
+        if head is not None and tip is not None and tip.last >= head.base:
+            chain.ends(
+                head.epoch, tip.last, tip.digest, what=MISSING, says=_LATER if following else "its own head"
+            )
 
     def _frames(self, file: _File, end: int | None, *, newest: bool) -> None:
         data, chain = self._data(file.number), self._chain
@@ -144,33 +150,10 @@ def _valid(files: Sequence[_File]) -> list[_File]:
     kept: list[_File] = []
     for file in files:
         head = file.head
-        while head is not None and head.gap and kept:
-            before = kept[-1].head
-            if before is None or before.epoch != head.epoch or not head.base <= before.base <= head.end:
-                break
+        while head is not None and kept and (before := kept[-1].head) and head.replaces(before):
             kept.pop()
         kept.append(file)
     return kept
-
-
-def _end(head: Head, following: _File | None) -> int | None:
-    """The last number that counts in a file, None when nothing says so."""
-    if head.stated_end is not None:
-        return head.stated_end
-    after = following.head if following else None
-    if after is None:
-        return None
-    if after.epoch == head.epoch:
-        return after.base - 1
-    prior = after.prior
-    return prior.last if prior is not None and prior.epoch == head.epoch else None
-
-
-def _digest_after(following: _File | None) -> bytes:
-    after = following.head if following else None
-    if after is None:
-        return NO_DIGEST
-    return after.prior.digest if after.prior is not None else after.previous
 
 
 def _hold(chain: Chain, note: Note) -> None:

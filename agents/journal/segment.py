@@ -43,6 +43,14 @@ class Prior(NamedTuple):
     digest: bytes
 
 
+class Tip(NamedTuple):
+    """Where a segment ends."""
+
+    last: int
+    digest: bytes
+    """Digest after `last`."""
+
+
 class Head(NamedTuple):
     """What a segment says of itself."""
 
@@ -76,6 +84,17 @@ class Head(NamedTuple):
     def stated_end(self) -> int | None:
         """The last sequence number, where the head itself says it."""
         return self.end or None
+
+    def replaces(self, before: Head) -> bool:
+        """Whether this gap took the place of the segment before it, whose name was still there when its writer died."""
+        return self.gap and before.epoch == self.epoch and self.base <= before.base <= self.end
+
+    def ended_by(self, following: Head) -> Tip | None:
+        """Where the segment ends by the head of the one after it; None where that says nothing of this epoch."""
+        if following.epoch == self.epoch:
+            return Tip(following.base - 1, following.previous)
+        prior = following.prior
+        return Tip(prior.last, prior.digest) if prior is not None and prior.epoch == self.epoch else None
 
 
 class SegmentDamaged(Exception):

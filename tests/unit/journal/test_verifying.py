@@ -22,13 +22,14 @@ from tabard.agents.journal.chain import (
     Chain,
     worst,
 )
-from tabard.agents.journal.disk import RealDisk
+from tabard.agents.journal.disk import File, RealDisk
 from tabard.agents.journal.frames import Found, encode_batch, walk
 from tabard.agents.journal.journal import Journal
 from tabard.agents.journal.limits import Limits
 from tabard.agents.journal.outbox_file import open_outbox
 from tabard.agents.journal.reading import read_journal
-from tabard.agents.journal.segment import FIRST_FRAME
+from tabard.agents.journal.segment import FIRST_FRAME, HEAD_WINDOW
+from tabard.agents.journal.tidemark import FILE as TIDEMARK
 from tabard.brokers.delivery.ports import NodeKey
 from tabard.brokers.trust.directory import Directory
 from tabard.brokers.trust.keys import WIRE, PrivateKey
@@ -137,6 +138,36 @@ def test_what_a_node_wrote_is_verified(kept: Kept) -> None:
         assert (facts.node, set(facts.said)) == (NodeKey("web1", "hq"), {VERIFIED})
         assert facts.keys == [kept.seal.pen.key_id]
         assert facts.records == 3 * (facts.batches - 1)  # the opening is none
+
+
+class _Counting(RealDisk):
+    """A disk that knows how much was read from it."""
+
+    read = 0
+
+    def open(self, path: str, *, write: bool = False) -> File:
+        """A file that counts."""
+        file, disk = super().open(path, write=write), self
+
+        class Counted:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(file, name)
+
+            def read_at(self, size: int, offset: int) -> bytes:
+                found = file.read_at(size, offset)
+                disk.read += len(found)
+                return found
+
+        return Counted()  # type: ignore[return-value]
+
+
+def test_a_file_is_read_whole_once_only(kept: Kept) -> None:
+    """Its head is looked at before, by the bytes that a head has at most."""
+    disk = _Counting()
+    read_journal(str(kept.place), Chain(LOGS, None, kept.trustees.now), disk)
+    sizes = sum(file.stat().st_size for file in kept.files)
+    note = (kept.place / TIDEMARK).stat().st_size
+    assert sizes < disk.read <= sizes + note + len(kept.files) * HEAD_WINDOW
 
 
 def test_reading_changes_nothing(kept: Kept) -> None:
