@@ -16,12 +16,14 @@ from typing import Final
 
 from tabard.consumers.store.arriving import TABLES
 from tabard.consumers.store.reading import Reading
+from tabard.errors import StoreError
 
 _SPAN: Final = 1 << 60
 """Ids that a table has keys for: the log's stand first, then those of the tables beside it."""
-_DRAWN: Final = (
-    "coalesce(pg_sequence_last_value(pg_get_serial_sequence('tabard_records.{}', 'id')::regclass), 0)"
-)
+_SEQUENCE: Final = "pg_get_serial_sequence('tabard_records.{0}', 'id')"
+_DRAWN: Final = f"coalesce(pg_sequence_last_value({_SEQUENCE}::regclass), 0)"
+_MAY: Final = f"CASE WHEN has_sequence_privilege({_SEQUENCE}, 'SELECT, USAGE') THEN {_DRAWN} END"
+"""NULL for a role that may not see it; newer servers give such a role the NULL of a sequence that nobody has drawn from."""
 # Negative keys, so that they meet neither the locks of `partitions` and `schema` nor, most likely, those of others.
 _MARK: Final = "SELECT pg_advisory_xact_lock_shared(-1 - {}::bigint - {})"
 MARK: Final = _MARK.format(0, _DRAWN.format("log"))
@@ -38,7 +40,10 @@ _OPEN: Final = (
 
 
 def settled(connection: Reading) -> int:
-    """The id of the log; to be asked where each statement sees what was committed when it began, before the rows."""
+    """The id of the log; to be asked where each statement sees what was committed when it began, before the rows.
+
+    Raises StoreError for a role that may not see the sequences.
+    """
     (found,) = _settled(connection, {0: "log"})
     return found
 
@@ -49,7 +54,16 @@ def settled_beside(connection: Reading) -> list[int]:
 
 
 def _settled(connection: Reading, tables: Mapping[int, str]) -> list[int]:
-    drawn = connection.execute(f"SELECT {', '.join(map(_DRAWN.format, tables.values()))}").fetchone()
+    drawn = connection.execute(f"SELECT {', '.join(map(_MAY.format, tables.values()))}").fetchone()
+    hidden = [table for table, last in zip(tables.values(), drawn, strict=True) if last is None]
+    if hidden:
+        raise StoreError(
+            "the store cannot be followed",
+            expected="a role that may read the sequences of tabard_records",
+            found=f"no right to that of {', '.join(hidden)}",
+            hint="as the owner of the tables: GRANT SELECT ON ALL SEQUENCES IN SCHEMA tabard_records TO ROLE,"
+            " and the default privileges of docs/how-to/keep-the-store-on-postgresql.md",
+        )
     keys = [-1 - int(key) for (key,) in connection.execute(_OPEN).fetchall()]
     open_from = {place: [key % _SPAN for key in keys if key // _SPAN == place] for place in tables}
     return [min([int(last), *open_from[place]]) for place, last in zip(tables, drawn, strict=True)]

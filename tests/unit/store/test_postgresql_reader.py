@@ -15,6 +15,7 @@ from tabard.consumers.store.postgresql.partitions import DAY
 from tabard.consumers.store.postgresql.read import PostgresReader
 from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.results import LogQuery
+from tabard.errors import StoreError
 from tabard.ops.bench.postgres import Postgres
 from tests.contract.chain import NOON, Chain, logs
 
@@ -63,3 +64,23 @@ def test_whoever_may_read_sees_all(postgres: Postgres, root: Path, *, there: boo
     for statement in ("DELETE FROM tabard_records.log", "UPDATE tabard_state.lease SET fence = 0"):
         with pytest.raises(errors.InsufficientPrivilege):
             run(theirs, statement)
+
+
+def test_a_role_without_the_sequences_is_told_so(postgres: Postgres, root: Path) -> None:
+    """It could not tell what is still to come: a tail that begins at 0 would show nothing for ever, or skip."""
+    role, later, now = rights(root)
+    url = postgres.database()
+    with contextlib.suppress(errors.DuplicateObject):
+        run(url, role)
+    with PostgresStore.open(url) as store:
+        store.commit([Chain().work(logs(3))], NOON)
+        run(url, later + now)
+        run(url, "REVOKE ALL ON ALL SEQUENCES IN SCHEMA tabard_records FROM tabard_reader")
+        reader = PostgresReader(url.replace("tabard@", "tabard_reader@"))
+        assert len(reader.logs(LogQuery()).rows) == 3
+        with pytest.raises(
+            StoreError, match="GRANT SELECT ON ALL SEQUENCES IN SCHEMA tabard_records"
+        ) as told:
+            reader.tail(LogQuery(), 0)
+        assert "no right to that of log" in str(told.value)
+        reader.close()
