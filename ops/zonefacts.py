@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tabard.brokers.describing import Described, described
+from tabard.brokers.wire.streams import SAMPLES
 from tabard.clock import wall
 from tabard.consumers.zones.facts import STOPPED, Dialled, Facts, Here, Joined, Reading, nodes_of
-from tabard.consumers.zones.far import LATELY, STUBS, far_of
+from tabard.consumers.zones.far import LATELY, far_of
 from tabard.consumers.zones.tree import ZoneMap, zone_map
 from tabard.errors import StoreError
 from tabard.home import Home
@@ -62,8 +63,7 @@ def map_of(home: Home, settings: Settings) -> ZoneMap:
             recorder = next((role.state for role in roles if role.role == "recorder"), None)
             silence = None if age == 0 else silence_of(newest, age, recorder)
             rows = [as_known(row, silence) for row in reader.nodes(known_at(silence, now))]
-            stubs = reader.withheld(stream="samples", limit=STUBS)
-            far = far_of(rows, reader.newest_links(now), stubs, now - LATELY)
+            far = far_of(rows, reader.newest_links(now), reader.withholding(SAMPLES, now - LATELY))
             return zone_map(facts, nodes_of(rows, facts.rosters, now), now, far)
     except StoreError:
         return zone_map(facts, None, now)

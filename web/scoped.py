@@ -20,7 +20,7 @@ from tabard.brokers.delivery.leases import Role
 from tabard.consumers.people.rights import inside
 from tabard.consumers.store.accounts import ControlQuery, ControlRow
 from tabard.consumers.store.arriving import PAGE, Beside
-from tabard.consumers.store.attestation import Attestation
+from tabard.consumers.store.attestation import Attestation, Withholding
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.ports import StoreReader
@@ -213,6 +213,10 @@ class Scoped:
     ) -> list[GapRow]:
         """Of the zone."""
         return self._reader.withheld(node, zone=self._meet(zone), stream=stream, limit=limit)
+
+    def withholding(self, stream: int, since: int) -> list[Withholding]:
+        """Of the zone."""
+        return [row for row in self._reader.withholding(stream, since) if self._sees(row.zone)]
 
     def attested(self, rows: Sequence[LogRow]) -> Mapping[int, Sequence[Attestation]]:
         """Of the zone."""

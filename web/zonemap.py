@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 
 from flask import Blueprint
 
+from tabard.brokers.wire.streams import SAMPLES
 from tabard.consumers.zones.facts import Facts, Node, nodes_of
-from tabard.consumers.zones.far import LATELY, STUBS, far_of
+from tabard.consumers.zones.far import LATELY, far_of
 from tabard.consumers.zones.joining import Link
 from tabard.consumers.zones.tree import Zone, ZoneMap, passing_over, policy_words, zone_map
 from tabard.errors import TabardError
@@ -68,8 +69,7 @@ def index() -> tuple[str, int]:
     rows = [as_known(row, hush) for row in site().reader.nodes(known_at(hush, now))]
     facts = _facts()
     reader = site().reader
-    stubs = reader.withheld(stream="samples", limit=STUBS)
-    far = far_of(rows, reader.newest_links(now), stubs, now - LATELY)
+    far = far_of(rows, reader.newest_links(now), reader.withholding(SAMPLES, now - LATELY))
     found = zone_map(facts, nodes_of(rows, facts.rosters, now), now, far)
     placed = {each.path for each in found.zones}
     return page(

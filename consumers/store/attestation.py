@@ -1,4 +1,4 @@
-"""Who says of a batch that a policy changed it, as readers of the store are told."""
+"""What policies did, as readers of the store are told: who says of a batch that one changed it, and of what one withholds."""
 
 from __future__ import annotations
 
@@ -12,3 +12,14 @@ class Attestation(NamedTuple):
     policy: str
     """``ID@NUMBER``."""
     broker: str
+
+
+class Withholding(NamedTuple):
+    """A policy by which records of nodes in a zone do not come here."""
+
+    zone: str
+    """That of the nodes."""
+    policy: str
+    """``ID@NUMBER``."""
+    of: str
+    """The zone whose policy it is."""

@@ -15,7 +15,7 @@ from tabard.brokers.delivery.leases import LeaseStore, Role
 from tabard.brokers.delivery.ports import Entry, SinkStore
 from tabard.consumers.store.accounts import ControlQuery, ControlRow
 from tabard.consumers.store.arriving import Beside
-from tabard.consumers.store.attestation import Attestation
+from tabard.consumers.store.attestation import Attestation, Withholding
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.results import (
@@ -213,6 +213,13 @@ class StoreReader(Protocol):
         limit: int = ...,
     ) -> list[GapRow]:
         """Records that policies withheld, those that arrived last first; of all streams unless one is named."""
+        ...
+
+    def withholding(self, stream: int, since: int) -> list[Withholding]:
+        """By which policies records of a stream do not come here, by zone: of each node that by which the newest was withheld.
+
+        Only what arrived at `since` or later counts, in nanoseconds.
+        """
         ...
 
     def attested(self, rows: Sequence[LogRow]) -> Mapping[int, Sequence[Attestation]]:

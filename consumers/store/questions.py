@@ -27,7 +27,7 @@ from tabard.consumers.store import (
 )
 from tabard.consumers.store.accounts import ControlQuery, ControlRow
 from tabard.consumers.store.arriving import PAGE, Beside
-from tabard.consumers.store.attestation import Attestation
+from tabard.consumers.store.attestation import Attestation, Withholding
 from tabard.consumers.store.deployments import Configuration, Deployment
 from tabard.consumers.store.holds import Hold
 from tabard.consumers.store.reading import DayGone, Pool, Reading
@@ -200,6 +200,11 @@ class Questions(ABC):
         """Records that policies withheld, those that arrived last first; of all streams unless one is named."""
         with self._connections.use() as connection:
             return withheld.listed(connection, node, zone, stream, limit)
+
+    def withholding(self, stream: int, since: int) -> list[Withholding]:
+        """By which policies records of a stream do not come here, by zone; `since` is in nanoseconds, of arrival."""
+        with self._connections.use() as connection:
+            return withheld.withholding(connection, stream, since)
 
     def attested(self, rows: Sequence[LogRow]) -> Mapping[int, Sequence[Attestation]]:
         """By the id of a record, who attests its batch, innermost first; what its node signed as it is is left out."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from tabard.consumers.store.attestation import Attestation
+from tabard.consumers.store import layout
+from tabard.consumers.store.attestation import Attestation, Withholding
 from tabard.consumers.store.newest import newest
 from tabard.consumers.store.reading import Reading, Sql
 from tabard.consumers.store.results import EQUAL_FIELDS, WITHHELD, GapRow, LogQuery, LogRow
@@ -35,6 +36,27 @@ def listed(
 ) -> list[GapRow]:
     """Stubs of both files, as `StoreReader.withheld` says."""
     return newest(connection, node, zone, stream, limit, select, "stub")
+
+
+def withholding(connection: Reading, stream: int, since: int) -> list[Withholding]:
+    """As `StoreReader.withholding` says: one look into an index for each node, however much was withheld."""
+    found: set[Withholding] = set()
+    for database, kind in zip(connection.sql.parts, layout.FILES, strict=True):
+        if stream in kind.streams:
+            rows = connection.execute(newest_stubs(connection.sql, database), (stream, since)).fetchall()
+            found |= {Withholding(*row) for row in rows}
+    return sorted(found)
+
+
+def newest_stubs(sql: Sql, database: str) -> str:
+    """The query for zone and policy of each node's newest stub; stream and the least arrival are its parameters."""
+    return (
+        f"SELECT DISTINCT last.zone, policy.name, policy.zone FROM (SELECT node.zone AS zone,"  # noqa: S608
+        f" (SELECT newest.id FROM {database}.withheld AS newest WHERE newest.node_id = node.id"
+        f" AND newest.stream = ? ORDER BY newest.time DESC LIMIT 1) AS id FROM {database}.node AS node) AS last"
+        f" {sql.join} {database}.withheld AS stub ON stub.id = last.id"
+        f" {sql.join} {database}.policy AS policy ON policy.id = stub.policy_id WHERE stub.arrived >= ?"
+    )
 
 
 def total(connection: Reading) -> int:

@@ -7,10 +7,11 @@ those below it. Its times are by its own clock, which may be days off: they are 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from tabard.consumers.store.results import GapRow, NodeRow, Sampled
+from tabard.consumers.store.attestation import Withholding
+from tabard.consumers.store.results import NodeRow, Sampled
 from tabard.consumers.zones.facts import (
     RUNNING,
     SILENT,
@@ -25,10 +26,8 @@ from tabard.consumers.zones.facts import (
 )
 from tabard.names import NAME, zone_within
 
-STUBS: Final = 1000
-"""Stubs of samples that are looked at, the newest."""
 LATELY: Final = 86_400_000_000_000
-"""Nanoseconds since its arrival for which one counts, as what hosts said of their links does."""
+"""Nanoseconds since its arrival for which a withheld sample counts, as what hosts said of their links does."""
 MISSED: Final = 3
 """Samples that may be missed before what was said last counts as stale."""
 SLACK: Final = 10_000_000_000
@@ -40,11 +39,11 @@ _WORD: Final = 200
 
 
 def far_of(
-    nodes: Sequence[NodeRow], samples: Sequence[Sampled], stubs: Sequence[GapRow] = (), since: int = 0
+    nodes: Sequence[NodeRow], samples: Sequence[Sampled], withholding: Iterable[Withholding] = ()
 ) -> Far:
     """What they say; of a broker of which two nodes speak, what was said last.
 
-    `stubs` are of samples that policies withheld: by those that arrived after `since` it is told why nothing is said.
+    `withholding` are the policies by which samples do not come here: by those it is told why nothing is said.
     """
     known = {(row.zone, row.name): row for row in nodes}
     brokers: dict[tuple[str, str], Here] = {}
@@ -65,9 +64,8 @@ def far_of(
                 hops = list(_hops(said.get("hops"), off))
                 recorders.append(Reading(said["sink"], sample.zone, hops, sample.time - off))
     withheld: dict[str, set[str]] = defaultdict(set)
-    for stub in stubs:
-        if stub.arrived >= since:
-            withheld[stub.zone].add(f"{stub.reason} of {stub.detail}")
+    for hidden in withholding:
+        withheld[hidden.zone].add(f"{hidden.policy} of {hidden.of}")
     return Far(
         list(brokers.values()),
         tunnels,

@@ -10,7 +10,7 @@ import pytest
 from tabard.brokers.delivery.ports import Attested, Entry, EpochWork, Withheld
 from tabard.brokers.wire.streams import LOGS, SAMPLES
 from tabard.consumers.store import stubs
-from tabard.consumers.store.attestation import Attestation
+from tabard.consumers.store.attestation import Attestation, Withholding
 from tabard.consumers.store.ports import StoreReader
 from tabard.consumers.store.results import GapRow, LogQuery, LogRow
 from tabard.digests import digest
@@ -244,6 +244,24 @@ class PolicingContract(AgedContract):
         stats = reader.stats()
         assert (stats.withheld, stats.gaps, stats.quarantined) == (6, 0, 0)
         assert all(node.gaps == 0 for node in reader.nodes(ARRIVED))
+
+    def test_by_which_policies_a_stream_does_not_come_is_told_by_zone(
+        self, aged: Aged, reader: StoreReader
+    ) -> None:
+        """However many stubs there are of others: that of each node counts by which it was withheld last, if that is new enough."""
+        sample = [(NOON, "host", {})]
+        busy, quiet = Chain(MAIL, SAMPLES), Chain(WEB, SAMPLES)
+        aged.store.commit([policed(Chain(WEB, LOGS), logs(1), "#")], ARRIVED + SECOND)
+        aged.store.commit([policed(quiet, sample, "#", (PLANT,))], ARRIVED)
+        for number in range(5):
+            aged.store.commit([policed(busy, sample, "#")], ARRIVED + (1 + number) * SECOND)
+        both = [Withholding("hq", "edge@2", "hq"), Withholding("hq/dmz", "edge@7", "hq/plant")]
+        assert reader.withholding(SAMPLES, ARRIVED) == both
+        assert reader.withholding(SAMPLES, ARRIVED + 1) == both[:1]
+        assert reader.withholding(SAMPLES, ARRIVED + 9 * SECOND) == []
+        later = [(NOON + SECOND, "host", {})]
+        aged.store.commit([policed(quiet, later, "#")], ARRIVED + SECOND)
+        assert reader.withholding(SAMPLES, ARRIVED) == [both[0], Withholding("hq/dmz", "edge@2", "hq")]
 
     def test_a_record_says_who_attests_it(self, aged: Aged, reader: StoreReader) -> None:
         """Innermost first, for every record of the batch and for no other."""

@@ -10,7 +10,7 @@ import pytest
 from tabard import audit
 from tabard.brokers.delivery.leases import RECORDER
 from tabard.brokers.delivery.ports import NodeKey
-from tabard.brokers.wire.streams import CONTROL
+from tabard.brokers.wire.streams import CONTROL, LOGS
 from tabard.consumers.store.accounts import ControlQuery
 from tabard.consumers.store.arriving import Beside
 from tabard.consumers.store.ports import StoreReader
@@ -249,6 +249,7 @@ def test_counts_and_facets_count_what_may_be_seen(house, zone):
             rows = ask(zone=zone)
             assert bool(rows) == inside
             assert {row.zone for row in rows} <= set(INSIDE)
+        assert {row.zone for row in scoped.withholding(LOGS, 0)} <= set(INSIDE)
         for kinds in ((), ("audit.",)):
             acts = scoped.control(ControlQuery(kinds, zone=zone, limit=1000))
             assert {row.node.zone for row in acts} == {

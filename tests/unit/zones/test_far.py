@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tabard.brokers.wire.codec import pack, unpack
-from tabard.consumers.store.results import WITHHELD, GapRow, NodeRow, Sampled
+from tabard.consumers.store.attestation import Withholding
+from tabard.consumers.store.results import NodeRow, Sampled
 from tabard.consumers.zones.facts import Far
 from tabard.consumers.zones.far import far_of
 from tabard.consumers.zones.tree import CUT_OFF, ZoneMap, zone_map
@@ -227,25 +228,19 @@ def test_what_has_not_the_form_is_left_out(wrong: dict[str, Any]) -> None:
     assert found.zones and found.faults == ()
 
 
-def stub(zone: str, policy: str, arrived: int = NOW) -> GapRow:
-    """A sample of a node there that a policy of hq withheld."""
-    return GapRow(1, "n", zone, "samples", None, 1, 1, 1, False, WITHHELD, policy, "hq", NOW, arrived)
-
-
 def test_a_zone_whose_samples_are_withheld_says_so() -> None:
-    """By which policies; of one that is told of, or of which nothing was withheld lately, that is not said."""
+    """By which policies; of one that is told of that is not said."""
     rows = [row("gate", "hq/dmz"), row("press1", PLANT)]
     nodes = [node("gate", "hq/dmz", "up"), node("press1", PLANT, "up")]
-    stubs = [
-        stub(PLANT, "edge@2"),
-        stub(PLANT, "all@1"),
-        stub("hq/dmz", "edge@2"),
-        stub(PLANT, "old@1", NOW - 9),
+    hidden = [
+        Withholding(PLANT, "edge@2", "hq"),
+        Withholding(PLANT, "all@1", "hq"),
+        Withholding("hq/dmz", "edge@2", "hq"),
     ]
     told = [sample("gate", "hq/dmz", broker("dmz", "hq/dmz"))]
 
     def untold(samples: list[Sampled]) -> tuple[dict[str, tuple[str, ...]], str]:
-        far = far_of(rows, samples, stubs, NOW - 5)
+        far = far_of(rows, samples, hidden)
         found = zone_map(facts(hub(hop("dmz", "hq/dmz", "below"))), nodes, NOW, far)
         return {zone.path: zone.untold for zone in found.zones if zone.untold}, " | ".join(found.unknown)
 
