@@ -7,8 +7,9 @@ A recorder's parts are the shards of its sink. What can go wrong, and what stand
   names its claims, and the store refuses one whose fence is not the row's. It also lets go by its own clock, counted
   from before the renewal was asked for.
 * Clocks differ or jump. Nobody compares clocks of two hosts: a member is alive while its beat is seen to change,
-  by the monotonic clock of whoever looks. The store's own clock is asked for members seen for the first time only,
-  so that leases of the long dead are free at once.
+  by the monotonic clock of whoever looks. A member seen for the first time that has ended by the store's clock counts for nobody, so
+  that nothing is shared with the long dead; but what it holds is left to it until its beat was seen to stand still for its
+  lease, since that clock may have jumped while it works. For the same reason its row is removed only by one who saw that.
 * An answer is lost: the next look says what was done. A take that was done half is done again, one fence higher.
 * A worker is started again in its home: the owner is the same, its life is another one. It takes what is its own at
   once; an earlier life that still runs somewhere (a copied home) is told apart, and holds nothing any more.
@@ -96,11 +97,11 @@ class View(NamedTuple):
 class LeaseStore(Protocol):
     """Where leases are kept, for one role. Every method raises StoreUnavailable."""
 
-    def look(self, me: Identity, length: float, *, joining: bool) -> View:
+    def look(self, me: Identity, length: float, *, joining: bool, ended: Collection[Member] = ()) -> View:
         """Renew the membership for `length` seconds and say what there is.
 
         One that `joining` takes the place of earlier lives of its owner. One that does not, and whose life is not
-        the stored one, changes nothing.
+        the stored one, changes nothing. Of those `ended`, whose leases are over, the rows of the long dead are removed.
         """
         ...
 
@@ -124,9 +125,12 @@ class Plan(NamedTuple):
     take: tuple[int, ...]
 
 
-def plan(me: str, role: Role, alive: Collection[str], leases: Mapping[int, Lease]) -> Plan:
+def plan(
+    me: str, role: Role, alive: Collection[str], leases: Mapping[int, Lease], unsure: Collection[str] = ()
+) -> Plan:
     """What `me`, one of `alive`, gives up and takes, so that in the end all have as many parts, give or take one.
 
+    Nothing is shared with those who are `unsure`, and nothing is taken from them.
     Everybody who sees the same comes to plans that fit each other: who has most keeps most, so that as little as can
     be moves. Of parts that are free each member prefers others, so that two seldom reach for the same.
     """
@@ -134,7 +138,9 @@ def plan(me: str, role: Role, alive: Collection[str], leases: Mapping[int, Lease
     free: list[int] = []
     for part in range(role.parts):
         lease = leases.get(part)
-        held.get(lease.owner if lease else NOBODY, free).append(part)
+        owner = lease.owner if lease else NOBODY
+        if owner not in unsure:
+            held.get(owner, free).append(part)
     order = sorted(held, key=lambda owner: (-len(held[owner]), owner))
     least, more = divmod(role.parts, len(order))
     quota = least + (order.index(me) < more)
@@ -153,6 +159,8 @@ class _Seen(NamedTuple):
     beat: int
     at: float
     """When it was seen for the first time."""
+    met: bool
+    """Whether it is known to be at work: it was seen to renew, or its lease lasts by the store's clock."""
 
 
 class Watch:
@@ -160,26 +168,34 @@ class Watch:
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
+        self.unsure: set[str] = set()
+        """Owners whose leases are over by the store's clock alone."""
+        self.ended: list[Member] = []
+        """Those whose leases are over, as they were seen."""
         self.next_end = float("inf")
         """When the next one is to be given up, unless it is heard of by then; monotonic seconds."""
 
     def alive(self, view: View, asked: float, answered: float) -> set[str]:
         """The owners who may hold what they hold; `asked` and `answered` are monotonic seconds."""
-        found = set()
+        found: set[str] = set()
         seen = {}
+        self.unsure, self.ended = set(), []
         for member in view.members:
             known = self._seen.get(member.owner)
             if known is None:
-                at = answered if member.expires > view.now else float("-inf")
-                known = _Seen(member.life, member.beat, at)
+                known = _Seen(member.life, member.beat, answered, member.expires > view.now)
             elif (known.life, known.beat) != (member.life, member.beat):
-                known = _Seen(member.life, member.beat, answered)
+                known = _Seen(member.life, member.beat, answered, True)
             seen[member.owner] = known
-            if asked < known.at + member.length / 1e9:
-                found.add(member.owner)
+            if asked >= known.at + member.length / 1e9:
+                self.ended.append(member)
+            else:
+                (found if known.met else self.unsure).add(member.owner)
         self._seen = seen
         ends = (
-            seen[member.owner].at + member.length / 1e9 for member in view.members if member.owner in found
+            seen[member.owner].at + member.length / 1e9
+            for member in view.members
+            if member.owner in found or member.owner in self.unsure
         )
         self.next_end = min(ends, default=float("inf"))
         return found
@@ -229,7 +245,7 @@ class Keeper:
             if resting is not None:
                 return resting
         try:
-            view = self._store.look(self.me, self.length, joining=not self._joined)
+            view = self._look(joining=not self._joined)
         except StoreUnavailable as error:
             return self._unavailable(error)
         self.store_clock = (view.now, asked)
@@ -243,7 +259,7 @@ class Keeper:
         alive = self._watch.alive(view, asked, self._monotonic()) | {self.me.owner}
         if self.unfit is not None and alive != {self.me.owner}:
             return self._retreat(view, change, asked)
-        decided = plan(self.me.owner, self.role, alive, view.leases)
+        decided = plan(self.me.owner, self.role, alive, view.leases, self._watch.unsure - {self.me.owner})
         change.give = tuple(part for part in decided.give if part in self.held)
         again = {part for part, lease in view.leases.items() if self._is_earlier(lease)}
         self._give([Claim(*view.leases[part]) for part in again.intersection(decided.give)])
@@ -281,10 +297,13 @@ class Keeper:
 
     # --- inside --------------------------------------------------------------------------------
 
+    def _look(self, *, joining: bool) -> View:
+        return self._store.look(self.me, self.length, joining=joining, ended=self._watch.ended)
+
     def _rest(self, asked: float) -> Change | None:
         """An unfit member stays away while there are others; None when there are none."""
         try:
-            view = self._store.look(self.me, self.length, joining=False)
+            view = self._look(joining=False)
         except StoreUnavailable as error:
             return self._unavailable(error)
         self.store_clock = (view.now, asked)

@@ -26,7 +26,7 @@ class LeaseStatements:
     )
     members: str  # role: of each owner, life, name, beat, length, expires
     leave: str  # role, owner, life
-    forget: str  # role, expires: those who ended before
+    forget: str  # role, owner, life, beat: unless it was heard of since
     leases: str  # role: of each part, owner, fence
     take: str  # role, part, owner, fence; old owner, old fence: unless it has changed
     guard: str  # role, part, owner, fence: unless it is as high
@@ -76,7 +76,7 @@ def lease_statements(dialect: Dialect) -> LeaseStatements:
             .order_by(member.c.owner)
         ),
         leave=text(delete(member).where(*is_(member, "role", "owner", "life"))),
-        forget=text(delete(member).where(*is_(member, "role"), member.c.expires < bindparam("before"))),
+        forget=text(delete(member).where(*is_(member, "role", "owner", "life", "beat"))),
         leases=text(
             select(lease.c.part, lease.c.owner, lease.c.fence)
             .where(*is_(lease, "role"))

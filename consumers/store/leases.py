@@ -43,7 +43,7 @@ class StoreLeases:
         self._guards = list(guards)
         self._now = now
 
-    def look(self, me: Identity, length: float, *, joining: bool) -> View:
+    def look(self, me: Identity, length: float, *, joining: bool, ended: Collection[Member] = ()) -> View:
         """Renew, and read everything."""
         with self._authority.lightly() as writer:
             texts = writer.leases
@@ -51,9 +51,11 @@ class StoreLeases:
             span = round(length * _SECOND)
             if joining:
                 writer.run(texts.join, (self._role, me.owner, me.life, me.name, 1, span, now + span))
-                writer.run(texts.forget, (self._role, now - REMEMBERED))
             else:
                 writer.run(texts.renew, (me.name, span, now + span, self._role, me.owner, me.life))
+            for member in ended:
+                if member.expires < now - REMEMBERED:
+                    writer.run(texts.forget, (self._role, member.owner, member.life, member.beat))
             members = [Member(*row) for row in writer.all(texts.members, (self._role,))]
             return View(now, members, self._leases(writer))
 

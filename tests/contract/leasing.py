@@ -96,6 +96,24 @@ class LeasingContract(Contract):
 
     # --- leases -----------------------------------------------------------------------------------
 
+    def test_only_the_long_dead_are_removed_and_only_as_they_were_seen(
+        self, leases: LeaseStore, others: LeaseStore
+    ) -> None:
+        """Not one that has ended just now, nor one that was heard of since."""
+        (seen,) = others.look(TWO, -7200.0, joining=True).members
+        leases.look(ONE, 6.0, joining=True)
+        (again,) = (
+            member for member in others.look(TWO, -7200.0, joining=False).members if member.owner == "two"
+        )
+        assert len(leases.look(ONE, 6.0, joining=False, ended=[seen]).members) == 2
+        assert [member.owner for member in leases.look(ONE, 6.0, joining=False, ended=[again]).members] == [
+            "one"
+        ]
+        (late,) = (
+            member for member in others.look(TWO, -60.0, joining=True).members if member.owner == "two"
+        )
+        assert len(leases.look(ONE, 6.0, joining=False, ended=[late]).members) == 2
+
     def test_what_is_free_is_taken_once(self, leases: LeaseStore, others: LeaseStore) -> None:
         """Of two who saw it free the second one is too late."""
         claims = leases.take(ONE, free(*PARTS))

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
-from tabard.brokers.delivery.leases import RECORDER, Identity, Keeper, Lease, Role, View
+from tabard.brokers.delivery.leases import RECORDER, Identity, Keeper, Lease, Member, Role, View
 from tabard.brokers.delivery.ports import Claim, EpochWork, StoreUnavailable
 from tabard.brokers.delivery.sink import Sink
 from tabard.brokers.wire.topics import parse_up
@@ -83,9 +83,9 @@ class FlakyLeases:
             raise StoreUnavailable("the disk is away")
         return self._flaky.store.leases(self._role)
 
-    def look(self, me: Identity, length: float, *, joining: bool) -> View:
+    def look(self, me: Identity, length: float, *, joining: bool, ended: Collection[Member] = ()) -> View:
         """See `LeaseStore`."""
-        view = self._leases.look(me, length, joining=joining)
+        view = self._leases.look(me, length, joining=joining, ended=ended)
         self._flaky.doubt()
         return view
 

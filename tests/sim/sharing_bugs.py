@@ -115,9 +115,9 @@ def _() -> Iterator[None]:
 
     plan = module.plan
 
-    def greedy(me: str, role: Any, alive: Any, rows: Any) -> Plan:
+    def greedy(me: str, role: Any, alive: Any, rows: Any, unsure: Any = ()) -> Plan:
         free = [part for part in range(role.parts) if part not in rows or rows[part].owner not in alive]
-        return plan(me, role, alive, rows)._replace(give=(), take=tuple(free))
+        return plan(me, role, alive, rows, unsure)._replace(give=(), take=tuple(free))
 
     with set_for(module, "plan", greedy):
         yield

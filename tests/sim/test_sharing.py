@@ -65,6 +65,14 @@ def test_recorders_that_share_store_every_record_once(first: int) -> None:
     assert all(struck[name] for name in SHARED_FAULTS)
 
 
+@pytest.mark.parametrize("seed", [46, 99])
+def test_one_that_starts_when_the_stores_clock_jumps_leaves_others_what_they_hold(seed: int) -> None:
+    """By that clock the leases of all others are over; they hold them, with the credit that goes with them."""
+    faults = ("store's clock jumps", "end recorder", "kill recorder", "lose recorder")
+    plan = Plan(faults, nodes=4, seconds=40.0, fault_count=8, burst=20, loss=0.05, budget=16, pace=0.3)
+    simulate(seed, plan, 3)
+
+
 def test_of_a_store_and_a_machine_that_were_both_put_back_it_is_told_what_is_not_proven() -> None:
     """Two histories of one epoch: the node let go of its own, of which the store had all once, and has the other one now."""
     plan, count = drawn(3688)

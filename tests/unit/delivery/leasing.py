@@ -10,6 +10,8 @@ from tabard.brokers.delivery.leases import NOBODY, RECORDER, Identity, Keeper, L
 from tabard.brokers.delivery.ports import Claim, StoreUnavailable
 
 LENGTH = 6.0
+FORGOTTEN = 3_600_000_000_000
+"""Nanoseconds after its end for which a member is shown."""
 
 
 class Table:
@@ -44,7 +46,7 @@ class Access:
         if self.away:
             raise StoreUnavailable("the store is away")
 
-    def look(self, me: Identity, length: float, *, joining: bool) -> View:
+    def look(self, me: Identity, length: float, *, joining: bool, ended: Collection[Member] = ()) -> View:
         """See `LeaseStore`."""
         self._ask()
         table, span = self.table, round(length * 1e9)
@@ -52,6 +54,9 @@ class Access:
         if joining or (known is not None and known.life == me.life):
             beat = known.beat + 1 if known else 1
             table.members[me.owner] = Member(*me, beat, span, table.now + span)
+        for member in ended:
+            if table.members.get(member.owner) == member and member.expires < table.now - FORGOTTEN:
+                del table.members[member.owner]
         self._answer()
         return View(table.now, tuple(table.members.values()), dict(table.leases))
 

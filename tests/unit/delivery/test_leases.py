@@ -143,7 +143,7 @@ def test_a_clean_end_leaves_nothing_to_wait_for() -> None:
 
 
 def test_what_the_dead_held_is_taken_after_one_lease() -> None:
-    """Not before; and at once where the store's clock says that it has been over for long."""
+    """Not before, by the clock of whoever takes it: what the store's clock says of it may be a jump of that clock."""
     table = Table()
     workers = [Worker(table, name) for name in "ab"]
     at = run(workers, 0.0, LENGTH)
@@ -153,8 +153,41 @@ def test_what_the_dead_held_is_taken_after_one_lease() -> None:
     assert held(workers[1:]) == [64]
     table.now += round(LENGTH * 2e9)
     late = Worker(table, "c")
-    late.work(at)
+    at = run([late], at, LENGTH - 0.2)
+    assert held([late]) == [0]
+    run([late], at, 1.0)
     assert held([late]) == [64]
+
+
+def test_one_that_starts_when_the_stores_clock_jumps_takes_nothing_that_is_held() -> None:
+    """By that clock the other one ended long ago, and is removed; it works all the same, and they share as ever."""
+    table = Table()
+    workers = [Worker(table, name) for name in "ab"]
+    at = run(workers[:1], 0.0, LENGTH / 2)
+    before = dict(table.leases)
+    workers[0].keeper.due = at + 1.0
+    table.now += 2 * 3_600_000_000_000
+    workers[1].work(at)
+    assert table.leases == before
+    assert set(table.members) == {"a", "b"}
+    for _ in range(round(2 * LENGTH / 0.05)):
+        at = run(workers, at, 0.05)
+        assert not disputed(workers)
+    assert held(workers) == [32, 32]
+
+
+def test_with_the_long_dead_nothing_is_shared() -> None:
+    """A recorder that is started again has all its own at once, however many there once were beside it."""
+    table = Table()
+    workers = [Worker(table, name) for name in "ab"]
+    at = run(workers, 0.0, LENGTH)
+    at = run(workers[:1], at, 3 * LENGTH)
+    workers[0].restart()
+    workers[0].work(at)
+    assert held(workers[:1]) == [64]
+    table.now += 2 * 3_600_000_000_000
+    run(workers[:1], at, 2 * LENGTH)
+    assert set(table.members) == {"a"}
 
 
 def test_a_restarted_one_takes_its_own_at_once() -> None:
