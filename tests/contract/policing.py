@@ -249,7 +249,7 @@ class PolicingContract(AgedContract):
         self, aged: Aged, reader: StoreReader
     ) -> None:
         """However many stubs there are of others: that of each node counts by which it was withheld last, if that is new enough."""
-        sample = [(NOON, "host", {})]
+        sample: list[Any] = [(NOON, "host", {})]
         busy, quiet = Chain(MAIL, SAMPLES), Chain(WEB, SAMPLES)
         aged.store.commit([policed(Chain(WEB, LOGS), logs(1), "#")], ARRIVED + SECOND)
         aged.store.commit([policed(quiet, sample, "#", (PLANT,))], ARRIVED)
@@ -259,7 +259,7 @@ class PolicingContract(AgedContract):
         assert reader.withholding(SAMPLES, ARRIVED) == both
         assert reader.withholding(SAMPLES, ARRIVED + 1) == both[:1]
         assert reader.withholding(SAMPLES, ARRIVED + 9 * SECOND) == []
-        later = [(NOON + SECOND, "host", {})]
+        later: list[Any] = [(NOON + SECOND, "host", {})]
         aged.store.commit([policed(quiet, later, "#")], ARRIVED + SECOND)
         assert reader.withholding(SAMPLES, ARRIVED) == [both[0], Withholding("hq/dmz", "edge@2", "hq")]
 
