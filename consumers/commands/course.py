@@ -79,6 +79,10 @@ class Course(NamedTuple):
         """Whether nothing more is to be done for it."""
         return self.state in ENDS
 
+    def is_over(self, now: int) -> bool:
+        """Whether its time is over without a word of its node, so that this may be concluded to be its end."""
+        return now >= self.expires and self.state not in (*TAKEN, *ENDS)
+
 
 class Heard(NamedTuple):
     """What beacons of a node tell, by the store."""
@@ -87,7 +91,7 @@ class Heard(NamedTuple):
     present: bool
     """Whether the newest beacon is young enough for its nonce to be worth something."""
     whole: bool
-    """Whether the store has all of the node's control stream, up to the newest beacon."""
+    """Whether the store has all of the node's control stream, up to the newest beacon, and all of it was taken in."""
     gap: int = 0
     """When the newest gap of that stream was stored; 0: it has none."""
 

@@ -1,6 +1,7 @@
 """The dispatcher's desk: takes in what nodes answered, decides what is sent, and has all of it in the store before anything is.
 
-A turn reads beacons first and answers second: so an answer that the store had when it said that it has everything is not missed.
+A turn reads beacons first and answers second: so an answer that the store had when it said that it has everything is not missed, as
+long as all answers were read. While some are left, nothing is concluded from the silence of a node.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from tabard.consumers.commands.ports import (
 SENDS: Final = 1_000
 """Commands that one turn sends at most: what is answered meanwhile is to be heard."""
 MAX_PART: Final = 2**31
+ROWS_UNNOTED: Final = 10_000
+"""Control records that say nothing of commands, and may have to be read once more after a start: noting each would be a commit each time."""
 _HEX: Final = frozenset("0123456789abcdef")
 _UID: Final = 32
 
@@ -63,7 +66,8 @@ class Desk:
         self._store = store
         self._witness = witness
         self._nodes: dict[Place, _Node] = {}
-        self._marks = store.marks()
+        self._marks = self._noted = store.marks()
+        """How far it is, and how far the store says that it is."""
         self._open: dict[bytes, Item] = {item.uid: item for item in store.unfinished()}
         self.restored = False
         """Whether the store was found to be an earlier state of itself."""
@@ -94,18 +98,22 @@ class Desk:
         """Take in, decide, keep; what is to be sent then. `now`: nanoseconds since 1970. Raises StoreError."""
         turn = Turn()
         seen = self._store.seen({item.place for item in self._open.values()}) if self._open else {}
-        self._take_in(turn, now)
-        self._decide(turn, seen, now, monotonic)
+        complete = self._take_in(turn, now)
+        heard = {
+            place: self._heard(place, each, now, monotonic, complete=complete) for place, each in seen.items()
+        }
+        self._decide(turn, self._with_gaps(heard, now), now)
         return turn
 
     # --- answers ---------------------------------------------------------------------------
 
-    def _take_in(self, turn: Turn, now: int) -> None:
-        answers, upto = self._store.answers(self._marks.row)
-        if upto == self._marks.row:
-            return
-        turn.more = True
-        named = [(uid, answer) for answer in answers if (uid := named_by(answer)) is not None]
+    def _take_in(self, turn: Turn, now: int) -> bool:
+        """Whether no answer is left that the store had by now."""
+        answers = self._store.answers(self._marks.row)
+        if answers.upto == self._marks.row:
+            return answers.complete
+        turn.more = not answers.complete
+        named = [(uid, answer) for answer in answers.found if (uid := named_by(answer)) is not None]
         others = {uid for uid, _ in named} - self._open.keys()
         items = (
             {**self._open, **{item.uid: item for item in self._store.find(others)}} if others else self._open
@@ -126,12 +134,22 @@ class Desk:
             if course != item.course:
                 changed[uid] = item._replace(course=course)
                 turn.changed.add(item.group)
-        self._commit(list(changed.values()), outputs, self._marks._replace(row=upto), now)
+        marks = self._marks._replace(row=answers.upto)
+        if changed or outputs or marks.row - self._noted.row >= ROWS_UNNOTED:
+            self._commit(list(changed.values()), outputs, marks, now)
+        else:
+            self._marks = marks
+        return answers.complete
 
     # --- what is to be sent ----------------------------------------------------------------
 
-    def _decide(self, turn: Turn, seen: dict[Place, Seen], now: int, monotonic: float) -> None:
-        heard = {place: self._heard(place, each, now, monotonic) for place, each in seen.items()}
+    def _with_gaps(self, heard: dict[Place, Heard], now: int) -> dict[Place, Heard]:
+        """Gaps count where the time of a command is over, and it is to be said whether it was begun."""
+        over = {item.place for item in self._open.values() if item.course.is_over(now)} & heard.keys()
+        gaps = self._store.gaps(over) if over else {}
+        return {**heard, **{place: heard[place]._replace(gap=gap) for place, gap in gaps.items()}}
+
+    def _decide(self, turn: Turn, heard: dict[Place, Heard], now: int) -> None:
         begin = self._begin()
         changed: list[Item] = []
         sends: list[Item] = []
@@ -169,7 +187,7 @@ class Desk:
             for place in beginners([item.course for item in group], group[0].batch)
         }
 
-    def _heard(self, place: Place, seen: Seen, now: int, monotonic: float) -> Heard:
+    def _heard(self, place: Place, seen: Seen, now: int, monotonic: float, *, complete: bool) -> Heard:
         """A beacon counts as young by either clock: the recorder's may be another one."""
         node = self._nodes.setdefault(place, _Node())
         if node.nonce != seen.nonce:
@@ -178,11 +196,11 @@ class Desk:
             node.nonce = seen.nonce
         young = abs(now - seen.heard) <= NONCES * seen.interval
         fresh = monotonic - node.fresh <= NONCES * seen.interval / 1e9
-        return Heard(seen.nonce, young or fresh, seen.behind == 0, seen.gap)
+        return Heard(seen.nonce, young or fresh, complete and seen.behind == 0)
 
     def _commit(self, items: list[Item], outputs: list[Output], marks: Marks, now: int) -> None:
         self._store.commit(items, outputs, marks, now)
-        self._marks = marks
+        self._marks = self._noted = marks
         for item in items:
             if item.course.ended:
                 self._open.pop(item.uid, None)

@@ -41,8 +41,6 @@ class Seen(NamedTuple):
     """Nanoseconds until the next beacon."""
     behind: int
     """Control records that the node had by the newest beacon, and the store had not."""
-    gap: int
-    """When the newest gap in that stream was stored, nanoseconds since 1970; 0 for none."""
 
 
 class Answer(NamedTuple):
@@ -56,6 +54,16 @@ class Answer(NamedTuple):
     data: Mapping[str, Any]
     time: int
     """By the node's clock."""
+
+
+class Answers(NamedTuple):
+    """The next control records about commands."""
+
+    found: Sequence[Answer]
+    upto: int
+    """The row up to which there are no others."""
+    complete: bool
+    """Whether these are all that the store had when it was asked: what is not among them was not answered by then."""
 
 
 class Output(NamedTuple):
@@ -102,8 +110,12 @@ class DeskStore(Protocol):
         """Of these nodes those that were ever heard."""
         ...
 
-    def answers(self, after: int) -> tuple[list[Answer], int]:
-        """The next control records about commands, and up to which row there are no others; that row is `after` when there is nothing new."""
+    def gaps(self, places: Collection[Place]) -> dict[Place, int]:
+        """When the newest gap in the control stream of these nodes was stored, nanoseconds since 1970; of those that have one."""
+        ...
+
+    def answers(self, after: int) -> Answers:
+        """What comes behind that row; as many as may be taken in at once."""
         ...
 
     def commit(self, items: Sequence[Item], outputs: Sequence[Output], marks: Marks, now: int) -> None:

@@ -16,7 +16,7 @@ from tabard.brokers.wire.command import Approval, Document, Order
 from tabard.brokers.wire.messages import NONCE_BYTES
 from tabard.brokers.wire.streams import CONTROL, STREAM_NAMES
 from tabard.consumers.commands.course import QUEUED, Course
-from tabard.consumers.commands.ports import Answer, Item, Marks, Output, Place, Seen
+from tabard.consumers.commands.ports import Answer, Answers, Item, Marks, Output, Place, Seen
 from tabard.consumers.store import opening
 from tabard.consumers.store.layout import RECORDS, STATE, check_version
 from tabard.consumers.store.place import Place as StorePlace
@@ -80,6 +80,7 @@ _ANSWERS: Final = (
 )
 SEEN: Final = "SELECT zone, name, nonce, beacon, interval, state, facts FROM presence JOIN node ON node.id = presence.node_id"
 _GAP: Final = "SELECT max(gap.arrived) FROM gap JOIN node ON node.id = gap.node_id WHERE zone = ? AND name = ? AND stream = ?"
+_GAPS: Final = "SELECT zone, name, max(gap.arrived) FROM gap JOIN node ON node.id = gap.node_id WHERE stream = ? GROUP BY zone, name"
 _SETTLED: Final = (
     "SELECT (SELECT last_value FROM control_id_seq), pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
     " pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
@@ -169,33 +170,41 @@ class Tables:
                 asked = f"{SEEN} WHERE zone = ? AND name = ?"
                 rows = [row for place in places for row in records.execute(asked, place).fetchall()]
         rows = [row for row in rows if (row[0], row[1]) in places and row[2] is not None]
-        gaps = self._gaps([(row[0], row[1]) for row in rows])
         return {
-            (zone, name): Seen(bytes(nonce), heard, interval, _behind(state), gaps.get((zone, name), 0))
+            (zone, name): Seen(bytes(nonce), heard, interval, _behind(state))
             for zone, name, nonce, heard, interval, state, _facts in rows
             if len(nonce) == NONCE_BYTES
         }
 
-    def _gaps(self, places: Sequence[Place]) -> dict[Place, int]:
+    def gaps(self, places: Collection[Place]) -> dict[Place, int]:
+        """See `DeskStore.gaps`."""
         with self.asking(STATE.name) as state:
-            found = {place: state.execute(_GAP, (*place, CONTROL)).fetchone()[0] for place in places}
-        return {place: int(arrived) for place, arrived in found.items() if arrived is not None}
+            if len(places) > ASKED_ONE_BY_ONE:
+                rows = state.execute(_GAPS, (CONTROL,)).fetchall()
+            else:
+                rows = [(*place, state.execute(_GAP, (*place, CONTROL)).fetchone()[0]) for place in places]
+        return {
+            (zone, name): int(arrived)
+            for zone, name, arrived in rows
+            if arrived is not None and (zone, name) in places
+        }
 
-    def answers(self, after: int) -> tuple[list[Answer], int]:
+    def answers(self, after: int) -> Answers:
         """See `DeskStore.answers`."""
         with self.asking(STATE.name) as state:
             (last,) = state.execute("SELECT max(id) FROM control WHERE id > ?", (after,)).fetchone()
             if last is None:
-                return [], after
+                return Answers((), after, complete=True)
             upto = min(int(last), self._settle(state))
             if upto <= after:
-                return [], after
+                return Answers((), after, complete=False)
             rows = state.execute(_ANSWERS, (after, upto, *_KINDS, ANSWERS_AT_ONCE)).fetchall()
         if len(rows) == ANSWERS_AT_ONCE:
             upto = int(rows[-1][0])
-        return [
+        found = [
             Answer(row, (zone, name), kind, _map(data), time) for row, zone, name, kind, data, time in rows
-        ], upto
+        ]
+        return Answers(found, upto, complete=upto == last)
 
     def _settle(self, state: Reading) -> int:
         """Up to which row nobody adds any before it. Several recorders commit in another order than they draw numbers."""

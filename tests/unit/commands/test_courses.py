@@ -51,18 +51,28 @@ class NeverDoubts(Desk):
 class BelievesAnybody(Desk):
     """Takes the word of one node for another's."""
 
-    def _take_in(self, turn: Any, now: int) -> None:
+    def _take_in(self, turn: Any, now: int) -> bool:
         store: Any = self._store
         asked = store.answers
 
         def renamed(after: int) -> Any:
-            found, upto = asked(after)
+            answers = asked(after)
             places = {item.uid.hex(): item.place for item in self._open.values()}
-            return [each._replace(place=places.get(each.data["id"], each.place)) for each in found], upto
+            found = [each._replace(place=places.get(each.data["id"], each.place)) for each in answers.found]
+            return answers._replace(found=found)
 
         store.answers = renamed
-        super()._take_in(turn, now)
+        complete = super()._take_in(turn, now)
         store.answers = asked
+        return complete
+
+
+class ConcludesUnread(Desk):
+    """Takes an answer that lies unread for none."""
+
+    def _take_in(self, turn: Any, now: int) -> bool:
+        super()._take_in(turn, now)
+        return True
 
 
 class ExpiresAtOnce(Rules):
@@ -155,7 +165,7 @@ def test_a_broken_rule_is_noticed(broken: type[Rules]) -> None:
     assert _first_fault(rules=broken) is not None
 
 
-@pytest.mark.parametrize("broken", [SendsFirst, NeverDoubts, BelievesAnybody])
+@pytest.mark.parametrize("broken", [SendsFirst, NeverDoubts, BelievesAnybody, ConcludesUnread])
 def test_a_broken_desk_is_noticed(broken: type[Desk]) -> None:
     """As above, for the order in which a desk works."""
     assert _first_fault(desk=broken) is not None

@@ -115,16 +115,28 @@ def test_a_turn_is_kept_as_a_whole(site: Site) -> None:
 
 def test_what_a_node_answers_is_read_once(site: Site) -> None:
     """In order, with who said it; other control records are passed over."""
-    assert site.tables.answers(0) == ([], 0)
+    assert site.tables.answers(0) == ((), 0, True)
     site.answer("command.accepted", id=UID.hex())
     site.answer("something.else", id=UID.hex())
     site.answer("command.done", id=UID.hex(), exit=0)
-    answers, upto = site.tables.answers(0)
-    assert [(each.place, each.kind, dict(each.data)) for each in answers] == [
+    answers = site.tables.answers(0)
+    assert [(each.place, each.kind, dict(each.data)) for each in answers.found] == [
         ((WEB.zone, WEB.node), "command.accepted", {"id": UID.hex()}),
         ((WEB.zone, WEB.node), "command.done", {"id": UID.hex(), "exit": 0}),
     ]
-    assert site.tables.answers(upto) == ([], upto)
+    assert answers.complete
+    assert site.tables.answers(answers.upto) == ((), answers.upto, True)
+
+
+def test_answers_that_do_not_fit_are_said_to_be_left(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is to be concluded from the silence of a node whose word lies unread."""
+    monkeypatch.setattr("tabard.consumers.commands.tables.ANSWERS_AT_ONCE", 2)
+    for _ in range(3):
+        site.answer("command.accepted", id=UID.hex())
+    first = site.tables.answers(0)
+    assert (len(first.found), first.complete) == (2, False)
+    rest = site.tables.answers(first.upto)
+    assert (len(rest.found), rest.complete) == (1, True)
 
 
 def test_a_beacon_tells_its_nonce_and_what_is_missing(site: Site) -> None:
@@ -135,10 +147,13 @@ def test_a_beacon_tells_its_nonce_and_what_is_missing(site: Site) -> None:
     assert site.tables.seen({place}) == {}
     site.beat(behind=3)
     seen = site.tables.seen({place, ("hq", "nobody")})[place]
-    assert (seen.nonce, seen.heard, seen.behind, seen.gap) == (NONCE, NOON, 3, 0)
+    assert (seen.nonce, seen.heard, seen.behind) == (NONCE, NOON, 3)
+    assert site.tables.gaps({place}) == {}
     gap = Gap(site.chain.epoch, 1, 2, 2, False, "gap", "test")
     site.store.commit([site.chain.work(gaps=[gap])], NOON + 9)
-    assert site.tables.seen({place})[place].gap == NOON + 9
+    many = {place, *(("hq", f"n{number}") for number in range(30))}
+    assert site.tables.gaps({place}) == site.tables.gaps(many) == {place: NOON + 9}
+    assert site.tables.gaps(many - {place}) == {}
     (known,) = site.tables.nodes()
     assert (known.zone, known.node, known.facts) == (*place, {"os": "Debian"})
 
@@ -175,11 +190,13 @@ def test_answers_wait_for_recorders_that_commit_later(site: Site) -> None:
             " SELECT node_id, epoch_id, seq + 100, arrived, time, 'command.running', data FROM tabard_state.control"
         )
     site.answer("command.done", id=UID.hex())
-    early, upto = site.tables.answers(0)
+    early = site.tables.answers(0)
+    assert not early.complete
     slow.commit()
     slow.close()
-    late, _ = site.tables.answers(upto)
-    assert sorted(each.kind for each in [*early, *late]) == [
+    late = site.tables.answers(early.upto)
+    assert late.complete
+    assert sorted(each.kind for each in [*early.found, *late.found]) == [
         "command.accepted",
         "command.done",
         "command.running",

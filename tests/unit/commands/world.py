@@ -17,7 +17,7 @@ from tabard.brokers.wire.answers import DONE, ENDS, EXPIRED, FAILED, LOST
 from tabard.brokers.wire.command import Order
 from tabard.consumers.commands.course import SECOND, Course, Rules
 from tabard.consumers.commands.desk import Desk
-from tabard.consumers.commands.ports import Answer, Item, Marks, Output, Place, Seen
+from tabard.consumers.commands.ports import Answer, Answers, Item, Marks, Output, Place, Seen
 
 BEACON = 10
 GIVE_UP = 120
@@ -114,6 +114,7 @@ class Tables:
     marks: Marks = field(default_factory=Marks)
     items: dict[bytes, Item] = field(default_factory=dict)
     seen: dict[Place, Seen] = field(default_factory=dict)
+    gaps: dict[Place, int] = field(default_factory=dict)
     control: list[Answer] = field(default_factory=list)
     stored: dict[Place, int] = field(default_factory=dict)
     """Up to which number the records of a node are stored, or their loss is."""
@@ -146,10 +147,15 @@ class MemoryStore:
         """Those that were heard."""
         return {place: each for place, each in self.tables.seen.items() if place in places}
 
-    def answers(self, after: int) -> tuple[list[Answer], int]:
-        """A few at a time."""
-        found = self.tables.control[after : after + 7]
-        return found, after + len(found)
+    def gaps(self, places: Collection[Place]) -> dict[Place, int]:
+        """Those that there are."""
+        return {place: gap for place, gap in self.tables.gaps.items() if place in places}
+
+    def answers(self, after: int) -> Answers:
+        """A few at a time, so that some are left unread."""
+        found = self.tables.control[after : after + 2]
+        upto = after + len(found)
+        return Answers(found, upto, complete=upto == len(self.tables.control))
 
     def commit(self, items: Sequence[Item], outputs: Sequence[Output], marks: Marks, now: int) -> None:
         """All of it."""
@@ -261,11 +267,10 @@ class World:
         tables = self.store.tables
         upto = tables.stored.get(node.place, 0)
         oldest = node.journal[0][0] if node.journal else node.last + 1
-        gap = tables.seen[node.place].gap if node.place in tables.seen else 0
         if oldest > upto + 1:  # what lay between was given up when the store had it, and it has it no more
-            gap, tables.stored[node.place] = self.now, oldest - 1
+            tables.gaps[node.place], tables.stored[node.place] = self.now, oldest - 1
         behind = node.last - tables.stored.get(node.place, 0)
-        tables.seen[node.place] = Seen(node.nonces[-1], self.now, BEACON * SECOND, behind, gap)
+        tables.seen[node.place] = Seen(node.nonces[-1], self.now, BEACON * SECOND, behind)
 
     def record(self, node: Node) -> None:
         """The sink stores what comes next, and the node gives it up."""
