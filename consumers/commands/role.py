@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from tabard import files
 from tabard.brokers import sockets
 from tabard.brokers.keyring import keys_of
 from tabard.brokers.loop import Loop
@@ -42,6 +43,8 @@ class TurnsFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._noted: int | None = None
+        """What is in the file, and may not outlast a power cut."""
 
     def read(self) -> int:
         """The number; 0 where there is none."""
@@ -57,6 +60,15 @@ class TurnsFile:
         with contextlib.suppress(OSError):
             beside.write_text(f"{turns}\n", encoding="ascii")
             beside.replace(self._path)
+            self._noted = turns
+
+    def settle(self) -> None:
+        """Make the last one outlast a power cut: not within a turn, where a command waits to be sent."""
+        if self._noted is not None:
+            with contextlib.suppress(OSError):
+                files.write(self._path, f"{self._noted}\n".encode())
+                files.sync(self._path.parent)
+                self._noted = None
 
 
 def run(
@@ -108,12 +120,13 @@ def run(
             )
             carrier = Carrier(trust, made, recorder_ends(settings, home))
             rules = Rules(round(settings.seconds("dispatcher.give_up") * SECOND))
+            turns = TurnsFile(home.path / WITNESS)
             office = Office(
                 Place.of(settings, home),
                 carrier,
                 trust,
                 rules,
-                TurnsFile(home.path / WITNESS),
+                turns,
                 loop,
                 SystemClock(),
                 settings.strings("dispatcher.groups"),
@@ -123,10 +136,12 @@ def run(
             process.report(lambda: made.told(at_work.status()), every)
             loop.add_reader(wake.fileno(), lambda: _woken(wake, at_work))
             at_work.start()
+            loop.every(LOOK_EVERY, turns.settle)
             if once is not None:
                 loop.every(LOOK_EVERY, lambda: None if at_work.status()["open"] else loop.stop())
             loop.run()
             at_work.close()
+            turns.settle()
             made.close()
         finally:
             serving.close()

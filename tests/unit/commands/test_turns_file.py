@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tabard import files
 from tabard.consumers.commands.asked import AskedTables
 from tabard.consumers.commands.course import SECOND, SENT, Rules
 from tabard.consumers.commands.desk import Desk
@@ -52,3 +53,20 @@ def test_a_file_that_says_nothing_is_none(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     assert TurnsFile(path).read() == 0
     assert TurnsFile(tmp_path / "none").read() == 0
+
+
+def test_what_was_written_outlasts_a_power_cut_once_it_is_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for all that was written since, and never for nothing."""
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "sync", synced.append)
+    turns = TurnsFile(tmp_path / "turns")
+    turns.settle()
+    turns.write(1)
+    turns.write(2)
+    assert synced == []
+    turns.settle()
+    turns.settle()
+    assert (turns.read(), synced) == (2, [tmp_path])
+    assert [path.name for path in tmp_path.iterdir()] == ["turns"]
