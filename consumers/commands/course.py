@@ -123,7 +123,7 @@ class Rules:
     ) -> tuple[Course, bool]:
         """What it is now, and whether it is to be sent, once that is committed, with `Course.nonce`.
 
-        `begin`: whether it may be sent for the first time.
+        `begin`: whether it may be sent now; others of its batch may have to end first, or it may be called back.
         """
         if course.ended:
             return course, False
@@ -132,7 +132,7 @@ class Rules:
             return self.await_end(course, now), False
         if now >= course.expires:
             return self.expire(course, heard, now), False
-        if heard is None or not self.is_due(course, heard, now) or not (begin or course.attempts):
+        if not begin or heard is None or not self.is_due(course, heard, now):
             return course, False
         return self.note(course, heard, now), True
 
@@ -197,13 +197,22 @@ class Rules:
         return course._replace(doubtful=True)
 
 
-def beginners(group: Sequence[Course], batch: int) -> frozenset[int]:
-    """Which of the commands of a group, by their place, may be sent for the first time: so that `batch` are underway; 0 for all."""
-    waiting = [place for place, each in enumerate(group) if each.state == QUEUED and not each.attempts]
+def beginners(group: Sequence[tuple[Course, bool]], batch: int) -> frozenset[int]:
+    """Which of the commands of a group, by their place in it, may be sent: so that `batch` are underway; 0 for all.
+
+    With each course comes whether its node is there. One that is away takes no place as long as it has not taken its command; what was sent
+    already goes first.
+    """
+    open_ = [
+        place for place, (course, _) in enumerate(group) if not course.ended and course.state not in TAKEN
+    ]
     if not batch:
-        return frozenset(waiting)
-    underway = sum(not each.ended and bool(each.attempts) for each in group)
-    return frozenset(waiting[: max(0, batch - underway)])
+        return frozenset(open_)
+    taken = sum(course.state in TAKEN for course, _ in group)
+    there = sorted(
+        (place for place in open_ if group[place][1]), key=lambda place: not group[place][0].attempts
+    )
+    return frozenset(there[: max(0, batch - taken)])
 
 
 def reason_of(data: Mapping[str, Any]) -> str:

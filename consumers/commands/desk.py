@@ -150,7 +150,7 @@ class Desk:
         return {**heard, **{place: heard[place]._replace(gap=gap) for place, gap in gaps.items()}}
 
     def _decide(self, turn: Turn, heard: dict[Place, Heard], now: int) -> None:
-        begin = self._begin()
+        begin = self._begin(heard)
         changed: list[Item] = []
         sends: list[Item] = []
         for uid, item in list(self._open.items()):
@@ -177,15 +177,16 @@ class Desk:
             failpoints.hit(NOTED)
         turn.sends = sends
 
-    def _begin(self) -> set[bytes]:
+    def _begin(self, heard: dict[Place, Heard]) -> set[bytes]:
+        """What may be sent now. A command whose cancellation is on its way is not sent any more."""
         groups: dict[bytes, list[Item]] = {}
         for item in self._open.values():
             groups.setdefault(item.group, []).append(item)
-        return {
-            group[place].uid
-            for group in groups.values()
-            for place in beginners([item.course for item in group], group[0].batch)
-        }
+        begin = set()
+        for group in groups.values():
+            courses = [(each.course, each.place in heard and heard[each.place].present) for each in group]
+            begin |= {group[place].uid for place in beginners(courses, group[0].batch)}
+        return begin.difference(item.cancels for item in self._open.values())
 
     def _heard(self, place: Place, seen: Seen, now: int, monotonic: float, *, complete: bool) -> Heard:
         """A beacon counts as young by either clock: the recorder's may be another one."""

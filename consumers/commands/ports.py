@@ -24,6 +24,8 @@ class Item(NamedTuple):
     batch: int
     """How many of its group may be underway at a time; 0 for any number."""
     course: Course
+    cancels: bytes = b""
+    """The id of the command that this one calls back; empty for others."""
 
     @property
     def place(self) -> Place:

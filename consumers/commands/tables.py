@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from tabard.brokers.wire.answers import ENDS, OUTPUT, STATE_OF
 from tabard.brokers.wire.codec import pack, unpack
-from tabard.brokers.wire.command import Approval, Document, Order
+from tabard.brokers.wire.command import CANCEL, Approval, Document, Order, decode_document
 from tabard.brokers.wire.messages import NONCE_BYTES
 from tabard.brokers.wire.streams import CONTROL, STREAM_NAMES
 from tabard.consumers.commands.course import QUEUED, Course
@@ -47,7 +47,10 @@ _COURSE: Final = (
     "exit",
     "doubtful",
 )
-_ITEM: Final = f"SELECT id, uid, group_uid, zone, node, batch, {', '.join(_COURSE)} FROM command"  # noqa: S608
+_ITEM: Final = (
+    f"SELECT id, uid, group_uid, zone, node, batch, CASE WHEN kind = '{CANCEL}' THEN document END,"  # noqa: S608
+    f" {', '.join(_COURSE)} FROM command"
+)
 _ADDED: Final = (
     "uid",
     "group_uid",
@@ -253,7 +256,14 @@ class Tables:
                 state.execute(_EVENT, (number, now, QUEUED, ""))
                 items.append(
                     Item(
-                        int(number), document.id, document.group, document.zone, document.node, batch, course
+                        int(number),
+                        document.id,
+                        document.group,
+                        document.zone,
+                        document.node,
+                        batch,
+                        course,
+                        _cancels(document),
                     )
                 )
         self.states.update((item.number, item.course.state) for item in items)
@@ -265,7 +275,7 @@ class Tables:
         with self.asking(STATE.name) as state:
             rows = state.execute(text, values).fetchall()
         items = []
-        for number, uid, group, zone, node, batch, *course in rows:
+        for number, uid, group, zone, node, batch, cancellation, *course in rows:
             made, expires, timeout, status, reason, attempts, sent, nonce, said, code, doubtful = course
             known = Course(
                 made,
@@ -280,7 +290,8 @@ class Tables:
                 code,
                 bool(doubtful),
             )
-            items.append(Item(number, bytes(uid), bytes(group), zone, node, batch, known))
+            cancels = _cancels(decode_document(bytes(cancellation))) if cancellation else b""
+            items.append(Item(number, bytes(uid), bytes(group), zone, node, batch, known, cancels))
             self.states[number] = status
         return items
 
@@ -341,6 +352,10 @@ def _row(course: Course) -> tuple[Any, ...]:
 
 def _changing_part(course: Course) -> tuple[Any, ...]:
     return _row(course)[3:]
+
+
+def _cancels(document: Document) -> bytes:
+    return bytes.fromhex(document.words[0]) if document.kind == CANCEL else b""
 
 
 def _behind(state: str) -> int:

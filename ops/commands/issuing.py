@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tabard.brokers.trust.commanding import Issuer
 
 SECOND = 1_000_000_000
+DAY = 86_400.0
 
 
 def operator_of(home: Home, name: str | None) -> Issuer:
@@ -50,6 +51,11 @@ def operator_of(home: Home, name: str | None) -> Issuer:
             hint="See tabard keys list",
         )
     return Issuer(file.key, chain)
+
+
+def cancelling(expiries: Iterable[int], now: int) -> float:
+    """Seconds that a cancellation is good for: a day, and longer than any command that it is for, which could be begun after it otherwise."""
+    return max(DAY, (max(expiries) - now) / SECOND + 1)
 
 
 def give(

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tabard.brokers.wire.answers import EXPIRED, TAKEN
-from tabard.consumers.commands.course import SENT, Course, Heard, Rules
+from tabard.consumers.commands.course import SECOND, SENT, Course, Heard, Rules
 from tabard.consumers.commands.desk import Desk
+from tabard.consumers.commands.ports import Answer, Item
 from tests.unit.commands.world import World
 
 SEEDS = 60
@@ -184,3 +185,27 @@ def _first_fault(**broken: Any) -> str | None:
         if found:
             return found[0]
     return None
+
+
+def test_what_is_called_back_is_not_sent_any_more() -> None:
+    """Its node may not have had it: a copy that came behind the cancellation would be one more thing to refuse."""
+    world = World(1, restores=False)
+    world.lossy = 0.0
+    node = world.nodes[0]
+    for number in range(2):
+        node.nonces.append(bytes([number]) * 8)
+    world.note_beacon(node)
+    course = Course(world.now, world.now + 300 * SECOND, SECOND)
+    first = Item(0, b"1" * 16, b"1" * 16, *node.place, 0, course)
+    world.store.tables.items[first.uid] = first
+    desk = Desk(world.store, world.rules, world.file)
+    assert [item.uid for item in desk.turn(world.now, 0.0).sends] == [first.uid]
+    cancellation = first._replace(number=1, uid=b"2" * 16, group=b"2" * 16, cancels=first.uid)
+    desk.add([cancellation])
+    node.nonces.append(b"new nonc")
+    world.note_beacon(node)
+    world.tick += 30
+    assert [item.uid for item in desk.turn(world.now, 30.0).sends] == [cancellation.uid]
+    world.store.tables.control.append(Answer(1, node.place, "command.refused", {"id": (b"2" * 16).hex()}, 0))
+    world.tick += 30
+    assert [item.uid for item in desk.turn(world.now, 30.0).sends] == [first.uid]

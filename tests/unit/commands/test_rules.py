@@ -76,15 +76,36 @@ def test_what_a_node_took_before_its_store_was_put_back_is_asked_for_again() -> 
     assert RULES.answered(course, "command.done", {"exit": 0}).state == DONE
 
 
-def test_a_batch_lets_others_begin_when_some_have_ended() -> None:
-    """A command that waits for its node takes no place."""
-    sent = WAITING._replace(state=SENT, attempts=1)
-    done = sent._replace(state=DONE)
-    assert beginners([WAITING] * 4, 0) == {0, 1, 2, 3}
-    assert beginners([WAITING] * 4, 2) == {0, 1}
-    assert beginners([sent, WAITING, WAITING, WAITING], 2) == {1}
-    assert beginners([sent, sent, WAITING], 2) == frozenset()
-    assert beginners([done, sent, WAITING, WAITING], 2) == {2}
+SENT_ONCE = WAITING._replace(state=SENT, attempts=1)
+TAKEN_ONE = SENT_ONCE._replace(state=ACCEPTED)
+ENDED = SENT_ONCE._replace(state=DONE)
+
+
+@pytest.mark.parametrize(
+    ("batch", "courses", "may"),
+    [
+        (0, [WAITING, SENT_ONCE, ENDED, TAKEN_ONE], {0, 1}),
+        (2, [WAITING] * 4, {0, 1}),
+        (2, [WAITING, SENT_ONCE, WAITING], {0, 1}),
+        (1, [WAITING, SENT_ONCE, WAITING], {1}),
+        (2, [TAKEN_ONE, WAITING, WAITING], {1}),
+        (2, [TAKEN_ONE, TAKEN_ONE, WAITING], set()),
+        (1, [TAKEN_ONE, SENT_ONCE, WAITING], set()),
+        (2, [ENDED, TAKEN_ONE, WAITING, WAITING], {2}),
+    ],
+)
+def test_a_batch_lets_others_begin_when_some_have_ended(
+    batch: int, courses: list[Course], may: set[int]
+) -> None:
+    """What was sent already goes first."""
+    assert beginners([(course, True) for course in courses], batch) == may
+
+
+def test_a_node_that_is_away_takes_no_place() -> None:
+    """Not before and not after its command was sent to it; once it took that it has a place until its end, whether it is heard or not."""
+    assert beginners([(WAITING, False), (SENT_ONCE, False), (WAITING, True), (WAITING, True)], 1) == {2}
+    assert beginners([(TAKEN_ONE, False), (WAITING, True)], 1) == frozenset()
+    assert beginners([(WAITING, False), (WAITING, True)], 0) == {0, 1}
 
 
 def test_one_that_is_held_back_by_its_batch_expires_too() -> None:

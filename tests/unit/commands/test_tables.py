@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -10,15 +11,18 @@ import pytest
 
 from tabard.brokers.delivery.ports import Gap, Presence
 from tabard.brokers.wire.answers import DONE
-from tabard.brokers.wire.command import Approval, Document, Order, encode_document
+from tabard.brokers.wire.command import CANCEL, Approval, Document, Order, encode_document
 from tabard.brokers.wire.streams import CONTROL
 from tabard.consumers.commands.asked import AskedTables
-from tabard.consumers.commands.course import QUEUED, SECOND, SENT
+from tabard.consumers.commands.course import QUEUED, SECOND, SENT, Rules
+from tabard.consumers.commands.desk import Desk
 from tabard.consumers.commands.ports import Item, Marks, Output
+from tabard.consumers.commands.role import TurnsFile
 from tabard.consumers.store.place import Place
 from tabard.consumers.store.postgresql.store import PostgresStore
 from tabard.consumers.store.sqlite import SqliteStore
 from tabard.errors import StoreError
+from tabard.ops.commands.issuing import cancelling
 from tests.contract.chain import NOON, WEB, Chain
 
 NONCE = b"nonce..1"
@@ -91,6 +95,33 @@ def test_a_command_is_kept_as_it_was_signed(site: Site) -> None:
     assert (shown["node"], shown["words"], shown["state"]) == (WEB.node, ["ping"], QUEUED)
     assert site.tables.named("ff") == []
     assert [each["uid"] for each in site.tables.listed(5)] == [UID]
+
+
+def test_a_cancellation_names_what_it_cancels(site: Site) -> None:
+    """Also to a dispatcher that was started since."""
+    document_ = document(b"2" * 16, UID.hex())._replace(kind=CANCEL)
+    assert [each.cancels for each in site.add(document(), document_)] == [b"", UID]
+    assert [each.cancels for each in site.tables.unfinished()] == [b"", UID]
+
+
+def test_a_cancellation_outlives_what_it_cancels() -> None:
+    """One of a week may reach its node after a day."""
+    assert cancelling([NOON + 60 * SECOND], NOON) == 86_400
+    assert cancelling([NOON + 60 * SECOND, NOON + 7 * 86_400 * SECOND], NOON) > 7 * 86_400
+
+
+def test_records_of_others_are_passed_over_without_a_commit(site: Site) -> None:
+    """What a node says of other things is read once; after a start perhaps once more."""
+    desk = Desk(site.tables, Rules(SECOND), TurnsFile(Path(site.place.directory or "/nonexistent") / "turns"))
+    site.answer("something.else")
+    commits: list[Any] = []
+    kept, site.tables.commit = site.tables.commit, lambda *args: commits.append(args)  # type: ignore[method-assign]
+    desk.turn(NOON, 0.0)
+    site.answer("something.else")
+    assert site.tables.answers(1).upto == 2
+    desk.turn(NOON, 1.0)
+    assert commits == [] and site.tables.marks() == Marks()
+    site.tables.commit = kept  # type: ignore[method-assign]
 
 
 def test_a_turn_is_kept_as_a_whole(site: Site) -> None:
