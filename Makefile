@@ -5,7 +5,7 @@ HOME_DIR ?= .tabard
 UP_ARGS ?=
 TEST_ARGS ?=
 SEEDS ?= 20000
-BENCH ?= ingest retention agent intake search tunnel logging peers
+BENCH ?= ingest retention agent intake search tunnel logging command peers
 BENCH_ARGS ?=
 bin := .venv/bin
 

@@ -28,6 +28,7 @@ LANES: Final = {
     "tests/chaos/": "fleets",
     "tests/peers/": "fleets",
     "tests/unit/bench/test_smoke.py": "fleets",
+    "tests/unit/bench/test_command.py": "fleets",
 }
 FAILED: Final = "CI_FAILED_TESTS"
 """Environment variable with the file to which the names of tests that failed are added."""

@@ -34,12 +34,13 @@ KEYLESS: Final = "this home has no keys, and without them nobody obeys: tabard i
 LOOK_EVERY: Final = 1.0
 WITNESS: Final = "dispatcher.turns"
 """The file in the home by which a store is known to be an earlier state of itself."""
+_DIGITS: Final = 18
 
 _log = logging.getLogger(__name__)
 
 
 class TurnsFile:
-    """A number in a file, replaced as a whole."""
+    """A number in a file, written over in place: a file put in its place has the disk written to before each sending."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -52,14 +53,18 @@ class TurnsFile:
             text = self._path.read_text(encoding="ascii", errors="replace").strip()
         except OSError:
             return 0
-        return int(text) if text.isdecimal() and len(text) < 19 else 0
+        return int(text) if text.isdecimal() and len(text) <= _DIGITS else 0
 
     def write(self, turns: int) -> None:
         """Keep it. A disk that refuses is no reason not to send: only a store put back is not noticed then."""
-        beside = self._path.with_suffix(".new")
+        # Always as long, and by one call: never half of two numbers.
+        line = f"{turns:>{_DIGITS}}\n".encode("ascii")
         with contextlib.suppress(OSError):
-            beside.write_text(f"{turns}\n", encoding="ascii")
-            beside.replace(self._path)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                os.pwrite(descriptor, line, 0)
+            finally:
+                os.close(descriptor)
             self._noted = turns
 
     def settle(self) -> None:

@@ -88,6 +88,11 @@ BENCHES: Final = {
         "the cost of a logging call for the application, beside NullHandler, SocketHandler and QueueHandler",
         frozenset({"records", "rounds"}),
     ),
+    "command": Bench(
+        "tabard.ops.bench.command",
+        "how soon a command is done through one zone and three, beside bare ZeroMQ, and how soon is said that its node is away",
+        frozenset({"rounds"}),
+    ),
     "peers": Bench(
         "tabard.ops.bench.peers.compare",
         "rsyslog, syslog-ng, pyzmq, SocketHandler and Tabard on the same work: speed, the same kills, memory",

@@ -40,6 +40,7 @@ WORDS: Final = {
         ),
         ("tabard bench logging", "What does a logging call cost an application?"),
         ("tabard bench tunnel", "How fast is a tunnel, and how soon is a frozen peer noticed?"),
+        ("tabard bench command", "How soon is a command done, and how soon is said that a node is away?"),
         ("tabard bench ingest --store postgresql", "The same with the store on a server"),
         ("tabard bench peers", "How do rsyslog, syslog-ng, pyzmq and SocketHandler do on the same work?"),
         ("tabard bench peers rsyslog-relp tabard-sqlite --long", "Two of them, at length"),
@@ -114,7 +115,7 @@ def bench(
     retention (the delay while a million old records are deleted), search (pages, searches and counts of a large store, and what a search index costs), agent (memory, CPU and
     start of an agent), intake (records a second of each way in), tunnel (bytes
     a second through each back end beside bare ssh, and how soon a frozen peer is noticed), logging (the cost of a logging call for the
-    application) or peers (other tools and Tabard on the same work, struck by the same kills; a PEER chooses some of
+    application), command (how soon an action is done that does nothing, beside bare ZeroMQ) or peers (other tools and Tabard on the same work, struck by the same kills; a PEER chooses some of
     them). Takes up to three minutes. Everything runs in a home of its own that is removed afterwards; the store that
     search has built is kept in the user's cache for the next run. An aim that is missed is reported as missed, with
     exit code 0; code 1 means that nothing could be measured, or that a record was lost. How far it is comes on

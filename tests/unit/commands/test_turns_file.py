@@ -70,3 +70,16 @@ def test_what_was_written_outlasts_a_power_cut_once_it_is_settled(
     turns.settle()
     assert (turns.read(), synced) == (2, [tmp_path])
     assert [path.name for path in tmp_path.iterdir()] == ["turns"]
+
+
+def test_a_number_is_written_over_in_place(tmp_path: Path) -> None:
+    """Over that of an earlier version too, whatever its length; the file stays the same, so no rename waits for the disk."""
+    path = tmp_path / "turns"
+    path.write_text("1234567890\n", encoding="ascii")
+    before = path.stat().st_ino
+    witness = TurnsFile(path)
+    for turns in (1234567891, 7, 10**18 - 1, 8):
+        witness.write(turns)
+        assert witness.read() == turns
+    assert path.stat().st_ino == before
+    assert [each.name for each in tmp_path.iterdir()] == ["turns"]
