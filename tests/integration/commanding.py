@@ -178,9 +178,15 @@ class Desk:
         return self.nonce
 
     def end_of(self, document: Document) -> tuple[str, dict[str, Any]]:
-        """Listen until a command has ended; how."""
+        """Listen until a command has ended, and all that it said has come; how it ended."""
         self.wait(lambda: self._ends(document), f"an end of {document.words}")
-        return self._ends(document)[0]
+        end = self._ends(document)[0]
+        # What an agent before said is sent again, and may come after what the next one says.
+        self.wait(lambda: self._parts(document) >= end[1].get("parts", 0), f"all output of {document.words}")
+        return end
+
+    def _parts(self, document: Document) -> int:
+        return len({data["n"] for kind, data in self.of(document) if kind == "command.output"})
 
     def _ends(self, document: Document) -> list[tuple[str, dict[str, Any]]]:
         return [answer for answer in self.of(document) if answer[0] in ENDED]

@@ -247,10 +247,9 @@ def test_an_agent_killed_anywhere_runs_a_command_once(tmp_path: Path, point: str
         assert desk.agent is not None
         process = desk.agent.process
         desk.wait(lambda: desk.of(document) or process.poll() is not None, "an answer, or its end", [order])
-        if "keeper" not in point:
-            desk.wait(lambda: process.poll() is not None, "its end", [order])
-            assert desk.end_of_agent() == -signal.SIGKILL
-            desk.start()
+        desk.wait(lambda: process.poll() is not None, "its end", [order])
+        assert desk.end_of_agent() == -signal.SIGKILL
+        desk.start()
         desk.wait(lambda: [kind for kind, _ in desk.of(document) if kind in ENDED], "an end", [order])
         assert desk.end_of(document)[0] == "command.done"
         assert len(mark.read_text().splitlines()) == 1
