@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from tabard.brokers.wire.command import ACTION, Document
@@ -14,6 +15,9 @@ ACTIONS: Final = "actions"
 RUNS: Final = "run"
 BUILT_IN: Final = frozenset({"ping", "noop"})
 """They answer and do nothing, so they are done as soon as they are accepted."""
+MOST_FITTED: Final = 255
+"""Characters of an argument that is held against an expression: so an unlucky one takes no time."""
+MOST_SHOWN: Final = 63
 _PLACE: Final = re.compile(r"\{([1-9]|\*)\}")
 
 
@@ -27,6 +31,8 @@ class Rules(NamedTuple):
     running: int
     output: int
     """Bytes of output of one command that are sent."""
+    limits: Mapping[str, tuple[re.Pattern[str], ...]] = MappingProxyType({})
+    """By name of an action, what an argument in each place has to be, and last what each further one; not named: anything."""
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:
@@ -37,6 +43,7 @@ class Rules(NamedTuple):
             settings.int("commands.approvals"),
             settings.int("commands.max_running"),
             settings.bytes("commands.output"),
+            {each.name: tuple(map(re.compile, each.args)) for each in settings.actions if each.args},
         )
 
     def words(self, document: Document) -> tuple[str, ...] | None:
@@ -53,7 +60,9 @@ class Rules(NamedTuple):
             return document.words
         name, *arguments = document.words
         if name in self.actions:
-            return filled(name, self.actions[name], arguments)
+            words = filled(name, self.actions[name], arguments)
+            check_arguments(name, self.limits.get(name, ()), arguments)
+            return words
         if name in BUILT_IN:
             return None
         raise RefusedError(
@@ -85,6 +94,21 @@ def filled(name: str, template: tuple[str, ...], arguments: list[str]) -> tuple[
         else:
             words.append(_PLACE.sub(lambda match: _argument(match[1], arguments), word))
     return tuple(words)
+
+
+def check_arguments(name: str, limits: Sequence[re.Pattern[str]], arguments: Sequence[str]) -> None:
+    """See that each argument of an action fits as a whole; the last limit holds for all further ones. Raises RefusedError."""
+    if not limits:
+        return
+    for number, argument in enumerate(arguments, 1):
+        limit = limits[min(number, len(limits)) - 1]
+        if len(argument) > MOST_FITTED or not limit.fullmatch(argument):
+            shown = repr(argument if len(argument) <= MOST_SHOWN else argument[:MOST_SHOWN] + "...")
+            raise RefusedError(
+                f"argument {number} of the action {name} does not fit: {shown}",
+                expected=f"at most {MOST_FITTED} characters that fit {limit.pattern}",
+                found=f"{len(argument)} characters",
+            )
 
 
 def _argument(place: str, arguments: list[str]) -> str:

@@ -28,6 +28,14 @@ def lint_actions(settings: Settings) -> Iterator[Finding]:
                     "Number the places from {1} on, without gaps",
                 )
             )
+        wanted = max(numbers, default=0) + ("{*}" in action.run)
+        if action.args and len(action.args) != wanted:
+            said.append(
+                (
+                    f"it has {wanted} places, and args has {len(action.args)} expressions",
+                    "Give one for each of {1} to {9}, and one more for {*}",
+                )
+            )
         for what, hint in said:
             yield Finding(
                 error_at(

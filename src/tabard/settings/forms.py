@@ -21,6 +21,10 @@ _BROKER_FORM: Final = "1 to 31 of a-z 0-9 . _ - beginning with a letter or digit
 """A broker's name is part of its sockets' names, which have to be short."""
 COMMANDS: Final = ("actions", "run")
 """Kinds of commands that a node may accept."""
+_ONE_CHARACTER: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+"""An escaped character or a class: what stands in it is no sign of an expression."""
+_REPEATED_GROUP: Final = re.compile(r"\)\s*[+*{]")
+"""With what is repeated in it, a text that does not fit could take for ever."""
 _TAKEN: Final = frozenset({"authorization", "cookie", "host", "origin", "user-agent"})
 """Headers that a browser sends as somebody else wants."""
 HOST_KEYS: Final = (
@@ -127,6 +131,13 @@ def _expression(text: str) -> str:
         re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise TabardError("not a regular expression") from error
+    return text
+
+
+def _argument(text: str) -> str:
+    _expression(text)
+    if _REPEATED_GROUP.search(_ONE_CHARACTER.sub("x", text)):
+        raise TabardError("a group that is repeated can take for ever")
     return text
 
 
@@ -271,6 +282,12 @@ LANGUAGE: Final = Text("a language such as en, DE or de_CH", check=_language, li
 MAIL_HOST: Final = Text("a host name or IP address", check=_host, empty=True, name="host")
 LEVEL: Final = Text("one of " + ", ".join(SEVERITIES), check=_level, empty=True, name="level")
 ACCEPTED: Final = Text('"actions" or "run"', check=_accepted, name="kind of command")
+ARGUMENT: Final = Text(
+    "a regular expression of Python's re, without a repeat behind a group",
+    check=_argument,
+    limit=1000,
+    name="expression",
+)
 ACTION: Final = Text(names.NAME_FORM, check=names.check_node, name="action")
 WORD: Final = Text("one line of at most 4,096 characters", empty=True, limit=4096, name="word")
 NETWORK: Final = Text("an IP address, or a network such as 10.0.0.0/8", check=_network, name="network")

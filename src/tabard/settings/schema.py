@@ -116,6 +116,7 @@ class Action(NamedTuple):
 
     name: str
     run: tuple[str, ...]
+    args: tuple[str, ...] = ()
 
 
 class Tail(NamedTuple):

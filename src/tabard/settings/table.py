@@ -258,6 +258,7 @@ ACTION: Final = Table(
     (
         Setting("name", forms.ACTION, None, "Name of the action."),
         Setting("run", Words(forms.WORD, again=True), None, "The program and its arguments, word by word; no shell reads them. `{1}` to `{9}` stand for arguments of the command, `{*}` as a word for all further ones."),
+        Setting("args", Words(forms.ARGUMENT, empty=True, again=True), [], "What the arguments may be, a regular expression of Python's `re` for each place in their order, and one for all further ones. It has to fit the whole argument, which has at most 255 characters then; any other is refused. [] for no limit."),
     ),
     "What this node does under a name when a command asks for it. `ping` and `noop` are built in.",
     reload=True,

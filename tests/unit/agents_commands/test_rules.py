@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 
 from tabard.agents.commands.rules import Rules, filled
+from tabard.brokers.trust.certificates import OPERATOR
+from tabard.brokers.wire.command import ACTION
 from tabard.errors import RefusedError
 from tabard.home import Home
 from tabard.settings import examine, load
+from tests.operators import document, somebody
+from tests.trustees import Trustees
 
+ADA = somebody(Trustees(), OPERATOR, "hq")
 NASTY = ["a b", "{2}", "$(x); `y`", "", "\\1", "{*}", "--force"]
 
 
@@ -83,6 +88,14 @@ def test_what_the_settings_say(tmp_path: Path) -> None:
         ('[[action]]\nname = "a"\nrun = ["", "x"]\n', "its program has no name"),
         ('[[action]]\nname = "../a"\nrun = ["x"]\n', "name"),
         ('[[action]]\nname = "a"\nrun = []\n', "run"),
+        ('[[action]]\nname = "a"\nrun = ["x", "{1}"]\nargs = ["["]\n', "args"),
+        ('[[action]]\nname = "a"\nrun = ["x", "{1}"]\nargs = [""]\n', "args"),
+        (
+            '[[action]]\nname = "a"\nrun = ["x", "{1}"]\nargs = ["(a+)+b"]\n',
+            "without a repeat behind a group",
+        ),
+        ('[[action]]\nname = "a"\nrun = ["x", "{1}", "{*}"]\nargs = ["a"]\n', "2 places, and args has 1"),
+        ('[[action]]\nname = "a"\nrun = ["x"]\nargs = ["a"]\n', "0 places, and args has 1"),
         ('[[action]]\nname = "a"\n', "run"),
     ],
 )
@@ -91,3 +104,44 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str, part: str) -> None:
     home = written(tmp_path, text)
     said = [str(each.error) for each in examine(home.path, env={}).findings if not each.warning]
     assert len(said) == 1 and part in said[0], said
+
+
+@pytest.mark.threat("more-than-is-accepted")
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (["web", "1"], 0),
+        (["web-2.example", "12", "34"], 0),
+        (["web"], 2),
+        (["web; reboot", "1"], 1),
+        (["--force", "1"], 1),
+        (["web\n", "1"], 1),
+        (["", "1"], 1),
+        (["w" * 255, "1"], 0),
+        (["w" * 256, "1"], 1),
+        (["web", "1", "2x"], 3),
+        (["x", "1"], 1),
+    ],
+)
+def test_arguments_are_what_the_settings_let_them_be(
+    tmp_path: Path, arguments: list[str], wrong: int
+) -> None:
+    """Each as a whole, in the order of the places; what does not fit is refused, with what was expected and found."""
+    text = '[[action]]\nname = "a"\nrun = ["x", "{2}", "{1}", "{*}"]\nargs = ["[a-z][a-z0-9.-]+", "[0-9]+", "[0-9]+"]\n'
+    rules = Rules.of(load(written(tmp_path, text).path, env={}))
+    meant = document(ADA)._replace(kind=ACTION, words=("a", *arguments))
+    if not wrong:
+        assert rules.words(meant) == ("x", arguments[1], arguments[0], *arguments[2:])
+        return
+    with pytest.raises(RefusedError) as refused:
+        rules.words(meant)
+    assert refused.value.expected and refused.value.found
+    if len(arguments) > 1:
+        assert f"argument {wrong} of the action a does not fit" in refused.value.what
+
+
+@pytest.mark.parametrize("pattern", [r"[(a)+]+", r"\)+", r"(a|b)?", r"[])+]", r"(?:www\.)?[a-z]+"])
+def test_what_only_looks_like_a_repeat_of_a_group_is_none(tmp_path: Path, pattern: str) -> None:
+    """In a class or escaped."""
+    home = written(tmp_path, f'[[action]]\nname = "a"\nrun = ["x", "{{1}}"]\nargs = [\'{pattern}\']\n')
+    assert Rules.of(load(home.path, env={})).limits["a"][0].pattern == pattern
