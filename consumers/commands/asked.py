@@ -106,6 +106,8 @@ class AskedTables(Tables):
             "made",
             "expires",
             "changed",
+            "parts",
+            "cut",
         )
         with self.asking(STATE.name) as state:
             rows = state.execute(f"SELECT {', '.join(names)} FROM command WHERE {where}", values).fetchall()  # noqa: S608

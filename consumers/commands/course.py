@@ -69,6 +69,10 @@ class Course(NamedTuple):
     exit: int | None = None
     doubtful: bool = False
     """Whether the store was put back to an earlier state since: what it does not tell may have happened."""
+    parts: int | None = None
+    """In how many parts its node sent what it printed, once it has ended; None: it did not say so."""
+    cut: int | None = None
+    """Bytes of what it printed that its node did not send."""
     seen: bytes = b""
     """The nonce that was heard last; not kept in the store."""
     later: int = 0
@@ -110,12 +114,13 @@ class Rules:
             return course
         if state == EXPIRED and course.doubtful:  # it may have run, and been forgotten since
             return course._replace(state=LOST, reason=NOT_KNOWN, said=True)
-        code = data.get("exit")
         return course._replace(
             state=state,
             reason=reason_of(data),
             said=True,
-            exit=code if type(code) is int and abs(code) < 2**31 else None,
+            exit=_number(data, "exit", -(2**31)),
+            parts=_number(data, "parts"),
+            cut=_number(data, "cut", most=2**62),
         )
 
     def step(
@@ -235,6 +240,11 @@ def summary(states: Iterable[str]) -> str:
     if found == {REFUSED}:
         return REFUSED
     return "partly" if DONE in found else FAILED
+
+
+def _number(data: Mapping[str, Any], name: str, least: int = 0, most: int = 2**31) -> int | None:
+    found = data.get(name)
+    return found if type(found) is int and least <= found < most else None
 
 
 def _over(course: Course, state: str, reason: str) -> Course:

@@ -87,6 +87,8 @@ class Office:
             if desk is None:
                 return
             self._turns(desk)
+            if waiting := {each.group for each in self._followers if each.waits}:
+                self._tell(waiting)
             if self._loop.now() - self._forgot > FORGET_EVERY and not self._tables.forget(
                 self._clock.wall() - self.keep
             ):
@@ -285,7 +287,9 @@ class Office:
         kept = []
         try:
             for follower in self._followers:
-                if follower.over or (follower.group in groups and follower.push(self._tables)):
+                if follower.over or (
+                    follower.group in groups and follower.push(self._tables, self._loop.now())
+                ):
                     continue
                 kept.append(follower)
             self._followers = kept
@@ -314,5 +318,7 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
         "made",
         "expires",
         "changed",
+        "parts",
+        "cut",
     )
     return {"id": row["uid"].hex(), "group": row["group_uid"].hex(), **{name: row[name] for name in kept}}

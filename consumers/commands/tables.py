@@ -46,6 +46,8 @@ _COURSE: Final = (
     "said",
     "exit",
     "doubtful",
+    "parts",
+    "cut",
 )
 _ITEM: Final = (
     f"SELECT id, uid, group_uid, zone, node, batch, CASE WHEN kind = '{CANCEL}' THEN document END,"  # noqa: S608
@@ -69,8 +71,8 @@ _ADD: Final = (
     f" VALUES ({', '.join('?' * (len(_ADDED) + len(_COURSE) + 1))}) RETURNING id"
 )
 _CHANGE: Final = (
-    "UPDATE command SET state = ?, reason = ?, attempts = ?, sent = ?, nonce = ?, said = ?, exit = ?, doubtful = ?, changed = ?"
-    " WHERE id = ?"
+    "UPDATE command SET state = ?, reason = ?, attempts = ?, sent = ?, nonce = ?, said = ?, exit = ?, doubtful = ?, parts = ?, cut = ?,"
+    " changed = ? WHERE id = ?"
 )
 _EVENT: Final = "INSERT INTO command_event (command_id, time, state, reason) VALUES (?, ?, ?, ?)"
 _OUTPUT: Final = "INSERT INTO command_output (command_id, part, fd, data) VALUES (?, ?, ?, ?) ON CONFLICT (command_id, part) DO NOTHING"
@@ -276,23 +278,10 @@ class Tables:
             rows = state.execute(text, values).fetchall()
         items = []
         for number, uid, group, zone, node, batch, cancellation, *course in rows:
-            made, expires, timeout, status, reason, attempts, sent, nonce, said, code, doubtful = course
-            known = Course(
-                made,
-                expires,
-                timeout,
-                status,
-                reason,
-                attempts,
-                sent,
-                bytes(nonce),
-                bool(said),
-                code,
-                bool(doubtful),
-            )
+            known = _course(course)
             cancels = _cancels(decode_document(bytes(cancellation))) if cancellation else b""
             items.append(Item(number, bytes(uid), bytes(group), zone, node, batch, known, cancels))
-            self.states[number] = status
+            self.states[number] = known.state
         return items
 
     @contextlib.contextmanager
@@ -348,6 +337,11 @@ def _inode(place: StorePlace) -> int:
 
 def _row(course: Course) -> tuple[Any, ...]:
     return tuple(int(each) if isinstance(each, bool) else each for each in course[: len(_COURSE)])
+
+
+def _course(row: Sequence[Any]) -> Course:
+    found = Course(*row)
+    return found._replace(nonce=bytes(found.nonce), said=bool(found.said), doubtful=bool(found.doubtful))
 
 
 def _changing_part(course: Course) -> tuple[Any, ...]:

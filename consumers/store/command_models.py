@@ -37,6 +37,8 @@ def add_command_tables(metadata: MetaData) -> None:
         number("exit", null=True),
         small("doubtful"),
         number("changed"),
+        number("parts", null=True),
+        number("cut", null=True),
         UniqueConstraint("uid"),
         Index("command_by_state", "state"),
         Index("command_by_group", "group_uid"),

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from tabard.brokers.wire.streams import CONTROL, LOGS, SAMPLES
 from tabard.errors import ClosedStore, NewerStore, StoreError
 
-VERSION: Final = "0013"
+VERSION: Final = "0014"
 """The schema this program reads and writes: the head of the migrations, the same for both files."""
 
 CLOSED: Final = "moving"

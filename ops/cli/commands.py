@@ -15,7 +15,7 @@ from tabard.ops.cli.base import Entry, command
 from tabard.ops.cli.group import Group
 from tabard.ops.cli.options import output_option
 from tabard.ops.commands.client import Client
-from tabard.ops.commands.shown import JSON, LIST, SHORT, Printer, data_of, row
+from tabard.ops.commands.shown import JSON, LIST, SHORT, Printer, Texts, row
 from tabard.ops.output import emit
 
 _CANCEL_TIMEOUT: Final = 60.0
@@ -147,6 +147,7 @@ def _history(each: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _output(each: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"fd": piece["fd"], "text": data_of(piece).decode("utf-8", "replace")} for piece in each["output"]
-    ]
+    texts = Texts()
+    printed = [{"fd": piece["fd"], "text": texts.of(each["id"], piece)} for piece in each["output"]]
+    rests = [{"fd": descriptor, "text": texts.rest(each["id"], descriptor)} for descriptor in (1, 2)]
+    return [*printed, *(rest for rest in rests if rest["text"])]

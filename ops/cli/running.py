@@ -16,11 +16,22 @@ from tabard.ops.cli.base import Command, command
 from tabard.ops.cli.durations import Duration
 from tabard.ops.cli.options import output_option
 from tabard.ops.commands.client import Client
-from tabard.ops.commands.shown import RAN, RAN_TABLE, SHORT, Printer, code_of, data_of, what
+from tabard.ops.commands.shown import (
+    RAN,
+    RAN_TABLE,
+    SHORT,
+    Printer,
+    Texts,
+    code_of,
+    descriptor_of,
+    missing_of,
+    what,
+)
 from tabard.ops.output import emit
 
 _PLAN: Final = ("zone", "node", "here", "heard", "os", "version")
 _AWAY: Final = "the node is away: it gets this when it is back, or it expires"
+_STREAMS: Final = {1: "stdout", 2: "stderr"}
 _WORDS: Final = "tabard.run.words"
 
 
@@ -153,6 +164,8 @@ def run(
                 "exit": None,
                 "stdout": "",
                 "stderr": "",
+                "cut": 0,
+                "missing": 0,
             }
             for uid, each in zip(uids, nodes, strict=True)
         }
@@ -197,22 +210,29 @@ def _follow(
     """Until all that is waited for has ended."""
     if not waiting:
         return
-    printer = Printer(several=len(rows) > 1)
+    printer, texts = Printer(several=len(rows) > 1), Texts()
     client.ask("follow", id=group)
     for event in client.events():
         row = rows.get(str(event.get("id")))
         if row is None:
             continue
         if event.get("event") == "output":
-            name = "stderr" if event.get("fd") == 2 else "stdout"
-            row[name] += data_of(event).decode("utf-8", "replace")
+            row[_STREAMS[descriptor_of(event)]] += texts.of(row["id"], event)
             if output == "table":
                 printer.take(event)
+            continue
+        if event.get("event") == "missing":
+            row["missing"] += missing_of(event)
+            if output == "table":
+                printer.miss(event)
             continue
         state = str(event.get("state"))
         away = state == "queued" and row["reason"]
         row.update(state=state, exit=event.get("exit"), reason=row["reason"] if away else event.get("reason"))
         if state in ENDS:
+            row["cut"] = event.get("cut") or 0
+            for descriptor, name in _STREAMS.items():
+                row[name] += texts.rest(row["id"], descriptor)
             waiting.discard(row["id"])
         if not waiting:
             break
@@ -220,11 +240,19 @@ def _follow(
 
 
 def _emit(rows: dict[str, dict[str, Any]], output: str) -> None:
-    """All of them; for a person only what the output does not say."""
+    """All of them; for a person only what its output does not say: nothing of one that was done and printed something."""
     if output != "table":
         emit(rows.values(), RAN, output)
         return
-    if len(rows) == 1 and all(each["state"] == DONE for each in rows.values()):
+    for each in rows.values():
+        if each["cut"]:
+            click.echo(
+                f"tabard: {each['node']} did not send the last {each['cut']} bytes of what it printed",
+                err=True,
+            )
+    if len(rows) == 1 and all(
+        each["state"] == DONE and each["stdout"] + each["stderr"] for each in rows.values()
+    ):
         return
     short = [{**each, "id": each["id"][:SHORT]} for each in rows.values()]
     emit(short, RAN_TABLE, output, sys.stderr)

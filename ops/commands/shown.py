@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import shlex
 import sys
 from collections.abc import Mapping
@@ -33,8 +34,10 @@ JSON: Final = (
     "reason",
     "exit",
     "attempts",
+    "parts",
+    "cut",
 )
-RAN: Final = ("id", "group", "zone", "node", "state", "reason", "exit", "stdout", "stderr")
+RAN: Final = ("id", "group", "zone", "node", "state", "reason", "exit", "stdout", "stderr", "cut", "missing")
 RAN_TABLE: Final = ("id", "zone", "node", "state", "exit", "reason")
 CODES: Final = {
     DONE: exits.DONE,
@@ -76,6 +79,39 @@ def data_of(event: Mapping[str, Any]) -> bytes:
         return b""
 
 
+def descriptor_of(event: Mapping[str, Any]) -> int:
+    """1 for standard output, 2 for standard error."""
+    return 2 if event.get("fd") == 2 else 1
+
+
+def missing_of(event: Mapping[str, Any]) -> int:
+    """How many parts are said to be missing."""
+    first, last = event.get("first"), event.get("last")
+    return max(0, last - first + 1) if isinstance(first, int) and isinstance(last, int) else 0
+
+
+class Texts:
+    """What runs print as text: a character whose bytes came in two pieces is one."""
+
+    def __init__(self) -> None:
+        self._decoders: dict[tuple[str, int], codecs.IncrementalDecoder] = {}
+
+    def of(self, uid: str, event: Mapping[str, Any]) -> str:
+        """The text that a piece ends."""
+        return self._decoder(uid, event).decode(data_of(event))
+
+    def rest(self, uid: str, descriptor: int) -> str:
+        """What the last piece began and did not end."""
+        decoder = self._decoders.get((uid, descriptor))
+        return decoder.decode(b"", final=True) if decoder else ""
+
+    def _decoder(self, uid: str, event: Mapping[str, Any]) -> codecs.IncrementalDecoder:
+        key = (uid, descriptor_of(event))
+        if key not in self._decoders:
+            self._decoders[key] = codecs.getincrementaldecoder("utf-8")("replace")
+        return self._decoders[key]
+
+
 class Printer:
     """What runs print, for a person: that of one node as it is, that of several by lines, with the node in front."""
 
@@ -85,11 +121,19 @@ class Printer:
 
     def take(self, event: Mapping[str, Any]) -> None:
         """A piece came."""
-        fd = 2 if event.get("fd") == 2 else 1
-        key = (str(event["node"]), fd)
+        key = (str(event["node"]), descriptor_of(event))
         *lines, self._rest[key] = (self._rest.get(key, b"") + data_of(event)).split(b"\n")
         for line in lines:
             self._print(key, line)
+
+    def miss(self, event: Mapping[str, Any]) -> None:
+        """Pieces were lost on their way: what comes next does not follow what came before."""
+        node = str(event["node"])
+        for key in [each for each in self._rest if each[0] == node]:
+            self._print(key, self._rest.pop(key))
+        sys.stderr.write(
+            f"tabard: of what {printable(node)} printed {missing_of(event)} of its parts are missing here\n"
+        )
 
     def end(self) -> None:
         """What came without an end of its line."""

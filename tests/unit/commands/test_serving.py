@@ -140,7 +140,7 @@ def test_whoever_reads_slowly_is_told_the_rest_later(served: Served) -> None:
     ended: list[bool] = []
 
     def push() -> None:
-        ended.append(follower.push(tables))
+        ended.append(follower.push(tables, 0.0))
 
     served.clients[0].on_room = lambda: served.loop.call_soon(push)
     push()
