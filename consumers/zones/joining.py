@@ -82,6 +82,8 @@ class _Known:
     states: tuple[str, ...] = ()
     told: tuple[int | None, ...] = ()
     """As of when each end told; None: now."""
+    said: tuple[tuple[str, int | None], ...] = ()
+    """How it was by each end, with as of when that told."""
     heards: tuple[tuple[int | None, int], ...] = ()
     """When each end that ought to hear the other one heard it last, with as of when it told."""
     missed: tuple[tuple[int | None, int], ...] = ()
@@ -116,6 +118,8 @@ def _differ(one: _Known, other: _Known) -> bool:
 
 def _made(link: _Known, zones: Mapping[str, str]) -> Link:
     state = next((state for state in _WORST if state in link.states), UNKNOWN)
+    # An end that cannot tell takes nothing from the age of what the other one told.
+    told = [as_of for each, as_of in link.said if each == state] or link.told
     return Link(
         link.child,
         link.child_zone or zones.get(link.child or ""),
@@ -129,7 +133,7 @@ def _made(link: _Known, zones: Mapping[str, str]) -> Link:
         link.up,
         link.down,
         None,
-        None if None in link.told else max((time for time in link.told if time is not None), default=None),
+        None if None in told else _latest(*told),
     )
 
 
@@ -162,6 +166,7 @@ def _merge(into: _Known, link: _Known) -> None:
     into.down = max((lane for lane in (into.down, link.down) if lane is not None), default=None)
     into.states += link.states
     into.told += link.told
+    into.said += tuple((state, as_of) for state in link.states for as_of in link.told)
 
 
 def _upward(broker: Here, now: int) -> Iterator[_Known]:

@@ -59,7 +59,8 @@ def seen(*samples: Sampled, clock: int = 0, **states: str) -> ZoneMap:
     link = (
         unheard("dmz", "hq/dmz", "below") if states.get("link") == "dead" else hop("dmz", "hq/dmz", "below")
     )
-    return zone_map(facts(hub(link)), nodes, NOW, far_of(rows, samples))
+    here = hub(link)._replace(state=states.get("broker", "running"))
+    return zone_map(facts(here), nodes, NOW, far_of(rows, samples))
 
 
 def test_links_of_far_zones_are_on_the_map_with_their_age() -> None:
@@ -106,6 +107,16 @@ def test_a_link_that_is_heard_here_is_heard_whatever_its_far_end_said_long_ago()
         found = seen(sample("gate", "hq/dmz", dmz, age=age))
         own = next(link for link in found.links if link.child == "dmz")
         assert (own.state, own.heard, own.as_of) == ("up", NOW - SECOND, None)
+
+
+def test_a_link_that_only_its_far_end_knows_has_the_age_of_that() -> None:
+    """The broker of this home is frozen: it stood as up, as of now."""
+    dmz = broker(
+        "dmz", "hq/dmz", parents=[["hq", "tcp://hq:1", False]], above=[above("hq", "hq", "tcp://hq:1")]
+    )
+    found = seen(sample("gate", "hq/dmz", dmz, age=5), broker="silent")
+    own = next(link for link in found.links if link.child == "dmz")
+    assert (own.state, own.as_of) == ("up", NOW - 5 * SECOND)
 
 
 def test_of_two_far_ends_the_one_that_told_last_says_when_a_link_was_heard() -> None:
