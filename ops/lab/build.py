@@ -38,6 +38,8 @@ def up(
     """
     needs.refuse_missing(loopback=loopback)
     needs.refuse_rights(place.path)
+    if loopback:
+        needs.refuse_meaning(place.path)
     _refuse_second(place)
     lab = planned(kind, _loop(place, port) if loopback else None)
     with _listening(port) as page, _made(place) as homeless:

@@ -46,6 +46,10 @@ def _node(lab: Lab, host: Host) -> Iterator[str]:
         yield from _ends("standby_", *_both(lab.seen(host.name, other), UP, DOWN))
         yield f'standby_broker = "{other}"'
     yield ""
+    if lab.loop is not None:  # each would read all that this machine logs
+        yield "[intake]"
+        yield "tail_defaults = false"
+        yield ""
     yield "[[intake.tail]]"
     yield f'path = "{lab.where(host.name).logs}/*.log"'
     yield 'format = "plain"'

@@ -17,6 +17,7 @@ PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs are looked for after the user's own PATH: Debian keeps some outside of it."""
 _LOOPBACK: Final = ("ssh", "ssh-keygen", "sshd")
 _SEPARATION: Final = "/run/sshd"
+_MEANING: Final = frozenset("\"'\\%$*?[]{}")
 _OPTIONAL: Final = frozenset({"/var/mail", "/dev/shm", *CRON})  # noqa: S108 -- no file is made there
 _TRIED: Final = (
     ("network, mount, process and host name namespaces", ("true",)),
@@ -83,6 +84,19 @@ def refuse_rights(lab: Path) -> None:
             found=_user(os.geteuid()),
             where=str(lab),
             hint=f"Do it as {owner}",
+        )
+
+
+def refuse_meaning(lab: Path) -> None:
+    """Raises RefusedError for a directory that could not be named in the files of a lab without namespaces, whose hosts lie below it."""
+    found = sorted({each for each in str(lab) if each in _MEANING or not each.isprintable()})
+    if found:
+        raise RefusedError(
+            "a lab without namespaces cannot be built there",
+            expected="a path without characters that mean something to ssh or in a pattern",
+            found=" ".join(map(repr, found)),
+            where=str(lab),
+            hint="Choose another --home",
         )
 
 

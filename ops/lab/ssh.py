@@ -17,8 +17,8 @@ ONLY: Final = 'restrict,port-forwarding,command="/bin/false"'
 """What every key of a tunnel may do, but for which forwards: nothing is run for it, whatever it asks for."""
 _SERVER: Final = """\
 Port {port}
-HostKey {directory}/host_key
-AuthorizedKeysFile {directory}/authorized_keys
+HostKey "{directory}/host_key"
+AuthorizedKeysFile "{directory}/authorized_keys"
 AllowUsers {user}
 PubkeyAuthentication yes
 PasswordAuthentication no
@@ -125,7 +125,7 @@ def client(lab: Lab, ssh: str, tunnel: Tunnel) -> tuple[str, ...]:
     options = {
         "BatchMode": "yes",
         "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": f"{directory}/{KNOWN}",
+        "UserKnownHostsFile": f'"{directory}/{KNOWN}"',
         "IdentitiesOnly": "yes",
         "ExitOnForwardFailure": "yes",
         "ConnectTimeout": "10",

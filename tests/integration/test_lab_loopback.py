@@ -82,7 +82,7 @@ def tool(need: Need) -> Iterator[Other]:
     """A home of a user who is not root; whatever becomes of the test, its lab is taken away."""
     for name in ("ssh", "sshd", "ssh-keygen"):
         need(name)
-    folder = Path(tempfile.mkdtemp())  # pytest's own is root's
+    folder = Path(tempfile.mkdtemp(prefix="a lab "))  # pytest's own is root's
     found = Other(folder, need)
     yield found
     ended = found("down")

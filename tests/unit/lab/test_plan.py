@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -260,8 +261,10 @@ def test_files_of_a_host_lie_on_its_own_disk() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_namespaces_all_lies_below_the_lab_and_on_the_loopback(kind: str) -> None:
-    """No two hosts listen at one place, and whom a host dials over ssh is behind a wire that both cables cut."""
+    """No two hosts listen at one place, none reads what the machine logs, and whom a host dials over ssh is behind a wire that both cables cut."""
     lab = planned(kind, LOOP)
+    for host in lab.hosts:
+        assert tomllib.loads(homes.settings(lab, host, KEYS))["intake"]["tail_defaults"] is False
     programs = places.Programs("/usr/sbin/sshd", "/usr/bin/python3")
     for host in lab.hosts:
         spec = places.specification(lab, host, keys=KEYS, programs=programs, keep=(), path="/bin")

@@ -171,6 +171,17 @@ def test_without_root_it_says_what_is_missing(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["50%", 'a"b', "a[1]", "a\nb"])
+def test_a_directory_that_ssh_would_read_otherwise_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Where the hosts lie below it: its ssh servers would not start, and nobody would say why."""
+    monkeypatch.setattr(needs, "refuse_missing", lambda **_: None)
+    with pytest.raises(RefusedError, match=r"mean something to ssh.*another --home"):
+        build.up(Place(Home(tmp_path / name)), 1, lambda _: None, loopback=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_a_program_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every one that is missing, not the first."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
