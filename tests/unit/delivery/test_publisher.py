@@ -183,6 +183,7 @@ def test_old_and_doubled_cursors_are_ignored(node: Node) -> None:
     assert node.sent() == 5
 
 
+@pytest.mark.threat("foreign-cursor")
 def test_a_new_session_needs_a_nonce_just_said(node: Node) -> None:
     """Else it may be an old message come again."""
     node.publisher.receive(0.0, node.cursor(b"\0" * NONCE_BYTES))

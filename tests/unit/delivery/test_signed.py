@@ -166,7 +166,10 @@ def test_a_gap_is_signed_when_it_is_sent() -> None:
         (lambda m: m._replace(signature=b""), f"refused batch: {why.UNSIGNED}"),
         (lambda m: m._replace(signature=bytes(64)), "forged batch"),
         (lambda m: m._replace(signature=m.signature[:-1]), "forged batch"),
+        (lambda m: m._replace(body=records(3, start=100)), "malformed message"),
+        (lambda m: m._replace(head=m.head[:-1] + bytes([m.head[-1] ^ 1])), "forged batch"),
     ],
+    ids=["unsigned", "signed with nothing", "signature cut", "another body", "another header"],
 )
 def test_batch_altered_by_a_broker(alter: Callable[[Message], Message], counter: str) -> None:
     """The sink counts it, does not advance, asks for the true one and stores that."""
@@ -211,7 +214,12 @@ def test_batch_replayed() -> None:
     ends.restart_sink()
     ends.hear(true)
     ends.settle(10)
+    sessions = ends.sink.counters["sessions"]
+    ends.hear(true)
+    assert ends.sink.counters["batch of another session"] == 2
+    ends.settle(10)
     assert ends.stored() == [(1, 9)]
+    assert ends.sink.counters["sessions"] == sessions
     assert ends.sink.counters["batches stored"] == 0 < rows
 
 
