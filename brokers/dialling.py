@@ -5,6 +5,9 @@ does not speak the protocol: then it is dialled anew here, not too often, and at
 that the other side ends without a word is what a wrong key of the *broker* looks like, and also a tunnel that leads
 nowhere; where the broker may have several keys, the next one is tried. Where it has one, libzmq's own attempts do most times, and
 not where the other side's key changed in the middle of a handshake: so that is dialled anew as well, more seldom.
+
+An attempt that was let go of lives on for a moment in libzmq, by the key before, and fails once more. That says nothing of the connection
+which took its place.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ AGAIN: Final = 5.0
 """Seconds until one is dialled again who refused; up to half of it more or less, so that not all do at once."""
 STILL: Final = 15.0
 """The same, for one who has one key and did not shake hands."""
+
+LINGERS: Final = 5.0
+"""Seconds for which an attempt that was let go of may still be heard of: some of them more than a socket lingers."""
 
 TRYING: Final = "not connected yet"
 CONNECTED: Final = "connected"
@@ -65,10 +71,16 @@ class Dial:
         self.changes = 0
         """How often the connection came up or went."""
         self._due: float | None = None
+        self._left = float("-inf")
+        """Until when an attempt before may be heard of."""
+        self._failing = False
+        """One of those has failed, and its end is yet to be told."""
 
     def hear(self, event: Event, now: float) -> bool:
         """Note an event; whether that is news for people."""
         before = self.word
+        if self._is_left_over(event, now):
+            return False
         if event in {Event.UP, Event.LOST}:
             self.changes += 1
         if (
@@ -85,6 +97,14 @@ class Dial:
         elif event is Event.UP:
             self._due = None
         return self.word != before
+
+    def _is_left_over(self, event: Event, now: float) -> bool:
+        """Whether an event is about an attempt before: what is up has shaken hands, so another one failed; then that one ends."""
+        if event is Event.LOST:
+            left, self._failing = self._failing, False
+            return left
+        self._failing = event is not Event.UP and self.word == CONNECTED and now < self._left
+        return self._failing
 
     def look(self, known: Sequence[Certificate], now: float, *, anew: bool) -> bool:
         """Decide whether to dial anew, with `used`; where that is None, to let go.
@@ -109,7 +129,8 @@ class Dial:
             self.used = self.known[(keys.index(self.used.key) + 1) % len(keys)]
         elif not (changed and self.word != CONNECTED):
             return False
-        self._due = None
+        self._due, self._failing = None, False
+        self._left = now + LINGERS
         self.word = (
             UNKNOWN if self.used is None else TRYING if self.word in {CONNECTED, UNKNOWN} else self.word
         )

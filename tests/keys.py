@@ -74,7 +74,7 @@ class Keys:
     def sockets(
         self, role: str, name: str, loop: Loop, brokers: Mapping[str, str], *, max_frame: int = 2**26
     ) -> sockets.Sockets:
-        """Sockets of somebody, who knows which broker (`NAME`) is at which endpoint."""
+        """Sockets of somebody, who knows which broker (`NAME`, "" for any) is at which endpoint."""
         certificate = self.trust.certificate(role, name)
         assert certificate is not None
         expected = {endpoint: Expected(each, self._zone_of(each)) for endpoint, each in brokers.items()}
@@ -83,6 +83,8 @@ class Keys:
         return sockets.Sockets(max_frame=max_frame, keys=(ring, loop))
 
     def _zone_of(self, name: str) -> str:
+        if not name:
+            return ""
         certificate = self.trust.certificate("broker", name)
         assert certificate is not None
         return certificate.zone

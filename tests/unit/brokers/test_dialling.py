@@ -60,6 +60,35 @@ def test_another_key_of_the_broker_is_tried() -> None:
     assert not dial.look([NEW, OLD], 9 * AGAIN, anew=False)
 
 
+def test_an_attempt_that_was_let_go_of_says_nothing_of_the_next_one() -> None:
+    """It fails once more, and ends, when the other key has been taken: the connection is up, and stays as it is."""
+    dial = Dial(END, [NEW, OLD])
+    dial.hear(Event.BROKEN, 0.0)
+    assert dial.look([NEW, OLD], AGAIN, anew=False)
+    assert dial.hear(Event.UP, AGAIN)
+    changes = dial.changes
+    for event in (Event.BROKEN, Event.LOST, Event.REFUSED, Event.LOST):
+        assert not dial.hear(event, AGAIN + 0.2)
+    assert (dial.word, dial.changes) == (dialling.CONNECTED, changes)
+    assert not dial.look([NEW, OLD], 9 * AGAIN, anew=False)
+    assert dial.used == OLD
+    # What is lost is lost, and what fails then is about this one.
+    assert dial.hear(Event.LOST, AGAIN + 0.3)
+    assert dial.hear(Event.BROKEN, AGAIN + 0.4)
+    assert dial.look([NEW, OLD], 2 * AGAIN + 0.4, anew=False)
+    assert dial.used == NEW
+
+
+def test_a_failure_long_after_is_no_left_over() -> None:
+    """However it came about: nobody is called connected for good who is not."""
+    dial = Dial(END, [NEW, OLD])
+    dial.hear(Event.BROKEN, 0.0)
+    assert dial.look([NEW, OLD], AGAIN, anew=False)
+    assert dial.hear(Event.UP, AGAIN)
+    assert dial.hear(Event.BROKEN, AGAIN + 1.1 * dialling.LINGERS)
+    assert dial.word == dialling.NO_ANSWER
+
+
 def test_the_other_own_key_is_shown_after_a_refusal() -> None:
     """The broker's key was right then, so it stays; and with new keys of this side it begins with the first again."""
     dial = Dial(END, [NEW, OLD])

@@ -17,6 +17,7 @@ from tabard.brokers.role import Broker
 from tabard.brokers.sockets import Sockets
 from tabard.brokers.topology import LANES, Plan
 from tabard.brokers.trust import members
+from tabard.brokers.trust.authority import Wanted
 from tabard.brokers.wire import topics
 from tabard.clock import SystemClock
 from tabard.errors import RefusedError
@@ -41,9 +42,9 @@ class Scene:
         plan = Plan("b1", "hq", up_in, up_out, down_in, down_out, ())
         self.broker = Broker(plan, self.made, self.loop)
 
-    def of(self, role: str, name: str) -> Sockets:
-        """Somebody's sockets."""
-        made = self.keys.sockets(role, name, self.loop, dict.fromkeys(self.ends.values(), "b1"))
+    def of(self, role: str, name: str, broker: str = "b1") -> Sockets:
+        """Somebody's sockets; ``broker`` is whom they expect, "" for any."""
+        made = self.keys.sockets(role, name, self.loop, dict.fromkeys(self.ends.values(), broker))
         self._made.append(made)
         return made
 
@@ -117,6 +118,30 @@ def test_a_broker_with_a_new_key_is_found_by_it(scene: Scene) -> None:
         "the node knows it by the new key",
     )
     scene.turn_until(carries(scene, mouth, ear, "n1"), "records pass again")
+
+
+def test_a_key_that_was_tried_in_vain_takes_nobody_from_the_right_one(scene: Scene) -> None:
+    """A broker was added to the zone, and its key is tried first: nothing that is left of that attempt ends the connection after it."""
+    with scene.keys.trust.changing():
+        members.add(
+            scene.keys.trust,
+            [Wanted("broker", "b9", "hq")],
+            SystemClock().wall(),
+            life=None,
+            again=False,
+            keep=False,
+        )
+    node = scene.of("node", "n1", broker="")
+    ear = node.subscriber()
+    ear.subscribe(topics.down_topic("hq", "n1"))
+    node.connect(ear, scene.ends["down_out"])
+    assert node.told({})["connections"][0]["broker"] == "b9"
+    scene.turn_until(lambda: states(node) == [dialling.CONNECTED], "the second key is tried")
+    left = time.monotonic() + 2 * sockets.LINGER_MS / 1_000
+    while time.monotonic() < left:
+        scene.loop.turn(0.02)
+        (connection,) = node.told({})["connections"]
+        assert (connection["broker"], connection["state"]) == ("b1", dialling.CONNECTED)
 
 
 def test_a_node_with_a_new_key_shows_it(scene: Scene) -> None:
