@@ -51,8 +51,6 @@ def test_what_is_right(tmp_path: Path, text: str) -> None:
         (table(host_key=KEY.replace("ssh-ed25519", "ssh-rsa")), ["tunnel[1].host_key"]),
         (table(backend="putty"), ["expected one of openssh, sshtunnel, external, found 'putty'"]),
         (table(""), ["tunnel hq: it forwards nothing", "[[tunnel.forward]]"]),
-        (table(FORWARD.replace("127.0.0.1:7101", "0.0.0.0:7101", 1)), ["forward[1].listen", "loopback only"]),
-        (table(FORWARD.replace("127.0.0.1:7101", "*:7101", 1)), ["forward[1].listen", "loopback only"]),
         (table('[[tunnel.forward]]\nlisten = "127.0.0.1:1"\n'), ["tunnel hq.forward[1].to: missing"]),
         (table(backend="sshtunnel", key_file="/k"), ["tunnel hq.host_key", "needs it"]),
         (table(backend="sshtunnel", host_key=KEY), ["tunnel hq.key_file", "needs it"]),
@@ -68,3 +66,14 @@ def test_what_is_wrong(tmp_path: Path, text: str, parts: list[str]) -> None:
     """One error says all of it."""
     found = errors(tmp_path, text)
     assert any(all(part in each for part in parts) for each in found), found
+
+
+@pytest.mark.threat("tunnel-in-reach")
+@pytest.mark.parametrize("listen", ["0.0.0.0:7101", "*:7101", "[::]:7101", "10.0.0.1:7101"])
+@pytest.mark.parametrize(
+    "more", [{}, {"backend": "sshtunnel", "host_key": KEY, "key_file": "/k"}], ids=["openssh", "sshtunnel"]
+)
+def test_a_tunnel_listens_on_no_other_address(tmp_path: Path, listen: str, more: dict[str, str]) -> None:
+    """Whoever keeps it up."""
+    found = errors(tmp_path, table(FORWARD.replace("127.0.0.1:7101", listen, 1), **more))
+    assert any("forward[1].listen" in each and "loopback only" in each for each in found), found
