@@ -90,11 +90,16 @@ def test_a_command_for_another_node_is_not_for_this_one(scene: Scene) -> None:
     assert scene.why(command_message(order, "web1", ME.zone, other.public, **said)) == hearing.SEALED
 
 
-@pytest.mark.threat("altered-command")
+@pytest.mark.threat("reused-envelope")
 def test_an_envelope_is_good_for_one_document(scene: Scene) -> None:
-    """The head of one message on the body of another: the digest does not fit."""
-    one, other = scene.message(), scene.message(scene.order(words=("rm",)))
-    assert scene.why(one._replace(body=other.body)) == hearing.ANOTHER_DOCUMENT
+    """The head of one message on the body of another: the digest does not fit, whoever signed that one and whenever."""
+    one = scene.message()
+    for order in (scene.order(words=("rm",)), scene.order(id=b"j" * 16), scene.order(node="web2")):
+        other = scene.message(order)
+        assert scene.why(one._replace(body=other.body)) == hearing.ANOTHER_DOCUMENT
+        assert scene.why(other._replace(body=one.body)) == hearing.ANOTHER_DOCUMENT
+    assert scene.why(one._replace(head=other.head)) == reasons.FORGED
+    assert scene.why(one) == ""
 
 
 @pytest.mark.threat("altered-command")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tabard import audit
+from tabard.brokers.wire.answers import OUTPUT, STATE_OF
 from tabard.brokers.wire.streams import CONTROL
 from tests.contract.chain import MAIL, NOON, SECOND, WEB, Chain
 from tests.unit.web.html import parse
@@ -102,6 +103,19 @@ def test_nothing_in_an_entry_is_markup(client, entries):
     text = client.get("/audit").text
     assert evil not in text
     assert text.count("&lt;script&gt;") >= 5
+
+
+@pytest.mark.threat("markup-in-a-command")
+@pytest.mark.parametrize("kind", [*STATE_OF, OUTPUT])
+def test_nothing_in_an_answer_to_a_command_is_markup(client, seeder, kind):
+    """In no field, of whatever type a node may make it."""
+    evil = "\"'><script>alert(1)</script>"
+    named = ("id", "issuer", "what", "reason", "expected", "by", "now", "pid", "exit", "signal", "seconds")
+    data = {**dict.fromkeys(named, evil), "data": evil.encode(), "parts": [evil, {evil: evil}], evil: evil}
+    seeder.store.commit([Chain(WEB, CONTROL).work([(NOON, kind, data)])], NOON)
+    for address in ("/audit?kind=command", "/audit", "/logs", "/"):
+        assert "<script>alert" not in client.get(address).text
+    assert client.get("/audit?kind=command").text.count("&lt;script&gt;alert") >= len(named)
 
 
 def test_a_record_of_another_form_is_shown_as_it_is(client, seeder):
