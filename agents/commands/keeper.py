@@ -31,6 +31,8 @@ BEGUN: Final = "begun"
 OUTPUT: Final = "output"
 PROGRAM: Final = "program"
 RESULT: Final = "result"
+ENDING: Final = frozenset({"exit", "signal", "timeout", "ended", "error", "seconds", "cut"})
+"""What a result says."""
 FRAME: Final = struct.Struct(">BI")
 GRACE: Final = 5.0
 """Seconds between SIGTERM and SIGKILL."""

@@ -96,11 +96,14 @@ class Folder:
 
     def _process(self, name: str) -> Keeper | None:
         found = files.read_json(self.path / name)
-        return Keeper(**found) if found else None
+        if not found or found.keys() != set(Keeper._fields):
+            return None
+        return Keeper(**found)
 
     def result(self) -> Mapping[str, Any] | None:
         """How it ended; None while nobody says."""
-        return files.read_json(self.path / RESULT)
+        found = files.read_json(self.path / RESULT)
+        return found if found is not None and found.keys() == keeper.ENDING else None
 
     def output(self, start: int) -> tuple[list[tuple[int, bytes]], int]:
         """What a program said from a place in the file on, in pieces, and the place after that."""

@@ -169,7 +169,12 @@ class Runner:
             while self.ready and self.waits and self.running < self._rules().running:
                 self.waits = self._begin_next()
         except JournalError as error:
+            self.look_again()
             _log.error("no command is begun now: %s", error)
+
+    def look_again(self) -> None:
+        """The disk refused something, and may have taken it all the same: what is committed is looked at before anything is begun."""
+        self.ready, self.waits = False, True
 
     def _begin_next(self) -> bool:
         with self._control.transaction() as db:
@@ -282,6 +287,10 @@ class Runner:
             return False
         chunk = watched.chunk + len(pieces)
         with self._control.transaction() as db:
+            row = table.find(db, uid)
+            if row is not None and (row.read, row.chunk) != (watched.read, watched.chunk):
+                watched.state, watched.read, watched.chunk = row.state, row.read, row.chunk
+                return True  # it was taken when the disk seemed to refuse it: its numbers are not given twice
             if said[0][0] == answers.IS_RUNNING:
                 table.answer(db, uid, *said[0])
             table.sent(db, uid, read, chunk)

@@ -159,6 +159,7 @@ class Commands:
         except JournalError as error:
             self._repeated.pop(heard.document.id, None)
             self._counters["command put off"] += 1
+            self.runner.look_again()
             _log.error("a command is put off: %s", error)
             return
         self.runner.waits |= decision.what is What.KEEP

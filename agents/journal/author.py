@@ -21,6 +21,8 @@ from tabard.clock import Clock
 from tabard.errors import JournalError
 from tabard.records import MAX_BODY
 
+FORK: Final = "fork"
+"""Why an epoch begins when a sink holds more of the one before it than the node."""
 _PENS_KEPT: Final = 4
 
 
@@ -40,7 +42,7 @@ class Opening(NamedTuple):
     """Why a new epoch begins."""
 
     reason: str
-    """``start``, ``fork``, ``doubt``, ``error`` or ``rotation``."""
+    """``start``, `FORK`, ``doubt``, ``error`` or ``rotation``."""
     clean: bool = True
     """The epoch before it was closed in order."""
     power: bool = False

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, NamedTuple
 
-from tabard.agents.journal.author import Author, Opening
+from tabard.agents.journal.author import FORK, Author, Opening
 from tabard.agents.journal.faults import DiskRefused, Fault, Faults
 from tabard.agents.journal.gaps import GapMaker
 from tabard.agents.journal.limits import MAX_MARKS, Limits
@@ -227,7 +227,9 @@ class Outbox:
     def _begin(self) -> None:
         """Begin this run's epoch. Raises JournalError; the next append tries again."""
         with self.transaction() as db:
-            clean = mark_begun(db, self._opening.lost) and self._opening.clean
+            # Who went back to an older state has forgotten what it did since, as has who lost something.
+            lost = self._opening.lost is not None or self._opening.reason == FORK
+            clean = mark_begun(db, lost=lost) and self._opening.clean
             self._bytes += self._committed.fill_in(db, self._epochs, self._gaps)
             opening = self._author.opening(self._opening._replace(clean=clean), self._tip())
             self._epochs[opening.header.epoch] = insert_epoch(db, opening.header.epoch)
@@ -246,7 +248,7 @@ class Outbox:
         self._epochs[uid] = insert_batch(db, self._epochs[uid], batch)
         self._bytes += batch.size
 
-    def renew(self, doubt: str, reason: str = "fork") -> None:
+    def renew(self, doubt: str, reason: str = FORK) -> None:
         """Begin a new epoch, whose OPEN says `doubt`. Raises JournalError; the next call tries again."""
         self._opening = Opening(reason, doubt=doubt or None)
         self._begin()

@@ -144,11 +144,11 @@ COMMANDS_LOST: Final = "commands lost"
 """The mark of an outbox that lost something: commands may have been executed that it does not know."""
 
 
-def mark_begun(db: sqlite3.Connection, lost: int | None) -> bool:
-    """Note that an epoch is begun, and whether records were lost before it (None: none); whether the one before was closed in order."""
+def mark_begun(db: sqlite3.Connection, *, lost: bool) -> bool:
+    """Note that an epoch is begun, and whether something was lost before it; whether the one before was closed in order."""
     state = db.execute("SELECT clean FROM outbox_state").fetchone()
     db.execute("INSERT OR REPLACE INTO outbox_state (only, clean) VALUES (1, 0)")
-    if lost is not None:
+    if lost:
         insert_mark(db, COMMANDS_LOST, True)
     return state is None or state[0] == 1
 

@@ -76,6 +76,17 @@ def test_it_is_there_after_the_agent_was_started_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.threat("replayed-command")
+def test_a_machine_that_went_back_may_have_executed_what_it_does_not_know(tmp_path: Path) -> None:
+    """A sink holds more of its answers than it has itself; a new key is no such thing."""
+    stream = control(tmp_path)
+    assert kept(stream)[1] == Memory(0, 0)
+    stream.renew("", "rotation")
+    assert kept(stream)[1] == Memory(0, 0)
+    stream.renew("a sink has another history")
+    assert kept(stream)[1] == Memory(0, None)
+
+
+@pytest.mark.threat("replayed-command")
 @pytest.mark.parametrize("loss", ["removed", "damaged"])
 def test_with_the_outbox_lost_it_is_known_that_commands_may_have_been_executed(
     tmp_path: Path, loss: str

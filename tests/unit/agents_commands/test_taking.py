@@ -200,6 +200,8 @@ def test_what_the_disk_refuses_is_not_begun(node: Node, tmp_path: Path) -> None:
     failpoints.arm("outbox.before_commit=error")
     wanted = node.give(*words)
     assert node.answers() == []
+    failpoints.arm("")
+    node.commands.look_after()
     failpoints.arm("outbox.before_commit=error@2")
     node.send(wanted)
     assert node.kinds(wanted) == ["accepted"]
@@ -462,6 +464,25 @@ def test_a_clock_at_zero_does_not_bring_back_what_may_have_run(node: Node) -> No
     again = node.document("true", issued=NOON + CLOCKS)
     node.send(again)
     assert node.kinds(again) == ["lost"]
+
+
+@pytest.mark.threat("replayed-command")
+@pytest.mark.parametrize("times", range(1, 5))
+def test_what_the_disk_took_though_it_seemed_to_refuse_it_counts(
+    node: Node, tmp_path: Path, times: int
+) -> None:
+    """As when what is noted behind a commit finds no room. It runs once, ends, and no part of its output has the number of another."""
+    mark = tmp_path / "marks"
+    words = (sys.executable, "-c", f"open({str(mark)!r}, 'a').write('x'); print('said')")
+    failpoints.arm(f"outbox.after_commit=error@{times}")
+    wanted = node.give(*words)
+    node.clock.seconds += EVERY
+    while "done" not in node.kinds(wanted):
+        node.commands.look_after()
+        node.loop.turn(0.05)
+    assert mark.read_text() == "x"
+    said = [data for kind, data in node.answers() if kind == "command.output"]
+    assert [(data["n"], data["data"]) for data in said] == [(1, b"said\n")]
 
 
 def test_each_answer_is_told_at_once(node: Node) -> None:
