@@ -98,7 +98,7 @@ def test_an_envelope_is_good_for_one_document(scene: Scene) -> None:
         other = scene.message(order)
         assert scene.why(one._replace(body=other.body)) == hearing.ANOTHER_DOCUMENT
         assert scene.why(other._replace(body=one.body)) == hearing.ANOTHER_DOCUMENT
-    assert scene.why(one._replace(head=other.head)) == reasons.FORGED
+        assert scene.why(one._replace(head=other.head)) == reasons.FORGED
     assert scene.why(one) == ""
 
 
