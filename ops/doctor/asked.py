@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from tabard import __version__
 from tabard.errors import StoreError
 from tabard.ops import seen
-from tabard.ops.doctor import disks, listening, stored
+from tabard.ops.doctor import disks, listening, stored, watched
 from tabard.ops.doctor.finding import FAULT, WARNING, Finding
 from tabard.ops.doctor.place import Place
 from tabard.settings import Finding as OfSettings
@@ -109,8 +109,31 @@ def disk_inodes(place: Place) -> Iterator[Finding]:
 
 def ports_open(place: Place) -> Iterator[Finding]:
     """Ports of the roles that other hosts reach."""
-    pids = {role.name: role.pid for role in place.running if role.pid and role.role not in {"up", "tunnel"}}
-    return listening.exposed(listening.ports_of(pids), keys=place.home.trust.exists())
+    return listening.exposed(listening.ports_of(_pids(place)), keys=place.home.trust.exists())
+
+
+def ports_unknown(place: Place) -> Iterator[Finding]:
+    """Ports of the roles that nobody asked for."""
+    return watched.unknown_ports(listening.ports_of(_pids(place)), place)
+
+
+def disk_sync(place: Place) -> Iterator[Finding]:
+    """Disks that do not bring to rest what is written."""
+    return watched.disk_sync((place.home.run, place.home.journal, place.home.store))
+
+
+def names(place: Place) -> Iterator[Finding]:
+    """Names that several nodes have."""
+    return watched.names(_of_store(place, lambda reader: reader.nodes(place.now)) or ())
+
+
+def holds(place: Place) -> Iterator[Finding]:
+    """Holds that hold up retention for long."""
+    return watched.holds(_of_store(place, lambda reader: reader.holds()) or (), place.now)
+
+
+def _pids(place: Place) -> dict[str, int]:
+    return {role.name: role.pid for role in place.running if role.pid and role.role not in {"up", "tunnel"}}
 
 
 def store(place: Place) -> Iterator[Finding]:

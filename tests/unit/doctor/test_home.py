@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -11,13 +12,16 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tabard import __version__, exits
 from tabard.home import Home
 from tabard.locks import hold
-from tabard.ops.doctor import asked, disks
+from tabard.ops.cronexec.state import JobFile, Known
+from tabard.ops.crontab.block import install
+from tabard.ops.doctor import asked, disks, watched
 from tabard.ops.doctor.finding import FAULT, WARNING, Finding
 from tabard.ops.doctor.place import place_of
 from tests.conftest import Need
@@ -135,6 +139,70 @@ def test_a_port_that_others_reach(home: Home, role: str, host: str, keys: bool, 
         assert short(asked.ports_open(place_of(home))) == []
 
 
+def test_a_port_that_nobody_asked_for(home: Home) -> None:
+    """A real socket: one that the settings name is none of them, nor one that the role names itself."""
+    with hold(home.lock("herald")), closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+        (finding,) = asked.ports_unknown(place_of(home))
+        assert finding[:3] == ("ports-unknown", WARNING, "herald") and f"port {port}," in finding.what
+        home.settings_file.write_text(f"[herald]\nport = {port}\n")
+        assert short(asked.ports_unknown(place_of(home))) == []
+        home.settings_file.write_text("")
+        said = {"pid": os.getpid(), "version": __version__, "url": f"http://127.0.0.1:{port}"}
+        (home.run / "herald.json").write_text(json.dumps(said))
+        assert short(asked.ports_unknown(place_of(home))) == []
+
+
+def test_jobs_of_cron_that_do_not_run_or_fail(home: Home) -> None:
+    """By what is known of their runs: one that goes on as it should is none of them."""
+    place = place_of(home)
+    now = place.now // 1_000_000_000
+    boot: dict[str, Any] = {
+        "seen": now - 7200,
+        "boot": "",
+        "start": place.now - 2 * 3_600_000_000_000,
+        "end": place.now,
+    }
+    jobs: dict[str, dict[str, Any]] = {
+        "late": {"plan": "every 1h", "due": now - 2 * 3600, "outcome": "done"},
+        "failed": {"outcome": "failed", "code": 3},
+        "well": {"plan": "every 1h", "due": now - 60, "outcome": "done"},
+    }
+    for name, more in jobs.items():
+        file = JobFile(home, name)
+        file.make_folder()
+        file.write(Known(command="true", **{**boot, **more}))
+    assert short(watched.cron(place)) == [("cron", WARNING, "job failed"), ("cron", FAULT, "job late")]
+
+
+def test_a_crontab_that_nobody_runs(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home's lines are in it, as `crontab -l` says, and no role runs."""
+    text = install(b"", str(home.path), ["* * * * * tabard up"], {}, "ann")
+    (tmp_path / "table").write_bytes(text)
+    program = tmp_path / "crontab"
+    program.write_text(f"#!/bin/sh\nexec cat {tmp_path}/table\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert short(watched.cron(place_of(home))) == [("cron", FAULT, "home")]
+    with hold(home.lock("agent")):
+        assert short(watched.cron(place_of(home))) == []
+    (tmp_path / "table").write_bytes(b"")
+    assert short(watched.cron(place_of(home))) == []
+
+
+def test_a_disk_that_takes_no_sync(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No disk here can be made to refuse it, so what the system answers is: an error, after the write went well."""
+    assert short(asked.disk_sync(place_of(home))) == []
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    (finding,) = asked.disk_sync(place_of(home))
+    assert finding[:3] == ("disk-sync", FAULT, "home") and "Input/output error" in finding.what
+    assert not list(home.run.glob(".sync-*"))
+
+
 def test_a_port_of_the_newer_protocol(home: Home, need: Need) -> None:
     """All addresses of IPv6 are told, and its loopback is not."""
     need.that(socket.has_ipv6, "IPv6")
@@ -212,7 +280,10 @@ def test_exit_codes(homes: Homes) -> None:
         with closing(socket.create_server(("0.0.0.0", 0))):
             done = homes.run("hq", "doctor", "-o", "ndjson")
             assert done.returncode == exits.PARTLY
-            assert {json.loads(line)["check"] for line in done.stdout.splitlines()} == {"listening"}
+            assert {json.loads(line)["check"] for line in done.stdout.splitlines()} == {
+                "listening",
+                "ports-unknown",
+            }
 
 
 def test_a_host_without_the_packages_of_a_store(home: Home) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tabard import __version__
+from tabard.consumers.store import holding
+from tabard.consumers.store.holds import Hold
+from tabard.consumers.store.place import Place
 from tabard.home import Home
 from tabard.locks import hold
 from tabard.ops.doctor import asked
@@ -16,7 +19,16 @@ from tabard.ops.doctor.place import place_of
 from tests.unit.web.seed import MINUTE, NOW, SECOND, Seeder, record
 
 FACTS = {"version": __version__}
-LOOKS = (asked.store, asked.clock_nodes, asked.clock_store, asked.versions, asked.gaps, asked.quarantine)
+LOOKS = (
+    asked.store,
+    asked.clock_nodes,
+    asked.clock_store,
+    asked.names,
+    asked.versions,
+    asked.gaps,
+    asked.holds,
+    asked.quarantine,
+)
 
 
 @pytest.fixture
@@ -135,3 +147,27 @@ def test_a_zone_of_which_nothing_is_heard(
         findings = list(asked.zones(place_of(home, later + SECOND)))
     assert ("zones", FAULT, "zone hq/dmz") in [finding[:3] for finding in findings]
     assert not any(finding.where == "zone hq" for finding in findings)
+
+
+def test_one_name_in_two_zones(home: Home, seeder: Seeder) -> None:
+    """Both are heard; one that is not heard any more has moved."""
+    seeder.beacon(zone="hq/dmz", facts=FACTS)
+    (finding,) = found(home, seeder)
+    assert finding[:3] == ("names", WARNING, "node web1") and "hq, hq/dmz" in finding.what
+
+
+def test_one_that_moved_has_its_name_to_itself(home: Home, seeder: Seeder) -> None:
+    """The name in the former zone is silent for a day."""
+    seeder.beacon(zone="hq/dmz", heard=NOW - 1440 * MINUTE, facts=FACTS)
+    assert "names" not in {finding.check for finding in found(home, seeder)}
+
+
+def test_a_hold_that_everybody_forgot(home: Home, seeder: Seeder) -> None:
+    """After 90 days it is asked about; one that is released holds nothing up."""
+    place = Place(str(home.store))
+    for name, days in (("old", 91), ("new", 89), ("gone", 99)):
+        made = NOW - days * 1440 * MINUTE
+        holding.add(place, Hold(name, None, None, None, None, None, None, "a case", made, "ann"))
+    holding.release(place, "gone", NOW, "ann", "it is closed")
+    (finding,) = found(home, seeder)
+    assert finding[:3] == ("holds", WARNING, "store") and "the hold old of ann" in finding.what
