@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tabard.brokers.wire.answers import ENDS
+from tabard.brokers.wire.codec import unpack
 from tabard.brokers.wire.command import decode_document
 from tabard.consumers.commands.ports import Output
-from tabard.consumers.commands.tables import SEEN, Tables, mapping
+from tabard.consumers.commands.tables import MAX_DATA, SEEN, Tables, mapping
 from tabard.consumers.store.layout import RECORDS, STATE
 from tabard.errors import UsageError
 
@@ -52,6 +53,10 @@ class AskedTables(Tables):
         low, high = (bytes.fromhex(each) for each in whole)
         where = "(uid >= ? AND uid <= ?) OR (group_uid >= ? AND group_uid <= ?) ORDER BY id LIMIT 1000"
         return self._shown(where, [low, high, low, high])
+
+    def rows_of(self, uids: Sequence[bytes]) -> list[dict[str, Any]]:
+        """These commands, as others ask for them."""
+        return [row for uid in uids for row in self._shown("uid = ?", [uid])]
 
     def history(self, number: int) -> list[dict[str, Any]]:
         """What a command was, from when on."""
@@ -99,6 +104,7 @@ class AskedTables(Tables):
             "node",
             "issuer",
             "document",
+            "approvals",
             "state",
             "reason",
             "exit",
@@ -123,6 +129,7 @@ def _described(row: dict[str, Any]) -> dict[str, Any]:
         "kind": document.kind,
         "words": list(document.words),
         "timeout": document.timeout,
+        "approved": len(unpack(bytes(row["approvals"]), limit=MAX_DATA, maps=False)),
     }
 
 

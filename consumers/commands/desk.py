@@ -6,7 +6,7 @@ long as all answers were read. While some are left, nothing is concluded from th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -60,8 +60,15 @@ class Turn:
 class Desk:
     """Commands that have not ended, kept in step with the store."""
 
-    def __init__(self, store: DeskStore, rules: Rules, witness: Witness) -> None:
-        """Raises StoreError."""
+    def __init__(
+        self,
+        store: DeskStore,
+        rules: Rules,
+        witness: Witness,
+        held: Callable[[Item], bool] = lambda _item: False,
+    ) -> None:
+        """`held`: whether a command is not to be sent yet, whoever waits for it. Raises StoreError."""
+        self._held = held
         self.rules = rules
         self._store = store
         self._witness = witness
@@ -181,7 +188,8 @@ class Desk:
         """What may be sent now. A command whose cancellation is on its way is not sent any more."""
         groups: dict[bytes, list[Item]] = {}
         for item in self._open.values():
-            groups.setdefault(item.group, []).append(item)
+            if not self._held(item):
+                groups.setdefault(item.group, []).append(item)
         begin = set()
         for group in groups.values():
             courses = [(each.course, each.place in heard and heard[each.place].present) for each in group]

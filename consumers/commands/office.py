@@ -7,18 +7,26 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from tabard.brokers.loop import Loop
-from tabard.brokers.trust.commanding import check_issuer
+from tabard.brokers.trust.commanding import approvers, check_issuer
 from tabard.brokers.trust.files import Trust
-from tabard.brokers.wire.command import Document, Order, decode_document
+from tabard.brokers.wire.command import CANCEL, Document, Order, decode_document
 from tabard.clock import Clock
+from tabard.consumers.commands.approving import needed, needs_of, with_approval
 from tabard.consumers.commands.asked import AskedTables, Known, chosen
 from tabard.consumers.commands.carrying import Carrier
-from tabard.consumers.commands.course import NONCES, STATES, Rules
+from tabard.consumers.commands.course import NONCES, QUEUED, STATES, Rules
 from tabard.consumers.commands.desk import Desk
 from tabard.consumers.commands.following import Follower
-from tabard.consumers.commands.ports import Witness
+from tabard.consumers.commands.ports import Item, Witness
 from tabard.consumers.commands.serving import Client
-from tabard.consumers.commands.talk import ORDERS_AT_ONCE, of_bytes, to_order
+from tabard.consumers.commands.talk import (
+    ORDERS_AT_ONCE,
+    of_bytes,
+    of_order,
+    to_approvals,
+    to_order,
+    waits_for,
+)
 from tabard.consumers.commands.targets import groups_of, resolve
 from tabard.consumers.store.place import Place
 from tabard.errors import RefusedError, StoreError, UsageError
@@ -29,6 +37,24 @@ FORGET_EVERY: Final = 3_600.0
 LISTED: Final = 1_000
 MAX_SHOWN: Final = 8 * 2**20
 """Bytes of output in one answer, about."""
+_SHOWN: Final = (
+    "zone",
+    "node",
+    "issuer",
+    "kind",
+    "words",
+    "timeout",
+    "state",
+    "reason",
+    "exit",
+    "attempts",
+    "approved",
+    "made",
+    "expires",
+    "changed",
+    "parts",
+    "cut",
+)
 _HEX: Final = frozenset("0123456789abcdef")
 _ID: Final = 32
 
@@ -36,7 +62,7 @@ _log = logging.getLogger(__name__)
 
 
 class Office:
-    """One dispatcher. `groups` are the entries of the setting, `keep` nanoseconds."""
+    """One dispatcher. `groups` and `needs` are the entries of `dispatcher.groups` and `dispatcher.approvals`, `keep` nanoseconds."""
 
     def __init__(
         self,
@@ -49,9 +75,11 @@ class Office:
         clock: Clock,
         groups: Sequence[str],
         keep: int,
+        needs: Sequence[str] = (),
     ) -> None:
         self.groups = groups
         self.keep = keep
+        self.needs: Mapping[str, int] = needs_of(needs)
         self.rules = rules
         self.fault: str | None = "not begun"
         self._place = place
@@ -72,6 +100,8 @@ class Office:
             "show": self._show,
             "follow": self._follow,
             "cancel": self._cancel,
+            "orders": self._orders_of,
+            "approve": self._approve,
         }
 
     def start(self) -> None:
@@ -115,7 +145,7 @@ class Office:
             self._tables.close()
             self._say("another dispatcher works for this store: this one waits for its end")
             return None
-        desk = Desk(self._tables, self.rules, self._witness)
+        desk = Desk(self._tables, self.rules, self._witness, self._is_held)
         desk.start(self._clock.wall())
         if desk.restored:
             _log.warning(
@@ -180,7 +210,7 @@ class Office:
             raise UsageError("wrong targets", expected="a list of texts", found=repr(targets)[:60])
         now = self._clock.wall()
         meant = resolve(targets, self._tables.nodes(), groups_of(self.groups))
-        return {"nodes": [_node(each, now) for each in meant]}
+        return {"nodes": [{**_node(each, now), "approvals": needed(self.needs, each.zone)} for each in meant]}
 
     def _check(self, _client: Client, request: dict[str, Any]) -> dict[str, Any]:
         """Whether these orders would be taken: asked of all before the first is given."""
@@ -209,6 +239,13 @@ class Office:
         """A command that its node may be asked to do. Raises WireError, TrustError, RefusedError."""
         document = decode_document(order.document)
         issuer = check_issuer(self._trust.directory, document.zone, order, document, now)
+        approved = approvers(self._trust.directory, document.zone, order, issuer, now)
+        if len(approved) != len(order.approvals):
+            raise RefusedError(
+                "an approval that does not count",
+                expected="those of operators besides its issuer, each once",
+                found=f"{len(order.approvals)}, of which {len(approved)} count",
+            )
         self._carrier.key_of((document.zone, document.node), now)
         if document.expires <= now:
             raise RefusedError(
@@ -224,14 +261,14 @@ class Office:
             raise UsageError("a wrong limit", expected=f"1 to {LISTED}", found=repr(limit)[:60])
         if state is not None and state not in STATES:
             raise UsageError("not a state of commands", expected=", ".join(STATES), found=repr(state)[:60])
-        return {"commands": [_row(each) for each in self._tables.listed(limit, state=state)]}
+        return {"commands": [self._row(each) for each in self._tables.listed(limit, state=state)]}
 
     def _show(self, _client: Client, request: dict[str, Any]) -> dict[str, Any]:
         shown, room = [], MAX_SHOWN
         for row in self._found(request):
             history, printed = self._tables.history(row["id"]), self._printed(row["id"], room)
             room -= sum(len(each["data"]) for each in printed)
-            shown.append({**_row(row), "history": history, "output": printed})
+            shown.append({**self._row(row), "history": history, "output": printed})
         return {"commands": shown}
 
     def _printed(self, number: int, room: int) -> list[dict[str, Any]]:
@@ -263,13 +300,44 @@ class Office:
             course = self.rules.withdrawn(item.course)
             if course is not None:
                 items.append(item._replace(course=course))
-                withdrawn.append(_row({**rows[item.uid], "state": course.state, "reason": course.reason}))
+                withdrawn.append(
+                    self._row({**rows[item.uid], "state": course.state, "reason": course.reason})
+                )
             else:
-                (ended if item.course.ended else underway).append(_row(rows[item.uid]))
+                (ended if item.course.ended else underway).append(self._row(rows[item.uid]))
         if items:
             desk.take(items, self._clock.wall())
             self._loop.call_soon(lambda: self._tell({item.group for item in items}))
         return {"withdrawn": withdrawn, "underway": underway, "ended": ended}
+
+    def _is_held(self, item: Item) -> bool:
+        return not item.cancels and item.approved < needed(self.needs, item.zone)
+
+    def _orders_of(self, _client: Client, request: dict[str, Any]) -> dict[str, Any]:
+        """What others are to approve, as its issuer signed it: whoever signs reads that, and not what is said of it."""
+        rows = self._found(request)
+        return {"orders": [{**self._row(row), **of_order(self._tables.order(row["id"]))} for row in rows]}
+
+    def _approve(self, _client: Client, request: dict[str, Any]) -> dict[str, Any]:
+        """The word of one more operator on commands that have not ended: on all of them or none."""
+        desk, now = self._ready(), self._clock.wall()
+        given = to_approvals(request.get("approvals"))
+        items = self._tables.find(given)
+        ended = [item for item in items if item.course.ended]
+        if ended or len(items) != len(given):
+            raise RefusedError(
+                "nothing is left to approve",
+                expected="commands that have not ended",
+                found=", ".join(f"{each.uid.hex()}: {each.course.state}" for each in ended) or "unknown ones",
+            )
+        more = []
+        for item in items:
+            order = self._tables.order(item.number)
+            document = decode_document(order.document)
+            more.append((item, *with_approval(self._trust.directory, order, document, given[item.uid], now)))
+        desk.add(self._tables.approve(more, now))
+        self._loop.call_soon(self.turn)
+        return {"approved": [self._row(row) for row in self._tables.rows_of([item.uid for item in items])]}
 
     def _found(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         """The commands of an id, or of the beginning of one. Raises UsageError."""
@@ -282,6 +350,13 @@ class Office:
             )
         rows = self._tables.named(prefix)
         return chosen(rows, prefix)
+
+    def _row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A command as people see it: of one that is held they are told why."""
+        missing = 0 if row["kind"] == CANCEL else needed(self.needs, row["zone"]) - row["approved"]
+        reason = waits_for(missing) if row["state"] == QUEUED and missing > 0 else row["reason"]
+        named = {"id": row["uid"].hex(), "group": row["group_uid"].hex()}
+        return {**named, **{name: row[name] for name in _SHOWN}, "reason": reason}
 
     def _tell(self, groups: set[bytes]) -> None:
         kept = []
@@ -301,24 +376,3 @@ def _node(known: Known, now: int) -> dict[str, Any]:
     facts = {name: known.facts.get(name) for name in ("os", "version")}
     here = abs(now - known.heard) <= NONCES * known.interval
     return {"zone": known.zone, "node": known.node, "heard": known.heard, "here": here, **facts}
-
-
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    kept = (
-        "zone",
-        "node",
-        "issuer",
-        "kind",
-        "words",
-        "timeout",
-        "state",
-        "reason",
-        "exit",
-        "attempts",
-        "made",
-        "expires",
-        "changed",
-        "parts",
-        "cut",
-    )
-    return {"id": row["uid"].hex(), "group": row["group_uid"].hex(), **{name: row[name] for name in kept}}

@@ -26,6 +26,8 @@ class Item(NamedTuple):
     course: Course
     cancels: bytes = b""
     """The id of the command that this one calls back; empty for others."""
+    approved: int = 0
+    """How many operators besides its issuer have approved it."""
 
     @property
     def place(self) -> Place:

@@ -18,6 +18,7 @@ from tabard.brokers.running import Role, role
 from tabard.brokers.topology import recorder_ends, role_peers
 from tabard.brokers.trust.certificates import DISPATCHER
 from tabard.clock import SystemClock
+from tabard.consumers.commands.approving import needs_of
 from tabard.consumers.commands.carrying import Carrier
 from tabard.consumers.commands.course import SECOND, Rules
 from tabard.consumers.commands.office import Office
@@ -96,6 +97,7 @@ def run(
     def take(newer: Settings) -> None:
         if office is not None:
             office.groups = newer.strings("dispatcher.groups")
+            office.needs = needs_of(newer.strings("dispatcher.approvals"))
             office.keep = round(newer.seconds("dispatcher.keep") * SECOND)
             office.rules.give_up = round(newer.seconds("dispatcher.give_up") * SECOND)
 
@@ -136,6 +138,7 @@ def run(
                 SystemClock(),
                 settings.strings("dispatcher.groups"),
                 round(settings.seconds("dispatcher.keep") * SECOND),
+                settings.strings("dispatcher.approvals"),
             )
             at_work: Office = office
             process.report(lambda: made.told(at_work.status()), every)

@@ -50,7 +50,7 @@ _COURSE: Final = (
     "cut",
 )
 _ITEM: Final = (
-    f"SELECT id, uid, group_uid, zone, node, batch, CASE WHEN kind = '{CANCEL}' THEN document END,"  # noqa: S608
+    f"SELECT id, uid, group_uid, zone, node, batch, approvals, CASE WHEN kind = '{CANCEL}' THEN document END,"  # noqa: S608
     f" {', '.join(_COURSE)} FROM command"
 )
 _ADDED: Final = (
@@ -162,9 +162,8 @@ class Tables:
             ).fetchone()
         if row is None:
             raise StoreError("a command is gone", expected=f"row {number} of its table", found="none")
-        approvals = tuple(Approval(*each) for each in unpack(bytes(row[3]), limit=MAX_DATA, maps=False))
         document, signature, credentials = map(bytes, row[:3])
-        return Order(document, signature, credentials, approvals)
+        return Order(document, signature, credentials, _approvals(row[3]))
 
     def seen(self, places: Collection[Place]) -> dict[Place, Seen]:
         """See `DeskStore.seen`."""
@@ -251,7 +250,7 @@ class Tables:
                 if known is not None:
                     continue
                 course = Course(now, document.expires, round(document.timeout * 1e9))
-                approvals = pack([tuple(each) for each in order.approvals])
+                approvals = _packed(order)
                 who = (document.id, document.group, document.zone, document.node, issuer, document.kind)
                 what = (*order[:3], approvals, batch)
                 (number,) = state.execute(_ADD, (*who, *what, *_row(course), now)).fetchone()
@@ -266,10 +265,19 @@ class Tables:
                         batch,
                         course,
                         _cancels(document),
+                        len(order.approvals),
                     )
                 )
         self.states.update((item.number, item.course.state) for item in items)
         return items
+
+    def approve(self, items: Sequence[tuple[Item, Order, str]], now: int) -> list[Item]:
+        """Keep orders with more approvals, each with whose came now; the items as they are then."""
+        with self.changing() as state:
+            for item, order, who in items:
+                state.execute("UPDATE command SET approvals = ? WHERE id = ?", (_packed(order), item.number))
+                state.execute(_EVENT, (item.number, now, item.course.state, f"approved by {who}"))
+        return [item._replace(approved=len(order.approvals)) for item, order, _ in items]
 
     # --- inside ----------------------------------------------------------------------------
 
@@ -277,10 +285,11 @@ class Tables:
         with self.asking(STATE.name) as state:
             rows = state.execute(text, values).fetchall()
         items = []
-        for number, uid, group, zone, node, batch, cancellation, *course in rows:
+        for number, uid, group, zone, node, batch, approvals, cancellation, *course in rows:
             known = _course(course)
             cancels = _cancels(decode_document(bytes(cancellation))) if cancellation else b""
-            items.append(Item(number, bytes(uid), bytes(group), zone, node, batch, known, cancels))
+            approved = len(_approvals(approvals))
+            items.append(Item(number, bytes(uid), bytes(group), zone, node, batch, known, cancels, approved))
             self.states[number] = known.state
         return items
 
@@ -346,6 +355,14 @@ def _course(row: Sequence[Any]) -> Course:
 
 def _changing_part(course: Course) -> tuple[Any, ...]:
     return _row(course)[3:]
+
+
+def _packed(order: Order) -> bytes:
+    return pack([tuple(each) for each in order.approvals])
+
+
+def _approvals(packed: bytes) -> tuple[Approval, ...]:
+    return tuple(Approval(*each) for each in unpack(bytes(packed), limit=MAX_DATA, maps=False))
 
 
 def _cancels(document: Document) -> bytes:

@@ -77,6 +77,22 @@ def of_order(order: Order) -> dict[str, Any]:
     }
 
 
+def to_approvals(value: object) -> dict[bytes, Approval]:
+    """By the id of a command, the word of an operator on it. Raises UsageError."""
+    if not isinstance(value, list) or not 0 < len(value) <= ORDERS_AT_ONCE:
+        raise UsageError(
+            "wrong approvals", expected=f"a list of 1 to {ORDERS_AT_ONCE}", found=repr(value)[:60]
+        )
+    found = {}
+    for each in value:
+        fields = each if isinstance(each, dict) else {}
+        uid = to_bytes(fields.get("id"), "id")
+        found[uid] = Approval(
+            to_bytes(fields.get("credentials"), "credentials"), to_bytes(fields.get("signature"), "signature")
+        )
+    return found
+
+
 def to_order(value: object) -> Order:
     """A signed command of a line. Raises UsageError."""
     found = value if isinstance(value, dict) else {}
@@ -91,3 +107,8 @@ def to_order(value: object) -> Order:
         to_bytes(found.get("credentials"), "credentials"),
         tuple(Approval(to_bytes(who, "credentials"), to_bytes(word, "signature")) for who, word in approvals),
     )
+
+
+def waits_for(missing: int) -> str:
+    """Why a command is held, for people."""
+    return f"it waits for the approval of {missing} more operator{'' if missing == 1 else 's'}: tabard commands approve"

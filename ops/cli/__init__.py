@@ -20,7 +20,7 @@ COMMANDS: Final = {
     "tunnel": Entry("tabard.ops.cli.tunnel:tunnel", "Keep an ssh tunnel up, and judge what answers through it."),
     "logs": Entry("tabard.ops.cli.logs:logs", "Show what was said, oldest first."),
     "run": Entry("tabard.ops.cli.running:run", "Run a command, or a named action, on nodes, and show what it prints."),
-    "commands": Entry("tabard.ops.cli.commands:commands", "Look at commands, and take them back."),
+    "commands": Entry("tabard.ops.cli.commands:commands", "Look at commands, approve them, and take them back."),
     "nodes": Entry("tabard.ops.cli.nodes:nodes", "List the nodes, when they were heard, and how far behind they are."),
     "zones": Entry("tabard.ops.cli.zones:zones", "Show zones, brokers, links and nodes, as far as this home knows them."),
     "status": Entry("tabard.ops.cli.status:status", "Show how this home is doing, faults first."),

@@ -76,7 +76,7 @@ class Command(click.Command):
         """Run with the home that was given here, before the command, or by the environment."""
         if ctx.params["home"] is None:
             ctx.params["home"] = ctx.find_root().params.get("home") or Home(default_home(os.environ))
-        if self.audited and not ctx.params.get("dry_run"):
+        if self.audited and not (ctx.params.get("dry_run") or ctx.params.get("plan")):
             from tabard.ops.cli.accounted import accounted
 
             run = super().invoke

@@ -30,15 +30,20 @@ commands: Final = Group(
             "tabard.ops.cli.commands:commands_show",
             "Show a command or a submission: its states and its output.",
         ),
+        "approve": Entry(
+            "tabard.ops.cli.commands_approve:commands_approve",
+            "Approve a command, or all of a submission, that another operator gave.",
+        ),
         "cancel": Entry(
             "tabard.ops.cli.commands:commands_cancel", "Take back a command, or a whole submission."
         ),
     },
     default="list",
-    help="Look at commands, and take them back.",
+    help="Look at commands, approve them, and take them back.",
     examples=[
         ("tabard commands", "What was commanded lately, and what became of it"),
         ("tabard commands show 3f9a", "Its history, and what it printed"),
+        ("tabard commands approve 3f9a", "Let it be sent, where two have to agree"),
         ("tabard commands cancel 3f9a", "Take it back, or have it ended"),
     ],
 )
@@ -94,6 +99,7 @@ def commands_show(home: Home, prefix: str, via: str | None, output: str) -> int:
 
 @command(
     "cancel",
+    audited="command.cancel",
     examples=[
         ("tabard commands cancel 3f9a", "What was not sent yet is withdrawn; what runs is ended by its node"),
     ],

@@ -10,6 +10,7 @@ import click
 
 from tabard import exits
 from tabard.brokers.wire.answers import DONE, ENDS
+from tabard.consumers.commands.talk import waits_for
 from tabard.errors import UsageError
 from tabard.home import Home
 from tabard.ops.cli.base import Command, command
@@ -29,10 +30,9 @@ from tabard.ops.commands.shown import (
 )
 from tabard.ops.output import emit
 
-_PLAN: Final = ("zone", "node", "here", "heard", "os", "version")
+_PLAN: Final = ("zone", "node", "here", "heard", "os", "version", "approvals")
 _AWAY: Final = "the node is away: it gets this when it is back, or it expires"
 _STREAMS: Final = {1: "stdout", 2: "stderr"}
-_WORDS: Final = "tabard.run.words"
 
 
 class _Run(Command):
@@ -41,12 +41,14 @@ class _Run(Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the words aside."""
         at = args.index("--") if "--" in args else len(args)
-        ctx.meta[_WORDS] = args[at + 1 :]
-        return super().parse_args(ctx, args[:at])
+        rest = super().parse_args(ctx, args[:at])
+        ctx.params["words"] = tuple(args[at + 1 :])
+        return rest
 
 
 @command(
     "run",
+    audited="command.run",
     examples=[
         ("tabard run web1 --action ping", "Does web1 answer?"),
         ("tabard run 'web*' zone:hq/dmz --plan -- uptime", "Who would be meant? Nothing is sent"),
@@ -112,6 +114,7 @@ def run(
     operator: str | None,
     via: str | None,
     output: str,
+    words: tuple[str, ...],
 ) -> int:
     """Run a command, or a named action, on nodes, and show what it prints.
 
@@ -121,9 +124,9 @@ def run(
 
     Exits with 0 when all was done, 1 when it failed, 3 when it was done by some or some nodes are away, 4 when it was refused.
     """
-    names, words = list(targets), list(click.get_current_context().meta.get(_WORDS, ()))
+    names = list(targets)
     kind = "run" if action is None else "action"
-    argv = words if action is None else [action, *words]
+    argv = list(words) if action is None else [action, *words]
     if not plan and not argv:
         raise UsageError(
             "nothing to run", expected="--action NAME, or -- and the words of a command", found="neither"
@@ -160,7 +163,7 @@ def run(
                 "zone": each["zone"],
                 "node": each["node"],
                 "state": "queued",
-                "reason": "" if each["here"] else _AWAY,
+                "reason": _held(each),
                 "exit": None,
                 "stdout": "",
                 "stderr": "",
@@ -172,7 +175,7 @@ def run(
         if detach:
             _emit(rows, output)
             return exits.DONE
-        waiting = {uid for uid, each in zip(uids, nodes, strict=True) if each["here"]}
+        waiting = {uid for uid, each in zip(uids, nodes, strict=True) if not _held(each)}
         try:
             _follow(client, group, rows, waiting, output)
         except KeyboardInterrupt:
@@ -180,6 +183,11 @@ def run(
             raise
     _emit(rows, output)
     return code_of([str(each["state"]) for each in rows.values()])
+
+
+def _held(node: dict[str, Any]) -> str:
+    """Why a command to a node is not waited for; "" where it is."""
+    return waits_for(node["approvals"]) if node["approvals"] else "" if node["here"] else _AWAY
 
 
 def _show(nodes: list[dict[str, Any]], output: str, *, to_stderr: bool) -> None:

@@ -34,6 +34,7 @@ JSON: Final = (
     "reason",
     "exit",
     "attempts",
+    "approved",
     "parts",
     "cut",
 )

@@ -23,6 +23,7 @@ from tabard.consumers.commands.talk import of_order
 from tabard.errors import TabardError
 from tabard.home import Home
 from tabard.ops.commands.client import Client
+from tests.integration.brokering import wait_until
 from tests.integration.upping import TABARD, Started, environment, tabard
 
 SETTINGS = """
@@ -135,6 +136,51 @@ def no_database_in_the_command_line(home: Path) -> None:
         [sys.executable, "-c", code], env=environment(home), check=False, capture_output=True
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.threat("more-than-is-accepted")
+def test_a_command_is_held_until_another_operator_approves_it(home: Path) -> None:
+    """Nobody approves their own, nor twice, nor what has ended; who acts is in the audit, refused or not."""
+    with (home / "tabard.toml").open("a") as settings:
+        settings.write('approvals = 1\n[dispatcher]\napprovals = ["hq=2", "lab=1"]\n')
+    with Started(home, "up", "--port", PORT, "--only", "broker,recorder,dispatcher,agent") as up:
+        up.wait_for("Tabard runs here")
+        for name in ("bob", "eve"):
+            assert tabard(home, "operator", "add", name).returncode == exits.DONE
+        heard(home)
+        (planned,) = rows(tabard(home, "run", "web1", "--plan", "-o", "json"))
+        assert planned["approvals"] == 2
+        (row,) = rows(given := tabard(home, "run", "web1", "--as", "local", "-o", "json", "--", "true"))
+        assert (given.returncode, row["state"]) == (exits.PARTLY, "queued")
+        assert "approval of 2 more operators" in row["reason"]
+
+        def approve(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+            return tabard(home, "commands", "approve", row["id"][:8], "--as", name, "-o", "json", *words)
+
+        assert approve("local", "--yes").returncode == exits.REFUSED
+        unasked = approve("bob")
+        assert unasked.returncode == exits.WRONG_USE and "true" in unasked.stderr
+        (first,) = rows(approve("bob", "--yes"))
+        assert (first["state"], first["approved"]) == ("queued", 1)
+        assert "approval of 1 more operator:" in first["reason"]
+        assert approve("bob", "--yes").returncode == exits.REFUSED
+        (second,) = rows(approve("eve", "--yes"))
+        assert (second["approved"], second["reason"]) == (2, "")
+        assert followed(home, row["group"]) == {row["id"]: "done"}
+        assert approve("bob", "--yes").returncode == exits.REFUSED
+        (shown,) = rows(tabard(home, "commands", "show", row["id"], "-o", "json"))
+        assert [each["reason"] for each in shown["history"] if "approved" in each["reason"]] == [
+            "approved by operator bob of hq",
+            "approved by operator eve of hq",
+        ]
+        wanted = {("command.run", "partly"), ("command.approve", "done"), ("command.approve", "refused")}
+        wait_until(lambda: wanted <= acts(home), "all of it is in the audit")
+
+
+def acts(home: Path) -> set[tuple[str, str]]:
+    """What was done here, and how it ended, by the audit."""
+    found = rows(tabard(home, "audit", "-n", "1000", "-o", "json"))
+    return {(each["kind"], each["outcome"]) for each in found}
 
 
 def test_a_node_that_is_away_gets_it_when_it_is_back(home: Path) -> None:

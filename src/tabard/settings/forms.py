@@ -54,6 +54,14 @@ def _member(text: str) -> str:
     return text
 
 
+def _approvals(text: str) -> str:
+    zone, equals, number = text.rpartition("=")
+    if not equals or number not in set("12345678"):
+        raise TabardError("not a number of approvals in a zone")
+    names.check_zone(zone)
+    return text
+
+
 def _host(text: str) -> str:
     if not re.fullmatch(_HOST, text):
         raise TabardError("not a host")
@@ -216,6 +224,12 @@ MEMBER: Final = Text(
     check=_member,
     name="member of a group",
     limit=256,
+)
+APPROVALS: Final = Text(
+    "ZONE=N: the path of a zone, and 1 to 8 operators",
+    check=_approvals,
+    name="approvals in a zone",
+    limit=1024,
 )
 LABEL: Final = Text("one line of at most 128 characters", empty=True, limit=128)
 ENDPOINT: Final = Text(

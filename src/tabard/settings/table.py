@@ -107,6 +107,7 @@ SETTINGS: Final = (
     Setting("recorder.credit_bytes", Size("2MiB", "64GiB"), "256MiB", "Bytes all nodes together may have on their way to this sink."),
     Setting("recorder.lease", Duration("6s", "5m"), "6s", "How long shards of a recorder that is dead, frozen or cut off stay its own before other recorders of the sink take them."),
     Setting("dispatcher.groups", Words(forms.MEMBER, empty=True), [], "Groups of nodes that commands can name as `group:NAME`, one target an entry: `NAME=TARGET`.", reload=True),
+    Setting("dispatcher.approvals", Words(forms.APPROVALS, empty=True), [], "How many operators besides its issuer have to approve a command for a node of a zone or below, `ZONE=N` an entry; it is held until then.", reload=True),
     Setting("dispatcher.give_up", Duration("1m", "365d"), "7d", "How long after the expiry of a command that was sent its node may stay silent until the command counts as lost.", reload=True),
     Setting("dispatcher.keep", Duration("1d", "36500d"), "90d", "How long commands that have ended are kept, with what they printed.", reload=True),
     Setting("store.path", forms.PATH, "", 'Directory of the databases; "" for `store/` in the home.'),

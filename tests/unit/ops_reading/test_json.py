@@ -42,6 +42,7 @@ COMMANDS: Final = (
     "run",
     "commands list",
     "commands show",
+    "commands approve",
     "commands cancel",
     "operator add",
     "operator list",
