@@ -39,7 +39,9 @@ def opening() -> Iterator[tuple[str, str]]:
     for folder in ROLES:
         for path in sorted((ROOT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
-                name = getattr(getattr(node, "func", None), "attr", "")
+                called = getattr(node, "func", None)
+                # By its bare name, too, as something imported from a module is called.
+                name = getattr(called, "attr", None) or getattr(called, "id", "")
                 if isinstance(node, ast.Call) and name in OPENS:
                     yield str(path.relative_to(ROOT)), name
 
