@@ -224,14 +224,14 @@ class _Check:
             return
         if restored and any(loss.reason == BROKEN for loss in self._losses):
             return  # a whole epoch went with the restored store, and the next one's first record with it
-        dropped = self._quota or self._world.journal_restores > self._world.host_restores
-        if said and self._world.host_restores and dropped:
+        dropped = self._quota or self._node.journal_restores > self._node.host_restores
+        if said and self._node.host_restores and dropped:
             return  # the node let go of it where another history is stored: only a doubt can say so
         raise Violation(f"{entry} is lost without a word; said {said}")
 
     def _opening_is_aside(self) -> bool:
         """Whether something was lost before an epoch whose first record was signed by a revoked key."""
-        happened = self._node.lost_by_power or self._world.host_restores or self._recorder.restores
+        happened = self._node.lost_by_power or self._node.host_restores or self._recorder.restores
         return bool(
             happened and self._keys.revocations and any(loss.reason == BROKEN for loss in self._losses)
         )
@@ -246,9 +246,9 @@ class _Check:
 
     def _parted_histories_are_told(self) -> None:
         """Where records are stored that their node went back behind, a doubt or an inexact gap says so."""
-        if self._recorder.restores or any("while running" in fault for fault in self._world.done):
+        if self._recorder.restores or self._node.restored_alive:
             return  # the doubt may have gone with the store, or the process in memory known better than its files
-        if self._world.journal_restores > 1:
+        if self._node.journal_restores > 1:
             return  # the later one may have brought back what the earlier one took
         parted = [row for row in self._rows if row.payload in self._node.rolled_back]
         if parted and not any(loss.at_least for loss in self._losses):
@@ -257,9 +257,9 @@ class _Check:
             )
 
     def _doubts_have_a_reason(self) -> None:
-        if self._world.journal_restores or self._recorder.restores:
+        if self._node.journal_restores or self._recorder.restores:
             return
-        if any("read-only" in fault for fault in self._world.done):
+        if self._node.was_read_only:
             return  # what a dead process may not have synced is shown from a disk on which it cannot be
         for loss in self._losses:
             if loss.reason == "unknown end" and self._keys.revocations:
@@ -297,7 +297,7 @@ class _Check:
             inside = sum(loss.first <= seq <= loss.last for seq in seqs[loss.stored_as])
             records = loss.last - loss.first + (loss.first > 1)  # an epoch's opening is none
             if loss.at_least:
-                if not (self._world.journal_restores or self._recorder.restores):
+                if not (self._node.journal_restores or self._recorder.restores):
                     raise Violation(f"{loss} is not exact, and nothing was restored")
                 if not 0 < loss.count <= records - inside:
                     raise Violation(f"{loss} counts more than is missing: {inside} of {records} are stored")
@@ -308,7 +308,7 @@ class _Check:
 
     def _nothing_is_given_up(self) -> None:
         """No gap claims a record that its node still keeps, unless a restored journal brought it back."""
-        if self._world.journal_restores:
+        if self._node.journal_restores:
             return
         for loss in self._losses:
             if (
@@ -323,7 +323,7 @@ class _Check:
 
     def _chained(self) -> None:
         """Every stored epoch but the first names the one before it and its end, in the order they were written."""
-        if self._recorder.restores or self._world.journal_restores or self._recorder.begins == "now":
+        if self._recorder.restores or self._node.journal_restores or self._recorder.begins == "now":
             return
         if self._keys.revocations:
             return  # the opening by a revoked key names nothing

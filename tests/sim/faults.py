@@ -128,7 +128,7 @@ def _disk_full(world: World) -> None:
 @_fault("disk read-only")
 def _disk_read_only(world: World) -> None:
     node = _node(world)
-    node.disk.read_only = True
+    node.disk.read_only = node.was_read_only = True
     node.database.refuse(refusing=True)
 
     def back() -> None:
@@ -276,7 +276,7 @@ def _restore_journal(world: World) -> None:
         node.kill()
         node.disk_restore(snapshot)
         node.roll_back(mark)
-        world.journal_restores += 1
+        node.journal_restores += 1
         _restart(world, node)
 
     world.after(0.5, 20.0, back)
@@ -292,7 +292,8 @@ def _restore_journal_running(world: World) -> None:
     def back() -> None:
         node.disk.restore(snapshot)
         node.unsynced.clear()
-        world.journal_restores += 1
+        node.journal_restores += 1
+        node.restored_alive = True
         if not node.alive:
             node.roll_back(mark)
         elif node.exchanged_at is None or mark < node.exchanged_at:
@@ -311,8 +312,8 @@ def _restore_host(world: World) -> None:
 
     def back() -> None:
         node.roll_back(mark)
-        world.journal_restores += 1
-        world.host_restores += 1
+        node.journal_restores += 1
+        node.host_restores += 1
         node.host_restore(snapshot)
 
     world.after(0.5, 20.0, back)

@@ -76,6 +76,12 @@ class SimNode:
         self.accepted: list[Accepted] = []
         self.unsynced: list[Accepted] = []
         self.lost_by_power: set[str] = set()
+        self.journal_restores = 0
+        self.host_restores = 0
+        """How often its machine was put back, each time of which its journal was too."""
+        self.restored_alive = False
+        """Whether its journal was put back under a process that went on."""
+        self.was_read_only = False
         self.rolled_back: set[str] = set()
         self.exchanged_at: int | None = None
         """How many records were accepted when the files were copied that now lie in the place of the journal's."""

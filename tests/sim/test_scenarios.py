@@ -239,8 +239,8 @@ def test_a_quota_that_drops_across_two_histories_says_so_of_all_it_may_have_drop
     for link in world.links:
         link.cut = True
     node.roll_back(mark)
-    world.journal_restores += 1
-    world.host_restores += 1
+    node.journal_restores += 1
+    node.host_restores += 1
     node.host_restore(machine)
     log(world, node, 100, 10)
     for link in world.links:
@@ -304,7 +304,7 @@ def test_a_journal_restored_while_it_runs_is_told() -> None:
     log(world, node, 10)
     node.disk.restore(files)
     node.exchanged_at = mark
-    world.journal_restores += 1
+    node.journal_restores += 1
     log(world, node, 10)
     world.recorder.start()
     world.settle()
@@ -323,8 +323,8 @@ def test_a_machine_restored_while_it_runs_loses_nothing_it_accepts_afterwards() 
     log(world, node, 10)
     world.time.run(world.time.now + 5.0)
     node.roll_back(mark)
-    world.journal_restores += 1
-    world.host_restores += 1
+    node.journal_restores += 1
+    node.host_restores += 1
     node.host_restore(machine)
     log(world, node, 30)
     world.settle()
@@ -530,8 +530,8 @@ def test_a_restored_machine_does_not_trouble_a_sink_that_was_away() -> None:
     machine, mark = node.host_snapshot(), len(node.accepted)
     log(world, node, 5)
     node.roll_back(mark)
-    world.journal_restores += 1
-    world.host_restores += 1
+    node.journal_restores += 1
+    node.host_restores += 1
     node.host_restore(machine)
     log(world, node, 5)
     other.start()

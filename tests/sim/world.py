@@ -66,8 +66,6 @@ class World:
         self.links: list[Link] = []
         self.done: list[str] = []
         """When which fault struck."""
-        self.journal_restores = 0
-        self.host_restores = 0
         self._healed = False
         plan = self.plan
         self.brokers = [self._broker(number) for number in range(plan.brokers)]
