@@ -41,8 +41,10 @@ class _Node:
     """Of a node, what one beacon alone does not tell."""
 
     nonce: bytes = b""
+    looked: float = float("-inf")
+    """When that was looked at, monotonic seconds."""
     fresh: float = float("-inf")
-    """When its nonce became another one, monotonic seconds."""
+    """When its nonce was still another one: its last beacon is younger."""
 
 
 @dataclass(slots=True)
@@ -201,8 +203,9 @@ class Desk:
         node = self._nodes.setdefault(place, _Node())
         if node.nonce != seen.nonce:
             if node.nonce:
-                node.fresh = monotonic
+                node.fresh = node.looked  # and not now: nobody may have looked for long
             node.nonce = seen.nonce
+        node.looked = monotonic
         young = abs(now - seen.heard) <= NONCES * seen.interval
         fresh = monotonic - node.fresh <= NONCES * seen.interval / 1e9
         return Heard(seen.nonce, young or fresh, complete and seen.behind == 0)

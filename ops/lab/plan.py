@@ -257,7 +257,7 @@ def planned(kind: str = "openssh", loop: Loop | None = None) -> Lab:
     With ``loop`` it is one without namespaces.
     """
     hosts = (
-        _host("hq1", 0, "broker", "recorder", "herald", brokers=("hq1",)),
+        _host("hq1", 0, "broker", "recorder", "dispatcher", "herald", brokers=("hq1",)),
         _host("office1", 0, brokers=("hq1",)),
         _host("office2", 0, brokers=("hq1",)),
         _host("dmz1", 1, "broker", brokers=("dmz1", "dmz2")),

@@ -10,8 +10,8 @@ import pytest
 from tabard.brokers.wire.answers import EXPIRED, TAKEN
 from tabard.consumers.commands.course import SECOND, SENT, Course, Heard, Rules
 from tabard.consumers.commands.desk import Desk
-from tabard.consumers.commands.ports import Answer, Item
-from tests.unit.commands.world import World
+from tabard.consumers.commands.ports import Answer, Item, Seen
+from tests.unit.commands.world import BEACON, World
 
 SEEDS = 60
 RESTORED = range(1_000, 1_000 + SEEDS)
@@ -209,3 +209,33 @@ def test_what_is_called_back_is_not_sent_any_more() -> None:
     world.store.tables.control.append(Answer(1, node.place, "command.refused", {"id": (b"2" * 16).hex()}, 0))
     world.tick += 30
     assert [item.uid for item in desk.turn(world.now, 30.0).sends] == [first.uid]
+
+
+def test_what_nobody_looked_at_for_long_is_not_fresh() -> None:
+    """A node that fell silent while it had no commands is away: its last nonce is new to the desk, and old all the same."""
+    world = World(1, restores=False)
+    node = world.nodes[0]
+    desk = Desk(world.store, world.rules, world.file)
+
+    def given(number: int) -> Item:
+        course = Course(world.now, world.now + 3000 * SECOND, SECOND)
+        item = Item(number, bytes([number]) * 16, b"g" * 16, *node.place, 0, course)
+        world.store.tables.items[item.uid] = item
+        desk.add([item])
+        return item
+
+    node.nonces.append(b"an early")
+    world.note_beacon(node)
+    first = given(1)
+    assert [item.uid for item in desk.turn(world.now, 0.0).sends] == [first.uid]
+    world.store.tables.control.append(Answer(1, node.place, "command.done", {"id": first.uid.hex()}, 0))
+    desk.turn(world.now, 0.0)
+    assert not desk.open
+    node.nonces.append(b"its last")
+    world.note_beacon(node)
+    world.tick += 1000
+    given(2)
+    assert not desk.turn(world.now, 1000.0).sends
+    # It is heard again, by a recorder whose clock is wrong: what comes while it is looked at is fresh.
+    world.store.tables.seen[node.place] = Seen(b"and back", 0, BEACON * SECOND, 0)
+    assert len(desk.turn(world.now, 1001.0).sends) == 1
