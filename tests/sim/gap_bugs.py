@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tabard.agents.journal import quota
 from tabard.agents.journal.quota import Quota
 from tabard.brokers.delivery import intake
+from tabard.brokers.delivery.lately import Lately
 from tests.sim.bugs import set_for, sink_bug
 
 
@@ -52,4 +53,19 @@ def _() -> Iterator[None]:
 )
 def _() -> Iterator[None]:
     with set_for(intake, "is_of_the_node", lambda *_: True):
+        yield
+
+
+@sink_bug(
+    "a node takes any record for one that it sent",
+    "restore host",
+    "restore store",
+    quota=24 * 1024,
+    burst=20,
+    pace=0.3,
+    seconds=40.0,
+    fault_count=6,
+)
+def _() -> Iterator[None]:
+    with set_for(Lately, "__contains__", lambda *_: True):
         yield
