@@ -293,8 +293,8 @@ def test_who_is_expected_where_an_agent_or_a_recorder_dials(home: Home, role: st
     found = topology.role_peers(described(home, text + ends), home, role)
     nameless, second = Expected(key=f"{role}.broker"), Expected(key=f"{role}.standby_broker")
     assert [found[f"tcp://x:{port}"] for port in (1, 7, 8, 9)] == [here, nameless, nameless, second]
-    named = ends + "broker = 'far'\nstandby_broker = 'b2'\n"
+    named = ends.replace("x:1", "x:6") + "broker = 'far'\nstandby_broker = 'b2'\n"
     found = topology.role_peers(described(home, text + named), home, role)
     far, b2 = Expected("far", key=f"{role}.broker"), Expected("b2", key=f"{role}.standby_broker")
-    assert [found[f"tcp://x:{port}"] for port in (1, 7, 8, 9)] == [b2, far, far, b2]
+    assert [found[f"tcp://x:{port}"] for port in (6, 7, 8, 9)] == [b2, far, far, b2]
     assert found[bound(home, "b1")[2]] == here
