@@ -324,16 +324,16 @@ class Sink:
 
     # --- committing ------------------------------------------------------------------------
 
-    def flush(self, now: float, wall: int) -> bool:
-        """Commit all that is pending, in one transaction a file; True when the store took it."""
-        works = self.begin()
-        if not works:
-            return True
-        try:
-            self._store.commit(works, wall)
-        except (CursorConflict, StoreUnavailable) as error:
-            return self.finish(now, error)
-        return self.finish(now)
+    def flush(self, now: float, wall: int) -> list[EpochWork]:
+        """Commit all that is pending, in one transaction a file; what that was."""
+        if works := self.begin():
+            try:
+                self._store.commit(works, wall)
+            except (CursorConflict, StoreUnavailable) as error:
+                self.finish(now, error)
+            else:
+                self.finish(now)
+        return works
 
     def begin(self) -> list[EpochWork]:
         """Hand out what is pending, for one transaction a file. Until `finish` says what became of it, more may come in."""

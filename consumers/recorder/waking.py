@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tabard.brokers.delivery.ports import CursorConflict, EpochWork, SinkStore, StoreUnavailable
+from tabard.brokers.delivery.ports import EpochWork
 from tabard.brokers.wire.streams import CONTROL
 
 SOCKET: Final = "inbox.wake"
@@ -32,14 +32,3 @@ class Waking:
     def close(self) -> None:
         """Give the socket back."""
         self._socket.close()
-
-
-def committed(
-    store: SinkStore, works: Sequence[EpochWork], wall: int
-) -> CursorConflict | StoreUnavailable | None:
-    """Commit; why that cannot be known to have been done, None when it was."""
-    try:
-        store.commit(works, wall)
-    except (CursorConflict, StoreUnavailable) as error:
-        return error
-    return None

@@ -37,7 +37,6 @@ from tabard.consumers.recorder.keeping import Hands, Keeping
 from tabard.consumers.recorder.owning import Watch
 from tabard.consumers.recorder.sizing import Sizing
 from tabard.consumers.recorder.steps import Steps
-from tabard.consumers.recorder.waking import committed
 from tabard.consumers.store.ports import RecorderStore, Upkeep
 
 PRESENCE_EVERY: Final = 1.0
@@ -224,9 +223,7 @@ class Recorder:
         self._pending_since = None
         aside = self._aside
         if aside is None:
-            self._committed = works = self.sink.begin()
-            if works:
-                self.sink.finish(self._loop.now(), committed(self._store, works, self._clock.wall()))
+            self._committed = self.sink.flush(self._loop.now(), self._clock.wall())
             self._settled()
             return
         settled = aside.busy

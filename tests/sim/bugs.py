@@ -102,7 +102,7 @@ def _nothing(*_args: Any, **_kwargs: Any) -> None:
 def _() -> Iterator[None]:
     flush = Sink.flush
 
-    def early(self: Sink, now: float, wall: int) -> bool:
+    def early(self: Sink, now: float, wall: int) -> list[EpochWork]:
         for node in list(self._dirty):
             for stream in node.streams.values():
                 for book in stream.epochs.values():
@@ -137,7 +137,7 @@ class _Deaf:
 def _() -> Iterator[None]:
     flush = Sink.flush
 
-    def deaf(self: Sink, now: float, wall: int) -> bool:
+    def deaf(self: Sink, now: float, wall: int) -> list[EpochWork]:
         store, self._store = self._store, _Deaf(self._store)
         try:
             return flush(self, now, wall)
