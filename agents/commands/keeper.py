@@ -121,7 +121,9 @@ def claim(folder: Path, keeper: Keeper | None) -> bool:
 
     Raises OSError: nobody knows.
     """
-    temporary = folder / f".{BEGUN}.{os.getpid()}"
+    temporary = (
+        folder / f".{BEGUN}.{os.urandom(8).hex()}"
+    )  # the number of a process may be that of another one, in another container
     files.write_json(temporary, keeper._asdict() if keeper else {})
     try:
         os.link(temporary, folder / BEGUN)

@@ -56,7 +56,7 @@ class Node:
         self.scene = Scene()
         self.folder = folder
         self.clock = Clock()
-        self.loop = Loop()
+        self.loop = self.make_loop()
         self.before: list[Commands] = []
         """Of agents that are gone: their keepers are children of this process, as nobody else's."""
         self.counters: Counter[str] = Counter()
@@ -65,10 +65,14 @@ class Node:
         self.told = 0
         self.restart()
 
+    def make_loop(self) -> Loop:
+        """That of one agent."""
+        return Loop()
+
     def restart(self) -> None:
         """Another agent takes over."""
         self.loop.close()
-        self.loop = Loop()
+        self.loop = self.make_loop()
         self.control = control(self.folder / "control")
         self.refusals = Refusals(self.counters)
         self.commands = Commands(
