@@ -65,6 +65,7 @@ def _() -> Iterator[None]:
     pace=0.3,
     seconds=40.0,
     fault_count=6,
+    loss=0.0,
 )
 def _() -> Iterator[None]:
     with set_for(Lately, "__contains__", lambda *_: True):
