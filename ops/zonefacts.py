@@ -26,11 +26,20 @@ def facts_of(settings: Settings, home: Home, roles: Sequence[Seen]) -> Facts:
     zone, recorder = settings.str("node.zone"), seen.said(roles, "recorder")
     return Facts(
         zone,
-        tuple(_here(broker, states.get(f"broker.{broker.name}")) for broker in described(settings, home)),
+        tuple(
+            _here(broker, state)
+            for broker in described(settings, home)
+            if (state := states.get(f"broker.{broker.name}")) is not None or not _is_elsewhere(settings)
+        ),
         Reading(recorder["sink"], zone, recorder.get("hops", ())) if recorder else None,
         rosters.newest(roles),
         passing(home),
     )
+
+
+def _is_elsewhere(settings: Settings) -> bool:
+    """Whether the broker that a home has where its settings name none is not meant: its agent dials another host's."""
+    return not settings.brokers and bool(settings.str("agent.up") and settings.str("agent.down"))
 
 
 def _here(broker: Described, role: Seen | None) -> Here:
@@ -65,5 +74,5 @@ def map_of(home: Home, settings: Settings) -> ZoneMap:
             rows = [as_known(row, silence) for row in reader.nodes(known_at(silence, now))]
             far = far_of(rows, reader.newest_links(now), reader.withholding(SAMPLES, now - LATELY))
             return zone_map(facts, nodes_of(rows, facts.rosters, now), now, far)
-    except StoreError:
-        return zone_map(facts, None, now)
+    except StoreError as error:
+        return zone_map(facts, None, now, why=str(error))

@@ -106,8 +106,10 @@ class ZoneMap(NamedTuple):
     """What may pass over links."""
 
 
-def zone_map(facts: Facts, nodes: Sequence[Node] | None, now: int, far: Far | None = None) -> ZoneMap:
-    """Put together at wall clock ``now``; ``nodes`` is None where there is no store, ``far`` what other homes said in it."""
+def zone_map(
+    facts: Facts, nodes: Sequence[Node] | None, now: int, far: Far | None = None, why: str = ""
+) -> ZoneMap:
+    """Put together at wall clock ``now``; ``nodes`` is None where no store can be read, which ``why`` explains, ``far`` what other homes said in it."""
     far = far or Far()
     own = {(broker.zone, broker.name) for broker in facts.brokers}
     others = [here for here in far.brokers if (here.zone, here.name) not in own]
@@ -123,7 +125,7 @@ def zone_map(facts: Facts, nodes: Sequence[Node] | None, now: int, far: Far | No
         zones,
         tuple(link._replace(behind=_behind(link, nodes)) for link in links),
         (*_faults(facts, links, zones, now), *_tunnel_faults(far.tunnels)),
-        tuple(_unknown(brokers, nodes, zones)),
+        tuple(_unknown(brokers, nodes, zones, why)),
         tuple(_hops(facts, far)),
         tuple(sorted(far.tunnels)),
         tuple(facts.policies),
@@ -332,9 +334,14 @@ def policy_words(policies: Sequence[str]) -> str:
     return f"polic{'y' if len(policies) == 1 else 'ies'} {', '.join(policies)}"
 
 
-def _unknown(brokers: Sequence[Broker], nodes: Sequence[Node] | None, zones: Sequence[Zone]) -> Iterator[str]:
+def _unknown(
+    brokers: Sequence[Broker], nodes: Sequence[Node] | None, zones: Sequence[Zone], why: str
+) -> Iterator[str]:
     if nodes is None:
-        yield "there is no store here that can be read: which nodes there are, and how far behind, is known where it is"
+        yield (
+            "there is no store here that can be read: which nodes there are, and how far behind, is known where it is"
+            + (f" ({why})" if why else "")
+        )
     untold = {zone.path: zone.untold for zone in zones if zone.untold}
     for path, policies in untold.items():
         yield f"the brokers of {path}, their links and tunnels: not told here, samples of its hosts are withheld by {policy_words(policies)}"
