@@ -53,7 +53,7 @@ def enter() -> Response | tuple[str, int]:
     if person is None or not fits:
         refused(name, "a wrong name or password")
         return _form(goal, name, WRONG, 401)
-    given.throttle.good(name, where)
+    given.throttle.good(name, where, given.monotonic())
     return let_in(person, goal, "with a password")
 
 

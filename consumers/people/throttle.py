@@ -7,6 +7,7 @@ tries somebody's name from elsewhere, however often, does not keep that person o
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 from collections import OrderedDict
 from typing import Final, NamedTuple
@@ -25,6 +26,22 @@ class Limit(NamedTuple):
 ADDRESS: Final = Limit(10, 10.0)
 NAME: Final = Limit(20, 15.0)
 KNOWN: Final = Limit(10, 10.0)
+ONE_SITE: Final = 64
+"""Bits of an IPv6 address that are the same for all that one customer of a provider has, who may take any of them for each try."""
+
+
+def origin_of(address: str) -> str:
+    """What is counted as one place to come from: an IPv4 address, the network of an IPv6 address; other words as they are."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        if not found.is_loopback:
+            return str(ipaddress.ip_network((int(found), ONE_SITE), strict=False))
+    return str(found)
 
 
 class Throttle:
@@ -38,7 +55,7 @@ class Throttle:
     def wait(self, name: str, address: str, now: float, *, known: bool) -> float:
         """Seconds to wait before a try for a name from an address; at 0 it may be made, and is counted."""
         mine = (("known", name, address), KNOWN) if known else (("name", name), NAME)
-        return self.take([(("address", address), ADDRESS), mine], now)
+        return self.take([(("address", origin_of(address)), ADDRESS), mine], now)
 
     def take(self, wanted: list[tuple[tuple[str, ...], Limit]], now: float) -> float:
         """Take one of each bucket, or none when one of them is empty; the seconds until it is not."""
@@ -54,11 +71,18 @@ class Throttle:
                 self._buckets.popitem(last=False)
             return 0.0
 
-    def good(self, name: str, address: str) -> None:
-        """The try was that of the person: who mistyped a few times before begins anew."""
+    def good(self, name: str, address: str, now: float) -> None:
+        """The try was that of the person: who mistyped a few times before begins anew.
+
+        What was tried from there for other names stays counted: else an account of one's own would open the way to all others.
+        """
+        mine, place = ("known", name, address), ("address", origin_of(address))
         with self._guard:
-            self._buckets.pop(("address", address), None)
-            self._buckets.pop(("known", name, address), None)
+            spent = max(KNOWN.burst - self._level(mine, KNOWN, now), 1.0)
+            self._buckets.pop(mine, None)
+            if place in self._buckets:
+                level = min(float(ADDRESS.burst), self._level(place, ADDRESS, now) + spent)
+                self._buckets[place] = (level, now)
 
     def _level(self, key: tuple[str, ...], limit: Limit, now: float) -> float:
         level, then = self._buckets.get(key, (float(limit.burst), now))

@@ -45,8 +45,41 @@ def test_who_mistyped_and_then_did_not_begins_anew() -> None:
     """A person is not punished for yesterday's slip."""
     throttle = Throttle()
     assert tries(throttle, "ann", "192.0.2.1", 0.0, 9, known=True) == 9
-    throttle.good("ann", "192.0.2.1")
+    throttle.good("ann", "192.0.2.1", 0.0)
     assert tries(throttle, "ann", "192.0.2.1", 0.0, 99, known=True) == KNOWN.burst
+
+
+@pytest.mark.threat("login-flood")
+def test_an_account_of_ones_own_does_not_open_the_way_to_others() -> None:
+    """Whoever logs in between tries for others gets back what the own name took, no more."""
+    throttle = Throttle()
+    passed = 0
+    for number in range(50):
+        passed += tries(throttle, f"name{number}", "192.0.2.1", 0.0, 1)
+        if throttle.wait("mallory", "192.0.2.1", 0.0, known=True) == 0:
+            throttle.good("mallory", "192.0.2.1", 0.0)
+    assert passed == ADDRESS.burst
+
+
+@pytest.mark.threat("login-flood")
+@pytest.mark.parametrize("address", ["2001:db8:0:1::{:x}", "2001:db8:0:1:{:x}::9", "fe80::{:x}%eth0"])
+def test_one_network_of_ipv6_is_one_place_to_come_from(address: str) -> None:
+    """Whoever has one has 2^64 addresses, one for each try."""
+    throttle = Throttle()
+    passed = sum(tries(throttle, f"n{n}", address.format(n + 2), 0.0, 1) for n in range(100))
+    assert passed == ADDRESS.burst
+    assert tries(throttle, "ann", "2001:db8:0:2::1", 0.0, 1) == 1, "another network is another place"
+
+
+@pytest.mark.threat("login-flood")
+def test_ipv4_within_ipv6_is_what_it_is() -> None:
+    """Not a try more for whoever writes the same address otherwise, nor all of IPv4 in one place."""
+    throttle = Throttle()
+    passed = sum(
+        tries(throttle, f"n{n}", ("192.0.2.9", "::ffff:192.0.2.9")[n % 2], 0.0, 1) for n in range(100)
+    )
+    assert passed == ADDRESS.burst
+    assert tries(throttle, "ann", "::ffff:192.0.2.8", 0.0, 1) == 1
 
 
 @pytest.mark.threat("login-flood")
