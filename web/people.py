@@ -9,7 +9,7 @@ from flask import Blueprint, Response, abort, redirect, request, url_for
 from tabard.consumers.people.model import Person
 from tabard.consumers.people.noting import CHANGE, Event
 from tabard.consumers.people.rights import ADMIN, ROLES, Rights, inside, rights_of
-from tabard.errors import TabardError, UsageError
+from tabard.errors import RefusedError, TabardError, UsageError
 from tabard.web.access import access, address, refused, require
 from tabard.web.site import has_form, page_args, site
 from tabard.web.site import page as render_page
@@ -33,7 +33,7 @@ def add() -> Answer:
     name = form.get("name", "").strip().lower()
     try:
         rights = _granted(you)
-        secret = given.people.add(name, rights, you.name, site().clock.wall())
+        secret = given.people.add(name, rights, you.name, site().clock.wall(), you.person)
     except TabardError as error:
         return _page(wrong=str(error), status=400, typed=name)
     given.note(Event(CHANGE, you.name, address(), f"added {name}, {rights}", name))
@@ -47,7 +47,7 @@ def set_rights(name: str) -> Answer:
     person = _other(you, name)
     try:
         rights = _granted(you)
-        given.people.set_rights(name, rights, site().clock.wall())
+        given.people.set_rights(name, rights, site().clock.wall(), person, you.person)
     except TabardError as error:
         return _page(wrong=str(error), status=400)
     given.note(Event(CHANGE, you.name, address(), f"{name} was {person.rights}, is {rights}", name))
@@ -60,8 +60,8 @@ def new_link(name: str) -> Answer:
     you, given = _admin(), access()
     person = _other(you, name)
     try:
-        secret = given.people.new_link(person.name, site().clock.wall())
-    except UsageError as error:
+        secret = given.people.new_link(person.name, site().clock.wall(), person, you.person)
+    except (UsageError, RefusedError) as error:
         return _page(wrong=str(error), status=400)
     given.note(Event(CHANGE, you.name, address(), f"made a one-time link for {name}", name))
     return _page(link=_link(secret), whose=name)
@@ -73,8 +73,8 @@ def remove(name: str) -> Answer:
     you, given = _admin(), access()
     person = _other(you, name)
     try:
-        given.people.remove(person.name)
-    except UsageError as error:
+        given.people.remove(person.name, person, you.person)
+    except (UsageError, RefusedError) as error:
         return _page(wrong=str(error), status=400)
     given.note(Event(CHANGE, you.name, address(), f"removed {name}", name))
     return _back()

@@ -10,7 +10,7 @@ from tabard.consumers.people.model import Person
 from tabard.consumers.people.noting import CHANGE, LOGOUT, Event
 from tabard.consumers.people.rights import ROLES, VIEWER, rights_of
 from tabard.consumers.people.secret import Busy
-from tabard.errors import TabardError, UsageError
+from tabard.errors import RefusedError, TabardError, UsageError
 from tabard.web.access import access, address, refused, require
 from tabard.web.args import is_number
 from tabard.web.login import BUSY, WRONG, chosen, let_in
@@ -54,7 +54,7 @@ def password() -> Answer:
             return _page(wrong=WRONG, status=400)
         hashed, now = given.passwords.hash(chosen(you.name)), site().clock.wall()
         given.people.set_password(person, hashed, now)
-    except UsageError as error:
+    except (UsageError, RefusedError) as error:
         return _page(wrong=str(error), status=400)
     except Busy:
         return _page(wrong=BUSY, status=503)

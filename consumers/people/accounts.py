@@ -102,17 +102,23 @@ class People:
 
     # --- people ---------------------------------------------------------------------------------------
 
-    def add(self, name: str, rights: Rights, by: str, now: int) -> str:
-        """A new account without a password; the secret of the link that sets it. Raises UsageError."""
+    # Whoever acts in herald was let pass for what they and the other were a moment ago: `acting` and `seen` must be that still.
+
+    def add(self, name: str, rights: Rights, by: str, now: int, acting: Person | None = None) -> str:
+        """A new account without a password; the secret of the link that sets it. Raises UsageError, RefusedError."""
         check_name(name)
         with changing(self._place) as change:
+            _unchanged(change, acting)
             if asking.person(change.part, "", name) is not None:
                 raise UsageError("there is an account of that name", expected="another name", found=name)
             return _link(change, _insert(change, name, rights, None, by, now), now)
 
-    def set_rights(self, name: str, rights: Rights, now: int) -> Person:
-        """Give a person other rights; the sessions end, so that nobody goes on with an id from before. Raises UsageError."""
+    def set_rights(
+        self, name: str, rights: Rights, now: int, seen: Person | None = None, acting: Person | None = None
+    ) -> Person:
+        """Give a person other rights; the sessions end, so that nobody goes on with an id from before. Raises UsageError, RefusedError."""
         with changing(self._place) as change:
+            _unchanged(change, seen, acting)
             person = _found(change, name)
             if person.rights != rights:
                 change.update(
@@ -124,18 +130,20 @@ class People:
                 _end_sessions(change, person.id, now)
             return person
 
-    def remove(self, name: str) -> Person:
-        """Remove an account with all that belongs to it. Raises UsageError."""
+    def remove(self, name: str, seen: Person | None = None, acting: Person | None = None) -> Person:
+        """Remove an account with all that belongs to it. Raises UsageError, RefusedError."""
         with changing(self._place) as change:
+            _unchanged(change, seen, acting)
             person = _found(change, name)
             for table in ("person_session", "person_token", "person_link"):
                 change.delete(table, "person_id = ?", (person.id,))
             change.delete("person", "id = ?", (person.id,))
             return person
 
-    def new_link(self, name: str, now: int) -> str:
-        """A one-time link that sets a person's password; the ones before it hold no more. Raises UsageError."""
+    def new_link(self, name: str, now: int, seen: Person | None = None, acting: Person | None = None) -> str:
+        """A one-time link that sets a person's password; the ones before it hold no more. Raises UsageError, RefusedError."""
         with changing(self._place) as change:
+            _unchanged(change, seen, acting)
             return _link(change, _found(change, name).id, now)
 
     # --- passwords ------------------------------------------------------------------------------------
@@ -173,9 +181,13 @@ class People:
             return _found(change, name)
 
     def set_password(self, person: Person, hashed: str, now: int) -> None:
-        """Another password; all sessions end. Raises UsageError when the account is gone."""
+        """Another password; all sessions end. Raises RefusedError.
+
+        The account must be what it was when the password before was checked: a change in between wins.
+        """
         with changing(self._place) as change:
-            _set_password(change, _found(change, person.name).id, hashed, now)
+            _unchanged(change, person)
+            _set_password(change, person.id, hashed, now)
 
     # --- sessions -------------------------------------------------------------------------------------
 
@@ -186,9 +198,7 @@ class People:
         """
         secret = fresh()
         with changing(self._place) as change:
-            found = asking.person(change.part, "", person.name)
-            if found is None or (found.id, found.changed) != (person.id, person.changed):
-                raise RefusedError("the account was changed meanwhile", hint="Log in again")
+            _unchanged(change, person)
             if old:
                 change.update("person_session", {"ends": now}, "digest = ? AND ends > ?", (digest(old), now))
             change.delete("person_session", "ends < ?", (now - REMEMBERED,))
@@ -281,6 +291,18 @@ def _found(change: Change, name: str) -> Person:
             "no such account", expected="one that `tabard people list` shows", found=repr(name[:80])
         )
     return person
+
+
+def _unchanged(change: Change, *persons: Person | None) -> None:
+    """Whether they are what they were when they were looked at. Raises RefusedError."""
+    for person in persons:
+        if person is None:
+            continue
+        found = asking.person(change.part, "", person.name)
+        if found is None or (found.id, found.changed) != (person.id, person.changed):
+            raise RefusedError(
+                f"the account of {person.name} was changed meanwhile", hint="Look again, and try again"
+            )
 
 
 def _insert(change: Change, name: str, rights: Rights, password: str | None, by: str, now: int) -> int:

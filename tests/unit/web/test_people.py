@@ -11,6 +11,7 @@ from tabard.consumers.people.model import DAY
 from tabard.consumers.people.noting import LOGGER, Event, accounting, note
 from tabard.consumers.people.rights import Rights
 from tabard.consumers.people.throttle import KNOWN
+from tabard.errors import RefusedError
 from tabard.home import Home
 from tests.unit.web.doors import HASH, ORIGIN, PASSWORD, House, log_in, send
 from tests.unit.web.html import parse
@@ -294,6 +295,45 @@ def test_nobody_changes_the_own_rights(house):
         assert send(client, f"/people/ann/{act}", page="/people", role="viewer", zone="").status_code == 400
     assert send(client, "/people/nobody/remove", page="/people").status_code == 404
     assert house.people.named("ann").rights == Rights("admin", "")
+
+
+@pytest.mark.threat("acting-without-rights")
+@pytest.mark.parametrize("act", ["set", "link", "remove"])
+@pytest.mark.parametrize("whose", ["the other", "one's own"])
+def test_rights_that_change_meanwhile_hold_for_what_is_under_way(house, monkeypatch, act, whose):
+    """Else whoever looks after one zone gets a link for somebody who looks after all of them since a moment ago; and two remove each other."""
+    house.enrol("zoe", "admin", "hq")
+    done: list[int] = []
+    client, named = house.enter("zoe"), house.people.named
+    page = client.get("/people").text
+    mark = re.findall(r'name="csrf" value="(\w+)"', page)[0]
+
+    def meanwhile(name):
+        found = named(name)
+        if not done:
+            done.append(1)
+            other = Rights("admin", "") if whose == "the other" else Rights("viewer", "hq")
+            house.people.set_rights("bob" if whose == "the other" else "zoe", other, NOW + 1)
+        return found
+
+    monkeypatch.setattr(house.people, "named", meanwhile)
+    answer = client.post(
+        f"/people/bob/{act}", data={"csrf": mark, "role": "viewer", "zone": "hq"}, headers={"Origin": ORIGIN}
+    )
+    assert done
+    assert answer.status_code >= 400
+    assert "/link/" not in answer.text
+    assert named("bob").rights == (Rights("admin", "") if whose == "the other" else Rights("viewer", "hq"))
+    assert not house.said("change")
+
+
+def test_a_password_that_was_set_meanwhile_is_not_undone(house):
+    """Neither by whoever knew the one before, nor that of somebody who has the name since."""
+    before = house.people.named("bob")
+    house.people.use_link(house.people.new_link("bob", NOW + 1), "another hash", NOW + 1)
+    with pytest.raises(RefusedError):
+        house.people.set_password(before, HASH, NOW + 2)
+    assert house.people.named("bob").password == "another hash"
 
 
 @pytest.mark.threat("script-in-a-form")
