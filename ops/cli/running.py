@@ -124,6 +124,8 @@ def run(
 
     Exits with 0 when all was done, 1 when it failed, 3 when it was done by some or some nodes are away, 4 when it was refused.
     """
+    from tabard.brokers.wire.command import MAX_DAYS
+
     names = list(targets)
     kind = "run" if action is None else "action"
     argv = list(words) if action is None else [action, *words]
@@ -135,10 +137,10 @@ def run(
         raise UsageError(
             "a command needs a target", expected="nodes, patterns, zone:PATH or group:NAME", found="none"
         )
-    if not 0 < timeout <= 86_400 or expires <= 0:
+    if not 0 < timeout <= 86_400 or not 0 < expires <= MAX_DAYS * 86_400:
         raise UsageError(
             "a wrong time",
-            expected="a timeout up to 1d, and an expiry",
+            expected=f"a timeout up to 1d, and an expiry within {MAX_DAYS}d",
             found=f"--timeout {timeout:g}s --expires {expires:g}s",
         )
     with Client(home, via) as client:
