@@ -36,6 +36,7 @@ def _verified(view: Reading, verifier: Verifier, limits: RetentionLimits, now: i
         rows = _paged(partial(accounts.rows_of, view, epoch.id), lambda row: row.seq)
         auditor.epoch(epoch, batches, rows, accounts.told(view, epoch.id))
     auditor.heads(accounts.heads(view), "this store")
+    auditor.finish()
     return auditor
 
 

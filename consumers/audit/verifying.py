@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from tabard.audit import PREFIX
 from tabard.brokers.delivery.ports import NodeKey
 from tabard.brokers.trust.verifying import UNSIGNED, VERIFIED, VOUCHED, WRONG, Verifier
 from tabard.brokers.wire.batch import DATA, Header, decode_header
@@ -39,7 +40,9 @@ ERASED: Final = "erased"
 TRIMMED: Final = "trimmed"
 """Not there any more, and old enough for retention."""
 UNPROVEN: Final = "unproven"
-"""In a form in which it cannot be written again: changed by a policy on its way."""
+"""Nobody signed that it should be so: changed by a policy on its way, lost or skipped by the word of this store alone, or erased without an entry
+of the audit that accounts for it. Whoever can write the store can say such things."""
+FORGET: Final = PREFIX + "store.forget"
 COUNTS: Final = ("records", VERIFIED, VOUCHED, UNSIGNED, "revoked", "unknown", ERASED, TRIMMED, UNPROVEN)
 """Records, and batches, that were counted; see `Verifier` for who signed them."""
 
@@ -68,6 +71,8 @@ class Auditor:
         self._verifier = verifier
         self._kept_since = kept_since
         self._erased = erased
+        self._accounted = 0
+        """Entries that account for an erasure."""
         self._ends: dict[NodeKey, dict[str, tuple[str, int]]] = {}
         """Of each node the digests of its headers, and where they end: what a head is looked up in."""
 
@@ -109,6 +114,12 @@ class Auditor:
                 said = f"{who} heard that it ends at {head.last} with {head.digest[:16]}"
                 self.findings.append(Finding(head.node, head.epoch, head.last, head.last, CUT, said))
 
+    def finish(self) -> None:
+        """Believe no erasure when there are more of them than somebody accounted for. Call it last."""
+        if len(self._erased) > self._accounted:
+            for counts in self.counts.values():
+                counts[UNPROVEN] += counts.pop(ERASED, 0)
+
     # --- one batch -------------------------------------------------------------------------------
 
     def _judge(self, epoch: ControlEpoch, batch: ControlBatch, header: Header) -> None:
@@ -145,6 +156,7 @@ class Auditor:
             return
         body = control_body([(row.time, row.kind, row.data) for row in rows])
         if digest(body) == header.body_digest:
+            self._accounted += sum(row.kind == FORGET for row in rows)
             return
         if self._is_erased(epoch.node) and not any(row.data for row in rows):
             self._count(epoch, ERASED, len(rows))  # the newest row of a table stays, emptied
@@ -154,8 +166,11 @@ class Auditor:
     def _absent(
         self, epoch: ControlEpoch, first: int, last: int, told: Sequence[tuple[int, int]], arrived: int
     ) -> None:
-        """What of a range is not there, and not said to be missing."""
-        for lo, hi in _without(first, last, told):
+        """What of a range is not there: no header of its node says that it is lost, at most this store does."""
+        absent = list(_without(first, last, told))
+        if last >= first:
+            self._count(epoch, UNPROVEN, last - first + 1 - sum(hi - lo + 1 for lo, hi in absent))
+        for lo, hi in absent:
             if self._is_erased(epoch.node):
                 self._count(epoch, ERASED, hi - lo + 1)
             elif arrived < self._kept_since:

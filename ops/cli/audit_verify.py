@@ -58,7 +58,7 @@ def audit_verify(home: Home, witnesses: tuple[Path, ...], output: str) -> int:
     not what was signed; `added`, rows that no signed batch covers; `missing`, what is neither there nor said to be lost; `cut`, an end that
     was heard and is not there; `forged`; and `broken`, what does not follow what was before it. Then for each node what was counted:
     `verified` batches, `unsigned`, of `revoked` or `unknown` keys, records that were `erased` on request or `trimmed` by retention,
-    and batches that a policy changed (`unproven`). Exit code 1: there are faults; 3: some is unsigned, unknown or unproven.
+    and what is `unproven`: changed by a policy, lost by the word of this store alone, or erased and not accounted for. Exit code 1: there are faults; 3: some is unsigned, unknown or unproven.
     """
     from tabard.brokers.trust.verifying import UNKNOWN, UNSIGNED, Verifier
     from tabard.consumers.audit.store import verified

@@ -22,6 +22,7 @@ from tabard.consumers.audit.verifying import (
     FORGED,
     MISSING,
     TRIMMED,
+    UNPROVEN,
     Auditor,
 )
 from tabard.consumers.store.accounts import ControlQuery
@@ -215,7 +216,21 @@ class AccountContract(Contract):
             " VALUES ('u', 1, 'ann', 'request 12', 'web1', '', 1, 0)",
         )
         auditor = audited(reader)
+        assert not faults(auditor) and auditor.counts[WEB][UNPROVEN] == 1
+        store.commit([said(chain, "audit.store.forget")], NOON)
+        auditor = audited(reader)
         assert not faults(auditor) and auditor.counts[WEB][ERASED] == 1
+
+    def test_what_this_store_alone_says_is_lost_is_not_proven(
+        self, store: SinkStore, reader: StoreReader
+    ) -> None:
+        """A node that lost something signs a gap."""
+        chain = Chain(WEB, CONTROL)
+        store.commit([said(chain, "audit.a")], NOON)
+        store.commit([chain.lose(3)], NOON)
+        store.commit([said(chain, "audit.b")], NOON)
+        auditor = audited(reader)
+        assert not faults(auditor) and auditor.counts[WEB][UNPROVEN] == 3
 
 
 def blob(reader: StoreReader, data: bytes) -> str:

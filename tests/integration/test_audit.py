@@ -150,6 +150,38 @@ def test_who_alters_the_store_is_found_out(home: Path, attack: Callable[[Path], 
     assert {what for what, _first in faults} <= {found, "cut"}
 
 
+def cover_by_a_gap(home: Path) -> None:
+    """One record and its header, and a line that it was lost."""
+    change(
+        home,
+        "INSERT INTO gap (node_id, epoch_id, stream, first, last, count, at_least, kind, reason, detail, time, arrived)"
+        f" SELECT node_id, epoch_id, 1, seq, seq, 1, 0, 'gap', 'damaged', '', time, arrived FROM control WHERE id = {THIRD}",
+    )
+    drop_with_its_header(home)
+
+
+def cover_by_an_erasure(home: Path) -> None:
+    """The same, and a line that somebody asked for it."""
+    change(
+        home,
+        "INSERT INTO erasure (uid, made, made_by, reason, node, digests, erased, held)"
+        " VALUES ('u', 1, 'ann', 'request 12', 'web1', '', 1, 0)",
+    )
+    drop_with_its_header(home)
+
+
+@pytest.mark.threat("audit-dropped")
+@pytest.mark.parametrize("attack", [cover_by_a_gap, cover_by_an_erasure])
+def test_a_store_that_says_that_it_lost_something_is_not_believed(
+    home: Path, attack: Callable[[Path], None]
+) -> None:
+    """No node signed that, and no entry accounts for it."""
+    attack(home)
+    done = tabard(home, "audit", "verify", "-o", "json")
+    assert done.returncode == exits.PARTLY
+    assert "unproven" in {row["what"] for row in json.loads(done.stdout)}
+
+
 @pytest.mark.threat("audit-cut")
 def test_a_witness_knows_the_end(home: Path) -> None:
     """Though whoever cut it off took out the beacon as well."""
