@@ -64,7 +64,7 @@ _PEOPLE = (
 _COMMANDS = (
     (
         "INSERT INTO command VALUES (5, x'01', x'02', 'hq', 'web1', 'me', 'run', x'03', x'04', x'05', x'06', 0, 7, 8, 9,"
-        " 'done', '', 1, 10, x'07', 1, NULL, 0, 11)"
+        " 'done', '', 1, 10, x'07', 1, NULL, 0, 11, 1, 13)"
     ),
     "INSERT INTO command_event VALUES (6, 5, 10, 'done', '')",
     "INSERT INTO command_output VALUES (7, 5, 1, 2, x'00ff')",
