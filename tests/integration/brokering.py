@@ -221,9 +221,10 @@ def listeners(pids: set[int]) -> set[tuple[str, str]]:
 def _sockets_of(pid: int) -> Iterator[str]:
     with os.scandir(f"/proc/{pid}/fd") as entries:
         for entry in entries:
-            target = os.readlink(entry.path)
-            if target.startswith("socket:["):
-                yield target.removeprefix("socket:[").rstrip("]")
+            with suppress(FileNotFoundError):  # a file that has just been closed
+                target = os.readlink(entry.path)
+                if target.startswith("socket:["):
+                    yield target.removeprefix("socket:[").rstrip("]")
 
 
 def _address(local: str) -> str:
