@@ -39,9 +39,9 @@ def test_a_host_that_is_added_is_believed_until_its_key_is_revoked(tmp_path: Pat
         rows(hub, "keys", "revoke", key, "--reason", "disk stolen")
         wait(lambda: "revoked key" in faults(hub), "its beacons are refused")
         log(host, "two")
-        new = str(tmp_path / "again.tabard")
-        rows(hub, "keys", "rotate", "node", "web1", "--zone", "hq/dmz", "--out", new)
-        rows(host, "join", new)
+    new = str(tmp_path / "again.tabard")  # with the agent ended, which has signed all that it took
+    rows(hub, "keys", "rotate", "node", "web1", "--zone", "hq/dmz", "--out", new)
+    rows(host, "join", new)
     with (
         Started(hub, "up", "--only", "broker,recorder", "--set", "node.name=hub") as first,
         Started(host, "up", "--only", "agent", *there) as second,
