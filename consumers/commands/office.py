@@ -20,6 +20,7 @@ from tabard.consumers.commands.following import Follower
 from tabard.consumers.commands.ports import Item, Witness
 from tabard.consumers.commands.serving import Client
 from tabard.consumers.commands.talk import (
+    NOT_ASKED,
     ORDERS_AT_ONCE,
     of_bytes,
     of_order,
@@ -188,7 +189,7 @@ class Office:
         asked = self._asked.get(name) if isinstance(name, str) else None
         if asked is None:
             raise UsageError(
-                "not a request", expected="op, one of " + ", ".join(self._asked), found=repr(name)[:60]
+                NOT_ASKED, expected="op, one of " + ", ".join(self._asked), found=repr(name)[:60]
             )
         if self._desk is None:
             self.turn()

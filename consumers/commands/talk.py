@@ -19,6 +19,8 @@ SOCKET: Final = "dispatcher.sock"
 """Its name in the home."""
 MAX_LINE: Final = 4 * 2**20
 """Bytes of a line."""
+NOT_ASKED: Final = "not a request"
+"""What is said of an `op` that a dispatcher does not know: it is older than who asks."""
 ORDERS_AT_ONCE: Final = 16
 """Commands in one line of `submit`: with their signatures and credentials, 131,072 bytes each at most."""
 

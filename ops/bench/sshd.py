@@ -22,6 +22,8 @@ from tabard.ops.bench.surroundings import free_port
 _PLACES: Final = "/usr/local/sbin:/usr/sbin:/sbin"
 _USERS: Final = ("games", "daemon", "www-data")
 """Who runs it where root starts it: as root it wants a directory of the system's own server."""
+SEPARATION: Final = Path("/run/sshd")
+"""What a server wants that root runs."""
 _OPTIONS: Final = (
     "ListenAddress 127.0.0.1",
     "PidFile none",
@@ -43,13 +45,14 @@ def programs() -> Path | None:
 class Sshd:
     """A server that takes one key. Raises TabardError when it does not start."""
 
-    def __init__(self, program: Path, options: Sequence[str] = ()) -> None:
+    def __init__(self, program: Path, options: Sequence[str] = (), *, oneself: bool = False) -> None:
+        """`oneself`: whoever starts it is who logs in, root too, and then the machine has to have the directory `SEPARATION`."""
         self._program = program
         self.options = options
         """Lines of its configuration beside the usual ones, from its next start on."""
         self.directory = Path(tempfile.mkdtemp(prefix=f"sshd-{os.getpid()}-", dir="/tmp"))
         self.directory.chmod(0o755)
-        self._user = self._other_user()
+        self._user = None if oneself else self._other_user()
         self.port = free_port()
         self.key_file = self.directory / "client"
         """Private key of who logs in, readable by this user only."""

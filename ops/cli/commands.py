@@ -16,7 +16,7 @@ from tabard.ops.cli.group import Group
 from tabard.ops.cli.options import output_option
 from tabard.ops.commands.client import Client
 from tabard.ops.commands.shown import JSON, LIST, SHORT, Printer, Texts, row
-from tabard.ops.output import emit
+from tabard.ops.output import emit, printable
 
 _CANCEL_TIMEOUT: Final = 60.0
 _CANCELLED: Final = ("id", "zone", "node", "did", "state")
@@ -89,7 +89,7 @@ def commands_show(home: Home, prefix: str, via: str | None, output: str) -> int:
     emit((row(each, output) for each in found), LIST, output)
     printer = Printer(several=len(found) > 1)
     for each in found:
-        sys.stdout.write(f"\n{each['node']}, given by {each['issuer']}\n")
+        sys.stdout.write(printable(f"{each['node']}, given by {each['issuer']}").join("\n\n"))
         emit(_history(each), ("time", "state", "reason"), output)
         for piece in each["output"]:
             printer.take({**piece, "node": each["node"]})

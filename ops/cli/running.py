@@ -16,7 +16,7 @@ from tabard.home import Home
 from tabard.ops.cli.base import Command, command
 from tabard.ops.cli.durations import Duration
 from tabard.ops.cli.options import output_option
-from tabard.ops.commands.client import Client
+from tabard.ops.commands.client import Client, GoneError
 from tabard.ops.commands.shown import (
     RAN,
     RAN_TABLE,
@@ -181,10 +181,18 @@ def run(
         try:
             _follow(client, group, rows, waiting, output)
         except KeyboardInterrupt:
-            click.echo(f"tabard: it goes on: tabard commands show {group[:SHORT]}", err=True)
+            click.echo(f"tabard: {_goes_on(group, via)}", err=True)
             raise
+        except GoneError as error:
+            error.hint = _goes_on(group, via)
+            click.echo(f"tabard: {error}", err=True)
     _emit(rows, output)
     return code_of([str(each["state"]) for each in rows.values()])
+
+
+def _goes_on(group: str, via: str | None) -> str:
+    way = f" --via {via}" if via else ""
+    return f"It goes on: tabard commands show {group[:SHORT]}{way}; to end it: tabard commands cancel {group[:SHORT]}{way}"
 
 
 def _held(node: dict[str, Any]) -> str:
@@ -222,31 +230,44 @@ def _follow(
         return
     printer, texts = Printer(several=len(rows) > 1), Texts()
     client.ask("follow", id=group)
-    for event in client.events():
-        row = rows.get(str(event.get("id")))
-        if row is None:
-            continue
-        if event.get("event") == "output":
-            row[_STREAMS[descriptor_of(event)]] += texts.of(row["id"], event)
-            if output == "table":
-                printer.take(event)
-            continue
-        if event.get("event") == "missing":
-            row["missing"] += missing_of(event)
-            if output == "table":
-                printer.miss(event)
-            continue
-        state = str(event.get("state"))
-        away = state == "queued" and row["reason"]
-        row.update(state=state, exit=event.get("exit"), reason=row["reason"] if away else event.get("reason"))
-        if state in ENDS:
-            row["cut"] = event.get("cut") or 0
-            for descriptor, name in _STREAMS.items():
-                row[name] += texts.rest(row["id"], descriptor)
-            waiting.discard(row["id"])
-        if not waiting:
-            break
-    printer.end()
+    try:
+        for event in client.events():
+            _take(event, rows, waiting, texts, printer if output == "table" else None)
+            if not waiting:
+                break
+    finally:
+        printer.end()
+
+
+def _take(
+    event: dict[str, Any],
+    rows: dict[str, dict[str, Any]],
+    waiting: set[str],
+    texts: Texts,
+    printer: Printer | None,
+) -> None:
+    """One thing that became known."""
+    row = rows.get(str(event.get("id")))
+    if row is None:
+        return
+    if event.get("event") == "output":
+        row[_STREAMS[descriptor_of(event)]] += texts.of(row["id"], event)
+        if printer:
+            printer.take(event)
+        return
+    if event.get("event") == "missing":
+        row["missing"] += missing_of(event)
+        if printer:
+            printer.miss(event)
+        return
+    state = str(event.get("state"))
+    away = state == "queued" and row["reason"]
+    row.update(state=state, exit=event.get("exit"), reason=row["reason"] if away else event.get("reason"))
+    if state in ENDS:
+        row["cut"] = event.get("cut") or 0
+        for descriptor, name in _STREAMS.items():
+            row[name] += texts.rest(row["id"], descriptor)
+        waiting.discard(row["id"])
 
 
 def _emit(rows: dict[str, dict[str, Any]], output: str) -> None:

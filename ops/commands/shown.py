@@ -147,5 +147,5 @@ class Printer:
         node, fd = key
         text = "\t".join(map(printable, line.decode("utf-8", "replace").split("\t")))
         stream = sys.stderr if fd == 2 else sys.stdout
-        stream.write(f"{node} | {text}\n" if self._several else f"{text}\n")
+        stream.write(f"{printable(node)} | {text}\n" if self._several else f"{text}\n")
         stream.flush()
