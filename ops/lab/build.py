@@ -20,7 +20,7 @@ from tabard import files
 from tabard.errors import AlreadyRunning, TabardError
 from tabard.ops.lab import hands, lines, marks, needs, places, state
 from tabard.ops.lab.lines import Wear
-from tabard.ops.lab.plan import PAGE, UP, Host, Lab, Loop, planned
+from tabard.ops.lab.plan import PAGE, UP, Host, Lab, Loop, planned, planned_bare
 from tabard.ops.lab.state import Place, State
 
 HEARD: Final = 120.0
@@ -30,18 +30,24 @@ WIRES: Final = "wires"
 
 
 def up(
-    place: Place, port: int, say: Callable[[str], None], kind: str = "openssh", *, loopback: bool = False
+    place: Place,
+    port: int,
+    say: Callable[[str], None],
+    kind: str = "openssh",
+    *,
+    loopback: bool = False,
+    bare: int = 0,
 ) -> list[str]:
     """Build the lab and wait until its nodes are heard; returns the names of those that were not.
 
-    With ``loopback`` it is one without namespaces. Nothing is left when it fails. Raises AlreadyRunning when there is one, RefusedError when this machine cannot have one, TabardError.
+    With ``loopback`` it is one without namespaces; with ``bare`` it has so many bare hosts beside one that has all. Nothing is left when it fails. Raises AlreadyRunning when there is one, RefusedError when this machine cannot have one, TabardError.
     """
     needs.refuse_missing(loopback=loopback)
     needs.refuse_rights(place.path)
     if loopback:
         needs.refuse_meaning(place.path)
     _refuse_second(place)
-    lab = planned(kind, _loop(place, port) if loopback else None)
+    lab = planned_bare(bare) if bare else planned(kind, _loop(place, port) if loopback else None)
     with _listening(port) as page, _made(place) as homeless:
         _refuse_second(place)
         place.clear()  # what a lab that is no more has left
@@ -52,12 +58,15 @@ def up(
             kind=kind,
             loop=lab.loop,
             homeless=homeless,
+            bare=bare,
         )
         state.write(place, note)
         try:
             first = _lab(place, lab)
             pid = pid_of(place, "")
-            say(f"{len(lab.hosts)} hosts in {len({host.zone for host in lab.hosts})} zones are made")
+            say(
+                f"{len(lab.hosts)} hosts in {len(lab.zones)} {'zones' if len(lab.zones) > 1 else 'zone'} are made"
+            )
             if lab.loop is not None:
                 page.close()  # it was free: herald takes it
             _start(place, lab, lab.hosts, pid, before=lambda: _give_keys(place, lab, say))
@@ -231,7 +240,8 @@ def _give_keys(place: Place, lab: Lab, say: Callable[[str], None]) -> None:
 
 def open_page(place: Place, listening: socket.socket) -> None:
     """Hand connections to a port of this machine on to herald."""
-    host = next(host for host in planned().hosts if "herald" in host.roles)
+    note = state.read(place)
+    host = next(host for host in (note.lab if note else planned()).hosts if "herald" in host.roles)
     words = hands.module("page", str(listening.fileno()), str(PAGE))
     started = hands.Started(
         place,
@@ -294,7 +304,7 @@ def _seen() -> list[str]:
 
 def _unheard(place: Place, lab: Lab) -> list[str]:
     """Wait until the store has heard of every node; the names of those of which it has not."""
-    names = {host.name for host in lab.hosts}
+    names = {host.name for host in lab.hosts if not host.bare}
     store = next(host.name for host in lab.hosts if "recorder" in host.roles)
     end = time.monotonic() + HEARD
     heard: set[str] = set()

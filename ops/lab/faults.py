@@ -17,7 +17,7 @@ from tabard.errors import RefusedError, TabardError, UsageError
 from tabard.ops.lab import build, hands, hostkeys, lines, marks, needs, state
 from tabard.ops.lab.lines import SOUND, Slow, Wear
 from tabard.ops.lab.places import CLOCK, SERVICES
-from tabard.ops.lab.plan import Host, Lab, planned
+from tabard.ops.lab.plan import Host, Lab
 from tabard.ops.lab.state import Place, State
 
 FILL: Final = "/var/tmp/filled-by-the-lab"  # noqa: S108 -- on a host's own disk
@@ -50,7 +50,7 @@ def running(place: Place) -> Running:
             where=str(place.path),
             hint="'tabard lab down' takes it away",
         )
-    return Running(place, planned(note.kind, note.loop), pid, note)
+    return Running(place, note.lab, pid, note)
 
 
 def known(place: Place, targets: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tabard.ops.lab.plan import ZONES, Host, Lab
+from tabard.ops.lab.plan import Host, Lab
 
 
 class Typed(NamedTuple):
@@ -28,7 +28,7 @@ def authority(lab: Lab) -> Host:
 def founded(lab: Lab) -> Iterator[Typed]:
     """One after the other at the authority: zones, then hosts."""
     name = authority(lab).name
-    root, *below = ZONES
+    root, *below = lab.zones
     yield Typed(name, ("init", "--zone", root))
     for zone in below:
         yield Typed(name, ("zone", "add", zone))
@@ -58,4 +58,4 @@ def _roster_for(lab: Lab, host: Host) -> str:
 
 
 def _others(lab: Lab) -> list[Host]:
-    return [host for host in lab.hosts if host != authority(lab)]
+    return [host for host in lab.hosts if host != authority(lab) and not host.bare]

@@ -116,7 +116,7 @@ def programs() -> Programs:
     """Those that run in hosts; they are there when nothing is missing."""
     import sys
 
-    return Programs(program("sshd") or "sshd", sys.executable, program("ssh") or "ssh")
+    return Programs(program("sshd") or "sshd", sys.executable, program("ssh") or "ssh", program("cron"))
 
 
 def _works(words: tuple[str, ...]) -> bool:

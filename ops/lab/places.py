@@ -43,6 +43,7 @@ class Programs(NamedTuple):
     sshd: str
     python: str
     ssh: str = "ssh"
+    cron: str | None = None
 
 
 def services(lab: Lab, host: Host, programs: Programs) -> list[Service]:
@@ -58,6 +59,8 @@ def services(lab: Lab, host: Host, programs: Programs) -> list[Service]:
         ),
         *(Service(f"tunnel-{tunnel.peer}", (*tabard, "tunnel", tunnel.peer)) for tunnel in dials),
     ]
+    if host.bare and programs.cron is not None:
+        found.append(Service("cron", (programs.cron, "-f")))
     for role in host.roles:
         words = (*tabard, role, host.name) if role == "broker" else (*tabard, role)
         found.append(Service(role, words))
@@ -76,7 +79,10 @@ def specification(
     """All that the first process of a host has to know, as JSON. ``path`` is its PATH; ``keep`` are directories that stay seen."""
     where = lab.where(host.name)
     files = {f"{where.ssh}/{name}": text for name, text in ssh.files(lab, host, keys).items()}
-    files[f"{where.home}/tabard.toml"] = homes.settings(lab, host, keys)
+    own = ssh.of_root(lab, host, keys)
+    files |= own
+    if not host.bare:
+        files[f"{where.home}/tabard.toml"] = homes.settings(lab, host, keys)
     services_ = [{"name": each.name, "words": list(each.words)} for each in services(lab, host, programs)]
     common = {
         "name": host.name,
@@ -94,7 +100,11 @@ def specification(
         "private": list(PRIVATE),
         "blank": list(BLANK),
         "keep": kept(keep, PRIVATE),
-        "directories": [where.logs, where.ssh, "/run/sshd", where.home, "/var/spool/cron/crontabs"],
+        "directories": [
+            *(where.logs, where.ssh, "/run/sshd", "/var/spool/cron/crontabs"),
+            *([] if host.bare else [where.home]),
+            *sorted({os.path.dirname(path) for path in own}),
+        ],
         "copies": {
             "/etc/hosts": lines.hosts_file(lab),
             "/etc/passwd": f"{ssh.USER}:x:{ssh.UID}:{ssh.UID}::/nonexistent:/usr/sbin/nologin\n",

@@ -49,6 +49,11 @@ class Host(NamedTuple):
     disk: int
     """Bytes of the disk that is its own."""
 
+    @property
+    def bare(self) -> bool:
+        """Whether it has an ssh server and a cron, and nothing of Tabard."""
+        return not self.roles
+
 
 class End(NamedTuple):
     """Where a host is plugged in: its interface there, and the port on the other side of the cable."""
@@ -161,6 +166,11 @@ class Lab(NamedTuple):
         raise UsageError(
             "no such node", expected=", ".join(host.name for host in self.hosts), found=repr(name)
         )
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Those of its hosts, each above what is below it."""
+        return tuple(dict.fromkeys(host.zone for host in self.hosts))
 
     def ends(self, target: str) -> tuple[End, ...]:
         """What a fault of ``target`` is done to: one end of a link, or all that a node is plugged in with.
@@ -277,6 +287,15 @@ def planned(kind: str = "openssh", loop: Loop | None = None) -> Lab:
     return lab._replace(tunnels=tuple(_tunnels(lab, KINDS[kind])))
 
 
+def planned_bare(count: int) -> Lab:
+    """One host with all that a zone needs, and ``count`` bare ones beside it that let its root in by ssh."""
+    hosts = (
+        _host("hq1", 0, "broker", "recorder", "dispatcher", "herald", brokers=("hq1",)),
+        *(Host(f"bare{number}", ZONES[0], (), (), LARGE) for number in range(1, count + 1)),
+    )
+    return Lab(hosts, tuple(_segments(hosts, ())), ())
+
+
 def _host(name: str, zone: int, *roles: str, brokers: tuple[str, ...]) -> Host:
     return Host(name, ZONES[zone], (*roles, "agent"), brokers, LARGE if "recorder" in roles else SMALL)
 
@@ -292,7 +311,7 @@ def _segments(hosts: tuple[Host, ...], dialled: tuple[tuple[str, str], ...]) -> 
         devices[host] += 1
         return End(host, f"eth{number}", address, f"02:00:00:00:00:{count:02x}", f"p{count}")
 
-    for number, zone in enumerate(ZONES):
+    for number, zone in enumerate(dict.fromkeys(host.zone for host in hosts)):
         members = [host.name for host in hosts if host.zone == zone]
         ends = tuple(end(name, f"{NET}.{number}.{place}") for place, name in enumerate(members, 11))
         yield Segment(zone, f"b{number}", 24, ends, link=False)

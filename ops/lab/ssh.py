@@ -9,6 +9,8 @@ from tabard.ops.lab.plan import Host, Lab, Tunnel
 USER: Final = "tunnel"
 """Who tunnels log in as: a user that has no shell, and exists in the lab's hosts only."""
 UID: Final = 64770
+ROOT: Final = "root"
+"""Who is let in to bare hosts, with a shell."""
 KNOWN: Final = "known_hosts"
 """The file with the keys of the servers that an ssh of a lab's own dials."""
 KEEPALIVE: Final = 2
@@ -65,6 +67,10 @@ def files(lab: Lab, host: Host, keys: dict[str, Keys]) -> dict[str, str]:
         "host_key": own.host_private,
         "authorized_keys": "".join(authorized(lab, each, keys[each.host].tunnel_public) for each in into),
     }
+    if host.bare:
+        found["authorized_keys"] = "".join(
+            f"{bare(keys[each.name].tunnel_public)} {each.name}\n" for each in lab.hosts if not each.bare
+        )
     if out:
         found["tunnel_key"] = own.tunnel_private
     known = [
@@ -73,6 +79,21 @@ def files(lab: Lab, host: Host, keys: dict[str, Keys]) -> dict[str, str]:
     if known:
         found[KNOWN] = "".join(known)
     return found
+
+
+def of_root(lab: Lab, host: Host, keys: dict[str, Keys]) -> dict[str, str]:
+    """The files of its root's own ssh, by path: who looks after bare hosts has a key that they let in, and knows theirs."""
+    bare_hosts = [each for each in lab.hosts if each.bare]
+    if host.bare or not bare_hosts:
+        return {}
+    directory = f"{lab.where(host.name).root}/.ssh"
+    known = [
+        f"{each.name},{lab.address(each.name)} {bare(keys[each.name].host_public)}\n" for each in bare_hosts
+    ]
+    return {
+        f"{directory}/id_ed25519": keys[host.name].tunnel_private,
+        f"{directory}/known_hosts": "".join(known),
+    }
 
 
 def _known_as(lab: Lab, tunnel: Tunnel) -> str:
@@ -90,7 +111,7 @@ def _server(lab: Lab, host: Host, forwarding: str) -> str:
     return text.format(
         port=lab.ssh_port,
         directory=lab.where(host.name).ssh,
-        user=user(lab),
+        user=ROOT if host.bare else user(lab),
         forwarding=forwarding,
         keepalive=KEEPALIVE,
         address=lab.address(host.name),

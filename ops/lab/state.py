@@ -12,7 +12,7 @@ from tabard import files, locks
 from tabard.errors import RefusedError, TabardError
 from tabard.home import Home
 from tabard.ops.lab.lines import Slow, Wear
-from tabard.ops.lab.plan import Loop
+from tabard.ops.lab.plan import Lab, Loop, planned, planned_bare
 
 VERSION: Final = 1
 _BUSY: Final = "Wait until that command has ended; 'tabard lab down' takes the lab away when it was killed"
@@ -133,6 +133,13 @@ class State(NamedTuple):
     """Set for a lab without namespaces."""
     homeless: bool = False
     """Whether its home was made for it, and so ends with it unless something else is in it then."""
+    bare: int = 0
+    """How many bare hosts it has beside one that has all; 0: it is the lab of three zones."""
+
+    @property
+    def lab(self) -> Lab:
+        """The lab that this is the state of."""
+        return planned_bare(self.bare) if self.bare else planned(self.kind, self.loop)
 
 
 def read(place: Place) -> State | None:
@@ -148,6 +155,7 @@ def read(place: Place) -> State | None:
             str(content.get("kind", "openssh")),
             Loop(**content["loop"]) if content.get("loop") else None,
             bool(content.get("homeless")),
+            int(content.get("bare", 0)),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
@@ -164,6 +172,7 @@ def write(place: Place, state: State) -> None:
         "kind": state.kind,
         "loop": state.loop._asdict() if state.loop else None,
         "homeless": state.homeless,
+        "bare": state.bare,
     }
     files.write_json(place.state, content)
 

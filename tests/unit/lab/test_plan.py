@@ -15,7 +15,7 @@ from tabard.home import Home
 from tabard.names import check_node, check_zone
 from tabard.ops.cli import lab_up
 from tabard.ops.lab import homes, places, ssh
-from tabard.ops.lab.plan import KINDS, ZONES, Lab, Loop, planned
+from tabard.ops.lab.plan import KINDS, ZONES, Lab, Loop, planned, planned_bare
 from tabard.settings import Settings, examine
 
 LAB: Final = planned()
@@ -288,3 +288,30 @@ def test_what_a_private_directory_would_hide_stays_seen() -> None:
     """Each once, the outermost of several, and never the private directory itself."""
     keep = ["/usr/lib/python3", "/run/venv", "/run/venv/lib", "/tmp", "/tmp/x", "/tmpfoo", "/run/venv2"]
     assert places.kept(keep, places.PRIVATE) == ["/run/venv", "/run/venv2", "/tmp/x"]
+
+
+def test_a_lab_of_bare_hosts_has_one_that_may_log_in_to_all() -> None:
+    """They have ssh and cron and not a word of Tabard; who looks after them has a key that they let in, and knows theirs."""
+    lab = planned_bare(3)
+    keys = {host.name: KEYS[known] for host, known in zip(lab.hosts, KEYS, strict=False)}
+    programs = places.Programs("/sshd", "/python", cron="/cron")
+    specs = {
+        host.name: places.specification(lab, host, keys=keys, programs=programs, keep=(), path="/bin")
+        for host in lab.hosts
+    }
+    bare = [host.name for host in lab.hosts if host.bare]
+    assert bare == ["bare1", "bare2", "bare3"]
+    assert lab.zones == ("hq",)
+    for name in bare:
+        spec = specs[name]
+        assert [each["words"][0] for each in spec["services"]] == ["/sshd", "/cron"]
+        assert not any("tabard" in path for path in (*spec["files"], *spec["directories"]))
+        assert ssh.bare(keys["hq1"].tunnel_public) in spec["files"]["/run/lab/authorized_keys"]
+        assert "AllowUsers root\n" in spec["files"]["/run/lab/sshd_config"]
+        known = specs["hq1"]["files"]["/root/.ssh/known_hosts"]
+        assert f"{name},{lab.address(name)} {ssh.bare(keys[name].host_public)}\n" in known
+    assert specs["hq1"]["files"]["/root/.ssh/id_ed25519"] == keys["hq1"].tunnel_private
+    assert "/root/.ssh" in specs["hq1"]["directories"]
+    assert "AllowUsers tunnel\n" in specs["hq1"]["files"]["/run/lab/sshd_config"]
+    whole = places.specification(LAB, LAB.host("hq1"), keys=KEYS, programs=programs, keep=(), path="/bin")
+    assert not any("/.ssh/" in path for path in whole["files"])

@@ -28,7 +28,7 @@ def test_the_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     note = State(True, "http://127.0.0.1:1", {"p1": Wear(True, None), "p2": Wear(False, Slow(0.5, 1000.0))})
     state.write(place, note._replace(wear={**note.wear, "p3": Wear()}))
     assert state.read(place) == note
-    other = note._replace(kind="mixed", loop=Loop("127.77", "/x/disks", 8024, "me"), homeless=True)
+    other = note._replace(kind="mixed", loop=Loop("127.77", "/x/disks", 8024, "me"), homeless=True, bare=3)
     state.write(place, other)
     assert state.read(place) == other
 
