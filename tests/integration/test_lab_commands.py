@@ -23,6 +23,8 @@ from tests.ports import free_port
 DISPATCHER: Final = "hq1"
 NODES: Final = ("office1", "office2", "web1", "web2", "mail1", "press1", "press2", "robot1")
 """Those that are commanded: nothing else depends on them."""
+PATIENT: Final = ("office1", "office2", "mail1")
+"""Their beacons are seldom enough for a command to come twice with the nonce of one."""
 FAR: Final = ("web1", "press2", "robot1")
 """Some that are reached over the links that are cut."""
 MARKS: Final = "/var/tmp"
@@ -84,6 +86,8 @@ class Field:
             settings = f"{HOME}/tabard.toml"
             if ACTION not in spec["files"][settings]:
                 spec["files"][settings] += ACTION
+            if host in PATIENT:
+                spec["files"][settings] = spec["files"][settings].replace('beacon = "2s"', 'beacon = "5s"')
             spec["environment"]["TABARD_FAILPOINTS"] = failpoints
             files.write_json(path, spec)
             faults.kill(self.place, host, None)
@@ -127,6 +131,11 @@ class Field:
             for row in self.asked("commands", "show", group):
                 found[named[row["id"]].token, row["node"]] = str(row["state"])
         return found
+
+    def attempts(self, token: str) -> list[int]:
+        """How often each command of a submission was sent."""
+        group = next(each.group for each in self.given if each.token == token)
+        return [int(row["attempts"]) for row in self.asked("commands", "show", group)]
 
     def await_ended(self, *tokens: str) -> dict[tuple[str, str], str]:
         """Wait until they all have."""
@@ -181,6 +190,7 @@ def everybody_is_killed(field: Field, points: Mapping[str, str], sending: str) -
     for node, point in points.items():
         state, ran = KEPT_FROM.get(point, ("done", 1))
         assert (found["before", node], field.ran("before", node)) == (state, ran), (node, point)
+        print(f"{node:<8} killed at {point}: {state}, ran {ran} times", flush=True)
 
 
 def links_are_cut(field: Field) -> None:
@@ -198,27 +208,56 @@ def links_are_cut(field: Field) -> None:
     assert set(field.await_ended("before-the-cut", "in-the-cut", "after-the-cut").values()) == {"done"}
 
 
+def answers_are_held_up(field: Field) -> None:
+    """The recorder hangs: nobody knows that the commands were carried out, and all of them are sent once more.
+
+    Each node has to know by itself that it did so.
+    """
+    field.await_heard(*PATIENT)
+    faults.freeze(field.place, DISPATCHER, "recorder")
+    field.give("unanswered", *PATIENT)
+    await_true(
+        lambda: [field.ran("unanswered", node) for node in PATIENT] == [1, 1, 1], "they do it, unheard"
+    )
+    await_true(lambda: min(field.attempts("unanswered")) > 1, "they are told to do it once more")
+    faults.thaw(field.place, DISPATCHER, "recorder")
+    field.give("answered", *PATIENT)
+    assert set(field.await_ended("unanswered", "answered").values()) == {"done"}
+    assert [field.ran("unanswered", node) for node in PATIENT] == [1, 1, 1]
+    print(f"sent {field.attempts('unanswered')} times", flush=True)
+
+
 def one_is_away_for_an_hour(field: Field) -> None:
     """An hour of the dispatcher's clock, while a host is off: one command expires, the other is done when its node is back.
 
     A beacon that was late may have had the first sent all the same: then its node has to say that it did nothing.
     """
+    field.give("before-the-hour", "robot1")
     faults.kill(field.place, "robot1", None)
     field.await_heard("robot1", here=False)
     field.give("short", "robot1", expires="30m")
     field.give("patient", "robot1", expires="6h")
     faults.clock(field.place, DISPATCHER, HOUR)
     faults.heal(field.place, "robot1")
-    found = field.await_ended("short", "patient")
-    assert found == {("short", "robot1"): "expired", ("patient", "robot1"): "done"}
-    assert (field.ran("short", "robot1"), field.ran("patient", "robot1")) == (0, 1)
+    field.give("after-the-hour", "robot1")
+    found = field.await_ended("short", "patient", "after-the-hour")
+    assert field.await_ended("before-the-hour")["before-the-hour", "robot1"] in {"done", "lost"}
+    assert found == {
+        ("short", "robot1"): "expired",
+        ("patient", "robot1"): "done",
+        ("after-the-hour", "robot1"): "done",
+    }
 
 
 def _endure(tool: Tool, kind: str, points: Mapping[str, str], sending: str) -> None:
     tool.done("up", "--port", str(free_port()), "--backend", kind)
     field = Field(tool, kind)
     began = time.monotonic()
-    for each in (lambda: everybody_is_killed(field, points, sending), lambda: links_are_cut(field)):
+    for each in (
+        lambda: everybody_is_killed(field, points, sending),
+        lambda: links_are_cut(field),
+        lambda: answers_are_held_up(field),
+    ):
         each()
         print(f"{time.monotonic() - began:.0f} s", flush=True)
     one_is_away_for_an_hour(field)
