@@ -126,7 +126,7 @@ def check_approvals(rules: Rules, approved: Callable[[], int]) -> None:
     found = approved()
     if found < rules.approvals:
         raise RefusedError(
-            "it is not approved by enough others",
+            f"it is not approved by enough others: that is said by commands.approvals in {rules.file} there",
             expected=f"{rules.approvals} operators besides its issuer",
             found=str(found),
         )

@@ -33,6 +33,8 @@ class Rules(NamedTuple):
     """Bytes of output of one command that are sent."""
     limits: Mapping[str, tuple[re.Pattern[str], ...]] = MappingProxyType({})
     """By name of an action, what an argument in each place has to be, and last what each further one; not named: anything."""
+    file: str = "tabard.toml"
+    """Where this node says all that: who is refused is told, so that there is something to do about it."""
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:
@@ -44,6 +46,7 @@ class Rules(NamedTuple):
             settings.int("commands.max_running"),
             settings.bytes("commands.output"),
             {each.name: tuple(map(re.compile, each.args)) for each in settings.actions if each.args},
+            str(settings.home.settings_file),
         )
 
     def words(self, document: Document) -> tuple[str, ...] | None:
@@ -51,10 +54,9 @@ class Rules(NamedTuple):
         wanted = ACTIONS if document.kind == ACTION else RUNS
         if wanted not in self.accept:
             raise RefusedError(
-                f"this node takes no {'named actions' if wanted == ACTIONS else 'command lines'}",
+                f"this node takes no {'named actions' if wanted == ACTIONS else 'command lines'}: that is said by commands.accept in {self.file} there",
                 expected=", ".join(sorted(self.accept)) or "no commands at all",
                 found=document.kind,
-                hint="What a node accepts is its own setting: commands.accept",
             )
         if document.kind != ACTION:
             return document.words
@@ -66,7 +68,7 @@ class Rules(NamedTuple):
         if name in BUILT_IN:
             return None
         raise RefusedError(
-            "there is no such action on this node",
+            f"there is no such action on this node: [[action]] in {self.file} there names them",
             expected="one of " + ", ".join(sorted({*self.actions, *BUILT_IN})),
             found=name[:63],
         )

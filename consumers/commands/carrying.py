@@ -69,6 +69,11 @@ class Carrier:
         chain = self._trust.chain(file.role, file.path)
         return Issuer(file.key, chain) if chain else None
 
+    def knows(self, place: Place, now: int) -> bool:
+        """Whether a node has a key, so that it can be commanded."""
+        zone, node = place
+        return bool(self._trust.directory.certificates(NODE, zone, node, now))
+
     def key_of(self, place: Place, now: int) -> PublicKey:
         """The key for whose owner alone a command is. Raises RefusedError when none is known."""
         zone, node = place

@@ -210,7 +210,10 @@ class Office:
         if not isinstance(targets, list) or not all(isinstance(each, str) for each in targets):
             raise UsageError("wrong targets", expected="a list of texts", found=repr(targets)[:60])
         now = self._clock.wall()
-        meant = resolve(targets, self._tables.nodes(), groups_of(self.groups))
+        heard = self._tables.nodes()
+        known = [each for each in heard if self._carrier.knows((each.zone, each.node), now)]
+        gone = [each for each in heard if each not in known] if len(known) < len(heard) else []
+        meant = resolve(targets, known, groups_of(self.groups), gone)
         return {"nodes": [{**_node(each, now), "approvals": needed(self.needs, each.zone)} for each in meant]}
 
     def _check(self, _client: Client, request: dict[str, Any]) -> dict[str, Any]:

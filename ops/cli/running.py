@@ -228,7 +228,7 @@ def _follow(
     """Until all that is waited for has ended."""
     if not waiting:
         return
-    printer, texts = Printer(several=len(rows) > 1), Texts()
+    printer, texts = Printer(several=len(rows) > 1, raw=len(rows) == 1), Texts()
     client.ask("follow", id=group)
     try:
         for event in client.events():

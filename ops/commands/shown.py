@@ -8,7 +8,7 @@ import codecs
 import shlex
 import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from tabard import exits
 from tabard.brokers.wire.answers import DONE, FAILED, REFUSED
@@ -114,15 +114,22 @@ class Texts:
 
 
 class Printer:
-    """What runs print, for a person: that of one node as it is, that of several by lines, with the node in front."""
+    """What runs print: by lines, with the node in front where there are several, and made visible what could drive a terminal.
 
-    def __init__(self, *, several: bool) -> None:
+    With `raw` what goes into a file or a pipe is the bytes themselves, as they come.
+    """
+
+    def __init__(self, *, several: bool, raw: bool = False) -> None:
         self._several = several
+        self._raw = {fd: raw and not stream.isatty() for fd, stream in _streams().items()}
         self._rest: dict[tuple[str, int], bytes] = {}
 
     def take(self, event: Mapping[str, Any]) -> None:
         """A piece came."""
         key = (str(event["node"]), descriptor_of(event))
+        if self._raw[key[1]]:
+            _write(_streams()[key[1]], data_of(event))
+            return
         *lines, self._rest[key] = (self._rest.get(key, b"") + data_of(event)).split(b"\n")
         for line in lines:
             self._print(key, line)
@@ -146,6 +153,17 @@ class Printer:
     def _print(self, key: tuple[str, int], line: bytes) -> None:
         node, fd = key
         text = "\t".join(map(printable, line.decode("utf-8", "replace").split("\t")))
-        stream = sys.stderr if fd == 2 else sys.stdout
+        stream = _streams()[fd]
         stream.write(f"{printable(node)} | {text}\n" if self._several else f"{text}\n")
         stream.flush()
+
+
+def _streams() -> dict[int, TextIO]:
+    return {1: sys.stdout, 2: sys.stderr}
+
+
+def _write(stream: TextIO, data: bytes) -> None:
+    """Bytes as they are, behind what was written as text."""
+    stream.flush()
+    stream.buffer.write(data)
+    stream.buffer.flush()

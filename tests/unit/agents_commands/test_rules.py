@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tabard.agents.commands.deciding import check_approvals
 from tabard.agents.commands.rules import Rules, filled
 from tabard.brokers.trust.certificates import OPERATOR
 from tabard.brokers.wire.command import ACTION
@@ -68,7 +69,8 @@ def written(folder: Path, text: str) -> Home:
 def test_the_default_is_named_actions_without_approval(tmp_path: Path) -> None:
     """And only those that are built in."""
     rules = Rules.of(load(written(tmp_path, "").path, env={}))
-    assert rules == Rules(frozenset({"actions"}), {}, 0, 4, 1 << 20)
+    file = str(tmp_path / "tabard.toml")
+    assert rules == Rules(frozenset({"actions"}), {}, 0, 4, 1 << 20, file=file)
 
 
 def test_what_the_settings_say(tmp_path: Path) -> None:
@@ -145,3 +147,20 @@ def test_what_only_looks_like_a_repeat_of_a_group_is_none(tmp_path: Path, patter
     """In a class or escaped."""
     home = written(tmp_path, f'[[action]]\nname = "a"\nrun = ["x", "{{1}}"]\nargs = [\'{pattern}\']\n')
     assert Rules.of(load(home.path, env={})).limits["a"][0].pattern == pattern
+
+
+@pytest.mark.threat("more-than-is-accepted")
+def test_who_is_refused_is_told_which_setting_of_which_file_says_so(tmp_path: Path) -> None:
+    """On that node: nobody has to guess where to look."""
+    rules = Rules.of(load(written(tmp_path, "").path, env={}))
+    file = str(tmp_path / "tabard.toml")
+    for wanted, setting in (
+        (document(ADA), "commands.accept"),
+        (document(ADA)._replace(kind=ACTION, words=("nope",)), "[[action]]"),
+    ):
+        with pytest.raises(RefusedError) as raised:
+            rules.words(wanted)
+        assert setting in raised.value.what and f"{file} there" in raised.value.what
+    with pytest.raises(RefusedError) as raised:
+        check_approvals(rules._replace(approvals=1), lambda: 0)
+    assert f"commands.approvals in {file} there" in raised.value.what

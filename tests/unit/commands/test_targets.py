@@ -73,6 +73,34 @@ def test_nobody_is_an_error(targets: list[str]) -> None:
         names(*targets)
 
 
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [
+        ("wbe1", "Did you mean web1"),
+        ("hq/dmz/web3", "Did you mean hq/dmz/web2 or hq/dmz/web1"),
+        ("zone:hq/dnz", "Did you mean zone:hq/dmz"),
+        ("group:frnt", "Did you mean front?"),
+        ("quite-another", None),
+        ("db" * 500_000, None),
+    ],
+)
+def test_a_mistyped_name_is_told_those_that_are_like_it(target: str, hint: str | None) -> None:
+    """Of nodes, zones and groups; what is like nothing gets no advice."""
+    with pytest.raises(UsageError) as raised:
+        names(target)
+    assert raised.value.hint == hint or (hint and (raised.value.hint or "").startswith(hint))
+
+
+def test_who_has_no_key_any_more_is_not_meant() -> None:
+    """A node that was removed keeps nobody from commanding its zone; whoever names it is told."""
+    left, gone = [each for each in NODES if each.node != "db1"], [NODES[0]]
+    assert NODES[0] not in resolve(["zone:hq"], left, GROUPS, gone)
+    assert NODES[0] not in resolve(["*"], left, GROUPS, gone)
+    for target in ("db1", "hq/db1", "db*"):
+        with pytest.raises(UsageError, match="has no key any more"):
+            resolve([target], left, GROUPS, gone)
+
+
 def test_a_name_of_two_zones_is_not_guessed() -> None:
     """Its zone has to be said."""
     with pytest.raises(UsageError, match="several zones"):
