@@ -91,9 +91,7 @@ def reason(via: str, code: int | None, said: str) -> Reason:
     where, port = target(via)
     by_hand = f"-p {port} {where}" if port else where
     if code == _OF_SSH:
-        for pattern, found, hint in _SIGNS:
-            if re.search(pattern, said):
-                return Reason(found, hint.format(target=by_hand))
+        return reason_of_ssh(by_hand, code, said)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     last = printable(lines[-1])[:_QUOTED] if lines else ""
     if code in _NOT_RUN:
@@ -106,7 +104,15 @@ def reason(via: str, code: int | None, said: str) -> Reason:
     return Reason(
         last.removeprefix("tabard: ")
         or ("the end of the connection" if code is None else f"exit code {code}"),
-        f"Look whether this works: ssh {by_hand} tabard status"
-        if code != _OF_SSH
-        else f"Look whether this works: ssh {by_hand}",
+        f"Look whether this works: ssh {by_hand} tabard status",
     )
+
+
+def reason_of_ssh(by_hand: str, code: int | None, said: str) -> Reason:
+    """Why ssh itself did not get there; ``by_hand`` is what a person would hand to it."""
+    for pattern, found, hint in _SIGNS:
+        if re.search(pattern, said):
+            return Reason(found, hint.format(target=by_hand))
+    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "")
+    found = printable(last)[:_QUOTED] or ("the end of the connection" if code is None else f"exit code {code}")
+    return Reason(found, f"Look whether this works: ssh {by_hand}")

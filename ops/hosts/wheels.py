@@ -22,6 +22,7 @@ import zipfile
 from collections.abc import Callable, Iterable
 from email.parser import HeaderParser
 from typing import Final, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from tabard.errors import TabardError
 
@@ -52,7 +53,9 @@ def repack(record: str, read: Callable[[str], bytes]) -> Wheel:
     rows = {row[0]: row[1] for row in csv.reader(io.StringIO(record)) if len(row) == 3}
     stem = _stem(rows)
     info = f"{stem}.dist-info/"
-    if f"{info}direct_url.json" in rows and _is_editable(_checked(f"{info}direct_url.json", rows, read)):
+    if f"{info}direct_url.json" in rows and editable_source(
+        _checked(f"{info}direct_url.json", rows, read)
+    ) is not None:
         raise TabardError(
             "no wheel can be made of an editable installation",
             expected="installed files",
@@ -91,13 +94,16 @@ def _stem(rows: Iterable[str]) -> str:
     return found[0]
 
 
-def _is_editable(data: bytes) -> bool:
+def editable_source(data: str | bytes) -> str | None:
+    """The source tree that an installation is a link to, by its direct_url.json (PEP 610); None where it is none."""
     try:
         said = json.loads(data)
     except ValueError:
-        return False
+        return None
     folder = said.get("dir_info") if isinstance(said, dict) else None
-    return isinstance(folder, dict) and folder.get("editable") is True
+    if not isinstance(folder, dict) or folder.get("editable") is not True:
+        return None
+    return unquote(urlsplit(str(said.get("url"))).path)
 
 
 def _programs(data: bytes) -> set[str]:

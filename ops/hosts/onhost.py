@@ -1,0 +1,462 @@
+"""What runs on a host that is installed, upgraded or taken away: a program of its own, sent there through ssh, that needs nothing but Python.
+
+It is read whole from standard input, so it imports nothing of Tabard. A request is one JSON object, behind it the bytes of the files that it names. Every
+answer is a line: the request's token, a blank, and a JSON object; what a login prints besides is not taken for one. The last answer has ``done`` or ``failed``.
+
+Below the home lie ``software/releases/ID`` (a virtual environment; whole once its ``.complete`` is there), and the links ``software/current`` and
+``software/previous``. A release that was cut off while it was laid down is cleared by the next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import select
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+COMPLETE = ".complete"
+MARK = ".tabard-host"
+"""In ``software``: that it is this program's to take away."""
+PATIENCE = 240.0
+"""Seconds that a program it starts may take."""
+GRACE = 20.0
+"""Seconds that a role has to end by itself."""
+
+
+class Failed(Exception):
+    """Raised with what was expected, found, where, and what to do."""
+
+    def __init__(self, what: str, **facts: str | None) -> None:
+        super().__init__(what)
+        self.said = {"what": what, **facts}
+
+
+class Host:
+    """One home on this host."""
+
+    def __init__(self, home: str) -> None:
+        self.home = os.path.abspath(os.path.expanduser(home))
+        self.software = os.path.join(self.home, "software")
+        self.releases = os.path.join(self.software, "releases")
+
+    def release(self, name: str) -> str:
+        """The directory of a release. Raises Failed for what cannot be the name of one."""
+        if not name or not name.replace("-", "").replace(".", "").replace("+", "").isalnum() or name.startswith("."):
+            raise Failed("not the name of a release", found=repr(name))
+        return os.path.join(self.releases, name)
+
+    def whole(self, name: str) -> bool:
+        """Whether a release lies there, verified, in a directory of its own and not behind a link."""
+        folder = self.release(name)
+        return not os.path.islink(folder) and os.path.isfile(os.path.join(folder, COMPLETE))
+
+    def link(self, name: str) -> str | None:
+        """The release that a link names, None where there is none or what it names is not whole."""
+        with contextlib.suppress(OSError):
+            to = os.readlink(os.path.join(self.software, name))
+            folder, _, release = to.rpartition("/")
+            if folder == "releases" and self.whole(release):
+                return release
+        return None
+
+    def standing(self) -> dict[str, Any]:
+        """What lies there."""
+        found = []
+        with contextlib.suppress(OSError):
+            found = sorted(name for name in os.listdir(self.releases) if self.whole(name))
+        return {"current": self.link("current"), "previous": self.link("previous"), "releases": found}
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """One program at a time changes the software of a home. Raises Failed."""
+        try:
+            os.makedirs(self.home, mode=0o700, exist_ok=True)
+            os.makedirs(self.releases, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise Failed(
+                "the home on the host cannot be made",
+                expected="a place that this user can write to",
+                found=error.strerror,
+                where=str(error.filename or self.home),
+                hint="Name another with --remote-home",
+            ) from error
+        about = os.stat(self.home)
+        if about.st_uid != os.geteuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise Failed(
+                "others could change what lies there",
+                expected="a directory of this user's own that nobody else can write to",
+                found=f"mode {stat.S_IMODE(about.st_mode):o}, owner {about.st_uid}",
+                where=self.home,
+                hint=f"chmod go-w {self.home}",
+            )
+        for folder in (self.software, self.releases):
+            if os.path.islink(folder):
+                raise Failed("a link in place of a directory", expected="a directory", found=os.readlink(folder), where=folder)
+        descriptor = os.open(os.path.join(self.software, MARK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Failed(
+                    "somebody else changes this host right now", where=self.home, hint="Wait until that is over, and try again"
+                ) from error
+            yield
+        finally:
+            os.close(descriptor)
+
+    def tabard(self, *words: str, release: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command of Tabard for this home. Raises Failed where it fails."""
+        folder = self.release(release) if release else os.path.join(self.software, "current")
+        return ran([os.path.join(folder, "bin", "tabard"), *words], check=check, TABARD_HOME=self.home)
+
+
+def facts(host: Host, _request: dict[str, Any], _payload: BinaryIO) -> dict[str, Any]:
+    """What is asked before anything is done."""
+    libc, version = platform.libc_ver()
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
+    if not libc:
+        libc, numbers = _musl()
+    folder = host.home
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    room = os.statvfs(folder)
+    return {
+        "python": list(sys.version_info[:3]),
+        "interpreter": sys.executable,
+        "implementation": sys.implementation.name,
+        "machine": platform.machine(),
+        "libc": libc,
+        "libc_version": (numbers + [0, 0])[:2],
+        "host": platform.node(),
+        "home": host.home,
+        "writable": os.access(folder, os.W_OK | os.X_OK),
+        "free": room.f_bavail * room.f_frsize,
+        "crontab": shutil.which("crontab") is not None,
+        "joined": os.path.isdir(os.path.join(host.home, "trust")),
+        "root": os.geteuid() == 0,
+        **host.standing(),
+    }
+
+
+def _musl() -> tuple[str, list[int]]:
+    """musl says its version when its loader is called by itself."""
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir("/lib")):
+            if name.startswith("ld-musl-"):
+                said = ran([os.path.join("/lib", name)], check=False).stderr
+                for line in said.splitlines():
+                    if line.startswith("Version "):
+                        return "musl", [int(part) for part in line.split()[1].split(".")[:2]]
+    return "unknown", [0, 0]
+
+
+def stage(host: Host, request: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:
+    """Lay a release whole beside the one that runs, and verify it."""
+    release = str(request["release"])
+    folder = host.release(release)
+    with host.alone():
+        if host.whole(release):
+            return {"staged": release, "was_there": True}
+        _clear(folder)
+        wheels = os.path.join(folder, "wheels")
+        try:
+            os.makedirs(wheels, mode=0o700)
+            pip = ""
+            paths = []
+            for file in request["files"]:
+                path = os.path.join(wheels, os.path.basename(str(file["name"])))
+                _receive(payload, path, int(file["size"]), str(file["sha256"]))
+                if file["kind"] == "pip":
+                    pip = path
+                else:
+                    paths.append(path)
+            venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
+            python = os.path.join(folder, "bin", "python")
+            ran(
+                [
+                    python, "-I", os.path.join(pip, "pip"), "install", "--quiet", "--no-index", "--no-deps", "--no-compile", "--no-cache-dir",
+                    "--disable-pip-version-check", "--no-warn-script-location", *paths,
+                ],
+                PIP_CONFIG_FILE=os.devnull,
+            )  # fmt: skip
+            said = host.tabard("--version", release=release).stdout.split()
+            if request["version"] not in said:
+                raise Failed("another version than was sent", expected=str(request["version"]), found=" ".join(said), where=folder)
+            shutil.rmtree(wheels)
+            _put(os.path.join(folder, COMPLETE), b"%d\n" % time.time_ns())
+        except BaseException as error:
+            _clear(folder)
+            if isinstance(error, OSError):
+                raise Failed(
+                    "the release cannot be laid down", found=error.strerror, where=str(error.filename or folder),
+                    hint="It needs about 40 MB, and a file system where programs may be run",
+                ) from error  # fmt: skip
+            raise
+    return {"staged": release, "was_there": False}
+
+
+def _receive(payload: BinaryIO, path: str, size: int, digest: str) -> None:
+    """A file out of the stream. Raises Failed unless it is what was announced."""
+    seen = hashlib.sha256()
+    with open(path, "xb") as file:
+        while size:
+            piece = payload.read(min(size, 1 << 20))
+            if not piece:
+                raise Failed("the connection ended in the middle of a file", where=os.path.basename(path))
+            size -= len(piece)
+            seen.update(piece)
+            file.write(piece)
+    if seen.hexdigest() != digest:
+        raise Failed("a file was altered on its way", expected=digest, found=seen.hexdigest(), where=os.path.basename(path))
+
+
+def enroll(host: Host, request: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:
+    """Write the settings where there are none, and take in the keys. They come through standard input, and are nobody else's to read."""
+    release = str(request["release"])
+    with host.alone():
+        settings, text = os.path.join(host.home, "tabard.toml"), str(request["settings"]).encode()
+        wrote = False
+        if text and not os.path.lexists(settings):
+            _put(settings, text)
+            wrote = True
+        if request["size"]:
+            path = os.path.join(host.software, ".member")
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            try:
+                _put(path, payload.read(int(request["size"])))
+                host.tabard("join", path, release=release)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+        checked = host.tabard("check", release=release, check=False)
+    if checked.returncode not in (0, 3):
+        raise Failed("the settings on the host are wrong", found=_last(checked.stdout + checked.stderr), where=settings)
+    return {"settings": wrote, "check": checked.returncode}
+
+
+def switch(host: Host, request: dict[str, Any], _payload: BinaryIO) -> dict[str, Any]:
+    """Make one release the one that runs, and have its roles run."""
+    release, previous = str(request["release"]), request["previous"]
+    with host.alone():
+        for name in (release, previous):
+            if name is not None and not host.whole(str(name)):
+                raise Failed("no such release lies there", expected=" or ".join(host.standing()["releases"]) or "one", found=str(name))
+        same = host.link("current") == release
+        _link(host, "previous", None if previous is None else str(previous))
+        _link(host, "current", release)
+        ended = [] if same and not request.get("restart") else stopped(host)
+        program = os.path.join(host.software, "current", "bin", "tabard")
+        if os.path.exists(os.path.join(host.home, "store", "records.db")):
+            host.tabard("store", "upgrade")
+        logs = os.path.join(host.home, "log")
+        if request["keep"] == "cron":
+            host.tabard("crontab", "install", "--program", program, "--log-dir", logs)
+        host.tabard("crontab", "start", "--program", program, "--log-dir", logs)
+        for name in host.standing()["releases"]:
+            if name not in (release, previous):
+                _clear(host.release(name))
+    return {"current": release, "ended": ended}
+
+
+def _link(host: Host, name: str, release: str | None) -> None:
+    """Let a link name a release in one move; None takes it away."""
+    path = os.path.join(host.software, name)
+    if release is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    elif host.link(name) != release:
+        new = f"{path}.new"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)
+        os.symlink(f"releases/{release}", new)
+        os.rename(new, path)
+    folder = os.open(host.software, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def status(host: Host, _request: dict[str, Any], _payload: BinaryIO) -> dict[str, Any]:
+    """How the home is, by its own word."""
+    done = host.tabard("status", "-o", "json", check=False)
+    try:
+        said = json.loads(done.stdout)
+    except ValueError as error:
+        raise Failed("tabard status says nothing that makes sense", found=_last(done.stdout + done.stderr)) from error
+    return {"status": said, "code": done.returncode, **host.standing()}
+
+
+def remove(host: Host, request: dict[str, Any], _payload: BinaryIO) -> dict[str, Any]:
+    """End what runs, take the cron lines out, remove the home, or only its software; then look whether anything is left."""
+    if not os.path.lexists(host.home):
+        return {"left": [], "was_there": False}
+    if not os.path.isfile(os.path.join(host.software, MARK)):
+        raise Failed(
+            "this home was not made by tabard host install, so it is not removed", expected=f"{host.software}/{MARK}", found="none",
+            where=host.home, hint="Remove it by hand there, if it is not wanted",
+        )  # fmt: skip
+    with host.alone():
+        sockets = ""
+        if host.link("current"):
+            python = os.path.join(host.software, "current", "bin", "python")
+            code = "import sys; from tabard.home import Home; print(Home(sys.argv[1]).sockets)"
+            sockets = ran([python, "-I", "-c", code, host.home], check=False).stdout.strip()
+            host.tabard("crontab", "remove", check=shutil.which("crontab") is not None)
+        stopped(host)
+        _end(_of_software(host))
+        shutil.rmtree(host.software if request["keep_data"] else host.home)
+        if sockets and not sockets.startswith(host.home + os.sep):
+            shutil.rmtree(sockets, ignore_errors=True)
+    left = [path for path in (host.software, *(() if request["keep_data"] else (host.home, sockets))) if path and os.path.lexists(path)]
+    left += [f"process {pid}" for pid in _of_software(host)]
+    table = ran(["crontab", "-l"], check=False).stdout if shutil.which("crontab") else ""
+    left += [f"crontab: {line}" for line in table.splitlines() if host.software in line]
+    return {"left": left, "was_there": True}
+
+
+def stopped(host: Host) -> list[str]:
+    """End the roles of the home, each found by the lock that it holds; their names."""
+    found = {}
+    run = os.path.join(host.home, "run")
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(run)):
+            if name.endswith(".lock") and (pid := _holder(os.path.join(run, name))):
+                found[name.removesuffix(".lock")] = pid
+    _end(list(found.values()))
+    return list(found)
+
+
+def _holder(path: str) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return 0
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.read(descriptor, 32).strip()
+        return int(text) if text.isdigit() else 0
+    finally:
+        os.close(descriptor)
+    return 0
+
+
+def _of_software(host: Host) -> list[int]:
+    """Processes of this user that run by the software of the home, but for this one."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/{name}").st_uid != os.geteuid():
+                continue
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+            if any(word.startswith(os.fsencode(host.software) + b"/") for word in words[:2]):
+                found.append(int(name))
+    return found
+
+
+def _end(pids: list[int]) -> None:
+    """End processes: asked first, then made to. Returns when all have ended."""
+    waiting = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            waiting[os.pidfd_open(pid)] = pid
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            until = time.monotonic() + GRACE
+            for descriptor in waiting:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(descriptor, number)
+            while waiting and (left := until - time.monotonic()) > 0:
+                for descriptor in select.select(list(waiting), [], [], left)[0]:
+                    del waiting[descriptor]
+                    os.close(descriptor)
+    finally:
+        for descriptor in waiting:
+            os.close(descriptor)
+
+
+def ran(words: list[str], *, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a program that asks nothing. Raises Failed where it does not start, takes too long, or fails."""
+    kept = {name: os.environ[name] for name in ("HOME", "PATH", "LANG", "USER", "LOGNAME", "TZ") if name in os.environ}
+    try:
+        done = subprocess.run(
+            words, env={**kept, "PYTHONDONTWRITEBYTECODE": "", **more}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            errors="replace", timeout=PATIENCE, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise Failed("a program took too long", expected=f"its end within {PATIENCE:g} seconds", where=" ".join(words[:3])) from error
+    except OSError as error:
+        raise Failed(
+            "a program cannot be started", found=error.strerror, where=words[0], hint="Is that file system mounted noexec?"
+        ) from error
+    if check and done.returncode:
+        raise Failed("a program failed", found=_last(done.stderr or done.stdout) or f"exit code {done.returncode}", where=" ".join(words[:3]))
+    return done
+
+
+def _last(text: str) -> str:
+    return text.strip()[-500:]
+
+
+def _put(path: str, data: bytes) -> None:
+    """A file that is whole or not there, for this user alone."""
+    new = f"{path}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(new)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(new, path)
+
+
+def _clear(folder: str) -> None:
+    """Take a release away; of a link only the link."""
+    if os.path.islink(folder):
+        os.unlink(folder)
+    elif os.path.lexists(folder):
+        shutil.rmtree(folder)
+
+
+OPERATIONS: dict[str, Callable[[Host, dict[str, Any], BinaryIO], dict[str, Any]]] = {
+    "facts": facts,
+    "stage": stage,
+    "enroll": enroll,
+    "switch": switch,
+    "status": status,
+    "remove": remove,
+}
+
+
+def serve(source: BinaryIO) -> None:
+    """Do what one request asks, and say what became of it."""
+    os.umask(0o077)
+    request = json.loads(source.read(int(source.readline())))
+    try:
+        answer = {"done": OPERATIONS[request["op"]](Host(str(request["home"])), request, source)}
+    except Failed as error:
+        answer = {"failed": error.said}
+    except OSError as error:
+        answer = {"failed": {"what": "the host refuses it", "found": error.strerror, "where": str(error.filename)}}
+    sys.stdout.write(f"{request['token']} {json.dumps(answer)}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer)
