@@ -10,6 +10,7 @@ from tabard.ops.cli.group import Group
 COMMANDS: Final = {
     "print": Entry("tabard.ops.cli.crontab_change:crontab_print", "Print the lines of this home."),
     "install": Entry("tabard.ops.cli.crontab_change:crontab_install", "Put the lines of this home into the crontab."),
+    "start": Entry("tabard.ops.cli.crontab_change:crontab_start", "Start now what the lines of this home start."),
     "remove": Entry("tabard.ops.cli.crontab_change:crontab_remove", "Take the lines of this home out of the crontab."),
 }  # fmt: skip
 

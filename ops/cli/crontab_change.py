@@ -28,6 +28,7 @@ _LONGEST_JITTER: Final = 50.0
 
 def _options(function: _F) -> _F:
     for option in (
+        click.option("--program", type=click.Path(), metavar="FILE", help="The program tabard that the lines start.  [default: this one]"),
         click.option("--log-dir", metavar="DIR", help="Append what is printed to cron-ROLE.log there.  [default: cron mails it]"),
         click.option("--jitter", type=Duration(), default="0s", show_default=True, metavar="DURATION", help="Let each line wait a time of its own up to that long, at most 50s."),
         click.option("--mailto", metavar="ADDRESS", help='Whom cron mails what these lines print; "" for nobody.'),
@@ -98,6 +99,38 @@ def crontab_remove(home: Home, dry_run: bool) -> int:
     return _apply(lambda text: block.remove(text, str(home.path)), dry_run=dry_run)
 
 
+@command(
+    "start",
+    examples=[
+        ("tabard crontab start", "What cron would start within the next minute"),
+        ("tabard crontab start --role agent", "Only the agent"),
+    ],
+)
+@_options
+def crontab_start(
+    home: Home,
+    roles: Sequence[str],
+    stage: str | None,
+    mailto: str | None,
+    jitter: float,
+    log_dir: str | None,
+    program: str | None,
+) -> int:
+    """Start now what the lines of this home start, each as its line does it, apart from the queue of mail.
+
+    They go on when this command has ended. What runs already is left alone. It says nothing of whether they stay up: `tabard status` does.
+    """
+    from tabard.ops.crontab import starting
+
+    del mailto, jitter  # of the lines alone
+    folder = _absolute(log_dir) if log_dir else ""
+    if folder:
+        _make_folder(folder)
+    described = _described(load(home, stage), home)
+    starting.start(described, roles, _how(home, stage, 0, log_dir, program))
+    return exits.DONE
+
+
 def _installer(
     home: Home,
     *,
@@ -106,6 +139,7 @@ def _installer(
     mailto: str | None,
     jitter: float,
     log_dir: str | None,
+    program: str | None,
 ) -> Callable[[bytes], bytes]:
     """What makes a crontab with the block of the home of one without, or with an old one."""
     if mailto is not None and not _MAILTO.fullmatch(mailto):
@@ -114,17 +148,21 @@ def _installer(
         )
     if not 0 <= jitter <= _LONGEST_JITTER:
         raise UsageError("--jitter", expected=f"at most {_LONGEST_JITTER:.0f}s", found=f"{jitter:g}s")
-    how = How(
-        program=_program(),
+    how = _how(home, stage, jitter, log_dir, program)
+    made = lines(_described(load(home, stage), home), roles, how)
+    variables = {} if mailto is None else {"MAILTO": mailto}
+    return lambda text: block.install(text, str(home.path), made, variables, table.user())
+
+
+def _how(home: Home, stage: str | None, jitter: float, log_dir: str | None, program: str | None) -> How:
+    return How(
+        program=_absolute(program) if program else _program(),
         home=str(home.path),
         host=socket.gethostname(),
         stage=stage or os.environ.get("DEV_STAGE", ""),
         jitter=int(jitter),
         folder=_absolute(log_dir) if log_dir else "",
     )
-    made = lines(_described(load(home, stage), home), roles, how)
-    variables = {} if mailto is None else {"MAILTO": mailto}
-    return lambda text: block.install(text, str(home.path), made, variables, table.user())
 
 
 def _absolute(path: str) -> str:

@@ -70,21 +70,31 @@ def chosen(described: Described, roles: Collection[str]) -> tuple[str, ...]:
     return tuple(role for role in ROLES if wanted[role])
 
 
+def begun(described: Described, roles: Collection[str]) -> list[tuple[str, list[str]]]:
+    """What is kept running: a name for it, and the words behind the name of the tool."""
+    found: list[tuple[str, list[str]]] = []
+    for role in chosen(described, roles):
+        if role in _NAMED:
+            names = described.brokers if role == "broker" else described.tunnels
+            found += [(f"{role}.{name}", [role, name, "--cron"]) for name in names]
+        elif role != "mail":
+            found.append((role, [role, "--cron"]))
+    return found
+
+
 def lines(described: Described, roles: Collection[str], how: How) -> list[str]:
     """The lines, agent first. Raises UsageError for a path that no cron line can carry."""
     _check(how)
-    found = []
-    for role in chosen(described, roles):
-        if role == "mail":
-            found.append(
-                _line(how, "mail", ["mail", "flush"], f"{_share(how, role, _MAIL_EVERY)}-59/{_MAIL_EVERY}")
-            )
-        elif role in _NAMED:
-            names = described.brokers if role == "broker" else described.tunnels
-            found += [_line(how, f"{role}.{name}", [role, name, "--cron"], "*") for name in names]
-        else:
-            found.append(_line(how, role, [role, "--cron"], "*"))
+    found = [_line(how, name, words, "*") for name, words in begun(described, roles)]
+    if "mail" in chosen(described, roles):
+        minutes = f"{_share(how, 'mail', _MAIL_EVERY)}-59/{_MAIL_EVERY}"
+        found.insert(_before_tunnels(described, roles), _line(how, "mail", ["mail", "flush"], minutes))
     return found
+
+
+def _before_tunnels(described: Described, roles: Collection[str]) -> int:
+    """Where the queue of mail stands, as ``ROLES`` orders them."""
+    return sum(not name.startswith("tunnel.") for name, _ in begun(described, roles))
 
 
 def _line(how: How, name: str, words: Sequence[str], minutes: str) -> str:
