@@ -17,7 +17,7 @@ def next_host(settings: Settings, *, keys: bool = False) -> list[str]:
     if settings.str("agent.up"):
         return []
     zone = settings.str("node.zone")
-    broker = _serving(settings, zone)
+    broker = serving(settings, zone)
     if broker is None:
         return [
             f"To add a host to zone {zone}: the broker of this home can be reached from this host alone. Describe it:",
@@ -47,7 +47,7 @@ def _seen_from_here(host: str) -> str:
     return "127.0.0.1" if host in _EVERYWHERE else host
 
 
-def _serving(settings: Settings, zone: str) -> Broker | None:
+def serving(settings: Settings, zone: str) -> Broker | None:
     """The broker that takes what nodes of a zone say; of several the one described first, as the agent does."""
     same = [broker for broker in settings.brokers if broker.zone == zone]
     return next(iter((*same, *settings.brokers)), None)

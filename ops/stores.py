@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from tabard.consumers.store import engines
@@ -16,6 +17,13 @@ def open_reader(home: Home, settings: Settings | None = None) -> StoreReader:
     """A reader of the store that the home's settings name. Raises SettingsError; StoreError at its first use."""
     settings = settings or load(home)
     return engines.open_reader(Place.of(settings, home))
+
+
+def there_is_one(home: Home, settings: Settings | None = None) -> bool:
+    """Whether this home has a store, as far as can be told without opening one. Raises SettingsError."""
+    settings = settings or load(home)
+    place = settings.str("store.path") or str(home.store)
+    return bool(settings.str("store.url")) or os.path.exists(os.path.join(place, "records.db"))
 
 
 def path_of(home: Home, settings: Settings) -> str:

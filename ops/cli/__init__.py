@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "store": Entry("tabard.ops.cli.store:store", "Look after the store."),
     "init": Entry("tabard.ops.cli.init:init", "Make the root authority and the keys of the first home."),
     "zone": Entry("tabard.ops.cli.zone:zone", "Give zones authorities of their own, and take them back."),
+    "host": Entry("tabard.ops.cli.host:host", "Install Tabard on hosts that ssh reaches, and look after it there."),
     "node": Entry("tabard.ops.cli.node:node", "Add hosts to a zone, take them out, rename them."),
     "join": Entry("tabard.ops.cli.join:join", "Take in keys and rosters that were made for this home."),
     "operator": Entry("tabard.ops.cli.operator:operator", "Say who may give commands."),

@@ -114,5 +114,7 @@ def reason_of_ssh(by_hand: str, code: int | None, said: str) -> Reason:
         if re.search(pattern, said):
             return Reason(found, hint.format(target=by_hand))
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "")
-    found = printable(last)[:_QUOTED] or ("the end of the connection" if code is None else f"exit code {code}")
+    found = printable(last)[:_QUOTED] or (
+        "the end of the connection" if code is None else f"exit code {code}"
+    )
     return Reason(found, f"Look whether this works: ssh {by_hand}")

@@ -25,7 +25,9 @@ EXTRAS: Final = ("app", "otlp", "server", "ssh")
 """Parts of the distribution that a plain host does without."""
 _NAME: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^]]*\])?\s*([^;]*)(?:;\s*(.*))?")
 _EXTRA: Final = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
-_WHEEL: Final = re.compile(r"([A-Za-z0-9._]+)-([A-Za-z0-9._!+]+)(?:-[0-9][A-Za-z0-9._]*)?-[^-]+-[^-]+-[^-]+\.whl")
+_WHEEL: Final = re.compile(
+    r"([A-Za-z0-9._]+)-([A-Za-z0-9._!+]+)(?:-[0-9][A-Za-z0-9._]*)?-[^-]+-[^-]+-[^-]+\.whl"
+)
 _NOT_BUILT: Final = frozenset({".git", ".venv", "tests", "docs", "build", "dist", ".tabard"})
 _EPOCH: Final = "315532800"
 """The first second that a wheel can name: so that the same tree gives the same bytes."""
@@ -85,7 +87,11 @@ def distribution(wheel: str) -> str:
 
 def _release(wheels: Iterable[Wheel], pip: Wheel) -> Release:
     whole = tuple(sorted(wheels))
-    own = [found for each in whole if distribution(each.name) == "tabard" and (found := _WHEEL.fullmatch(each.name))]
+    own = [
+        found
+        for each in whole
+        if distribution(each.name) == "tabard" and (found := _WHEEL.fullmatch(each.name))
+    ]
     if len(own) != 1:
         raise TabardError("no release", expected="one wheel of tabard", found=f"{len(own)}")
     version = own[0][2]
@@ -194,7 +200,9 @@ def _left_out(folder: str, names: list[str]) -> set[str]:
     return {
         name
         for name in names
-        if name == "__pycache__" or name.endswith(".egg-info") or (top and (name in _NOT_BUILT or name.startswith(".")))
+        if name == "__pycache__"
+        or name.endswith(".egg-info")
+        or (top and (name in _NOT_BUILT or name.startswith(".")))
     }
 
 

@@ -14,15 +14,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from typing import IO, Any, Final, NamedTuple
 
 from tabard.errors import UsageError
 from tabard.ops.commands.via import OPTIONS, Reason, reason_of_ssh
+from tabard.ops.hosts import onhost
 from tabard.ops.hosts.fleet.ports import HostFailed, HostUnreachable
 from tabard.ops.output import printable
 
-_DESTINATION: Final = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+)")
+_DESTINATION: Final = re.compile(
+    r"(?:[A-Za-z_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+)"
+)
 _PYTHON: Final = re.compile(r"/[A-Za-z0-9._+/-]+")
 _NEWEST: Final = 14
 _OLDEST: Final = 11
@@ -62,10 +64,15 @@ class Way(NamedTuple):
     def words(self) -> list[str]:
         """What starts ssh. Raises UsageError for what could be an option, or is no host."""
         if not _DESTINATION.fullmatch(self.destination):
-            raise UsageError("not a host that ssh reaches", expected="[USER@]HOST", found=repr(self.destination))
+            raise UsageError(
+                "not a host that ssh reaches", expected="[USER@]HOST", found=repr(self.destination)
+            )
         if self.python is not None and not _PYTHON.fullmatch(self.python):
             raise UsageError(
-                "not a Python", expected="a whole path of letters, digits and ._+-/", found=repr(self.python), where="--python"
+                "not a Python",
+                expected="a whole path of letters, digits and ._+-/",
+                found=repr(self.python),
+                where="--python",
             )
         more = [word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}")]
         if self.port is not None:
@@ -88,7 +95,7 @@ class Remote:
     """Asks ``onhost`` on hosts."""
 
     def __init__(self) -> None:
-        self._program: Final = resources.files("tabard.ops.hosts").joinpath("onhost.py").read_bytes()
+        self._program: Final = onhost.program()
 
     def ask(
         self,
@@ -114,7 +121,9 @@ class Remote:
             asked,
             *payload,
         ]
-        process = subprocess.Popen(way.words(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            way.words(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -145,10 +154,15 @@ class Remote:
             raise _no_python(out, way)
         if late:
             raise HostUnreachable(
-                "the host did not answer", expected=f"an answer within {seconds:g} seconds", found="none", where=way.destination
+                "the host did not answer",
+                expected=f"an answer within {seconds:g} seconds",
+                found="none",
+                where=way.destination,
             )
         why: Reason = reason_of_ssh(_by_hand(way), code, err)
-        raise HostUnreachable("the host cannot be reached", found=why.found, where=way.destination, hint=why.hint)
+        raise HostUnreachable(
+            "the host cannot be reached", found=why.found, where=way.destination, hint=why.hint
+        )
 
 
 def _write(stream: IO[bytes], pieces: Iterable[bytes]) -> None:
@@ -183,7 +197,11 @@ def _done(answer: Mapping[str, Any], way: Way) -> dict[str, Any]:
     said = {name: printable(str(value))[:600] for name, value in facts.items() if value is not None}
     where = f"{way.destination}: {said['where']}" if "where" in said else way.destination
     raise HostFailed(
-        said.get("what", "it failed"), expected=said.get("expected"), found=said.get("found"), where=where, hint=said.get("hint")
+        said.get("what", "it failed"),
+        expected=said.get("expected"),
+        found=said.get("found"),
+        where=where,
+        hint=said.get("hint"),
     )
 
 

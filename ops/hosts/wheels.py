@@ -53,9 +53,10 @@ def repack(record: str, read: Callable[[str], bytes]) -> Wheel:
     rows = {row[0]: row[1] for row in csv.reader(io.StringIO(record)) if len(row) == 3}
     stem = _stem(rows)
     info = f"{stem}.dist-info/"
-    if f"{info}direct_url.json" in rows and editable_source(
-        _checked(f"{info}direct_url.json", rows, read)
-    ) is not None:
+    if (
+        f"{info}direct_url.json" in rows
+        and editable_source(_checked(f"{info}direct_url.json", rows, read)) is not None
+    ):
         raise TabardError(
             "no wheel can be made of an editable installation",
             expected="installed files",

@@ -2,6 +2,8 @@
 
 =================  ==========================================================
 ``tabard.toml``    the settings
+``hosts.json``     the hosts that are installed from here
+``software/``      Tabard itself, where it was installed from elsewhere
 ``run/``           locks and unix sockets, for this user only (mode 0700)
 ``journal/``       what the agent accepted and has not yet handed on
 ``store/``         the databases of a recorder

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import platform
-import select
 import shutil
-import signal
 import stat
 import subprocess
 import sys
@@ -26,21 +23,11 @@ import venv
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
+from tabard.ops.hosts.onhost.tools import Failed, clear, end, holder, last, put, ran, receive
+
 COMPLETE = ".complete"
 MARK = ".tabard-host"
 """In ``software``: that it is this program's to take away."""
-PATIENCE = 240.0
-"""Seconds that a program it starts may take."""
-GRACE = 20.0
-"""Seconds that a role has to end by itself."""
-
-
-class Failed(Exception):
-    """Raised with what was expected, found, where, and what to do."""
-
-    def __init__(self, what: str, **facts: str | None) -> None:
-        super().__init__(what)
-        self.said = {"what": what, **facts}
 
 
 class Host:
@@ -53,7 +40,11 @@ class Host:
 
     def release(self, name: str) -> str:
         """The directory of a release. Raises Failed for what cannot be the name of one."""
-        if not name or not name.replace("-", "").replace(".", "").replace("+", "").isalnum() or name.startswith("."):
+        if (
+            not name
+            or not name.replace("-", "").replace(".", "").replace("+", "").isalnum()
+            or name.startswith(".")
+        ):
             raise Failed("not the name of a release", found=repr(name))
         return os.path.join(self.releases, name)
 
@@ -103,20 +94,31 @@ class Host:
             )
         for folder in (self.software, self.releases):
             if os.path.islink(folder):
-                raise Failed("a link in place of a directory", expected="a directory", found=os.readlink(folder), where=folder)
-        descriptor = os.open(os.path.join(self.software, MARK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                raise Failed(
+                    "a link in place of a directory",
+                    expected="a directory",
+                    found=os.readlink(folder),
+                    where=folder,
+                )
+        descriptor = os.open(
+            os.path.join(self.software, MARK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise Failed(
-                    "somebody else changes this host right now", where=self.home, hint="Wait until that is over, and try again"
+                    "somebody else changes this host right now",
+                    where=self.home,
+                    hint="Wait until that is over, and try again",
                 ) from error
             yield
         finally:
             os.close(descriptor)
 
-    def tabard(self, *words: str, release: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def tabard(
+        self, *words: str, release: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command of Tabard for this home. Raises Failed where it fails."""
         folder = self.release(release) if release else os.path.join(self.software, "current")
         return ran([os.path.join(folder, "bin", "tabard"), *words], check=check, TABARD_HOME=self.home)
@@ -138,7 +140,7 @@ def facts(host: Host, _request: dict[str, Any], _payload: BinaryIO) -> dict[str,
         "implementation": sys.implementation.name,
         "machine": platform.machine(),
         "libc": libc,
-        "libc_version": (numbers + [0, 0])[:2],
+        "libc_version": [*numbers, 0, 0][:2],
         "host": platform.node(),
         "home": host.home,
         "writable": os.access(folder, os.W_OK | os.X_OK),
@@ -151,7 +153,7 @@ def facts(host: Host, _request: dict[str, Any], _payload: BinaryIO) -> dict[str,
 
 
 def _musl() -> tuple[str, list[int]]:
-    """musl says its version when its loader is called by itself."""
+    """The C library musl says its version when its loader is called by itself."""
     with contextlib.suppress(OSError):
         for name in sorted(os.listdir("/lib")):
             if name.startswith("ld-musl-"):
@@ -169,7 +171,7 @@ def stage(host: Host, request: dict[str, Any], payload: BinaryIO) -> dict[str, A
     with host.alone():
         if host.whole(release):
             return {"staged": release, "was_there": True}
-        _clear(folder)
+        clear(folder)
         wheels = os.path.join(folder, "wheels")
         try:
             os.makedirs(wheels, mode=0o700)
@@ -177,7 +179,7 @@ def stage(host: Host, request: dict[str, Any], payload: BinaryIO) -> dict[str, A
             paths = []
             for file in request["files"]:
                 path = os.path.join(wheels, os.path.basename(str(file["name"])))
-                _receive(payload, path, int(file["size"]), str(file["sha256"]))
+                receive(payload, path, int(file["size"]), str(file["sha256"]))
                 if file["kind"] == "pip":
                     pip = path
                 else:
@@ -191,13 +193,11 @@ def stage(host: Host, request: dict[str, Any], payload: BinaryIO) -> dict[str, A
                 ],
                 PIP_CONFIG_FILE=os.devnull,
             )  # fmt: skip
-            said = host.tabard("--version", release=release).stdout.split()
-            if request["version"] not in said:
-                raise Failed("another version than was sent", expected=str(request["version"]), found=" ".join(said), where=folder)
+            _check_version(host, release, str(request["version"]))
             shutil.rmtree(wheels)
-            _put(os.path.join(folder, COMPLETE), b"%d\n" % time.time_ns())
+            put(os.path.join(folder, COMPLETE), b"%d\n" % time.time_ns())
         except BaseException as error:
-            _clear(folder)
+            clear(folder)
             if isinstance(error, OSError):
                 raise Failed(
                     "the release cannot be laid down", found=error.strerror, where=str(error.filename or folder),
@@ -207,19 +207,15 @@ def stage(host: Host, request: dict[str, Any], payload: BinaryIO) -> dict[str, A
     return {"staged": release, "was_there": False}
 
 
-def _receive(payload: BinaryIO, path: str, size: int, digest: str) -> None:
-    """A file out of the stream. Raises Failed unless it is what was announced."""
-    seen = hashlib.sha256()
-    with open(path, "xb") as file:
-        while size:
-            piece = payload.read(min(size, 1 << 20))
-            if not piece:
-                raise Failed("the connection ended in the middle of a file", where=os.path.basename(path))
-            size -= len(piece)
-            seen.update(piece)
-            file.write(piece)
-    if seen.hexdigest() != digest:
-        raise Failed("a file was altered on its way", expected=digest, found=seen.hexdigest(), where=os.path.basename(path))
+def _check_version(host: Host, release: str, version: str) -> None:
+    said = host.tabard("--version", release=release).stdout.split()
+    if version not in said:
+        raise Failed(
+            "another version than was sent",
+            expected=version,
+            found=" ".join(said),
+            where=host.release(release),
+        )
 
 
 def enroll(host: Host, request: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:
@@ -229,21 +225,23 @@ def enroll(host: Host, request: dict[str, Any], payload: BinaryIO) -> dict[str, 
         settings, text = os.path.join(host.home, "tabard.toml"), str(request["settings"]).encode()
         wrote = False
         if text and not os.path.lexists(settings):
-            _put(settings, text)
+            put(settings, text)
             wrote = True
         if request["size"]:
             path = os.path.join(host.software, ".member")
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             try:
-                _put(path, payload.read(int(request["size"])))
+                put(path, payload.read(int(request["size"])))
                 host.tabard("join", path, release=release)
             finally:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
         checked = host.tabard("check", release=release, check=False)
     if checked.returncode not in (0, 3):
-        raise Failed("the settings on the host are wrong", found=_last(checked.stdout + checked.stderr), where=settings)
+        raise Failed(
+            "the settings on the host are wrong", found=last(checked.stdout + checked.stderr), where=settings
+        )
     return {"settings": wrote, "check": checked.returncode}
 
 
@@ -253,7 +251,11 @@ def switch(host: Host, request: dict[str, Any], _payload: BinaryIO) -> dict[str,
     with host.alone():
         for name in (release, previous):
             if name is not None and not host.whole(str(name)):
-                raise Failed("no such release lies there", expected=" or ".join(host.standing()["releases"]) or "one", found=str(name))
+                raise Failed(
+                    "no such release lies there",
+                    expected=" or ".join(host.standing()["releases"]) or "one",
+                    found=str(name),
+                )
         same = host.link("current") == release
         _link(host, "previous", None if previous is None else str(previous))
         _link(host, "current", release)
@@ -267,7 +269,7 @@ def switch(host: Host, request: dict[str, Any], _payload: BinaryIO) -> dict[str,
         host.tabard("crontab", "start", "--program", program, "--log-dir", logs)
         for name in host.standing()["releases"]:
             if name not in (release, previous):
-                _clear(host.release(name))
+                clear(host.release(name))
     return {"current": release, "ended": ended}
 
 
@@ -294,7 +296,9 @@ def status(host: Host, _request: dict[str, Any], _payload: BinaryIO) -> dict[str
     try:
         said = json.loads(done.stdout)
     except ValueError as error:
-        raise Failed("tabard status says nothing that makes sense", found=_last(done.stdout + done.stderr)) from error
+        raise Failed(
+            "tabard status says nothing that makes sense", found=last(done.stdout + done.stderr)
+        ) from error
     return {"status": said, "code": done.returncode, **host.standing()}
 
 
@@ -315,11 +319,15 @@ def remove(host: Host, request: dict[str, Any], _payload: BinaryIO) -> dict[str,
             sockets = ran([python, "-I", "-c", code, host.home], check=False).stdout.strip()
             host.tabard("crontab", "remove", check=shutil.which("crontab") is not None)
         stopped(host)
-        _end(_of_software(host))
+        end(_of_software(host))
         shutil.rmtree(host.software if request["keep_data"] else host.home)
         if sockets and not sockets.startswith(host.home + os.sep):
             shutil.rmtree(sockets, ignore_errors=True)
-    left = [path for path in (host.software, *(() if request["keep_data"] else (host.home, sockets))) if path and os.path.lexists(path)]
+    left = [
+        path
+        for path in (host.software, *(() if request["keep_data"] else (host.home, sockets)))
+        if path and os.path.lexists(path)
+    ]
     left += [f"process {pid}" for pid in _of_software(host)]
     table = ran(["crontab", "-l"], check=False).stdout if shutil.which("crontab") else ""
     left += [f"crontab: {line}" for line in table.splitlines() if host.software in line]
@@ -332,25 +340,10 @@ def stopped(host: Host) -> list[str]:
     run = os.path.join(host.home, "run")
     with contextlib.suppress(OSError):
         for name in sorted(os.listdir(run)):
-            if name.endswith(".lock") and (pid := _holder(os.path.join(run, name))):
+            if name.endswith(".lock") and (pid := holder(os.path.join(run, name))):
                 found[name.removesuffix(".lock")] = pid
-    _end(list(found.values()))
+    end(list(found.values()))
     return list(found)
-
-
-def _holder(path: str) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return 0
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        text = os.read(descriptor, 32).strip()
-        return int(text) if text.isdigit() else 0
-    finally:
-        os.close(descriptor)
-    return 0
 
 
 def _of_software(host: Host) -> list[int]:
@@ -367,71 +360,6 @@ def _of_software(host: Host) -> list[int]:
             if any(word.startswith(os.fsencode(host.software) + b"/") for word in words[:2]):
                 found.append(int(name))
     return found
-
-
-def _end(pids: list[int]) -> None:
-    """End processes: asked first, then made to. Returns when all have ended."""
-    waiting = {}
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            waiting[os.pidfd_open(pid)] = pid
-    try:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            until = time.monotonic() + GRACE
-            for descriptor in waiting:
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(descriptor, number)
-            while waiting and (left := until - time.monotonic()) > 0:
-                for descriptor in select.select(list(waiting), [], [], left)[0]:
-                    del waiting[descriptor]
-                    os.close(descriptor)
-    finally:
-        for descriptor in waiting:
-            os.close(descriptor)
-
-
-def ran(words: list[str], *, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a program that asks nothing. Raises Failed where it does not start, takes too long, or fails."""
-    kept = {name: os.environ[name] for name in ("HOME", "PATH", "LANG", "USER", "LOGNAME", "TZ") if name in os.environ}
-    try:
-        done = subprocess.run(
-            words, env={**kept, "PYTHONDONTWRITEBYTECODE": "", **more}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            errors="replace", timeout=PATIENCE, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise Failed("a program took too long", expected=f"its end within {PATIENCE:g} seconds", where=" ".join(words[:3])) from error
-    except OSError as error:
-        raise Failed(
-            "a program cannot be started", found=error.strerror, where=words[0], hint="Is that file system mounted noexec?"
-        ) from error
-    if check and done.returncode:
-        raise Failed("a program failed", found=_last(done.stderr or done.stdout) or f"exit code {done.returncode}", where=" ".join(words[:3]))
-    return done
-
-
-def _last(text: str) -> str:
-    return text.strip()[-500:]
-
-
-def _put(path: str, data: bytes) -> None:
-    """A file that is whole or not there, for this user alone."""
-    new = f"{path}.new"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(new)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(new, path)
-
-
-def _clear(folder: str) -> None:
-    """Take a release away; of a link only the link."""
-    if os.path.islink(folder):
-        os.unlink(folder)
-    elif os.path.lexists(folder):
-        shutil.rmtree(folder)
 
 
 OPERATIONS: dict[str, Callable[[Host, dict[str, Any], BinaryIO], dict[str, Any]]] = {
@@ -453,10 +381,8 @@ def serve(source: BinaryIO) -> None:
     except Failed as error:
         answer = {"failed": error.said}
     except OSError as error:
-        answer = {"failed": {"what": "the host refuses it", "found": error.strerror, "where": str(error.filename)}}
+        answer = {
+            "failed": {"what": "the host refuses it", "found": error.strerror, "where": str(error.filename)}
+        }
     sys.stdout.write(f"{request['token']} {json.dumps(answer)}\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    serve(sys.stdin.buffer)
