@@ -229,6 +229,7 @@ class Commands:
         target = bytes.fromhex(heard.document.words[0])
         said: answers.Answer = (answers.CANCELLED, {"id": target.hex(), "by": by, "parts": 0})
         if row is None:  # it may come yet, or be one of those that are not remembered any more
+            said = answers.CANCELLED, {**said[1], "forgotten": memory.forgotten}
             if may_have_been(memory, heard.now - MAX_LIFE):
                 said = answers.LOST, {"id": target.hex(), "reason": LOST}
             table.insert(db, target, by, heard.now + CLOCKS + MAX_LIFE, b"", *said)

@@ -46,6 +46,7 @@ NEVER_SENT: Final = "its time was over before it could be sent"
 NO_WORD: Final = "the node sent no word of it, and whether it was begun is not known"
 NO_END: Final = "the node took it, and sent no word of its end"
 NOT_KNOWN: Final = "words of the node may be missing, and whether it was begun is not known"
+FORGOTTEN: Final = "its node does not remember it any more, and whether it was begun is not known"
 WITHDRAWN: Final = "withdrawn before it was sent"
 
 
@@ -114,6 +115,8 @@ class Rules:
             return course
         if state == EXPIRED and course.doubtful:  # it may have run, and been forgotten since
             return course._replace(state=LOST, reason=NOT_KNOWN, said=True)
+        if state == CANCELLED and course.doubtful and _forgotten(data) >= course.expires:  # likewise
+            return course._replace(state=LOST, reason=FORGOTTEN, said=True)
         return course._replace(
             state=state,
             reason=reason_of(data),
@@ -245,6 +248,11 @@ def summary(states: Iterable[str]) -> str:
 def _number(data: Mapping[str, Any], name: str, least: int = 0, most: int = 2**31) -> int | None:
     found = data.get(name)
     return found if type(found) is int and least <= found < most else None
+
+
+def _forgotten(data: Mapping[str, Any]) -> int:
+    """Up to which expiry its node remembers nothing of a command; 0: it knows what it says."""
+    return _number(data, "forgotten", most=2**63) or 0
 
 
 def _over(course: Course, state: str, reason: str) -> Course:

@@ -168,3 +168,12 @@ def test_documents_are_read_again_by_the_node(scene: Scene) -> None:
     bad = order.document[:-1]
     spoilt = order._replace(document=bad, signature=scene.ada.key.sign(b"command", bad))
     assert scene.why(scene.message(spoilt)) == "malformed"
+
+
+@pytest.mark.threat("revoked-operator")
+def test_an_operator_whose_certificate_has_ended_by_the_dispatchers_clock_is_not_heard(scene: Scene) -> None:
+    """Whenever it was signed, and whatever this node's own clock says."""
+    eve = somebody(scene.trustees, OPERATOR, "hq", "eve", until=10)
+    order = scene.order(eve)
+    assert scene.why(scene.message(order, now=NOON + 9)) == ""
+    assert scene.why(scene.message(order, now=NOON + 10)) == reasons.EXPIRED

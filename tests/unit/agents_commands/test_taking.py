@@ -448,6 +448,19 @@ def test_what_was_cancelled_before_it_came_stays_so_as_long_as_it_can_come(
     assert rows(node) == 1
 
 
+def test_of_one_that_it_does_not_know_a_node_says_what_it_has_forgotten(node: Node) -> None:
+    """Whether it ever was there is for a dispatcher to tell, which knows when it expired."""
+    old = node.give("ping", kind=ACTION, expires=NOON + 10**9)
+    node.give(old.id.hex(), kind=CANCEL)
+    assert node.kinds(old)[-1] == "done"
+    node.send(
+        node.document("ping", kind=ACTION), now=NOON + 10**9
+    )  # by that it has expired, and is forgotten
+    node.give(old.id.hex(), kind=CANCEL)
+    kind, data = [(kind, data) for kind, data in node.answers() if data["id"] == old.id.hex()][-1]
+    assert (kind, data["forgotten"]) == ("command.cancelled", old.expires)
+
+
 def test_what_may_have_run_is_not_said_to_be_cancelled(node: Node) -> None:
     """Where the node lost what it knew of that."""
     with node.control.transaction() as db:

@@ -67,6 +67,18 @@ def test_is_withdrawn_as_long_as_it_was_not_sent() -> None:
     assert RULES.withdrawn(RULES.doubted(WAITING)) is None
 
 
+@pytest.mark.threat("restored-dispatcher-store")
+def test_what_its_node_has_forgotten_is_not_said_to_be_cancelled() -> None:
+    """Where the store tells nothing of it either: it may have been carried out. What can only be new to the node is cancelled."""
+    unknown = RULES.doubted(WAITING)
+    said = {"by": "ada of hq", "parts": 0, "forgotten": WAITING.expires}
+    lost = RULES.answered(unknown, "command.cancelled", said)
+    assert lost.state == LOST and "does not remember it" in lost.reason and lost.said
+    for course, forgotten in ((unknown, WAITING.expires - 1), (unknown, None), (WAITING, WAITING.expires)):
+        found = RULES.answered(course, "command.cancelled", {**said, "forgotten": forgotten})
+        assert (found.state, found.reason) == (CANCELLED, "by ada of hq")
+
+
 def test_what_a_node_took_before_its_store_was_put_back_is_asked_for_again() -> None:
     """Its end may have been told, and be gone."""
     taken = RULES.answered(WAITING._replace(attempts=1, state=SENT), "command.accepted", {})

@@ -173,6 +173,9 @@ def test_approvals_are_of_other_people(trustees: Trustees) -> None:
     issuer = check_issuer(directory, ZONE_OF_NODE, order, decode_document(order.document), NOON)
     found = commanding.approvers(directory, ZONE_OF_NODE, order, issuer, NOON)
     assert [each.name for each in found] == ["bob", "cyd"]
+    adas_other = somebody(trustees, OPERATOR, "hq", "ada")
+    twice = commanding.issue_order(document(ada), ada, [adas_other])
+    assert commanding.approvers(directory, ZONE_OF_NODE, twice, issuer, NOON) == ()
     bad = order._replace(approvals=(order.approvals[1]._replace(signature=bytes(64)),))
     with pytest.raises(TrustError) as error:
         commanding.approvers(directory, ZONE_OF_NODE, bad, issuer, NOON)
