@@ -20,7 +20,7 @@ from tabard.brokers.trust.keys import PrivateKey
 from tabard.brokers.wire.command import Document
 from tabard.clock import wall
 from tabard.consumers.commands.talk import of_order
-from tabard.errors import TabardError
+from tabard.errors import RefusedError, TabardError
 from tabard.home import Home
 from tabard.ops.commands.client import Client
 from tests.integration.brokering import wait_until
@@ -113,6 +113,11 @@ def refuses_what_no_operator_signed(home: Path) -> None:
         )
         with Client(Home(home)) as client, pytest.raises(TabardError):
             client.ask("submit", orders=[of_order(issue_order(document, Issuer(signs, chain)))])
+    over = Document(
+        os.urandom(16), os.urandom(16), key.public.key_id, "hq", "web1", now - 10**10, now - 1, 5.0, "action", ("ping",)
+    )  # fmt: skip
+    with Client(Home(home)) as client, pytest.raises(RefusedError, match="has expired already"):
+        client.ask("submit", orders=[of_order(issue_order(over, Issuer(key, chain)))])
 
 
 def ends_what_runs(home: Path) -> None:

@@ -394,6 +394,18 @@ def test_what_waits_is_not_begun_in_a_home_without_keys(node: Node, tmp_path: Pa
     node.turn_until(second, "refused")
 
 
+@pytest.mark.threat("more-than-is-accepted")
+def test_what_waits_is_not_begun_when_it_needs_an_approval_by_now(node: Node, tmp_path: Path) -> None:
+    """The settings of the moment count, not those of when it was accepted."""
+    first = node.give(*waits_for(tmp_path / "go"))
+    second = node.give("touch", str(tmp_path / "made"))
+    node.turn_until(first, "running")
+    node.rules = node.rules._replace(approvals=1)
+    (tmp_path / "go").write_text("")
+    node.turn_until(second, "refused")
+    assert not (tmp_path / "made").exists()
+
+
 def rows(node: Node) -> int:
     """How many commands are remembered."""
     with node.control.transaction() as db:
