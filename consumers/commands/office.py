@@ -210,9 +210,10 @@ class Office:
         if not isinstance(targets, list) or not all(isinstance(each, str) for each in targets):
             raise UsageError("wrong targets", expected="a list of texts", found=repr(targets)[:60])
         now = self._clock.wall()
-        heard = self._tables.nodes()
-        known = [each for each in heard if self._carrier.knows((each.zone, each.node), now)]
-        gone = [each for each in heard if each not in known] if len(known) < len(heard) else []
+        known: list[Known] = []
+        gone: list[Known] = []
+        for each in self._tables.nodes():
+            (known if self._carrier.knows((each.zone, each.node), now) else gone).append(each)
         meant = resolve(targets, known, groups_of(self.groups), gone)
         return {"nodes": [{**_node(each, now), "approvals": needed(self.needs, each.zone)} for each in meant]}
 
