@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -30,7 +31,7 @@ from tabard.consumers.commands.talk import (
 )
 from tabard.consumers.commands.targets import groups_of, resolve
 from tabard.consumers.store.place import Place
-from tabard.errors import RefusedError, StoreError, UsageError
+from tabard.errors import RefusedError, StoreError, TrustError, UsageError
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two turns when nothing wakes it."""
@@ -112,6 +113,8 @@ class Office:
 
     def turn(self) -> None:
         """Everything that there is to do now."""
+        with contextlib.suppress(TrustError):  # what was known before goes on to hold
+            self._trust.reload()  # who was revoked is refused here, and not only by nodes, who say nothing to that
         self._carrier.look()
         try:
             desk = self._open()

@@ -178,6 +178,9 @@ def test_a_command_is_held_until_another_operator_approves_it(home: Path) -> Non
             "approved by operator bob of hq",
             "approved by operator eve of hq",
         ]
+        assert tabard(home, "operator", "revoke", "eve").returncode == exits.DONE
+        given_by_eve = ("run", "web1", "--detach", "--as", "eve", "--action", "ping")
+        wait_until(lambda: tabard(home, *given_by_eve).returncode == exits.REFUSED, "eve is refused")
         wanted = {("command.run", "partly"), ("command.approve", "done"), ("command.approve", "refused")}
         wait_until(lambda: wanted <= acts(home), "all of it is in the audit")
 
