@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tabard import files
+from tabard.consumers.commands.issuing import LOCAL
 from tabard.errors import HomeError, RefusedError, TabardError, TrustError, UsageError
 from tabard.home import Home
 from tabard.ops.output import Row
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 CHANGES: Final = ("did", "role", "name", "zone", "key", "until", "roster")
 """Of commands that change something."""
-LOCAL: Final = "local"
-"""The operator of a home that is the root of its zones: whoever may read the keys there."""
 LIST: Final = ("role", "name", "zone", "state", "key", "since", "until", "sinks", "here", "serial", "reason")
 
 

@@ -14,10 +14,11 @@ from werkzeug.exceptions import HTTPException
 from tabard.clock import Clock
 from tabard.consumers.store.ports import StoreReader
 from tabard.errors import StoreError
-from tabard.web import api, audit, login, logs, nodes, people, status, versions, you, zonemap
+from tabard.web import api, audit, commands, login, logs, nodes, people, status, versions, you, zonemap
 from tabard.web.access import Access, guard
 from tabard.web.faults import describe
 from tabard.web.home import Look
+from tabard.web.ordering import Ordering
 from tabard.web.security import protect
 from tabard.web.site import EXTENSION, Site, page, page_args
 from tabard.web.words import FILTERS
@@ -35,13 +36,14 @@ def create_app(
     hosts: Collection[str] = (),
     look: Look | None = None,
     access: Access | None = None,
+    ordering: Ordering | None = None,
 ) -> Flask:
     """The viewer of the store behind ``reader``.
 
     ``timezone`` is what ``local`` means on a page (``local`` is this host's zone), ``page_size`` how many
     rows a log page has unless its URL says, ``hosts`` the names it goes by besides those of loopback, ``look``
     tells how the roles of this home are. ``access`` says who gets in, and keeps the accounts; without it everybody who reaches
-    the application may read, and nobody can log in.
+    the application may read, and nobody can log in. ``ordering`` is the way to a dispatcher; with both there are pages of commands.
     Raises TabardError when there is no such time zone.
     """
     display_zone("local", timezone)
@@ -56,6 +58,9 @@ def create_app(
     if access is not None:
         guard(app, access)
         rooms += [login, you, people]
+    if access is not None and ordering is not None:
+        app.extensions[commands.EXTENSION] = ordering
+        rooms.append(commands)
     for room in rooms:
         app.register_blueprint(room.blueprint)
     app.register_error_handler(HTTPException, _wrong_request)

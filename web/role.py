@@ -30,6 +30,7 @@ from tabard.web.access import Access
 from tabard.web.app import create_app, retune
 from tabard.web.doors import Doors
 from tabard.web.home import Look
+from tabard.web.ordering import Ordering
 from tabard.web.server import serve
 
 _log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ def run(
             hosts=doors.names,
             look=look,
             access=access,
+            ordering=Ordering(home, settings.str("herald.operator")),
         )
         if once is not None:
             answer = app.test_client().get("/", headers={"Host": f"{host}:{port}"})

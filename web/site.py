@@ -90,6 +90,7 @@ def page(
         "here": here,
         "visitor": visitor(),
         "doors": "herald.access" in current_app.extensions,
+        "commanding": "commands" in current_app.blueprints,
     }
     html = render_template(template, **{**frame, **values})
     return html, 400 if problems and status == 200 else status

@@ -20,13 +20,14 @@ LOGIN: Final = "login"
 LOGOUT: Final = "logout"
 REFUSED: Final = "refused"
 CHANGE: Final = "change"
+COMMAND: Final = "command"
 
 
 class Event(NamedTuple):
     """What happened. Never with a secret in it."""
 
     kind: str
-    """`LOGIN`, `LOGOUT`, `REFUSED` or `CHANGE`."""
+    """`LOGIN`, `LOGOUT`, `REFUSED`, `CHANGE` or `COMMAND`."""
     who: str
     """The name that was used, of an account or not; "" for nobody."""
     where: str

@@ -18,7 +18,6 @@ from tabard.ops.commands.client import Client
 from tabard.ops.commands.shown import JSON, LIST, SHORT, Printer, Texts, row
 from tabard.ops.output import emit, printable
 
-_CANCEL_TIMEOUT: Final = 60.0
 _CANCELLED: Final = ("id", "zone", "node", "did", "state")
 _via = click.option("--via", metavar="ssh://HOST", help="Ask the dispatcher of another host.")
 
@@ -122,7 +121,7 @@ def commands_cancel(home: Home, prefix: str, operator: str | None, via: str | No
     with Client(home, via) as client:
         said = client.ask("cancel", id=prefix)
         if said["underway"]:
-            from tabard.ops.commands.issuing import cancelling, give, operator_of
+            from tabard.ops.commands.issuing import CANCEL_TIMEOUT, cancelling, give, operator_of
 
             issuer = operator_of(home, operator)
             meant = [(each["zone"], each["node"], [each["id"]]) for each in said["underway"]]
@@ -134,7 +133,7 @@ def commands_cancel(home: Home, prefix: str, operator: str | None, via: str | No
                 "cancel",
                 now=now,
                 expires=cancelling([int(each["expires"]) for each in said["underway"]], now),
-                timeout=_CANCEL_TIMEOUT,
+                timeout=CANCEL_TIMEOUT,
             )
     did = (("withdrawn", "withdrawn"), ("underway", "its node is told"), ("ended", "had ended"))
     rows = [

@@ -217,6 +217,7 @@ NODE: Final = Text(names.NAME_FORM, check=names.check_node, name="node")
 SINK: Final = Text(names.NAME_FORM, check=names.check_sink, name="sink")
 STAGE: Final = Text(stages.NAME_FORM, check=stages.check_name, empty=True, name="stage", limit=63)
 BROKER: Final = Text(_BROKER_FORM, check=names.check_node, name="broker", limit=31)
+OPERATOR: Final = Text(names.NAME_FORM, check=names.check_node, empty=True, name="operator")
 PARENT: Final = Text(_BROKER_FORM, check=names.check_node, empty=True, name="broker", limit=31)
 ZONE: Final = Text(names.ZONE_FORM, check=names.check_zone, name="zone", limit=1024)
 MEMBER: Final = Text(

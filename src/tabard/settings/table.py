@@ -145,6 +145,7 @@ SETTINGS: Final = (
     Setting("herald.session_idle", Duration("5m", "30d"), "8h", "Time without a request after which a login ends."),
     Setting("herald.session_longest", Duration("5m", "365d"), "7d", "Time after which a login ends in any case."),
     Setting("herald.url", forms.PAGE_URL, "", 'Address at which people reach herald where another server stands before it; "" for none. With https its cookies are for https only.'),
+    Setting("herald.operator", forms.OPERATOR, "", 'Name of the operator of this home by whose key herald gives commands for those of its accounts who may; "" for none: it shows commands and gives none.'),
     Setting("herald.proxies", Words(forms.NETWORK, empty=True), [], "Addresses or networks of the servers before herald whose `X-Forwarded-For` is believed, and `herald.proxy_header`."),
     Setting("herald.proxy_header", forms.HEADER, "", 'Header in which such a server says who is logged in there, such as `X-Remote-User`; "" for none.'),
     Setting("log.level", Choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Lowest level of what a role records about itself.", reload=True),
