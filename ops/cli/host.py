@@ -10,6 +10,8 @@ from tabard.ops.cli.group import Group
 COMMANDS: Final = {
     "install": Entry("tabard.ops.cli.host_install:host_install", "Make hosts that ssh reaches nodes of a zone."),
     "list": Entry("tabard.ops.cli.host_list:host_list", "List the hosts that were installed from here."),
+    "upgrade": Entry("tabard.ops.cli.host_upgrade:host_upgrade", "Bring another release to hosts, in batches."),
+    "rollback": Entry("tabard.ops.cli.host_rollback:host_rollback", "Take hosts back to the release that they ran before."),
     "uninstall": Entry("tabard.ops.cli.host_uninstall:host_uninstall", "Take Tabard off hosts, and leave nothing."),
 }  # fmt: skip
 

@@ -70,7 +70,7 @@ class Plan(NamedTuple):
     max_failed: int = 0
     """More failures than that stop the rest."""
     brought: str = ""
-    """What the last upgrade brought, until the next one: a rollback of all takes back this and nothing older."""
+    """What the upgrade before has brought."""
 
 
 class Host(NamedTuple):
@@ -135,6 +135,17 @@ class Course(NamedTuple):
     def having(self, name: str, host: Host) -> Course:
         """With one host as it is now."""
         return self._replace(hosts={**self.hosts, name: host})
+
+
+def brought(last: Course | None) -> str:
+    """What a rollback of all takes back, and nothing older; "" where nothing is known. ``last`` is the last course.
+
+    An upgrade of which nothing is left, since all was put back, has brought nothing: then it is what the one before brought.
+    """
+    if last is None:
+        return ""
+    there = DONE, ALREADY, SWITCHING, PROVING, RETURNING, LOST, BROKEN
+    return last.plan.release if last.plan.kind == UPGRADE and last.names(*there) else last.plan.brought
 
 
 def planned(plan: Plan) -> Course:

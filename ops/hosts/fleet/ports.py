@@ -63,6 +63,9 @@ class Port(Protocol):
     def stage(self, host: str, bundle: Bundle) -> str:
         """Lay a release whole beside the one that runs, verify it, and return its ID. Nothing that runs there is touched.
 
+        Releases that are neither this one nor ``current`` nor ``previous`` may be taken away by it, and by nothing else: a host that is put back gets its
+        former ``previous`` back as well.
+
         Raises HostUnreachable; HostFailed also where it does not fit the host.
         """
         ...
@@ -71,7 +74,7 @@ class Port(Protocol):
         """Make ``release``, which lies there, the one that runs, and ``previous`` the one to go back to (None: there is none).
 
         The links are changed first and in one move each, then roles are ended and started by the new release. A host that has it all so
-        already, with its roles running by it, is left alone. Neither of the two is ever taken away. Both a new release and the former one are
+        already, with its roles running by it, is left alone. No release is taken away. Both a new release and the former one are
         switched to by this, so it needs nothing of either to run.
         Raises HostUnreachable, HostFailed.
         """

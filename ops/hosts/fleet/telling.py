@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tabard import exits
 from tabard.ops.hosts.fleet import plan as states
-from tabard.ops.hosts.fleet.plan import ROLLBACK, Course, Host
+from tabard.ops.hosts.fleet.plan import ROLLBACK, UPGRADE, Course, Host, Plan
 
 COLUMNS: Final = ("host", "state", "batch", "release", "former", "reasons")
 _SAID: Final = {
@@ -31,16 +31,16 @@ _SAID: Final = {
 
 def lines(before: Course, after: Course) -> Iterator[str]:
     """What became of hosts between two moments."""
-    if after.batch > before.batch:
-        begun = [name for name, host in after.hosts.items() if host.batch == after.batch]
-        canary = after.hosts[begun[0]].canary
-        yield f"{'canary' if canary else f'batch {after.batch}'}: {', '.join(begun)}"
     for name in after.plan.hosts:
         host = after.hosts[name]
         said = _SAID.get(host.state)
         if host.state != before.hosts[name].state and said is not None:
             release = host.release or after.plan.release
             yield f"{name} {said.format(host=host, release=release, reasons='; '.join(host.reasons))}"
+    if after.batch > before.batch:
+        begun = [name for name in after.plan.hosts if after.hosts[name].batch == after.batch]
+        canary = after.hosts[begun[0]].canary
+        yield f"{'canary' if canary else f'batch {after.batch}'}: {', '.join(begun)}"
     held = after.names(states.HELD)
     if held and not before.count(frozenset({states.HELD})):
         yield f"stopped: {_why_stopped(after)}; {', '.join(held)} {'is' if len(held) == 1 else 'are'} left as before"
@@ -99,3 +99,38 @@ def exit_code(course: Course) -> int:
     if well + passed == len(course.hosts) and (well or not passed):
         return exits.DONE
     return exits.PARTLY if well or passed or course.interrupted else exits.FAILED
+
+
+def planned_rows(plan: Plan, looked: Mapping[str, Host]) -> list[dict[str, Any]]:
+    """What would be done to each host, from what it was found to be: hosts that have to be done are put into batches."""
+    rows = []
+    batch = room = 0
+    proven = 0
+    for name in plan.hosts:
+        host = looked[name]
+        does = {states.STAGING: plan.kind, states.SWITCHING: plan.kind}.get(host.state, host.state)
+        if does == plan.kind:
+            if not room:
+                batch += 1
+                canaries = plan.canary - proven
+                room = min(canaries, plan.batch) if canaries > 0 else plan.batch
+            room -= 1
+            proven += 1
+        to = plan.release if plan.kind == UPGRADE else host.release
+        rows.append(
+            {
+                "host": name,
+                "batch": batch if does == plan.kind else None,
+                "does": does,
+                "release": host.former,
+                "to": to if does == plan.kind else None,
+                "reasons": list(host.reasons),
+            }
+        )
+    return rows
+
+
+def exit_code_of_plan(rows: Sequence[Mapping[str, Any]]) -> int:
+    """3 where a host would not be done."""
+    fine = {UPGRADE, ROLLBACK, states.ALREADY, states.PASSED}
+    return exits.DONE if all(row["does"] in fine for row in rows) else exits.PARTLY

@@ -16,7 +16,7 @@ from tabard.home import Home
 from tabard.ops.hosts.fleet import core, telling
 from tabard.ops.hosts.fleet import plan as states
 from tabard.ops.hosts.fleet.course import Kept
-from tabard.ops.hosts.fleet.plan import ROLLBACK, UPGRADE, Course, Plan, planned
+from tabard.ops.hosts.fleet.plan import ROLLBACK, UPGRADE, Course, Plan, brought, planned
 from tabard.ops.hosts.fleet.ports import Bundle, Health, HostFailed, HostUnreachable, Standing
 from tabard.ops.hosts.fleet.running import Running
 
@@ -199,3 +199,17 @@ def test_a_damaged_file_is_named(kept: Kept) -> None:
     kept.path.write_text('{"version": 1, "plan": 5}', encoding="utf-8")
     with pytest.raises(TabardError, match=r"course\.json: cannot read how far.*host list"):
         kept.read()
+
+
+def test_an_upgrade_that_was_put_back_has_brought_nothing(kept: Kept) -> None:
+    """A rollback of all goes for what the one before brought, and of one that was interrupted for what it may have brought."""
+    assert brought(None) == ""
+    port = Memory(kept)
+    first = _run(port, kept, _plan(hosts=("b", "c")), [])
+    assert brought(first) == "2-new"
+    port.bad = {"a"}
+    second = _run(port, kept, _plan(hosts=("a",), brought="1-before"), [])
+    assert second.names(states.BACK) == ["a"]
+    assert brought(second) == "1-before"
+    assert brought(second.having("a", second.hosts["a"]._replace(state=states.SWITCHING))) == "2-new"
+    assert brought(_run(port, kept, _plan(kind=ROLLBACK, brought="1-before"), [])) == "1-before"

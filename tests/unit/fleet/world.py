@@ -70,7 +70,6 @@ class World:
             batch=draw.choice((1, 2, 3, 5, 12)),
             gate=draw.choice((0, 20, 60, 60)) * SECOND,
             max_failed=draw.choice((0, 0, 1, 2, 12)),
-            brought=NEW,
         )
         self.kept: Course | None = None
         self.open: set[str] = set()
@@ -233,6 +232,7 @@ class World:
             case states.STAGING:
                 if "stage" in machine.refuses:
                     return Message(ask.host, failed="no room")
+                machine.releases &= {machine.current, machine.previous}  # what is neither goes, to make room
                 machine.releases.add(NEW)
                 answer = Message(ask.host, staged=NEW)
             case states.SWITCHING | states.RETURNING:
