@@ -122,7 +122,11 @@ class Remote:
             *payload,
         ]
         process = subprocess.Popen(
-            way.words(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            way.words(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C is for who asks, and not for what is under way on a host
         )
         assert process.stdin is not None
         assert process.stdout is not None

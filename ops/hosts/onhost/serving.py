@@ -10,7 +10,6 @@ Below the home lie ``software/releases/ID`` (a virtual environment; whole once i
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -23,9 +22,27 @@ import venv
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from tabard.ops.hosts.onhost.tools import Failed, clear, end, holder, last, put, ran, receive
+from tabard.ops.hosts.onhost.tools import (
+    Failed,
+    clear,
+    end,
+    holder,
+    last,
+    locked,
+    musl,
+    of_software,
+    put,
+    ran,
+    receive,
+    text_of,
+)
 
 COMPLETE = ".complete"
+RUNS = ".runs"
+"""In ``software``: the release that the roles were started by last. A link says only what they should run."""
+TURN = 30.0
+"""Seconds that another program's change of this home is waited for: one whose ssh broke off goes on for a while."""
+TURN_PAUSE = 0.2
 MARK = ".tabard-host"
 """In ``software``: that it is this program's to take away."""
 
@@ -104,14 +121,15 @@ class Host:
             os.path.join(self.software, MARK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
         )
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Failed(
-                    "somebody else changes this host right now",
-                    where=self.home,
-                    hint="Wait until that is over, and try again",
-                ) from error
+            until = time.monotonic() + TURN
+            while not locked(descriptor):
+                if time.monotonic() > until:
+                    raise Failed(
+                        "somebody else changes this host right now",
+                        where=self.home,
+                        hint="Wait until that is over, and try again",
+                    )
+                time.sleep(TURN_PAUSE)
             yield
         finally:
             os.close(descriptor)
@@ -129,7 +147,7 @@ def facts(host: Host, _request: dict[str, Any], _payload: BinaryIO) -> dict[str,
     libc, version = platform.libc_ver()
     numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
     if not libc:
-        libc, numbers = _musl()
+        libc, numbers = musl()
     folder = host.home
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
@@ -152,18 +170,6 @@ def facts(host: Host, _request: dict[str, Any], _payload: BinaryIO) -> dict[str,
     }
 
 
-def _musl() -> tuple[str, list[int]]:
-    """The C library musl says its version when its loader is called by itself."""
-    with contextlib.suppress(OSError):
-        for name in sorted(os.listdir("/lib")):
-            if name.startswith("ld-musl-"):
-                said = ran([os.path.join("/lib", name)], check=False).stderr
-                for line in said.splitlines():
-                    if line.startswith("Version "):
-                        return "musl", [int(part) for part in line.split()[1].split(".")[:2]]
-    return "unknown", [0, 0]
-
-
 def stage(host: Host, request: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:
     """Lay a release whole beside the one that runs, and verify it."""
     release = str(request["release"])
@@ -171,6 +177,7 @@ def stage(host: Host, request: dict[str, Any], payload: BinaryIO) -> dict[str, A
     with host.alone():
         if host.whole(release):
             return {"staged": release, "was_there": True}
+        _make_room(host)
         clear(folder)
         wheels = os.path.join(folder, "wheels")
         try:
@@ -205,6 +212,14 @@ def stage(host: Host, request: dict[str, Any], payload: BinaryIO) -> dict[str, A
                 ) from error  # fmt: skip
             raise
     return {"staged": release, "was_there": False}
+
+
+def _make_room(host: Host) -> None:
+    """Take away what is neither run nor gone back to. Only here: who is put back after a switch gets what it would have gone back to as well."""
+    standing = host.standing()
+    for name in os.listdir(host.releases):
+        if name not in (standing["current"], standing["previous"]):
+            clear(os.path.join(host.releases, name))
 
 
 def _check_version(host: Host, release: str, version: str) -> None:
@@ -256,7 +271,10 @@ def switch(host: Host, request: dict[str, Any], _payload: BinaryIO) -> dict[str,
                     expected=" or ".join(host.standing()["releases"]) or "one",
                     found=str(name),
                 )
-        same = host.link("current") == release
+        ran_by = os.path.join(host.software, RUNS)
+        same = host.link("current") == release and text_of(ran_by) == release
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(ran_by)  # cut off from here on, it is done from the beginning
         _link(host, "previous", None if previous is None else str(previous))
         _link(host, "current", release)
         ended = [] if same and not request.get("restart") else stopped(host)
@@ -267,9 +285,7 @@ def switch(host: Host, request: dict[str, Any], _payload: BinaryIO) -> dict[str,
         if request["keep"] == "cron":
             host.tabard("crontab", "install", "--program", program, "--log-dir", logs)
         host.tabard("crontab", "start", "--program", program, "--log-dir", logs)
-        for name in host.standing()["releases"]:
-            if name not in (release, previous):
-                clear(host.release(name))
+        put(ran_by, release.encode())
     return {"current": release, "ended": ended}
 
 
@@ -319,7 +335,7 @@ def remove(host: Host, request: dict[str, Any], _payload: BinaryIO) -> dict[str,
             sockets = ran([python, "-I", "-c", code, host.home], check=False).stdout.strip()
             host.tabard("crontab", "remove", check=shutil.which("crontab") is not None)
         stopped(host)
-        end(_of_software(host))
+        end(of_software(host.software))
         shutil.rmtree(host.software if request["keep_data"] else host.home)
         if sockets and not sockets.startswith(host.home + os.sep):
             shutil.rmtree(sockets, ignore_errors=True)
@@ -328,7 +344,7 @@ def remove(host: Host, request: dict[str, Any], _payload: BinaryIO) -> dict[str,
         for path in (host.software, *(() if request["keep_data"] else (host.home, sockets)))
         if path and os.path.lexists(path)
     ]
-    left += [f"process {pid}" for pid in _of_software(host)]
+    left += [f"process {pid}" for pid in of_software(host.software)]
     table = ran(["crontab", "-l"], check=False).stdout if shutil.which("crontab") else ""
     left += [f"crontab: {line}" for line in table.splitlines() if host.software in line]
     return {"left": left, "was_there": True}
@@ -344,22 +360,6 @@ def stopped(host: Host) -> list[str]:
                 found[name.removesuffix(".lock")] = pid
     end(list(found.values()))
     return list(found)
-
-
-def _of_software(host: Host) -> list[int]:
-    """Processes of this user that run by the software of the home, but for this one."""
-    found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            if os.stat(f"/proc/{name}").st_uid != os.geteuid():
-                continue
-            with open(f"/proc/{name}/cmdline", "rb") as file:
-                words = file.read().split(b"\0")
-            if any(word.startswith(os.fsencode(host.software) + b"/") for word in words[:2]):
-                found.append(int(name))
-    return found
 
 
 OPERATIONS: dict[str, Callable[[Host, dict[str, Any], BinaryIO], dict[str, Any]]] = {

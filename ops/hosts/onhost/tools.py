@@ -142,3 +142,49 @@ def end(pids: list[int]) -> None:
     finally:
         for descriptor in waiting:
             os.close(descriptor)
+
+
+def locked(descriptor: int) -> bool:
+    """Lock an open file; False where another process has."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def text_of(path: str) -> str:
+    """What a small file says; nothing where there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def musl() -> tuple[str, list[int]]:
+    """The C library musl says its version when its loader is called by itself."""
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir("/lib")):
+            if name.startswith("ld-musl-"):
+                said = ran([os.path.join("/lib", name)], check=False).stderr
+                for line in said.splitlines():
+                    if line.startswith("Version "):
+                        return "musl", [int(part) for part in line.split()[1].split(".")[:2]]
+    return "unknown", [0, 0]
+
+
+def of_software(software: str) -> list[int]:
+    """Processes of this user that run by what lies below a directory, but for this one."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/{name}").st_uid != os.geteuid():
+                continue
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+            if any(word.startswith(os.fsencode(software) + b"/") for word in words[:2]):
+                found.append(int(name))
+    return found

@@ -13,12 +13,17 @@ import pytest
 from tabard import exits
 from tabard.errors import AlreadyRunning, RefusedError, TabardError
 from tabard.home import Home
+from tabard.ops import entry
+from tabard.ops.cli.host_fleet import PLANNED
 from tabard.ops.hosts.fleet import core, telling
 from tabard.ops.hosts.fleet import plan as states
 from tabard.ops.hosts.fleet.course import Kept
-from tabard.ops.hosts.fleet.plan import ROLLBACK, UPGRADE, Course, Plan, brought, planned
+from tabard.ops.hosts.fleet.plan import ROLLBACK, UPGRADE, Course, Host, Plan, brought, planned
 from tabard.ops.hosts.fleet.ports import Bundle, Health, HostFailed, HostUnreachable, Standing
 from tabard.ops.hosts.fleet.running import Running
+from tabard.ops.hosts.register import Listed, Register
+from tabard.ops.hosts.remote import Way
+from tests.unit.ops_reading.test_json import described
 
 NAMES = ("a", "b", "c", "d", "e")
 
@@ -213,3 +218,56 @@ def test_an_upgrade_that_was_put_back_has_brought_nothing(kept: Kept) -> None:
     assert brought(second) == "1-before"
     assert brought(second.having("a", second.hosts["a"]._replace(state=states.SWITCHING))) == "2-new"
     assert brought(_run(port, kept, _plan(kind=ROLLBACK, brought="1-before"), [])) == "1-before"
+
+
+def test_rows_are_as_the_page_says(kept: Kept) -> None:
+    """Of what was done, and of what would be: batches are counted over those that would be done."""
+    port = Memory(kept)
+    course = _run(port, kept, _plan(hosts=("a",)), [])
+    assert [list(row) for row in telling.rows(course)] == [described("tabard host upgrade")]
+    looked = {
+        **dict.fromkeys("abe", Host(states.STAGING, former="1-old")),
+        "c": Host(states.ALREADY, former="2-new"),
+        "d": Host(states.UNREACHABLE, reasons=("no answer",)),
+    }
+    rows = telling.planned_rows(_plan(), looked)
+    assert [list(row) for row in rows] == [described("host upgrade: plan")] * 5
+    assert tuple(described("host upgrade: plan")) == PLANNED
+    assert [(row["host"], row["batch"], row["does"], row["to"]) for row in rows] == [
+        ("a", 1, "upgrade", "2-new"),
+        ("b", 2, "upgrade", "2-new"),
+        ("c", None, "already", None),
+        ("d", None, "unreachable", None),
+        ("e", 2, "upgrade", "2-new"),
+    ]
+    assert telling.exit_code_of_plan(rows) == exits.PARTLY
+    assert telling.exit_code_of_plan(rows[:3]) == exits.DONE
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["upgrade"], exits.WRONG_USE, "which hosts?"),
+        (["upgrade", "a", "--all"], exits.WRONG_USE, "found both"),
+        (["rollback", "--all"], exits.WRONG_USE, "there are no hosts"),
+        (["rollback", "a"], exits.WRONG_USE, "no such host"),
+        (["upgrade", "--resume"], exits.WRONG_USE, "there is no upgrade to go on with"),
+        (["rollback", "--resume", "--batch", "3"], exits.WRONG_USE, "--resume without more, found --batch"),
+    ],
+)
+def test_wrong_use_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str
+) -> None:
+    """Before any host is asked, and without an entry in the audit."""
+    assert entry.run(["host", *words, "--home", str(tmp_path)]) == code
+    assert said in capsys.readouterr().err
+    assert not list((tmp_path / "audit").glob("*.json"))
+
+
+def test_a_rollback_of_all_needs_an_upgrade_to_take_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else hosts would go back to what nobody meant."""
+    Register(Home(tmp_path)).put(Listed("a", "hq", Way("a"), "~/.tabard", "cron", "installed"))
+    assert entry.run(["host", "rollback", "--all", "--home", str(tmp_path)]) == exits.REFUSED
+    assert "nobody knows what is to be taken back" in capsys.readouterr().err

@@ -62,6 +62,8 @@ COMMANDS: Final = (
     "zone remove",
     "host install",
     "host list",
+    "host upgrade",
+    "host rollback",
     "host uninstall",
     "node add",
     "node remove",
