@@ -80,8 +80,16 @@ def workplace() -> Iterator[Path]:
         yield Path(directory)
 
 
+_given: Final[set[int]] = set()
+"""Ports that were given out: the system may name one again that nobody has taken yet."""
+
+
 def free_port() -> int:
-    """A port of this host that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of this host that nobody listens on now, and that no earlier call gave."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port

@@ -99,7 +99,7 @@ def test_another_one_who_changes_the_host_is_waited_for_a_while(
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     with pytest.raises(Failed, match="somebody else changes this host"):
         _switch(host, "2-b", "1-a")
-    waits = []
+    waits: list[float] = []
 
     def pause(seconds: float) -> None:
         if not waits:
@@ -107,6 +107,6 @@ def test_another_one_who_changes_the_host_is_waited_for_a_while(
         waits.append(seconds)
 
     monkeypatch.setattr(serving, "TURN", 60.0)
-    monkeypatch.setattr(serving.time, "sleep", pause)
+    monkeypatch.setattr("time.sleep", pause)
     assert _switch(host, "2-b", "1-a")["current"] == "2-b"
     assert waits[0] == serving.TURN_PAUSE
