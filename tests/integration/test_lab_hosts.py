@@ -143,7 +143,7 @@ def _look_after(tool: Tool, folder: Path, count: int, batch: int) -> None:
     assert _of(terminal.type("list", code=exits.DONE), "release") == dict.fromkeys(living, first)
 
     # Another version, in batches behind a gate; one more falls silent, and is passed over.
-    good = terminal.carry(_wheels(folder, NEXT, broken=False), "/root/good")
+    good = terminal.carry(_wheels(folder, NEXT, broken=False), "/var/tmp/good")
     faults.freeze(tool.place, sleepy, None)
     rows = terminal.type("upgrade", "--all", "--wheels", good, "--plan", code=exits.PARTLY)
     assert _of(rows, "does") == {**dict.fromkeys(living[:-1], "upgrade"), sleepy: "unreachable"}
@@ -165,7 +165,7 @@ def _look_after(tool: Tool, folder: Path, count: int, batch: int) -> None:
     assert terminal.heard(*hosts) == dict.fromkeys(hosts, NEXT)
 
     # A release that does not run stops at the canary, which is put back by itself.
-    worse = terminal.carry(_wheels(folder, WORSE, broken=True), "/root/worse")
+    worse = terminal.carry(_wheels(folder, WORSE, broken=True), "/var/tmp/worse")
     rows = terminal.type("upgrade", "--all", "--wheels", worse, "--gate", "15s", code=exits.FAILED)
     assert _of(rows, "state") == {hosts[0]: "put back", **dict.fromkeys(hosts[1:], "held")}
     assert set(_of(terminal.type("list", "--ask", code=exits.DONE), "release").values()) == {second}
