@@ -52,6 +52,17 @@ def key_findings(home: Home, settings: Settings, now: int) -> list[Finding]:
             hint=f"Where the zone's authority is: tabard node add {name} --zone {zone} --out FILE, and here: tabard join FILE",
         )
         found.append(Finding(wrong))
+    operator = settings.str("herald.operator")
+    if operator and not any(each[:3] == ("operator", operator, each.zone) for each in certificates):
+        unsigned = SettingsError(
+            "herald gives no commands: the operator that it is to sign for has no key here",
+            file=str(home.settings_file),
+            key="herald.operator",
+            expected=f"a key of operator {operator} in this home",
+            found=", ".join(each.name for each in certificates if each.role == "operator") or "none",
+            hint=f"Where the zone's authority is: tabard operator add {operator}",
+        )
+        found.append(Finding(unsigned))
     for each in certificates:
         if trust.directory.holds(each, now) and each.until - now < SOON:
             ending = SettingsError(

@@ -307,3 +307,15 @@ def test_what_ends_soon_is_said(homes: Homes) -> None:
     assert "certificate of node web1 of hq ends on" in said and "tabard keys renew" in said
     homes.rows("hq", "keys", "renew")
     assert "ends on" not in homes.run("hq", "keys", "list").stderr
+
+
+def test_check_says_that_herald_has_no_key_of_its_operator(homes: Homes) -> None:
+    """It would show the form, and refuse each command."""
+    file = homes.folder / "hq" / "tabard.toml"
+    file.write_text(file.read_text() + '[herald]\noperator = "herald"\n')
+    done = homes.run("hq", "check")
+    assert done.returncode == exits.FAILED
+    assert "herald.operator" in done.stdout
+    assert "tabard operator add herald" in done.stdout
+    homes.rows("hq", "operator", "add", "herald")
+    assert homes.run("hq", "check").returncode == exits.DONE
