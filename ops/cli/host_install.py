@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from tabard import exits
-from tabard.errors import UsageError
+from tabard.errors import TabardError, UsageError
 from tabard.home import Home
 from tabard.names import check_node
 from tabard.ops.cli.base import command
@@ -58,7 +58,7 @@ class TargetType(click.ParamType[Target]):
         try:
             Way(found[2]).words()
             name = None if found[1] is None else check_node(found[1])
-        except UsageError as error:
+        except TabardError as error:
             self.fail(str(error), param, ctx)
         return Target(name, found[2], int(found[3]) if found[3] else None)
 

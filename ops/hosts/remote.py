@@ -210,11 +210,12 @@ def _done(answer: Mapping[str, Any], way: Way) -> dict[str, Any]:
 
 
 def _no_python(out: str, way: Way) -> HostFailed:
-    found = [line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("tabard-found ")]
+    lines = [line.split() for line in out.splitlines() if line.startswith("tabard-found ")]
+    found = [" ".join(words[1:]) if len(words) > 2 else f"{words[1]}, which does not run" for words in lines]
     return HostFailed(
         "no Python there that will do",
         expected="Python 3.11 or later with the module venv",
-        found="; ".join(printable(each)[:60] for each in found[:4]) or "none",
+        found="; ".join(printable(each)[:200] for each in found[:4]) or "none",
         where=way.destination,
         hint="Install one there (Debian 12 has python3 and libpython3-stdlib), or name it with --python /PATH/OF/python3.11",
     )
