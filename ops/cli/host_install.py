@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -208,7 +209,10 @@ def host_install(
     place = zone_of(trusted(home), zone)
     own = settings.read_text(encoding="utf-8") if settings else ""
     lines = lines_of(load(home), place, seen_as, own, str(settings or home.settings_file))
-    ways = [Way(each.destination, each.port, identity, ssh_config, python) for each in targets]
+    key, config = (
+        os.path.abspath(path) if path else None for path in (identity, ssh_config)
+    )  # they are kept
+    ways = [Way(each.destination, each.port, key, config, python) for each in targets]
     for way in ways:
         way.words()
     release = bundle.read(wheels) if wheels else bundle.made(extras)

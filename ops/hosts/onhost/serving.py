@@ -26,7 +26,6 @@ from tabard.ops.hosts.onhost.tools import (
     Failed,
     clear,
     end,
-    holder,
     last,
     locked,
     musl,
@@ -34,6 +33,7 @@ from tabard.ops.hosts.onhost.tools import (
     put,
     ran,
     receive,
+    stopped,
     text_of,
 )
 
@@ -277,7 +277,7 @@ def switch(host: Host, request: dict[str, Any], _payload: BinaryIO) -> dict[str,
             os.unlink(ran_by)  # cut off from here on, it is done from the beginning
         _link(host, "previous", None if previous is None else str(previous))
         _link(host, "current", release)
-        ended = [] if same and not request.get("restart") else stopped(host)
+        ended = [] if same and not request.get("restart") else stopped(os.path.join(host.home, "run"))
         program = os.path.join(host.software, "current", "bin", "tabard")
         if os.path.exists(os.path.join(host.home, "store", "records.db")):
             host.tabard("store", "upgrade")
@@ -328,38 +328,48 @@ def remove(host: Host, request: dict[str, Any], _payload: BinaryIO) -> dict[str,
             where=host.home, hint="Remove it by hand there, if it is not wanted",
         )  # fmt: skip
     with host.alone():
-        sockets = ""
-        if host.link("current"):
-            python = os.path.join(host.software, "current", "bin", "python")
-            code = "import sys; from tabard.home import Home; print(Home(sys.argv[1]).sockets)"
-            sockets = ran([python, "-I", "-c", code, host.home], check=False).stdout.strip()
-            host.tabard("crontab", "remove", check=shutil.which("crontab") is not None)
-        stopped(host)
+        sockets = _sockets(host)
+        _take_lines_out(host)
+        stopped(os.path.join(host.home, "run"))
         end(of_software(host.software))
         shutil.rmtree(host.software if request["keep_data"] else host.home)
         if sockets and not sockets.startswith(host.home + os.sep):
             shutil.rmtree(sockets, ignore_errors=True)
-    left = [
-        path
-        for path in (host.software, *(() if request["keep_data"] else (host.home, sockets)))
-        if path and os.path.lexists(path)
-    ]
+    gone = (host.software,) if request["keep_data"] else (host.software, host.home, sockets)
+    left = [path for path in gone if path and os.path.lexists(path)]
     left += [f"process {pid}" for pid in of_software(host.software)]
     table = ran(["crontab", "-l"], check=False).stdout if shutil.which("crontab") else ""
     left += [f"crontab: {line}" for line in table.splitlines() if host.software in line]
     return {"left": left, "was_there": True}
 
 
-def stopped(host: Host) -> list[str]:
-    """End the roles of the home, each found by the lock that it holds; their names."""
-    found = {}
-    run = os.path.join(host.home, "run")
-    with contextlib.suppress(OSError):
-        for name in sorted(os.listdir(run)):
-            if name.endswith(".lock") and (pid := holder(os.path.join(run, name))):
-                found[name.removesuffix(".lock")] = pid
-    end(list(found.values()))
-    return list(found)
+def _sockets(host: Host) -> str:
+    """Where a home whose path is long has its sockets; "" where nobody can say: they are in a place that a start of the machine empties."""
+    python = os.path.join(host.software, "current", "bin", "python")
+    code = "import sys; from tabard.home import Home; print(Home(sys.argv[1]).sockets)"
+    with contextlib.suppress(Failed):
+        return ran([python, "-I", "-c", code, host.home]).stdout.strip()
+    return ""
+
+
+def _take_lines_out(host: Host) -> None:
+    """By the release that runs, or another one where that is broken. Raises Failed before anything else is removed."""
+    releases = host.standing()["releases"]
+    releases.sort(key=lambda name: name != host.link("current"))
+    if not releases or shutil.which("crontab") is None:
+        return  # none was ever started here, or not by cron
+    why = ""
+    for release in releases:
+        try:
+            host.tabard("crontab", "remove", release=release)
+        except Failed as error:
+            why = why or f"{error.said['what']}: {error.said.get('found')}"
+        else:
+            return
+    raise Failed(
+        "the cron lines cannot be taken out", found=why, where=host.software,
+        hint="Take the block of this home out there with crontab -e, and its directory software away",
+    )  # fmt: skip
 
 
 OPERATIONS: dict[str, Callable[[Host, dict[str, Any], BinaryIO], dict[str, Any]]] = {

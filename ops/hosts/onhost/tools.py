@@ -123,6 +123,17 @@ def holder(path: str) -> int:
     return 0
 
 
+def stopped(run: str) -> list[str]:
+    """End the roles of a home, each found by the lock that it holds in its ``run``; their names."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(run)):
+            if name.endswith(".lock") and (pid := holder(os.path.join(run, name))):
+                found[name.removesuffix(".lock")] = pid
+    end(list(found.values()))
+    return list(found)
+
+
 def end(pids: list[int]) -> None:
     """End processes: asked first, then made to. Returns when all have ended."""
     waiting = {}

@@ -110,3 +110,24 @@ def test_another_one_who_changes_the_host_is_waited_for_a_while(
     monkeypatch.setattr("time.sleep", pause)
     assert _switch(host, "2-b", "1-a")["current"] == "2-b"
     assert waits[0] == serving.TURN_PAUSE
+
+
+def test_a_broken_release_does_not_keep_its_host(
+    host: serving.Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another release takes the cron lines out; where none can, nothing is removed and that is said."""
+    monkeypatch.setattr("shutil.which", lambda _name: "/bin/true")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    (tmp_path / "crontab").symlink_to("/bin/true")
+    _switch(host, "2-b", "1-a")
+    Path(host.software, serving.MARK).touch()
+    for name in ("1-a", "2-b", "3-c"):
+        Path(host.release(name), "bin/tabard").write_text(
+            "#!/bin/sh\necho broken >&2; exit 1\n", encoding="ascii"
+        )
+    with pytest.raises(Failed, match="cron lines cannot be taken out"):
+        serving.remove(host, {"keep_data": False}, io.BytesIO())
+    assert os.path.isdir(host.releases)
+    Path(host.release("1-a"), "bin/tabard").write_text("#!/bin/sh\nexit 0\n", encoding="ascii")
+    assert serving.remove(host, {"keep_data": False}, io.BytesIO())["left"] == []
+    assert not os.path.lexists(host.home)
