@@ -6,7 +6,7 @@ from math import ceil
 from typing import cast
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, make_response, redirect, request, url_for
+from flask import Blueprint, Response, abort, make_response, redirect, request, url_for
 
 from tabard.consumers.people.accounts import People
 from tabard.consumers.people.model import Person
@@ -100,7 +100,11 @@ def let_in(person: Person, goal: str, how: str) -> Response:
     given = access()
     agent, old = request.headers.get("User-Agent", ""), request.cookies.get(given.doors.cookie, "")
     now = site().clock.wall()
-    secret = given.people.begin(person, address(), agent, now, given.doors.times, old)
+    try:
+        secret = given.people.begin(person, address(), agent, now, given.doors.times, old)
+    except RefusedError as error:
+        refused(person.name, "logged in while the account was changed")
+        abort(409, description=f"{error}. Log in again.")
     given.note(Event(LOGIN, person.name, address(), how))
     answer = cast("Response", redirect(goal, 303))
     seconds = given.doors.times.longest // 1_000_000_000

@@ -81,7 +81,7 @@ def add_token() -> Answer:
     try:
         rights = rights_of(form.get("role", ""), form.get("zone", "").strip())
         wanted = int(days) if is_number(days) else 0
-        secret = given.people.add_token(you.name, name, rights, wanted, site().clock.wall())
+        secret = given.people.add_token(you.name, name, rights, wanted, site().clock.wall(), you.person)
     except TabardError as error:
         return _page(wrong=str(error), status=400)
     given.note(

@@ -237,8 +237,10 @@ class People:
 
     # --- tokens ---------------------------------------------------------------------------------------
 
-    def add_token(self, owner: str, name: str, rights: Rights, days: int, now: int) -> str:
-        """A new token for programs; its secret, which nobody can show again. Raises UsageError."""
+    def add_token(
+        self, owner: str, name: str, rights: Rights, days: int, now: int, acting: Person | None = None
+    ) -> str:
+        """A new token for programs; its secret, which nobody can show again. Raises UsageError, RefusedError."""
         check_name(name)
         if not 1 <= days <= MOST_DAYS:
             raise UsageError(
@@ -246,6 +248,7 @@ class People:
             )
         secret = fresh(TOKEN)
         with changing(self._place) as change:
+            _unchanged(change, acting)
             person = _found(change, owner)
             if person.rights.meet(rights) != rights:
                 raise UsageError("more than the person has", expected=str(person.rights), found=str(rights))

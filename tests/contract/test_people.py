@@ -239,6 +239,17 @@ def test_a_token_holds_until_it_ends_or_is_revoked(people: People) -> None:
 
 
 @pytest.mark.threat("more-than-a-person-has")
+def test_a_token_is_of_the_account_that_asked_for_it(people: People) -> None:
+    """And not of another one that has its name by now."""
+    bob = enrolled(people, "bob", VIEWER)
+    people.remove("bob")
+    people.use_link(people.add("bob", VIEWER, "root@host", NOW + 1), "another hash", NOW + 1)
+    with pytest.raises(RefusedError, match="changed meanwhile"):
+        people.add_token("bob", "export", VIEWER, 30, NOW, bob)
+    assert people.tokens() == []
+
+
+@pytest.mark.threat("more-than-a-person-has")
 @pytest.mark.parametrize(
     "rights", [Rights("operator", "hq/dmz"), Rights("viewer", "hq"), Rights("viewer", "")]
 )

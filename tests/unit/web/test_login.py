@@ -8,6 +8,7 @@ import pytest
 
 from tabard.consumers.people.first import First
 from tabard.consumers.people.model import DAY, SECOND
+from tabard.consumers.people.rights import Rights
 from tabard.consumers.people.throttle import ADDRESS, NAME
 from tabard.web.login import where_to
 from tests.unit.web.doors import ORIGIN, PASSWORD, House, log_in, send
@@ -416,3 +417,20 @@ def test_who_comes_by_a_proxy_has_forms_of_their_own(build):
     assert house.people.named("carl") is None
     assert client.post("/people/add", data=form, headers=sent).status_code == 200
     assert house.people.named("carl") is not None
+
+
+def test_an_account_that_is_changed_during_the_login_is_said(house, monkeypatch):
+    """Between the look at the password and the session: the change wins, and nobody sees a fault of herald."""
+    house.enrol("ann")
+    plain = house.people.begin
+
+    def begin(person, *rest):
+        house.people.set_rights("ann", Rights("viewer", "hq"), NOW + 5)
+        return plain(person, *rest)
+
+    monkeypatch.setattr(house.people, "begin", begin)
+    answer = log_in(house.browser(), "ann")
+    assert answer.status_code == 409
+    assert "was changed meanwhile" in answer.text
+    assert "Log in again" in answer.text
+    assert house.access.doors.cookie not in answer.headers.get("Set-Cookie", "")
