@@ -97,7 +97,7 @@ def own_herald(tmp_path):
     herald.seeder.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(need):
     """Chromium as the system has it."""
     path = need("chromium", "chromium-browser", "google-chrome")
