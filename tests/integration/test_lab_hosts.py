@@ -22,7 +22,7 @@ from tabard._version import VERSION
 from tabard.ops.hosts import bundle
 from tabard.ops.lab import faults, needs
 from tests.conftest import Need
-from tests.integration.labbing import Tool
+from tests.integration.labbing import Tool, await_true
 from tests.ports import free_port
 
 SOURCE: Final = Path(__file__).parents[2]
@@ -124,6 +124,12 @@ def _of(rows: list[dict[str, Any]], key: str) -> dict[str, Any]:
     return {row["host"]: row[key] for row in rows}
 
 
+def _acts(tool: Tool) -> set[str]:
+    """What has been done, as the audit has it by now."""
+    rows = json.loads(tool.done("exec", "hq1", "--", "tabard", "audit", "-o", "json"))
+    return {row["kind"] for row in rows}
+
+
 def _look_after(tool: Tool, folder: Path, count: int, batch: int) -> None:
     tool.done("up", "--bare", str(count), "--port", str(free_port()))
     hosts = [f"bare{number}" for number in range(1, count + 1)]
@@ -191,10 +197,8 @@ def _look_after(tool: Tool, folder: Path, count: int, batch: int) -> None:
         assert "tabard" not in terminal.inside(host, "crontab", "-l")
         assert ".tabard" not in terminal.inside(host, "ps", "-e", "-o", "args")
     assert terminal.type("list", code=exits.DONE) == []
-    acts = json.loads(tool.done("exec", "hq1", "--", "tabard", "audit", "-o", "json"))
-    assert {"host.install", "host.upgrade", "host.rollback", "host.uninstall"} <= {
-        act["kind"] for act in acts
-    }
+    wanted = {"host.install", "host.upgrade", "host.rollback", "host.uninstall"}
+    await_true(lambda: wanted <= _acts(tool), "each of these commands in the audit")
     print(f"{count} hosts in {time.monotonic() - terminal.began:.0f} s", flush=True)
 
 
